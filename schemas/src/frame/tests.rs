@@ -1,0 +1,143 @@
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::{Event, EventFlags, EventKind};
+use crate::id::EventHash;
+use crate::limit::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, FRAME_EVENTS_MAX};
+
+fn envelope() -> Envelope<'static> {
+    Envelope {
+        tenant: TenantId(11),
+        project: ProjectId(12),
+        key: KeyId::from_number(13).unwrap(),
+        lease: LeaseId(14),
+        period_start: 1_793_491_200,
+        received_at: Micros(1_795_000_000_123_456),
+        request_id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+        client_ip: Some(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped()),
+        user_agent: "analytics-python/2.3",
+    }
+}
+
+fn event<'a>(id: &'a str, properties: &'a str) -> Event<'a> {
+    Event {
+        hash: EventHash::of(ProjectId(12), id),
+        kind: EventKind::Track,
+        flags: EventFlags::default(),
+        timestamp: Micros(1_794_999_999_000_000),
+        id,
+        name: "order_completed",
+        user_id: "user-ß",
+        anonymous_id: "",
+        properties,
+        context: r#"{"library":{"name":"x"}}"#,
+        extra: "",
+    }
+}
+
+fn frame_of(events: &[Event<'_>]) -> bytes::Bytes {
+    let mut writer = FrameWriter::new(&envelope(), 0);
+    for event in events {
+        assert!(writer.push(event));
+    }
+    writer.finish()
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let events = [event("a", r#"{"n":9007199254740993}"#), event("b", "")];
+    let record = frame_of(&events);
+    let frame = Frame::parse(&record).unwrap();
+    assert_eq!(frame.envelope, envelope());
+    assert_eq!(frame.len(), 2);
+    assert_eq!(frame.events().collect::<Result<Vec<_>, _>>().unwrap(), events);
+}
+
+#[test]
+fn the_golden_frame_of_version_1_still_decodes() {
+    let golden = include_bytes!("../../golden/frame-v1.bin");
+    let expected = [event("a", r#"{"n":9007199254740993}"#), event("b", "")];
+    let frame = Frame::parse(golden).unwrap();
+    assert_eq!(frame.envelope, envelope());
+    assert_eq!(frame.events().collect::<Result<Vec<_>, _>>().unwrap(), expected);
+    assert_eq!(frame_of(&expected), golden.as_slice(), "version 1 is written as it always was");
+}
+
+#[test]
+fn every_truncation_is_an_error_and_never_a_shorter_list() {
+    let record = frame_of(&[event("a", "{}"), event("b", "{}")]);
+    for len in 0..record.len() {
+        let whole = Frame::parse(&record[..len]).and_then(|frame| frame.events().collect::<Result<Vec<_>, _>>());
+        assert!(whole.is_err(), "cut at {len}");
+    }
+    let mut longer = record.to_vec();
+    longer.push(0);
+    let events: Result<Vec<_>, _> = Frame::parse(&longer).unwrap().events().collect();
+    assert_eq!(events, Err(FrameError::Lengths));
+}
+
+#[test]
+fn an_unknown_version_is_named() {
+    let mut record = frame_of(&[event("a", "{}")]).to_vec();
+    record[0] = 2;
+    assert_eq!(Frame::parse(&record).err(), Some(FrameError::Version(2)));
+    assert_eq!(Frame::parse(&[]).err(), Some(FrameError::Empty));
+}
+
+#[test]
+fn a_frame_takes_bytes_up_to_its_limit_and_not_one_more() {
+    let half = "x".repeat(400_000);
+    let mut writer = FrameWriter::new(&envelope(), 0);
+    assert!(writer.push(&event("a", &half)));
+    let room = FRAME_BYTES_MAX - frame_of(&[event("a", &half)]).len();
+    let fits = "x".repeat(room - encoded_len(&event("b", "")));
+    let over = format!("{fits}x");
+    assert!(!writer.push(&event("b", &over)));
+    assert!(writer.push(&event("b", &fits)));
+    assert_eq!(writer.finish().len(), FRAME_BYTES_MAX);
+}
+
+#[test]
+fn a_frame_takes_events_up_to_its_limit_and_not_one_more() {
+    let small = Event { hash: EventHash(1), id: "", name: "", user_id: "", context: "", ..event("", "") };
+    // So many events do not fit by bytes today; the bound on the index must hold whatever the layout.
+    let fit = (FRAME_BYTES_MAX - frame_of(&[]).len()) / encoded_len(&small);
+    assert!(fit < FRAME_EVENTS_MAX);
+    let mut writer = FrameWriter::new(&envelope(), 0);
+    for _ in 0..fit {
+        assert!(writer.push(&small));
+    }
+    assert!(!writer.push(&small));
+    assert_eq!(usize::from(writer.events()), fit);
+}
+
+#[test]
+#[should_panic(expected = "event over its limit")]
+fn an_event_over_its_limit_is_a_bug_of_the_caller() {
+    let over = "x".repeat(EVENT_BYTES_MAX);
+    let _ = FrameWriter::new(&envelope(), 0).push(&event("a", &over));
+}
+
+#[test]
+fn a_long_user_agent_is_cut_on_a_character() {
+    let long = "ß".repeat(limit::USER_AGENT_BYTES_MAX);
+    let mut writer = FrameWriter::new(&Envelope { user_agent: &long, ..envelope() }, 0);
+    assert!(writer.push(&event("a", "{}")));
+    let record = writer.finish();
+    assert_eq!(Frame::parse(&record).unwrap().envelope.user_agent.len(), limit::USER_AGENT_BYTES_MAX);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(noise in proptest::collection::vec(any::<u8>(), 0..400), at in 0_usize..300) {
+        let mut record = frame_of(&[event("a", "{}"), event("b", "{}")]).to_vec();
+        let at = at.min(record.len());
+        record.splice(at.., noise);
+        if let Ok(frame) = Frame::parse(&record) {
+            let walked = frame.events().count();
+            prop_assert!(walked <= usize::from(frame.len()) + 1);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{ENVELOPE_LEN, EVENT_HEAD_LEN, Envelope, VERSION};
+use crate::event::Event;
+use crate::limit::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, FRAME_EVENTS_MAX, USER_AGENT_BYTES_MAX};
+
+/// Bytes that `event` takes in a frame. Ingest refuses an event that takes more than
+/// [`EVENT_BYTES_MAX`] before it writes it.
+#[must_use]
+pub fn encoded_len(event: &Event<'_>) -> usize {
+    4 + EVENT_HEAD_LEN
+        + event.id.len()
+        + event.name.len()
+        + event.user_id.len()
+        + event.anonymous_id.len()
+        + event.properties.len()
+        + event.context.len()
+        + event.extra.len()
+}
+
+/// Builds one frame.
+#[derive(Debug)]
+pub struct FrameWriter {
+    buffer: BytesMut,
+    events: u16,
+}
+
+impl FrameWriter {
+    /// A frame without events; `capacity` bytes are set aside for them.
+    #[must_use]
+    pub fn new(envelope: &Envelope<'_>, capacity: usize) -> Self {
+        let user_agent = cut(envelope.user_agent, USER_AGENT_BYTES_MAX);
+        let mut buffer = BytesMut::with_capacity(ENVELOPE_LEN + user_agent.len() + capacity);
+        buffer.put_u8(VERSION);
+        buffer.put_u8(0);
+        buffer.put_u16_le(0);
+        for number in [
+            envelope.tenant.0,
+            envelope.project.0,
+            envelope.key.number(),
+            envelope.lease.0,
+            envelope.period_start,
+            envelope.received_at.0,
+        ] {
+            buffer.put_i64_le(number);
+        }
+        buffer.put_slice(envelope.request_id.as_bytes());
+        buffer.put_slice(&envelope.client_ip.map_or([0; 16], |ip| ip.octets()));
+        put_text16(&mut buffer, user_agent);
+        buffer.put_slice(user_agent.as_bytes());
+        Self { buffer, events: 0 }
+    }
+
+    /// Adds an event; `false`, and nothing changed, if the frame is full: finish it and begin another.
+    ///
+    /// # Panics
+    /// If a text is longer than its length can say; ingest holds every text to a limit far below that.
+    #[must_use]
+    pub fn push(&mut self, event: &Event<'_>) -> bool {
+        let len = encoded_len(event);
+        assert!(len <= EVENT_BYTES_MAX && event.id.len() <= usize::from(u8::MAX), "event over its limit");
+        if self.buffer.len() + len > FRAME_BYTES_MAX || usize::from(self.events) == FRAME_EVENTS_MAX {
+            return false;
+        }
+        self.events += 1;
+        let buffer = &mut self.buffer;
+        put_text32_len(buffer, len - 4);
+        buffer.put_u128_le(event.hash.0);
+        buffer.put_i64_le(event.timestamp.0);
+        buffer.put_u8(event.kind as u8);
+        buffer.put_u8(event.flags.0);
+        buffer.put_u8(u8::try_from(event.id.len()).unwrap_or_default());
+        for text in [event.name, event.user_id, event.anonymous_id] {
+            put_text16(buffer, text);
+        }
+        for text in [event.properties, event.context, event.extra] {
+            put_text32_len(buffer, text.len());
+        }
+        for text in [
+            event.id,
+            event.name,
+            event.user_id,
+            event.anonymous_id,
+            event.properties,
+            event.context,
+            event.extra,
+        ] {
+            buffer.put_slice(text.as_bytes());
+        }
+        true
+    }
+
+    /// Events so far.
+    #[must_use]
+    pub fn events(&self) -> u16 {
+        self.events
+    }
+
+    /// The finished record.
+    #[must_use]
+    pub fn finish(mut self) -> Bytes {
+        self.buffer[2..4].copy_from_slice(&self.events.to_le_bytes());
+        self.buffer.freeze()
+    }
+}
+
+/// Lengths are held to limits far below what their numbers can say before they come here.
+fn put_text16(buffer: &mut BytesMut, text: &str) {
+    let len = u16::try_from(text.len());
+    assert!(len.is_ok(), "a text of {} bytes where 65,535 fit", text.len());
+    buffer.put_u16_le(len.unwrap_or_default());
+}
+
+fn put_text32_len(buffer: &mut BytesMut, len: usize) {
+    buffer.put_u32_le(u32::try_from(len).unwrap_or_default());
+}
+
+/// The longest prefix of `text` within `bytes_max` that ends on a character.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}

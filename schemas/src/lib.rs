@@ -1,0 +1,19 @@
+//! The contract between weir's processes: what they call things, and the bytes that travel between them.
+//!
+//! # Path of an event
+//! A customer's SDK presents a [`key::ApiKey`]. Ingest turns each event of the request into an
+//! [`event::Event`], gives it the [`id::EventHash`] that decides both its partition and what counts as the
+//! same event, and appends all events of one request for one partition as one [`frame`] to the log. The
+//! processor reads the frame back, and every event in it ends in exactly one [`outcome::Outcome`]. What a
+//! client is told when something is refused is a [`problem::Problem`].
+//!
+//! Nothing here does I/O, reads a clock or draws a random number, except [`key::ApiKey::generate`].
+
+pub mod id;
+pub mod time;
+pub mod limit;
+pub mod key;
+pub mod event;
+pub mod frame;
+pub mod outcome;
+pub mod problem;

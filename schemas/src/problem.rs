@@ -1,0 +1,199 @@
+//! What a client is told when something is refused: problem documents (RFC 9457).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $title:literal;)*) => {
+        /// The closed set of codes. Each has a page in `docs/errors`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The word in replies, metrics and page names.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The HTTP status of a reply that carries this code.
+            #[must_use]
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+
+            /// One line for people, the same for every occurrence.
+            #[must_use]
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// The page of `docs/errors` that explains it.
+            #[must_use]
+            pub fn page(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("../../docs/errors/", $code, ".md")),)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body, or one event of it, is not JSON.
+    InvalidJson = "invalid_json", 400, "The body is not valid JSON";
+    /// A field is missing, or has the wrong type or an impossible value.
+    InvalidEvent = "invalid_event", 400, "An event is not valid";
+    /// The body has the wrong shape, or holds no event, or too many.
+    InvalidBatch = "invalid_batch", 400, "The batch is not valid";
+    /// Compressed bytes that can't be decompressed.
+    InvalidEncoding = "invalid_encoding", 400, "The body could not be decompressed";
+    /// A parameter or body of the admin API that is not valid.
+    InvalidArgument = "invalid_argument", 400, "The request is not valid";
+    /// No API key.
+    MissingKey = "missing_key", 401, "No API key was presented";
+    /// Not the form of a key, or a typo.
+    MalformedKey = "malformed_key", 401, "The API key is malformed";
+    /// No such key.
+    UnknownKey = "unknown_key", 401, "The API key is not known";
+    /// Revoked.
+    RevokedKey = "revoked_key", 401, "The API key was revoked";
+    /// Past its expiry.
+    ExpiredKey = "expired_key", 401, "The API key has expired";
+    /// The admin API's token is missing or wrong.
+    Unauthorized = "unauthorized", 401, "No valid token was presented";
+    /// The tenant's plan is used up for this period.
+    QuotaExceeded = "quota_exceeded", 402, "The plan's quota is used up";
+    /// An operator froze the tenant.
+    TenantFrozen = "tenant_frozen", 403, "The tenant is frozen";
+    /// No such route or resource.
+    NotFound = "not_found", 404, "Not found";
+    /// The route exists, the method does not.
+    MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed";
+    /// The body came too slowly.
+    RequestTimeout = "request_timeout", 408, "The request took too long to arrive";
+    /// A resource with this name exists.
+    Conflict = "conflict", 409, "The resource exists already";
+    /// The body, as sent or decompressed, is over the limit.
+    BodyTooLarge = "body_too_large", 413, "The body is too large";
+    /// One event is over the limit.
+    EventTooLarge = "event_too_large", 413, "An event is too large";
+    /// Not a content type that holds events.
+    UnsupportedMediaType = "unsupported_media_type", 415, "The content type is not supported";
+    /// Not a content encoding that can be read.
+    UnsupportedEncoding = "unsupported_encoding", 415, "The content encoding is not supported";
+    /// Faster than the tenant's rate.
+    RateLimited = "rate_limited", 429, "The tenant's rate limit is exceeded";
+    /// A defect of weir's; the details stand in its log.
+    Internal = "internal", 500, "Something went wrong inside weir";
+    /// The log did not confirm in time: the events may or may not be stored.
+    NotDurable = "not_durable", 503, "The events are not known to be stored";
+    /// More work than this node takes at once.
+    Overloaded = "overloaded", 503, "The node is overloaded";
+    /// The node is shutting down.
+    Draining = "draining", 503, "The node is shutting down";
+    /// A store that the answer depends on does not answer.
+    Unavailable = "unavailable", 503, "A store that is needed does not answer";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A refusal: the code decides status and title, the detail says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which of the closed set.
+    pub code: Code,
+    /// For a person: what was wrong in this request, and what to do. Never another tenant's data, never a secret.
+    pub detail: Cow<'static, str>,
+    /// The field or header that is to blame, as a JSON pointer or a header's name.
+    pub field: Option<String>,
+}
+
+impl Problem {
+    /// A problem that no single field is to blame for.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), field: None }
+    }
+
+    /// The same problem, with the field to blame.
+    #[must_use]
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
+    }
+
+    /// The document of RFC 9457, with `code`, and `message` = `detail`, which one SDK insists on.
+    ///
+    /// `type` is a path that the same host answers with the page of `docs/errors`.
+    #[must_use]
+    pub fn document(&self, request_id: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            r#type: String,
+            title: &'a str,
+            status: u16,
+            code: Code,
+            detail: &'a str,
+            message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            field: Option<&'a str>,
+            request_id: &'a str,
+        }
+        let document = Document {
+            r#type: format!("/errors/{}", self.code),
+            title: self.code.title(),
+            status: self.code.status(),
+            code: self.code,
+            detail: &self.detail,
+            message: &self.detail,
+            field: self.field.as_deref(),
+            request_id,
+        };
+        // A struct of strings and numbers always serialises.
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_is_headed_by_its_code_and_says_what_to_do() {
+        for code in Code::ALL {
+            let page = code.page();
+            assert!(page.starts_with(&format!("# {code}\n")), "{code}");
+            assert!(page.contains("**What to do.**"), "{code}");
+            assert!(page.contains(&code.status().to_string()), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_document_has_the_members_of_rfc_9457_and_those_that_sdks_read() {
+        let problem = Problem::new(Code::InvalidEvent, "event 3 has no name").at("/batch/3/event");
+        let document: serde_json::Value = serde_json::from_slice(&problem.document("r1")).unwrap();
+        assert_eq!(
+            document,
+            serde_json::json!({
+                "type": "/errors/invalid_event", "title": "An event is not valid", "status": 400,
+                "code": "invalid_event", "detail": "event 3 has no name", "message": "event 3 has no name",
+                "field": "/batch/3/event", "request_id": "r1"
+            })
+        );
+    }
+}
