@@ -1,1 +1,22 @@
-//! billing
+//! Quotas and usage: what a tenant may still send, and what it has sent.
+//!
+//! # The path of a quota
+//! A plan gives a tenant a cap for each [`period`]. Ingest nodes take slices of what is left of it ([`lease`]) and
+//! spend them in memory; the processor, in the transaction that moves its cursor, counts what was stored
+//! ([`ledger`]) and gives back the quota of duplicates and dead letters ([`settle`]); when a node is gone, the
+//! [`reclaim`] task waits until the log has been processed past all that the node can have written, and gives back
+//! what it had not spent.
+//!
+//! # What holds
+//! * For each tenant and period, `quota_period.granted` = what live nodes hold or have spent + what was stored under
+//!   settled leases or without one. It is raised only up to the cap, so no more is ever accepted.
+//! * Every change of usage and quota that a log record causes is made in the one transaction that moves the cursor
+//!   past that record.
+//! * Rows are locked in one order: `quota_period` by tenant and period, then `quota_lease` by id.
+
+pub mod period;
+pub mod lease;
+pub mod settle;
+pub mod ledger;
+pub mod reclaim;
+pub mod usage;

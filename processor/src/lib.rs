@@ -1,1 +1,33 @@
-//! processor
+//! The processor: from the log to ClickHouse and the usage ledger, each event exactly once.
+//!
+//! # Path of an event
+//! A processor [`own`]s some partitions; each has a cursor in Postgres. It reads a [`batch`] of frames after the
+//! cursors, finds the ids seen before ([`dedup`]), asks ClickHouse which rows of that range it has already, if
+//! there can be any ([`repair`]), [`insert`]s the others in one block, and [`commit`]s: one Postgres transaction
+//! moves the cursors and adds usage, quota, batch ledger and dead letters.
+//!
+//! # What holds
+//! * *Stored once.* What is a row depends on the log alone: an event is a duplicate if and only if its id stands at
+//!   an earlier position. After any doubt (a start, a failed or unanswered insert) the rows that ClickHouse has are
+//!   read back before anything is inserted.
+//! * *Metered once.* Counters change only together with the cursor, which moves from exactly where the batch began,
+//!   and only for the owner of the current epoch. A processor that lost its partition without knowing commits
+//!   nothing.
+//! * *Metered implies stored.* The commit follows the acknowledged insert.
+//! * *A crash at any point* leaves the cursor where it was, or moved with everything that belongs to it; the next
+//!   owner begins there and reads back.
+
+pub mod config;
+pub mod metrics;
+pub mod own;
+pub mod batch;
+pub mod dedup;
+pub mod repair;
+pub mod judge;
+pub mod row;
+pub mod insert;
+pub mod commit;
+pub mod run;
+
+pub use config::ProcessorConfig;
+pub use run::Processor;

@@ -59,7 +59,8 @@ pub struct Envelope<'a> {
     pub user_agent: &'a str,
 }
 
-const _: () = assert!(ENVELOPE_LEN + limit::USER_AGENT_BYTES_MAX + limit::EVENT_BYTES_MAX < limit::FRAME_BYTES_MAX);
+const _: () =
+    assert!(ENVELOPE_LEN + limit::USER_AGENT_BYTES_MAX + limit::EVENT_BYTES_MAX < limit::FRAME_BYTES_MAX);
 
 #[cfg(test)]
 mod tests;

@@ -93,7 +93,9 @@ impl PresentedKey {
         if text.len() != KEY_LEN || !text.is_ascii() || !text.starts_with(PREFIX) {
             return Err(KeyError::Shape);
         }
-        if text.as_bytes()[SECRET_AT - 1] != b'_' || !text[SECRET_AT..].bytes().all(|b| b.is_ascii_alphanumeric()) {
+        if text.as_bytes()[SECRET_AT - 1] != b'_'
+            || !text[SECRET_AT..].bytes().all(|b| b.is_ascii_alphanumeric())
+        {
             return Err(KeyError::Shape);
         }
         let id = text[PREFIX.len()..SECRET_AT - 1].parse().map_err(|_| KeyError::Shape)?;
@@ -135,7 +137,9 @@ mod tests {
     #[test]
     fn other_shapes_are_refused() {
         let key = ApiKey::generate();
-        for text in ["", "wk_live_", &key.expose()[1..], &format!("{}0", key.expose()), "é".repeat(34).as_str()] {
+        for text in
+            ["", "wk_live_", &key.expose()[1..], &format!("{}0", key.expose()), "é".repeat(34).as_str()]
+        {
             assert_eq!(PresentedKey::parse(text).err(), Some(KeyError::Shape), "{text}");
         }
     }

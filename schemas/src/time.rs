@@ -10,6 +10,13 @@ impl Micros {
     /// Microseconds in an hour.
     pub const HOUR: i64 = 3_600 * Self::SECOND;
 
+    /// The first instant that a row can hold as a client's time: 1900-01-01.
+    pub const CLIENT_MIN: Self = Self(-2_208_988_800 * Self::SECOND);
+    /// The last instant that a row can hold as a client's time: the end of 2299-12-31, to the microsecond.
+    pub const CLIENT_MAX: Self = Self(10_413_792_000 * Self::SECOND - 1);
+    /// The end of the times at which weir may receive an event: 2200-01-01. The beginning is 1970.
+    pub const RECEIVED_END: Self = Self(7_258_118_400 * Self::SECOND);
+
     /// The start of the hour (UTC) that holds this instant: the bucket of the usage ledger.
     #[must_use]
     pub fn hour(self) -> Self {

@@ -1,1 +1,11 @@
-//! service
+//! What makes a process a service: configuration, telemetry, the clock, shutdown, an HTTP accept loop with
+//! deadlines, health, and clients of the stores. It knows nothing of events.
+
+pub mod config;
+pub mod telemetry;
+pub mod clock;
+pub mod shutdown;
+pub mod http;
+pub mod ops;
+pub mod postgres;
+pub mod clickhouse;

@@ -56,6 +56,13 @@ impl<'a> Frame<'a> {
         let key = KeyId::from_number(reader.i64()?).ok_or(FrameError::Field("key"))?;
         let (lease, period_start) = (LeaseId(reader.i64()?), reader.i64()?);
         let received_at = Micros(reader.i64()?);
+        // Postgres and ClickHouse could not hold times beyond, and a record must never be able to stop a processor.
+        if !(Micros(0)..Micros::RECEIVED_END).contains(&received_at) {
+            return Err(FrameError::Field("received_at"));
+        }
+        if !(-31 * 86_400..=received_at.seconds()).contains(&period_start) {
+            return Err(FrameError::Field("period_start"));
+        }
         let request_id = Uuid::from_bytes(reader.array()?);
         let client_ip = Some(Ipv6Addr::from(reader.array::<16>()?)).filter(|ip| !ip.is_unspecified());
         let user_agent_len = usize::from(reader.u16()?);
@@ -133,6 +140,9 @@ impl<'a> Reader<'a> {
         }
         let hash = EventHash(u128::from_le_bytes(body.array()?));
         let timestamp = Micros(body.i64()?);
+        if !(Micros::CLIENT_MIN..=Micros::CLIENT_MAX).contains(&timestamp) {
+            return Err(FrameError::Field("timestamp"));
+        }
         let [kind, flags, id_len] = body.array()?;
         let kind = EventKind::from_byte(kind).ok_or(FrameError::Field("kind"))?;
         let (name_len, user_len, anonymous_len) = (body.u16()?, body.u16()?, body.u16()?);

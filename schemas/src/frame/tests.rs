@@ -69,7 +69,8 @@ fn the_golden_frame_of_version_1_still_decodes() {
 fn every_truncation_is_an_error_and_never_a_shorter_list() {
     let record = frame_of(&[event("a", "{}"), event("b", "{}")]);
     for len in 0..record.len() {
-        let whole = Frame::parse(&record[..len]).and_then(|frame| frame.events().collect::<Result<Vec<_>, _>>());
+        let whole =
+            Frame::parse(&record[..len]).and_then(|frame| frame.events().collect::<Result<Vec<_>, _>>());
         assert!(whole.is_err(), "cut at {len}");
     }
     let mut longer = record.to_vec();
@@ -111,6 +112,26 @@ fn a_frame_takes_events_up_to_its_limit_and_not_one_more() {
     }
     assert!(!writer.push(&small));
     assert_eq!(usize::from(writer.events()), fit);
+}
+
+#[test]
+fn times_that_no_store_can_hold_are_refused_and_the_last_that_can_is_not() {
+    for (micros, good) in [(Micros::RECEIVED_END.0 - 1, true), (Micros::RECEIVED_END.0, false), (-1, false)] {
+        let mut writer =
+            FrameWriter::new(&Envelope { received_at: Micros(micros), period_start: 0, ..envelope() }, 0);
+        assert!(writer.push(&event("a", "")));
+        assert_eq!(Frame::parse(&writer.finish()).is_ok(), good, "{micros}");
+    }
+    for (timestamp, good) in [
+        (Micros::CLIENT_MIN, true),
+        (Micros(Micros::CLIENT_MIN.0 - 1), false),
+        (Micros::CLIENT_MAX, true),
+        (Micros(Micros::CLIENT_MAX.0 + 1), false),
+    ] {
+        let record = frame_of(&[Event { timestamp, ..event("a", "") }]);
+        let first = Frame::parse(&record).unwrap().events().next().unwrap();
+        assert_eq!(first.is_ok(), good, "{timestamp:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! Settings of ingest.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use service::config::Settings;
+
+/// How an ingest node works. [`IngestConfig::read`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct IngestConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Open connections; one more waits.
+    pub connections_max: usize,
+    /// Bytes of a body as sent.
+    pub body_bytes_max: usize,
+    /// Bytes of a body after decompression.
+    pub inflated_bytes_max: usize,
+    /// Bytes of all bodies that are being worked on.
+    pub in_flight_bytes_max: usize,
+    /// From a request's header to its reply. SDKs give up after ten seconds.
+    pub request_deadline: Duration,
+    /// From the order to stop to the last reply.
+    pub drain_deadline: Duration,
+    /// For how long the node may spend quota after its last word with Postgres.
+    pub lease_time: Duration,
+    /// Where a client whose quota is used up is sent; stands in the problem document.
+    pub upgrade_url: Option<String>,
+}
+
+impl IngestConfig {
+    /// Reads the settings.
+    pub fn read(settings: &mut Settings) -> Self {
+        Self {
+            listen: settings.get(
+                "WEIR_INGEST_ADDR",
+                SocketAddr::from(([127, 0, 0, 1], 7400)),
+                "address and port on which events are received",
+            ),
+            connections_max: settings.number(
+                "WEIR_CONNECTIONS_MAX",
+                20_000,
+                1..=1_000_000,
+                "connections that are open at once",
+            ),
+            body_bytes_max: settings.number(
+                "WEIR_BODY_BYTES_MAX",
+                10 << 20,
+                1 << 10..=256 << 20,
+                "bytes of a request body as sent",
+            ),
+            inflated_bytes_max: settings.number(
+                "WEIR_INFLATED_BYTES_MAX",
+                32 << 20,
+                1 << 10..=1 << 30,
+                "bytes of a request body after decompression",
+            ),
+            in_flight_bytes_max: settings.number(
+                "WEIR_IN_FLIGHT_BYTES_MAX",
+                256 << 20,
+                1 << 20..=64 << 30,
+                "bytes of all request bodies that are being worked on",
+            ),
+            request_deadline: settings.millis(
+                "WEIR_REQUEST_DEADLINE_MS",
+                Duration::from_secs(8),
+                "milliseconds from a request's header to its reply",
+            ),
+            drain_deadline: settings.millis(
+                "WEIR_DRAIN_DEADLINE_MS",
+                Duration::from_secs(10),
+                "milliseconds that requests in flight have to end after SIGTERM",
+            ),
+            lease_time: settings.millis(
+                "WEIR_INGEST_LEASE_MS",
+                Duration::from_secs(15),
+                "milliseconds that a node may spend leased quota after it last reached Postgres",
+            ),
+            upgrade_url: settings
+                .optional("WEIR_UPGRADE_URL", "where customers raise their quota; stands in 402 replies"),
+        }
+    }
+}

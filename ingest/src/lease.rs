@@ -1,0 +1,117 @@
+//! Quota on this node: each tenant's slice, spent in memory, refilled in the background.
+//!
+//! A request waits only where it must: for the first slice of a tenant, or when a slice has run out and it is not
+//! known whether there is more. It is told "used up" only on Postgres's word, which is remembered for
+//! [`EXHAUSTED_FOR`] and forgotten at once when the tenant's plan changes.
+
+mod keeper;
+mod slice;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use billing::period::Period;
+use parking_lot::Mutex;
+use schemas::id::LeaseId;
+use schemas::problem::{Code, Problem};
+use schemas::time::Micros;
+use tokio::sync::mpsc;
+
+use crate::directory::Tenant;
+use slice::{Attempt, Waiting};
+
+pub use keeper::{Keeper, KeeperError, keep};
+pub use slice::Slice;
+
+/// For how long "used up" is believed: other nodes may have given something back since.
+const EXHAUSTED_FOR: Duration = Duration::from_millis(250);
+/// How long a request waits for a slice.
+const WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// What a request has spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Of which lease; [`LeaseId::NONE`] if the tenant has no cap.
+    pub lease: LeaseId,
+    /// In which period.
+    pub period: Period,
+    /// How many events: fewer than asked for if the quota ends with them.
+    pub events: u32,
+    /// Under which registration of the node.
+    generation: u64,
+}
+
+/// The node's side of all leases.
+#[derive(Debug)]
+pub struct Leases {
+    node: Mutex<Node>,
+    /// Tenants whose slice must be refilled. Each stands in it once at most.
+    refills: mpsc::UnboundedSender<Arc<Tenant>>,
+}
+
+/// This node's registration with Postgres.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// One more at each registration: slices of an earlier one are void.
+    generation: u64,
+    /// Until when slices may be spent.
+    valid_until: Instant,
+}
+
+impl Leases {
+    /// Spends up to `events` of the tenant's quota for a request received at `at`. All of them, unless the quota
+    /// ends within.
+    ///
+    /// # Errors
+    /// A 503 if Postgres does not say in time what is left.
+    pub async fn spend(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Result<Spent, Problem> {
+        let deadline = tokio::time::Instant::now() + WAIT_MAX;
+        let mut waiting: Option<Waiting<'_>> = None;
+        loop {
+            let granted = tenant.slice.granted();
+            tokio::pin!(granted);
+            granted.as_mut().enable();
+            match self.attempt(tenant, at, events) {
+                Attempt::Took(spent) => return Ok(spent),
+                Attempt::Short => {
+                    waiting.get_or_insert_with(|| tenant.slice.wait_for(events));
+                    self.ask_for_refill(tenant);
+                }
+            }
+            if tokio::time::timeout_at(deadline, granted).await.is_err() {
+                let detail = "what is left of the quota is not known at the moment: try again soon";
+                return Err(Problem::new(Code::Unavailable, detail));
+            }
+        }
+    }
+
+    /// Takes back what was spent on events that are certainly not in the log.
+    pub fn refund(&self, tenant: &Tenant, spent: &Spent) {
+        tenant.slice.refund(spent);
+    }
+
+    fn attempt(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Attempt {
+        let (capped, zone) = {
+            let terms = tenant.terms.read();
+            (terms.quota.is_some(), terms.zone)
+        };
+        if !capped {
+            let period = tenant.slice.period(at, zone);
+            return Attempt::Took(Spent { lease: LeaseId::NONE, period, events, generation: 0 });
+        }
+        let node = *self.node.lock();
+        let valid = Instant::now() < node.valid_until;
+        let (attempt, low) = tenant.slice.attempt(at, zone, events, valid.then_some(node.generation));
+        if low {
+            self.ask_for_refill(tenant);
+        }
+        attempt
+    }
+
+    fn ask_for_refill(&self, tenant: &Arc<Tenant>) {
+        if tenant.slice.queue() {
+            // The keeper is gone only while the node drains; waiting requests time out then.
+            let _gone = self.refills.send(Arc::clone(tenant));
+        }
+    }
+}

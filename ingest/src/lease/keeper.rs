@@ -1,0 +1,167 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use billing::lease::{self, LeaseError, Want};
+use parking_lot::Mutex;
+use schemas::id::{LeaseId, TenantId};
+use service::shutdown::Shutdown;
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use uuid::Uuid;
+
+use super::{Leases, Node};
+use crate::directory::Tenant;
+use crate::metrics;
+
+/// How long Postgres may take over one round.
+const ROUND_DEADLINE: Duration = Duration::from_secs(3);
+/// After a failed round.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often to look for slices that nobody spends.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Tenants refilled in one round.
+const ROUND_TENANTS_MAX: usize = 10_000;
+
+/// Why the node could not be registered.
+#[derive(Debug, thiserror::Error)]
+#[error("the ingest node could not be registered in Postgres")]
+pub struct KeeperError(#[from] sqlx::Error);
+
+/// Keeps the node registered and its slices filled; what it holds is given back at the end.
+pub struct Keeper {
+    leases: Arc<Leases>,
+    pool: PgPool,
+    lease_time: Duration,
+    id: Uuid,
+    refills: mpsc::UnboundedReceiver<Arc<Tenant>>,
+    pending: Vec<Arc<Tenant>>,
+    held: HashMap<TenantId, Arc<Tenant>>,
+}
+
+/// Registers this node. The second half must be [`Keeper::run`].
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn keep(pool: PgPool, lease_time: Duration) -> Result<(Arc<Leases>, Keeper), KeeperError> {
+    let (sender, refills) = mpsc::unbounded_channel();
+    let id = Uuid::now_v7();
+    let valid_until = Instant::now() + lease_time;
+    lease::register(&pool, id, lease_time).await?;
+    let node = Mutex::new(Node { generation: 1, valid_until });
+    let leases = Arc::new(Leases { node, refills: sender });
+    let keeper = Keeper {
+        leases: Arc::clone(&leases),
+        pool,
+        lease_time,
+        id,
+        refills,
+        pending: Vec::new(),
+        held: HashMap::new(),
+    };
+    Ok((leases, keeper))
+}
+
+impl Keeper {
+    /// Runs until `shutdown` is ordered, which must come after the last request.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let mut heartbeat = interval(self.lease_time / 3);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut sweep = interval(SWEEP_EVERY);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.ordered() => break,
+                _ = heartbeat.tick() => self.heartbeat().await,
+                _ = sweep.tick() => self.sweep(false).await,
+                Some(tenant) = self.refills.recv(), if self.pending.is_empty() => {
+                    self.pending.push(tenant);
+                }
+                () = std::future::ready(()), if !self.pending.is_empty() => self.refill().await,
+            }
+        }
+        self.sweep(true).await;
+        if let Err(error) = lease::end(&self.pool, self.id).await {
+            tracing::warn!(%error, "the node did not sign off; its leases are reclaimed when they have run out");
+        }
+    }
+
+    /// One round: everything that waits, in one transaction.
+    async fn refill(&mut self) {
+        while self.pending.len() < ROUND_TENANTS_MAX {
+            let Ok(tenant) = self.refills.try_recv() else { break };
+            self.pending.push(tenant);
+        }
+        let wants: Vec<Want> = self.pending.iter().map(|tenant| tenant.slice.want(tenant.id)).collect();
+        let generation = self.leases.node.lock().generation;
+        let granted = timeout(ROUND_DEADLINE, lease::grant(&self.pool, self.id, &wants)).await;
+        let grants = match granted {
+            Ok(Ok(grants)) => grants,
+            Ok(Err(LeaseError::NodeGone)) => return self.register_anew().await,
+            Ok(Err(LeaseError::Store(error))) => return self.failed(&error.to_string()).await,
+            Err(_) => return self.failed("no answer").await,
+        };
+        ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "ok").increment(1);
+        let grants: HashMap<TenantId, (LeaseId, i64)> =
+            grants.into_iter().map(|grant| (grant.tenant, (grant.lease, grant.granted))).collect();
+        for (tenant, want) in self.pending.drain(..).zip(&wants) {
+            tenant.slice.refill(want, generation, grants.get(&tenant.id).copied());
+            self.held.insert(tenant.id, tenant);
+        }
+    }
+
+    /// What is pending stays pending.
+    async fn failed(&self, error: &str) {
+        ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "failed").increment(1);
+        tracing::warn!(error, tenants = self.pending.len(), "quota could not be leased, trying again");
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    async fn heartbeat(&mut self) {
+        let valid_until = Instant::now() + self.lease_time;
+        match timeout(ROUND_DEADLINE, lease::heartbeat(&self.pool, self.id, self.lease_time)).await {
+            Ok(Ok(())) => self.leases.node.lock().valid_until = valid_until,
+            Ok(Err(LeaseError::NodeGone)) => self.register_anew().await,
+            Ok(Err(error)) => tracing::warn!(%error, "the node's leases were not prolonged"),
+            Err(_) => tracing::warn!("the node's leases were not prolonged: Postgres does not answer"),
+        }
+    }
+
+    /// Begins again as a new node: everything that the old one held is being settled.
+    async fn register_anew(&mut self) {
+        let valid_until = Instant::now() + self.lease_time;
+        let id = Uuid::now_v7();
+        if let Err(error) = lease::register(&self.pool, id, self.lease_time).await {
+            return self.failed(&error.to_string()).await;
+        }
+        tracing::warn!(old = %self.id, new = %id, "this node had been silent for too long and begins with new leases");
+        self.id = id;
+        self.held.clear();
+        let mut node = self.leases.node.lock();
+        *node = Node { generation: node.generation + 1, valid_until };
+    }
+
+    /// Gives back what is not spent.
+    async fn sweep(&mut self, all: bool) {
+        let generation = self.leases.node.lock().generation;
+        let mut unspent: HashMap<LeaseId, i64> = HashMap::new();
+        self.held.retain(|_, tenant| {
+            let (given, holds) = tenant.slice.sweep(generation, all);
+            for (lease, events) in given {
+                *unspent.entry(lease).or_default() += events;
+            }
+            holds
+        });
+        if unspent.is_empty() {
+            return;
+        }
+        let unspent: Vec<(LeaseId, i64)> = unspent.into_iter().collect();
+        match timeout(ROUND_DEADLINE, lease::give_back(&self.pool, self.id, &unspent)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "unspent quota comes back only when this node ends"),
+            Err(_) => tracing::warn!("unspent quota comes back only when this node ends: no answer"),
+        }
+    }
+}

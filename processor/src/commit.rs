@@ -1,0 +1,172 @@
+//! The commit: one Postgres transaction that moves the cursors and counts everything that the batch holds.
+
+use billing::ledger::{Counts, Usage};
+use billing::settle::Settlement;
+use sqlx::types::chrono::DateTime;
+use sqlx::{PgConnection, PgPool};
+
+use crate::batch::{Range, Unreadable};
+
+/// Events that end a ledger row: small batches share one.
+const LEDGER_ROW_EVENTS: i64 = 100_000;
+
+/// What a batch commits.
+#[derive(Debug, Default)]
+pub struct Commit<'a> {
+    /// The cursors' moves.
+    pub ranges: Vec<Range>,
+    /// For the batch ledger: counts and xor hash of each range, in the order of `ranges`.
+    pub sums: Vec<RangeSum>,
+    /// For the usage ledger.
+    pub usage: Usage,
+    /// For quotas.
+    pub settlement: Settlement,
+    /// For the dead letters.
+    pub dead: Vec<Unreadable<'a>>,
+}
+
+/// What became of a range's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RangeSum {
+    /// Counts by outcome.
+    pub counts: Counts,
+    /// Exclusive or over the low 64 bits of the stored events' hashes.
+    pub xor_hash: i64,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// All of it is in Postgres.
+    Yes,
+    /// Another processor owns a partition, or the cursor is not where this batch began: nothing was changed.
+    NotOwner,
+}
+
+/// Commits, or finds out whether it has.
+///
+/// # Errors
+/// If Postgres fails and whether it committed is not known: call again.
+pub async fn commit(pool: &PgPool, batch: &Commit<'_>) -> Result<Committed, sqlx::Error> {
+    if already_committed(pool, &batch.ranges).await? {
+        return Ok(Committed::Yes);
+    }
+    let mut tx = pool.begin().await?;
+    if !move_cursors(&mut tx, &batch.ranges).await? {
+        tx.rollback().await?;
+        return Ok(Committed::NotOwner);
+    }
+    batch.usage.apply(&mut tx).await?;
+    batch.settlement.apply(&mut tx).await?;
+    write_ledger(&mut tx, batch).await?;
+    write_dead_letters(&mut tx, &batch.dead).await?;
+    tx.commit().await?;
+    Ok(Committed::Yes)
+}
+
+/// Whether an earlier try of this very batch went through unacknowledged: then all its cursors stand at its end,
+/// under its epoch. Nobody else can have moved them there, since an epoch has one owner.
+async fn already_committed(pool: &PgPool, ranges: &[Range]) -> Result<bool, sqlx::Error> {
+    let columns = Columns::of(ranges);
+    let moved: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM partition_cursor c
+         JOIN unnest($1::int[], $2::bigint[], $3::bigint[]) AS r (partition, hi, epoch)
+         ON (c.partition, c.next_offset, c.epoch) = (r.partition, r.hi, r.epoch)",
+    )
+    .bind(&columns.partition)
+    .bind(&columns.hi)
+    .bind(&columns.epoch)
+    .fetch_one(pool)
+    .await?;
+    Ok(usize::try_from(moved) == Ok(ranges.len()))
+}
+
+async fn move_cursors(tx: &mut PgConnection, ranges: &[Range]) -> Result<bool, sqlx::Error> {
+    let columns = Columns::of(ranges);
+    let moved = sqlx::query(
+        "UPDATE partition_cursor c SET next_offset = r.hi
+         FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) AS r (partition, lo, hi, epoch)
+         WHERE (c.partition, c.next_offset, c.epoch) = (r.partition, r.lo, r.epoch)",
+    )
+    .bind(&columns.partition)
+    .bind(&columns.lo)
+    .bind(&columns.hi)
+    .bind(&columns.epoch)
+    .execute(tx)
+    .await?;
+    Ok(usize::try_from(moved.rows_affected()) == Ok(ranges.len()))
+}
+
+/// Prolongs each partition's last ledger row, or begins one where that row is full.
+async fn write_ledger(tx: &mut PgConnection, batch: &Commit<'_>) -> Result<(), sqlx::Error> {
+    let columns = Columns::of(&batch.ranges);
+    let counts = |of: fn(&Counts) -> i64| batch.sums.iter().map(|sum| of(&sum.counts)).collect::<Vec<i64>>();
+    let xor_hash: Vec<i64> = batch.sums.iter().map(|sum| sum.xor_hash).collect();
+    sqlx::query(
+        "WITH r AS (
+             SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+                 AS r (partition, lo, hi, stored, duplicate, dead, xor_hash)),
+         prolonged AS (
+             UPDATE batch_ledger b
+             SET hi = r.hi, stored = b.stored + r.stored, duplicate = b.duplicate + r.duplicate,
+                 dead = b.dead + r.dead, xor_hash = b.xor_hash # r.xor_hash
+             FROM r WHERE (b.partition, b.hi) = (r.partition, r.lo) AND b.stored + b.duplicate + b.dead < $8
+             RETURNING b.partition)
+         INSERT INTO batch_ledger (partition, lo, hi, stored, duplicate, dead, xor_hash)
+         SELECT * FROM r WHERE partition NOT IN (SELECT partition FROM prolonged)",
+    )
+    .bind(&columns.partition)
+    .bind(&columns.lo)
+    .bind(&columns.hi)
+    .bind(counts(|counts| counts.stored))
+    .bind(counts(|counts| counts.duplicate))
+    .bind(counts(|counts| counts.dead))
+    .bind(&xor_hash)
+    .bind(LEDGER_ROW_EVENTS)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_dead_letters(tx: &mut PgConnection, dead: &[Unreadable<'_>]) -> Result<(), sqlx::Error> {
+    for letter in dead {
+        sqlx::query(
+            "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw)
+             VALUES ($1, $2::text::numeric, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(i64::from(letter.partition))
+        .bind(letter.position.number().to_string())
+        .bind(letter.envelope.map(|envelope| envelope.tenant.0))
+        .bind(letter.envelope.map(|envelope| envelope.project.0))
+        .bind(letter.envelope.and_then(|envelope| DateTime::from_timestamp_micros(envelope.received_at.0)))
+        .bind(i64::from(letter.events))
+        .bind(letter.reason.to_string())
+        .bind(letter.raw)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Ranges as Postgres takes them. Offsets stay below 2^48.
+struct Columns {
+    partition: Vec<i32>,
+    lo: Vec<i64>,
+    hi: Vec<i64>,
+    epoch: Vec<i64>,
+}
+
+impl Columns {
+    fn of(ranges: &[Range]) -> Self {
+        let offset = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+        Self {
+            partition: ranges
+                .iter()
+                .map(|range| i32::try_from(range.partition).unwrap_or(i32::MAX))
+                .collect(),
+            lo: ranges.iter().map(|range| offset(range.lo)).collect(),
+            hi: ranges.iter().map(|range| offset(range.hi)).collect(),
+            epoch: ranges.iter().map(|range| range.epoch).collect(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! One synchronous insert of one block, with every setting pinned that decides what an acknowledgement means.
+
+use std::time::Duration;
+
+use clickhouse::Client;
+
+use crate::batch::Placed;
+use crate::row::EventRow;
+
+/// Rows of a block at most; a batch never reaches it, so that it becomes one block and one part a table partition.
+const BLOCK_ROWS_MAX: &str = "1048576";
+
+/// Inserts `rows` and returns when ClickHouse has them on disk.
+///
+/// # Errors
+/// Whatever fails, the rows may be in ClickHouse, some of them or all, now or later: [`crate::repair::end_insert`],
+/// then read back.
+pub async fn insert(
+    client: &Client,
+    query_id: &str,
+    deadline: Duration,
+    rows: &[Placed<'_>],
+) -> Result<(), clickhouse::error::Error> {
+    let mut insert = client
+        .insert::<EventRow<'_>>("events")
+        .await?
+        .with_timeouts(Some(deadline), Some(deadline))
+        .with_setting("query_id", query_id)
+        // Acknowledged when written, not when queued.
+        .with_setting("async_insert", "0")
+        .with_setting("wait_end_of_query", "1")
+        // ClickHouse's own deduplication loses acknowledged rows when it is killed; positions do the work here.
+        .with_setting("insert_deduplicate", "0")
+        .with_setting("max_insert_block_size", BLOCK_ROWS_MAX)
+        .with_setting("min_insert_block_size_rows", BLOCK_ROWS_MAX)
+        .with_setting("min_insert_block_size_bytes", "1073741824");
+    for placed in rows {
+        insert.write(&EventRow::from(placed)).await?;
+    }
+    insert.end().await
+}

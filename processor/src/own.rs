@@ -1,0 +1,169 @@
+//! Who owns which partition, with epochs; and which log the cursors belong to.
+
+use std::time::Duration;
+
+use eventlog::EventLog;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// A partition that this processor owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned {
+    /// Its number.
+    pub partition: u32,
+    /// The first offset that is not stored and metered yet.
+    pub next_offset: u64,
+    /// This ownership's number: a commit that names an older one changes nothing.
+    pub epoch: i64,
+}
+
+/// The cursors in this database were kept for another log.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Positions, cursors and usage of one log mean nothing in another.
+    #[error(
+        "this database belongs to the log {expected} with {expected_partitions} partitions, but the log here is {found} with {found_partitions}. Give weir the log that it had (WEIR_DATA_DIR or KAFKA_BROKERS), or an empty database"
+    )]
+    OtherLog {
+        /// As the database says.
+        expected: String,
+        /// As the database says.
+        expected_partitions: i32,
+        /// As the log says.
+        found: String,
+        /// As the log says.
+        found_partitions: u32,
+    },
+    /// Postgres failed.
+    #[error("the log's row in Postgres can't be read")]
+    Store(#[from] sqlx::Error),
+}
+
+/// Binds the database to `log`, or checks that it is bound to it already. Every role does so before it starts.
+///
+/// # Errors
+/// [`BindError`].
+pub async fn bind_log(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> {
+    let partitions = i32::try_from(log.partitions()).unwrap_or(i32::MAX);
+    sqlx::query("INSERT INTO event_log (identity, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(log.identity())
+        .bind(partitions)
+        .execute(pool)
+        .await?;
+    let (expected, expected_partitions): (String, i32) =
+        sqlx::query_as("SELECT identity, partitions FROM event_log").fetch_one(pool).await?;
+    if expected != log.identity() || expected_partitions != partitions {
+        let found = log.identity().to_owned();
+        return Err(BindError::OtherLog {
+            expected,
+            expected_partitions,
+            found,
+            found_partitions: log.partitions(),
+        });
+    }
+    sqlx::query(
+        "INSERT INTO partition_cursor (partition) SELECT generate_series(0, $1 - 1) ON CONFLICT DO NOTHING",
+    )
+    .bind(partitions)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Says that this processor lives, and renews what it owns.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO processor_node (id, lease_until) VALUES ($1, now() + $2 * interval '1 second')
+         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until",
+    )
+    .bind(node)
+    .bind(lease_time.as_secs_f64())
+    .execute(pool)
+    .await?;
+    sqlx::query(
+        "UPDATE partition_cursor SET lease_until = now() + $2 * interval '1 second' WHERE owner = $1",
+    )
+    .bind(node)
+    .bind(lease_time.as_secs_f64())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// How many partitions this processor should own: an even share among the living, rounded up.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn share(pool: &PgPool) -> Result<usize, sqlx::Error> {
+    let share: i64 = sqlx::query_scalar(
+        "WITH forgotten AS (DELETE FROM processor_node WHERE lease_until < now() - interval '1 hour')
+         SELECT ceil((SELECT count(*) FROM partition_cursor)::numeric
+                     / greatest(1, (SELECT count(*) FROM processor_node WHERE lease_until > now())))::bigint",
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(usize::try_from(share).unwrap_or(0))
+}
+
+/// Takes up to `most` partitions that nobody owns.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn acquire(
+    pool: &PgPool,
+    node: Uuid,
+    lease_time: Duration,
+    most: usize,
+) -> Result<Vec<Owned>, sqlx::Error> {
+    let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
+        "UPDATE partition_cursor c
+         SET owner = $1, epoch = c.epoch + 1, lease_until = now() + $2 * interval '1 second'
+         FROM (SELECT partition FROM partition_cursor WHERE lease_until < now()
+               ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
+         WHERE c.partition = free.partition
+         RETURNING c.partition, c.next_offset, c.epoch",
+    )
+    .bind(node)
+    .bind(lease_time.as_secs_f64())
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await?;
+    let owned = |(partition, next_offset, epoch): (i32, i64, i64)| Owned {
+        partition: u32::try_from(partition).unwrap_or_default(),
+        next_offset: u64::try_from(next_offset).unwrap_or_default(),
+        epoch,
+    };
+    Ok(rows.into_iter().map(owned).collect())
+}
+
+/// Lets others have `partitions`, if this processor still owns them.
+///
+/// # Errors
+/// If Postgres fails; others take them when the lease has run out, then.
+pub async fn release(pool: &PgPool, node: Uuid, partitions: &[u32]) -> Result<(), sqlx::Error> {
+    let partitions: Vec<i64> = partitions.iter().map(|partition| i64::from(*partition)).collect();
+    sqlx::query(
+        "UPDATE partition_cursor SET owner = NULL, lease_until = '-infinity' WHERE owner = $1 AND partition = ANY($2)",
+    )
+    .bind(node)
+    .bind(&partitions)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Leaves the circle of processors: the others' shares grow.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn leave(pool: &PgPool, node: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE partition_cursor SET owner = NULL, lease_until = '-infinity' WHERE owner = $1")
+        .bind(node)
+        .execute(pool)
+        .await?;
+    sqlx::query("DELETE FROM processor_node WHERE id = $1").bind(node).execute(pool).await?;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Connections to Postgres.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::config::Secret;
+
+/// A statement that takes longer is ended by the server.
+const STATEMENT_TIMEOUT: &str = "10s";
+/// A transaction whose client has gone quiet is ended by the server, and its locks with it.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
+/// How long a caller waits for a free connection, or for Postgres to answer at all.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle connections are closed: each costs the server some megabytes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A pool of at most `connections_max` connections, none of which is opened before it is needed.
+///
+/// # Errors
+/// If `url` is not a Postgres URL.
+pub fn pool(url: &Secret, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url.expose())?.application_name("weir").options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ("timezone", "UTC"),
+    ]);
+    Ok(PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .connect_lazy_with(options))
+}
