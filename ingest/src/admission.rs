@@ -62,8 +62,13 @@ impl Admission {
         match tokio::time::timeout_at(deadline, collect(Limited::new(body, self.body_bytes_max))).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
-            Ok(Err(_)) => Err(Problem::new(Code::InvalidBatch, "the body broke off before its end: send it again")),
-            Err(_) => Err(Problem::new(Code::RequestTimeout, "the body did not arrive in time: send smaller batches")),
+            Ok(Err(_)) => {
+                Err(Problem::new(Code::InvalidBatch, "the body broke off before its end: send it again"))
+            }
+            Err(_) => Err(Problem::new(
+                Code::RequestTimeout,
+                "the body did not arrive in time: send smaller batches",
+            )),
         }
     }
 
@@ -129,7 +134,11 @@ mod tests {
         let second = admission.admit(&length(UNIT)).unwrap();
         assert_eq!(admission.admit(&length(1)).unwrap_err().code, Code::Overloaded);
         drop(first);
-        assert_eq!(admission.admit(&HeaderMap::new()).unwrap_err().code, Code::Overloaded, "no length: the largest");
+        assert_eq!(
+            admission.admit(&HeaderMap::new()).unwrap_err().code,
+            Code::Overloaded,
+            "no length: the largest"
+        );
         drop(second);
         assert!(admission.admit(&HeaderMap::new()).is_ok());
     }

@@ -10,7 +10,8 @@ use crate::validate::Known;
 pub fn frames(envelope: &Envelope<'_>, events: &[Known<'_>], partitions: u32) -> Vec<Append> {
     let timestamp_ms = envelope.received_at.0.div_euclid(1000);
     let partitions_len = usize::try_from(partitions).unwrap_or(usize::MAX);
-    let mut writers: Vec<Option<FrameWriter>> = std::iter::repeat_with(|| None).take(partitions_len).collect();
+    let mut writers: Vec<Option<FrameWriter>> =
+        std::iter::repeat_with(|| None).take(partitions_len).collect();
     let mut records = Vec::new();
     let mut finish = |partition: u32, writer: FrameWriter| {
         records.push(Append { partition, timestamp_ms, payload: writer.finish() });
@@ -21,7 +22,9 @@ pub fn frames(envelope: &Envelope<'_>, events: &[Known<'_>], partitions: u32) ->
     for known in events {
         let event = known.event(envelope.received_at);
         let partition = event.hash.partition(partitions);
-        let Some(place) = usize::try_from(partition).ok().and_then(|place| writers.get_mut(place)) else { continue };
+        let Some(place) = usize::try_from(partition).ok().and_then(|place| writers.get_mut(place)) else {
+            continue;
+        };
         let writer = place.get_or_insert_with(|| FrameWriter::new(envelope, capacity));
         if !writer.push(&event) {
             let mut next = FrameWriter::new(envelope, capacity);

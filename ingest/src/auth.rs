@@ -39,7 +39,9 @@ pub fn from_header(headers: &HeaderMap) -> Result<Option<PresentedKey>, Problem>
 pub fn from_text(text: &str) -> Result<PresentedKey, Problem> {
     PresentedKey::parse(text).map_err(|error| {
         let detail = match error {
-            KeyError::Shape => "the key does not have the form wk_live_<id>_<secret>: check that it was copied whole",
+            KeyError::Shape => {
+                "the key does not have the form wk_live_<id>_<secret>: check that it was copied whole"
+            }
             KeyError::Checksum => "a letter of the key is wrong: copy it again",
         };
         Problem::new(Code::MalformedKey, detail).at("authorization")
@@ -73,7 +75,9 @@ mod tests {
     fn bearer_and_basic_present_the_same_key() {
         let key = ApiKey::generate();
         let expected = PresentedKey::parse(key.expose()).unwrap().id;
-        for credentials in [format!("{}:", key.expose()), format!("{}:x", key.expose()), key.expose().to_owned()] {
+        for credentials in
+            [format!("{}:", key.expose()), format!("{}:x", key.expose()), key.expose().to_owned()]
+        {
             let basic = format!("basic {}", STANDARD.encode(credentials));
             assert_eq!(parse(&basic).unwrap().unwrap().id, expected);
         }

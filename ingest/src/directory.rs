@@ -91,7 +91,10 @@ impl Directory {
         // A wrong secret is answered like an unknown id: the id alone is public.
         let entry = entries.keys.get(&presented.id).filter(|entry| entry.hash == presented.hash);
         let Some(entry) = entry else {
-            return Err(Problem::new(Code::UnknownKey, "no such key: check that it was copied whole, or make a new one"));
+            return Err(Problem::new(
+                Code::UnknownKey,
+                "no such key: check that it was copied whole, or make a new one",
+            ));
         };
         if entry.revoked {
             return Err(Problem::new(Code::RevokedKey, "the key was revoked: use another one"));
@@ -100,7 +103,10 @@ impl Directory {
             return Err(Problem::new(Code::ExpiredKey, "the key has expired: make a new one"));
         }
         if !entry.tenant.terms.read().active {
-            return Err(Problem::new(Code::TenantFrozen, "the tenant is frozen: ask the operator of this service"));
+            return Err(Problem::new(
+                Code::TenantFrozen,
+                "the tenant is frozen: ask the operator of this service",
+            ));
         }
         Ok(Sender { tenant: Arc::clone(&entry.tenant), project: entry.project, key: presented.id })
     }

@@ -56,7 +56,8 @@ impl Rate {
 impl Limiter {
     fn new(rate: u32) -> Option<Arc<Self>> {
         let per_second = NonZeroU32::new(rate)?;
-        let burst = per_second.saturating_mul(NonZeroU32::new(BURST_SECONDS)?).max(NonZeroU32::new(BURST_MIN)?);
+        let burst =
+            per_second.saturating_mul(NonZeroU32::new(BURST_SECONDS)?).max(NonZeroU32::new(BURST_MIN)?);
         let cells = DefaultDirectRateLimiter::direct(Quota::per_second(per_second).allow_burst(burst));
         Some(Arc::new(Self { rate, burst, cells }))
     }

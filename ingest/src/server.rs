@@ -132,7 +132,8 @@ impl Node {
         };
         let code = result.as_ref().err().map_or("ok", |refusal| refusal.problem.code.as_str());
         ::metrics::counter!(metrics::REPLIES, "route" => name, "code" => code).increment(1);
-        ::metrics::histogram!(metrics::REPLY_SECONDS, "route" => name).record(started.elapsed().as_secs_f64());
+        ::metrics::histogram!(metrics::REPLY_SECONDS, "route" => name)
+            .record(started.elapsed().as_secs_f64());
         result.unwrap_or_else(|refusal| {
             log_refusal(request_id, name, &refusal.problem);
             reply::refusal(request_id, &refusal)

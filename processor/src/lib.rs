@@ -28,6 +28,7 @@ pub mod row;
 pub mod insert;
 pub mod commit;
 pub mod run;
+pub mod verify;
 
 pub use config::ProcessorConfig;
 pub use run::Processor;

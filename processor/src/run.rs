@@ -229,7 +229,7 @@ impl Processor {
     }
 
     /// Commits, asking again for as long as Postgres does not say whether it has.
-    async fn commit(&self, batch: &Commit<'_>, shutdown: &Shutdown) -> Result<(), Interrupted> {
+    async fn commit(&mut self, batch: &Commit<'_>, shutdown: &Shutdown) -> Result<(), Interrupted> {
         let mut pause = PAUSE_FIRST;
         loop {
             match commit(&self.pool, batch).await {

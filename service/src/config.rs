@@ -139,6 +139,11 @@ impl Settings {
         })
     }
 
+    /// Notes a mistake that only the asker can see.
+    pub fn refuse(&mut self, mistake: String) {
+        self.mistakes.push(mistake);
+    }
+
     /// What was asked for, in that order.
     ///
     /// # Errors

@@ -9,3 +9,4 @@ pub mod http;
 pub mod ops;
 pub mod postgres;
 pub mod clickhouse;
+pub mod migrate;

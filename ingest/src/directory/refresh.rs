@@ -121,7 +121,10 @@ impl Directory {
             entries.change = entries.change.max(change);
             let entry = entries.tenants.get(&TenantId(tenant)).cloned().zip(hash.try_into().ok());
             let (Some(id), Some((tenant, hash))) = (KeyId::from_number(id), entry) else {
-                tracing::error!(key = id, "a key in Postgres is not one that weir could have made, it is left out");
+                tracing::error!(
+                    key = id,
+                    "a key in Postgres is not one that weir could have made, it is left out"
+                );
                 continue;
             };
             let expires_at = expires_at.map_or(NEVER, Micros);

@@ -105,7 +105,13 @@ impl Slice {
     }
 
     /// Tries to spend, and says whether the slice runs low. `generation` is the node's, if it may spend at all.
-    pub(super) fn attempt(&self, at: Micros, zone: Tz, events: u32, generation: Option<u64>) -> (Attempt, bool) {
+    pub(super) fn attempt(
+        &self,
+        at: Micros,
+        zone: Tz,
+        events: u32,
+        generation: Option<u64>,
+    ) -> (Attempt, bool) {
         let mut state = self.state.lock();
         state.roll(at, zone);
         let Some(generation) = generation else { return (Attempt::Short, false) };
@@ -125,7 +131,8 @@ impl Slice {
 
     pub(super) fn refund(&self, spent: &Spent) {
         let mut state = self.state.lock();
-        if (spent.lease, spent.generation) == (state.lease, state.generation) && spent.lease != LeaseId::NONE {
+        if (spent.lease, spent.generation) == (state.lease, state.generation) && spent.lease != LeaseId::NONE
+        {
             state.left += i64::from(spent.events);
         }
     }
@@ -139,7 +146,8 @@ impl Slice {
     pub(super) fn want(&self, tenant: TenantId) -> Want {
         let mut state = self.state.lock();
         let short_lived = state.refilled_at.is_some_and(|at| at.elapsed() < LASTS);
-        state.like = if short_lived { (state.like * 2).min(LIKE_MAX) } else { (state.like / 2).max(LIKE_FIRST) };
+        state.like =
+            if short_lived { (state.like * 2).min(LIKE_MAX) } else { (state.like / 2).max(LIKE_FIRST) };
         state.refilled_at = Some(Instant::now());
         let need = (state.waiting - state.left).max(0);
         Want { tenant, period_start: state.period.start, need, like: state.like }
@@ -293,7 +301,9 @@ mod tests {
         assert_eq!(slice.sweep(1, false).0, [(LeaseId(9), 10)]);
         // A request that was received before the roll is counted in the period that the slice has reached.
         refill(&slice, 1);
-        let Attempt::Took(spent) = slice.attempt(NOW, Tz::UTC, 1, Some(1)).0 else { panic!("a slice is there") };
+        let Attempt::Took(spent) = slice.attempt(NOW, Tz::UTC, 1, Some(1)).0 else {
+            panic!("a slice is there")
+        };
         assert!(spent.period.holds(next_month));
     }
 
@@ -302,7 +312,9 @@ mod tests {
         let slice = Slice::default();
         assert_eq!(spend(&slice, 3), None);
         refill(&slice, 3);
-        let Attempt::Took(spent) = slice.attempt(NOW, Tz::UTC, 3, Some(1)).0 else { panic!("a slice is there") };
+        let Attempt::Took(spent) = slice.attempt(NOW, Tz::UTC, 3, Some(1)).0 else {
+            panic!("a slice is there")
+        };
         slice.refund(&spent);
         assert_eq!(spend(&slice, 3), Some(3));
     }

@@ -138,7 +138,8 @@ impl Node {
             Err(AppendError::Refused(why)) => {
                 self.leases.refund(&sender.tenant, spent);
                 tracing::warn!(request_id = %origin.request_id, why, "the log refused a request");
-                let detail = "the log takes no events at the moment; nothing was stored: send the same events again";
+                let detail =
+                    "the log takes no events at the moment; nothing was stored: send the same events again";
                 Err(Problem::new(Code::Overloaded, detail).into())
             }
             Err(AppendError::Unknown(why)) => {
@@ -152,7 +153,8 @@ impl Node {
     fn used_up(&self, period: &Period) -> Problem {
         let until = period.end_text();
         let upgrade = self.config.upgrade_url.as_ref().map(|url| format!(", see {url}")).unwrap_or_default();
-        let detail = format!("the plan's quota is used up until {until}: wait for it, or change the plan{upgrade}");
+        let detail =
+            format!("the plan's quota is used up until {until}: wait for it, or change the plan{upgrade}");
         Problem::new(Code::QuotaExceeded, detail)
     }
 }
@@ -185,7 +187,11 @@ fn every_event_bad(rejected: &[Rejection]) -> Problem {
         [] => Problem::new(Code::InvalidBatch, "there is no event in the body"),
         [only] => only.problem.clone(),
         [first, ..] => {
-            let detail = format!("none of the {} events is valid; the first: {}", rejected.len(), first.problem.detail);
+            let detail = format!(
+                "none of the {} events is valid; the first: {}",
+                rejected.len(),
+                first.problem.detail
+            );
             Problem { detail: detail.into(), ..first.problem.clone() }
         }
     }
@@ -197,7 +203,9 @@ fn refuse(known: &Known<'_>, problem: &Problem) -> Rejection {
 
 fn too_fast(wait: Duration) -> Refusal {
     let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-    let detail = format!("the tenant sends faster than its plan allows: wait {seconds} s, or send larger batches less often");
+    let detail = format!(
+        "the tenant sends faster than its plan allows: wait {seconds} s, or send larger batches less often"
+    );
     Refusal { problem: Problem::new(Code::RateLimited, detail), retry_after: Some(seconds) }
 }
 

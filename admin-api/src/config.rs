@@ -1,0 +1,37 @@
+//! Settings of the admin API.
+
+use std::net::SocketAddr;
+
+use service::config::{Secret, Settings};
+
+/// Bytes of the operator's token at least: 128 bits as hexadecimal digits.
+const TOKEN_BYTES_MIN: usize = 32;
+
+/// How the admin API works. [`AdminConfig::read`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct AdminConfig {
+    /// Where to listen: not for the public.
+    pub listen: SocketAddr,
+    /// What an operator presents as `Authorization: Bearer`.
+    pub operator_token: Secret,
+}
+
+impl AdminConfig {
+    /// Reads the settings.
+    pub fn read(settings: &mut Settings) -> Self {
+        let listen = settings.get(
+            "WEIR_ADMIN_ADDR",
+            SocketAddr::from(([127, 0, 0, 1], 7401)),
+            "address and port of the admin API",
+        );
+        let operator_token = settings
+            .secret("WEIR_OPERATOR_TOKEN", "the operator's token for the admin API, 32 letters at least");
+        let len = operator_token.expose().len();
+        if (1..TOKEN_BYTES_MIN).contains(&len) {
+            settings.refuse(format!(
+                "WEIR_OPERATOR_TOKEN has {len} letters where {TOKEN_BYTES_MIN} are the least: make one with `openssl rand -hex 32`"
+            ));
+        }
+        Self { listen, operator_token }
+    }
+}

@@ -1,0 +1,101 @@
+//! API keys.
+
+use chrono::{DateTime, Utc};
+use schemas::id::{KeyId, TenantId};
+use schemas::key::{ApiKey, PresentedKey};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+use crate::error::AdminError;
+
+/// A key to be made.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// The project's name; `default` if absent.
+    pub project: Option<String>,
+    /// From when it is refused; never if absent.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A key that was just made. The only place where its text is.
+#[derive(Debug, Serialize)]
+pub struct MadeKey {
+    /// Its public part.
+    pub id: KeyId,
+    /// Its whole text.
+    pub key: String,
+}
+
+/// A key as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Key {
+    /// Its public part.
+    pub id: KeyId,
+    /// Its project's name.
+    pub project: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// From when it is refused.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Since when it is refused.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Makes a key.
+///
+/// # Errors
+/// [`AdminError`].
+pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<MadeKey, AdminError> {
+    let name = new.project.as_deref().unwrap_or(super::project::DEFAULT);
+    let project = super::project::find(pool, tenant, name).await?;
+    let key = ApiKey::generate();
+    let presented =
+        PresentedKey::parse(key.expose()).map_err(|error| AdminError::Invalid(error.to_string()))?;
+    sqlx::query(
+        "INSERT INTO api_key (id, tenant_id, project_id, hash, expires_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(presented.id.number())
+    .bind(tenant.0)
+    .bind(project.0)
+    .bind(presented.hash.0.as_slice())
+    .bind(new.expires_at)
+    .execute(pool)
+    .await
+    .map_err(AdminError::of_insert(|| format!("key {}", presented.id)))?;
+    Ok(MadeKey { id: presented.id, key: key.expose().to_owned() })
+}
+
+/// Revokes a key, for ever. A key that was revoked stays so, since when it was.
+///
+/// # Errors
+/// [`AdminError::NotFound`].
+pub async fn revoke(pool: &PgPool, key: KeyId) -> Result<(), AdminError> {
+    let revoked = sqlx::query("UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1")
+        .bind(key.number())
+        .execute(pool)
+        .await?;
+    if revoked.rows_affected() == 0 {
+        return Err(AdminError::NotFound(format!("key {key}")));
+    }
+    Ok(())
+}
+
+/// The tenant's keys, the oldest first.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Key>, AdminError> {
+    type Row = (i64, String, DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT k.id, p.name, k.created_at, k.expires_at, k.revoked_at
+         FROM api_key k JOIN project p ON p.id = k.project_id WHERE k.tenant_id = $1 ORDER BY k.created_at, k.id",
+    )
+    .bind(tenant.0)
+    .fetch_all(pool)
+    .await?;
+    let key = |(id, project, created_at, expires_at, revoked_at): Row| {
+        Some(Key { id: KeyId::from_number(id)?, project, created_at, expires_at, revoked_at })
+    };
+    Ok(rows.into_iter().filter_map(key).collect())
+}

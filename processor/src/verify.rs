@@ -1,0 +1,117 @@
+//! The proof: what ingest accepted, what is stored and what is billed, counted three ways and compared.
+//!
+//! * The **log** is read again, from the oldest record it still has up to the cursors: what was accepted.
+//! * The **ledgers** in Postgres: what was counted as stored, duplicate or dead, by range of the log and by tenant
+//!   and hour.
+//! * **ClickHouse**: the rows that are there, by range of the log (with an exclusive or over their hashes) and by
+//!   tenant and hour.
+//!
+//! Everything is compared up to the cursors of one Postgres snapshot, so it can run beside a busy pipeline.
+
+mod ledger;
+mod log;
+mod rows;
+
+use std::collections::BTreeMap;
+
+use billing::ledger::Counts;
+use clickhouse::Client;
+use eventlog::{EventLog, LogError};
+use schemas::id::{ProjectId, TenantId};
+use schemas::time::Micros;
+use serde::Serialize;
+use sqlx::PgPool;
+
+use crate::commit::RangeSum;
+
+/// Mismatches that are told one by one; the others are counted.
+const TOLD_MAX: usize = 20;
+
+/// Usage is compared by these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HourOf {
+    tenant: TenantId,
+    project: ProjectId,
+    hour: Micros,
+}
+
+/// What the ledgers say, as of one snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// By partition: the cursor.
+    cursors: BTreeMap<u32, u64>,
+    /// By partition and first offset: the end, and the sums.
+    ranges: BTreeMap<(u32, u64), (u64, RangeSum)>,
+    usage: BTreeMap<HourOf, Counts>,
+}
+
+/// The verdict.
+#[derive(Debug, Default, Serialize)]
+pub struct Verdict {
+    /// Events in the log, of the ranges that it still has whole.
+    pub accepted: i64,
+    /// Events in the log's ranges that are no longer whole: their counts are the batch ledger's alone.
+    pub beyond_log: i64,
+    /// Counted as stored, and billed.
+    pub stored: i64,
+    /// Counted as duplicates.
+    pub duplicate: i64,
+    /// Counted as dead letters.
+    pub dead: i64,
+    /// Rows in ClickHouse.
+    pub rows: i64,
+    /// What does not agree, the first few.
+    pub mismatches: Vec<String>,
+    /// How many do not agree.
+    pub mismatch_count: usize,
+}
+
+impl Verdict {
+    /// Whether everything agrees.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.mismatch_count == 0
+    }
+
+    fn expect<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: impl FnOnce() -> String,
+        left: (&str, &T),
+        right: (&str, &T),
+    ) {
+        if left.1 == right.1 {
+            return;
+        }
+        self.mismatch_count += 1;
+        if self.mismatches.len() < TOLD_MAX {
+            self.mismatches.push(format!("{}: {} {:?}, {} {:?}", what(), left.0, left.1, right.0, right.1));
+        }
+    }
+}
+
+/// Why nothing could be proved either way.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Postgres failed.
+    #[error("Postgres can't be read")]
+    Postgres(#[from] sqlx::Error),
+    /// ClickHouse failed.
+    #[error("ClickHouse can't be read")]
+    ClickHouse(#[from] clickhouse::error::Error),
+    /// The log failed.
+    #[error("the log can't be read")]
+    Log(#[from] LogError),
+}
+
+/// Compares log, ledgers and rows.
+///
+/// # Errors
+/// [`VerifyError`] if one of the three can't be read. A mismatch is not an error, but a verdict.
+pub async fn verify(pool: &PgPool, clickhouse: &Client, log: &dyn EventLog) -> Result<Verdict, VerifyError> {
+    let books = ledger::read(pool).await?;
+    let mut verdict = Verdict::default();
+    ledger::check_tiles(&books, &mut verdict);
+    log::check(&books, log, &mut verdict).await?;
+    rows::check(&books, clickhouse, &mut verdict).await?;
+    Ok(verdict)
+}

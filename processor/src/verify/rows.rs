@@ -1,0 +1,111 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use clickhouse::{Client, Row};
+use schemas::id::{Position, ProjectId, TenantId};
+use schemas::time::Micros;
+use serde::Deserialize;
+
+use super::{Books, HourOf, Verdict, VerifyError};
+
+#[derive(Row, Deserialize)]
+struct RangeRow {
+    lo: u64,
+    rows: u64,
+    positions: u64,
+    xor_hash: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct HourRow {
+    tenant_id: i64,
+    project_id: i64,
+    hour: i64,
+    rows: u64,
+}
+
+/// Compares the rows before the cursors with the ledgers.
+pub(super) async fn check(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
+    for (&partition, &cursor) in &books.cursors {
+        check_ranges(books, client, partition, cursor, verdict).await?;
+    }
+    check_hours(books, client, verdict).await
+}
+
+/// By range of the log: raw rows, so that a row that a merge has yet to remove is seen; and each position once.
+async fn check_ranges(
+    books: &Books,
+    client: &Client,
+    partition: u32,
+    cursor: u64,
+    verdict: &mut Verdict,
+) -> Result<(), VerifyError> {
+    let ledger: Vec<_> = books.ranges.range((partition, 0)..=(partition, u64::MAX)).collect();
+    let mut starts: Vec<u64> = ledger.iter().map(|((_, lo), _)| *lo).collect();
+    if starts.is_empty() {
+        starts.push(0);
+    }
+    let rows: Vec<RangeRow> = client
+        .query(
+            "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows, uniqExact(position) AS positions,
+                    groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash
+             FROM events WHERE log_partition = ? AND position < ? GROUP BY lo",
+        )
+        .bind(starts)
+        .bind(partition)
+        .bind(Position::first_of(cursor).number())
+        .fetch_all()
+        .await?;
+    let found: BTreeMap<u64, RangeRow> = rows.into_iter().map(|row| (row.lo, row)).collect();
+    for (&(_, lo), &(hi, sum)) in ledger {
+        let row = found.get(&lo);
+        let count = row.map_or(0, |row| as_count(row.rows));
+        verdict.rows += count;
+        let what = || format!("partition {partition}, offsets [{lo}, {hi})");
+        verdict.expect(what, ("rows", &count), ("counted as stored", &sum.counts.stored));
+        verdict.expect(what, ("rows", &count), ("positions", &row.map_or(0, |row| as_count(row.positions))));
+        let xor_hash = row.map_or(0, |row| row.xor_hash.cast_signed());
+        verdict.expect(what, ("hash of rows", &xor_hash), ("hash in the ledger", &sum.xor_hash));
+    }
+    Ok(())
+}
+
+async fn check_hours(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
+    let partitions = books.cursors.keys().next_back().map_or(0, |last| last + 1);
+    let ends: Vec<u64> = (0..partitions)
+        .map(|partition| Position::first_of(books.cursors.get(&partition).copied().unwrap_or(0)).number())
+        .collect();
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<HourRow> = client
+        .query(
+            "SELECT tenant_id, project_id, toInt64(toUnixTimestamp(toStartOfHour(received_at))) * 1000000 AS hour,
+                    count() AS rows
+             FROM events WHERE position < arrayElement(?, log_partition + 1) GROUP BY tenant_id, project_id, hour",
+        )
+        .bind(ends)
+        .fetch_all()
+        .await?;
+    let found: BTreeMap<HourOf, i64> = rows
+        .into_iter()
+        .map(|row| {
+            let hour = HourOf {
+                tenant: TenantId(row.tenant_id),
+                project: ProjectId(row.project_id),
+                hour: Micros(row.hour),
+            };
+            (hour, as_count(row.rows))
+        })
+        .collect();
+    let hours: BTreeSet<HourOf> = books.usage.keys().chain(found.keys()).copied().collect();
+    for hour in hours {
+        let billed = books.usage.get(&hour).copied().unwrap_or_default().stored;
+        let rows = found.get(&hour).copied().unwrap_or(0);
+        verdict.expect(|| format!("{hour:?}"), ("rows", &rows), ("billed", &billed));
+    }
+    Ok(())
+}
+
+fn as_count(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,82 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::run::Roles;
+use crate::{command, config, load, run};
+
+/// Event ingestion with billing that can be proved.
+///
+/// Settings come from the environment: `weir config` lists them.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every role in one process
+    Standalone,
+    /// Run an ingest node: HTTP to the log
+    Ingest,
+    /// Run a processor: the log to ClickHouse and the usage ledger
+    Processor,
+    /// Run billing: reclaims the quota of ingest nodes that are gone
+    Billing,
+    /// Run the admin API
+    Admin,
+    /// Bring the databases up to date, and make the Kafka topic
+    Migrate,
+    /// Prove that accepted = stored + duplicate + dead, and usage = stored; exit code 1 if not
+    Verify,
+    /// Send events as fast as asked, keep a journal of what was promised, and check it
+    Load(load::LoadCommand),
+    /// Print every setting with its effective value and where it came from
+    Config,
+    /// Tenants
+    #[command(subcommand)]
+    Tenant(command::TenantCommand),
+    /// Projects: streams of a tenant's events, each with its own keys
+    #[command(subcommand)]
+    Project(command::ProjectCommand),
+    /// API keys
+    #[command(subcommand)]
+    Key(command::KeyCommand),
+    /// Plans
+    #[command(subcommand)]
+    Plan(command::PlanCommand),
+    /// A tenant's usage in the current billing period
+    Usage {
+        /// Its name or id
+        tenant: String,
+    },
+}
+
+impl Cli {
+    pub(crate) async fn carry_out(self) -> anyhow::Result<ExitCode> {
+        let json = self.json;
+        match self.command {
+            Command::Standalone => run::run(Roles::ALL).await,
+            Command::Ingest => run::run(Roles { ingest: true, ..Roles::NONE }).await,
+            Command::Processor => run::run(Roles { processor: true, ..Roles::NONE }).await,
+            Command::Billing => run::run(Roles { billing: true, ..Roles::NONE }).await,
+            Command::Admin => run::run(Roles { admin: true, ..Roles::NONE }).await,
+            Command::Migrate => command::migrate().await,
+            Command::Verify => command::verify(json).await,
+            Command::Load(load) => load.carry_out(json).await,
+            Command::Config => config::print(json),
+            Command::Tenant(tenant) => tenant.carry_out(json).await,
+            Command::Project(project) => project.carry_out(json).await,
+            Command::Key(key) => key.carry_out(json).await,
+            Command::Plan(plan) => plan.carry_out(json).await,
+            Command::Usage { tenant } => command::usage(&tenant, json).await,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Commands of the operator. Those on tenants, projects, keys and plans call the admin API's own functions.
+
+use std::process::ExitCode;
+
+use admin_api::db::key::NewKey;
+use admin_api::db::plan::Plan;
+use admin_api::db::tenant::{NewTenant, Tenant, TenantChange};
+use admin_api::db::{key, plan, project, tenant};
+use anyhow::Context;
+use billing::usage::of_tenant;
+use clap::Subcommand;
+use schemas::id::{KeyId, TenantId};
+use schemas::time::Micros;
+use serde::Serialize;
+use service::clock::Clock;
+use service::{migrate as schema, postgres};
+use sqlx::PgPool;
+
+use crate::{config, stores};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Make a tenant, with a project `default`
+    Create {
+        name: String,
+        /// Events a month, instead of the plan's
+        #[arg(long, value_name = "N")]
+        quota: Option<i64>,
+        /// The plan's name
+        #[arg(long, default_value_t = admin_api::db::tenant::default_plan())]
+        plan: String,
+        /// Events a second, instead of the plan's
+        #[arg(long, value_name = "R")]
+        rate: Option<i64>,
+        /// IANA name of the time zone in which its months begin
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+    },
+    /// Change a tenant; ingest knows within a second
+    Set {
+        /// Its name or id
+        tenant: String,
+        /// Events a month; `plan`: the plan's again
+        #[arg(long, value_name = "N|plan", value_parser = limit)]
+        quota: Option<Limit>,
+        /// Events a second; `plan`: the plan's again
+        #[arg(long, value_name = "R|plan", value_parser = limit)]
+        rate: Option<Limit>,
+        /// Another plan's name
+        #[arg(long)]
+        plan: Option<String>,
+        /// `active` or `frozen`
+        #[arg(long)]
+        status: Option<String>,
+    },
+    /// List all tenants
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Make a project
+    Create {
+        /// The tenant's name or id
+        tenant: String,
+        name: String,
+    },
+    /// List a tenant's projects
+    List {
+        /// The tenant's name or id
+        tenant: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key and show it, this once
+    Create {
+        /// The tenant's name or id
+        tenant: String,
+        /// The project that its events belong to
+        #[arg(long, default_value = project::DEFAULT)]
+        project: String,
+    },
+    /// Revoke a key for ever; ingest knows within a second
+    Revoke {
+        /// Ten letters and digits: wk_live_<id>_...
+        id: KeyId,
+    },
+    /// List a tenant's keys
+    List {
+        /// The tenant's name or id
+        tenant: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Make a plan, or change it for all its tenants
+    Set {
+        name: String,
+        /// Events a month; no cap without it
+        #[arg(long, value_name = "N")]
+        quota: Option<i64>,
+        /// Events a second; no limit without it
+        #[arg(long, value_name = "R")]
+        rate: Option<i64>,
+    },
+    /// List all plans
+    List,
+}
+
+/// A tenant's own limit, or none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(Option<i64>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "plan" {
+        return Ok(Limit(None));
+    }
+    text.parse().map(|n| Limit(Some(n))).map_err(|_| "a whole number, or `plan`".to_owned())
+}
+
+fn pool() -> anyhow::Result<PgPool> {
+    let config = config::stores()?;
+    postgres::pool(&config.database_url, config.database_connections_max)
+        .context("DATABASE_URL can't be read")
+}
+
+async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<TenantId> {
+    Ok(TenantId(tenant::find(pool, name_or_id).await?.id))
+}
+
+/// Prints `made` as JSON, or as the line that `text` makes of it.
+fn print<T: Serialize>(json: bool, made: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<ExitCode> {
+    if json {
+        println!("{}", serde_json::to_string(made)?);
+    } else {
+        println!("{}", text(made).trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines<T>(line: impl Fn(&T) -> String) -> impl FnOnce(&Vec<T>) -> String {
+    move |all| all.iter().map(|one| line(one) + "\n").collect()
+}
+
+fn told(limit: Option<i64>) -> String {
+    limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string())
+}
+
+fn tenant_line(tenant: &Tenant) -> String {
+    let Tenant { id, name, plan, quota, rate, time_zone, status, .. } = tenant;
+    let (quota, rate) = (told(*quota), told(*rate));
+    format!(
+        "tenant {id} {name}: plan {plan}, quota {quota} a month, rate {rate} a second, {time_zone}, {status}"
+    )
+}
+
+fn plan_line(plan: &Plan) -> String {
+    format!("plan {}: quota {} a month, rate {} a second", plan.name, told(plan.quota), told(plan.rate))
+}
+
+impl TenantCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = pool()?;
+        match self {
+            Self::Create { name, quota, plan, rate, time_zone } => {
+                let new = NewTenant { name, plan, quota, rate, time_zone };
+                print(json, &tenant::create(&pool, &new).await?, tenant_line)
+            }
+            Self::Set { tenant, quota, rate, plan, status } => {
+                let id = find(&pool, &tenant).await?;
+                let (quota, rate) = (quota.map(|limit| limit.0), rate.map(|limit| limit.0));
+                let change = TenantChange { plan, quota, rate, status };
+                print(json, &tenant::change(&pool, id, &change).await?, tenant_line)
+            }
+            Self::List => print(json, &tenant::list(&pool).await?, lines(tenant_line)),
+        }
+    }
+}
+
+impl ProjectCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = pool()?;
+        let line = |made: &project::Project| format!("project {} {}", made.id, made.name);
+        match self {
+            Self::Create { tenant, name } => {
+                let id = find(&pool, &tenant).await?;
+                print(json, &project::create(&pool, id, &name).await?, line)
+            }
+            Self::List { tenant } => {
+                let id = find(&pool, &tenant).await?;
+                print(json, &project::list(&pool, id).await?, lines(line))
+            }
+        }
+    }
+}
+
+impl KeyCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = pool()?;
+        match self {
+            Self::Create { tenant, project } => {
+                let id = find(&pool, &tenant).await?;
+                let new = NewKey { project: Some(project), expires_at: None };
+                let made = key::create(&pool, id, &new).await?;
+                print(json, &made, |made| format!("{}\n(shown only now; its id is {})", made.key, made.id))
+            }
+            Self::Revoke { id } => {
+                key::revoke(&pool, id).await?;
+                print(json, &serde_json::json!({"id": id, "revoked": true}), |_| {
+                    format!("key {id} is revoked")
+                })
+            }
+            Self::List { tenant } => {
+                let id = find(&pool, &tenant).await?;
+                let line = |key: &key::Key| {
+                    let state = if key.revoked_at.is_some() { "revoked" } else { "live" };
+                    format!("key {} of project {}: {state}, made {}", key.id, key.project, key.created_at)
+                };
+                print(json, &key::list(&pool, id).await?, lines(line))
+            }
+        }
+    }
+}
+
+impl PlanCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = pool()?;
+        match self {
+            Self::Set { name, quota, rate } => {
+                let made = Plan { name, quota, rate };
+                plan::put(&pool, &made).await?;
+                print(json, &made, plan_line)
+            }
+            Self::List => print(json, &plan::list(&pool).await?, lines(plan_line)),
+        }
+    }
+}
+
+/// `weir usage`.
+pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let pool = pool()?;
+    let id = find(&pool, tenant).await?;
+    let usage = of_tenant(&pool, id, Micros(Clock::system().now_micros())).await?;
+    print(json, &usage, |usage| {
+        format!(
+            "period     {} to {}\nstored     {} (billed)\nduplicate  {}\ndead       {}\nquota      {}\nas of      {}",
+            usage.period_start,
+            usage.period_end,
+            usage.stored,
+            usage.duplicate,
+            usage.dead,
+            told(usage.quota),
+            usage.as_of
+        )
+    })
+}
+
+/// `weir migrate`.
+pub(crate) async fn migrate() -> anyhow::Result<ExitCode> {
+    let config = config::stores()?;
+    let pool = postgres::pool(&config.database_url, config.database_connections_max)
+        .context("DATABASE_URL can't be read")?;
+    schema::postgres(&pool).await.context("Postgres could not be brought up to date")?;
+    schema::clickhouse(&config.clickhouse).await.context("ClickHouse could not be brought up to date")?;
+    stores::make_topic(&config).await?;
+    println!("the databases are up to date");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `weir verify`.
+pub(crate) async fn verify(json: bool) -> anyhow::Result<ExitCode> {
+    let config = config::stores()?;
+    let pool = postgres::pool(&config.database_url, config.database_connections_max)
+        .context("DATABASE_URL can't be read")?;
+    let clickhouse = service::clickhouse::client(&config.clickhouse);
+    let log = stores::open_log_to_look(&config).await?;
+    let verdict = processor::verify::verify(&pool, &clickhouse, &*log).await?;
+    print(json, &verdict, |verdict| {
+        let mut text = format!(
+            "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}\n",
+            verdict.accepted,
+            verdict.beyond_log,
+            verdict.stored,
+            verdict.duplicate,
+            verdict.dead,
+            verdict.rows
+        );
+        for mismatch in &verdict.mismatches {
+            text += &format!("MISMATCH {mismatch}\n");
+        }
+        text + &match verdict.mismatch_count {
+            0 => "everything agrees".to_owned(),
+            count => format!("{count} figures do not agree"),
+        }
+    })?;
+    Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

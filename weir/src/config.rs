@@ -1,0 +1,152 @@
+//! All settings of the binary.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use admin_api::AdminConfig;
+use ingest::IngestConfig;
+use processor::ProcessorConfig;
+use service::clickhouse::ClickHouseConfig;
+use service::config::{ConfigError, Secret, Setting, Settings};
+
+use crate::run::Roles;
+
+/// Where the stores are.
+#[derive(Debug, Clone)]
+pub(crate) struct StoresConfig {
+    pub(crate) database_url: Secret,
+    pub(crate) database_connections_max: u32,
+    pub(crate) clickhouse: ClickHouseConfig,
+    /// `None`: the local disk log.
+    pub(crate) kafka_brokers: Option<String>,
+    pub(crate) kafka_topic: String,
+    pub(crate) kafka_replication: u16,
+    pub(crate) data_dir: PathBuf,
+    /// Of a log that is made; `None`: 1 on the local disk, 16 in Kafka.
+    pub(crate) partitions: Option<u32>,
+    pub(crate) retention_hours: u64,
+}
+
+impl StoresConfig {
+    pub(crate) fn read(settings: &mut Settings) -> Self {
+        let partitions = settings.number(
+            "WEIR_PARTITIONS",
+            0,
+            0..=1_000,
+            "partitions of a log that is made, for ever; 0: 1 on the local disk, 16 in Kafka",
+        );
+        Self {
+            database_url: settings.secret("DATABASE_URL", "postgres://user:password@host:port/database"),
+            database_connections_max: settings.number(
+                "WEIR_DATABASE_CONNECTIONS_MAX",
+                8,
+                3..=1_000,
+                "connections to Postgres that a process has open at once",
+            ),
+            clickhouse: clickhouse(settings),
+            kafka_brokers: settings.optional(
+                "KAFKA_BROKERS",
+                "host:port, with commas; if it is not set, the log is on the local disk",
+            ),
+            kafka_topic: settings.get("KAFKA_TOPIC", "weir.events".to_owned(), "the topic of the log"),
+            kafka_replication: settings.number(
+                "KAFKA_REPLICATION",
+                1,
+                1..=7,
+                "replicas of each partition of a topic that is made",
+            ),
+            data_dir: settings
+                .get("WEIR_DATA_DIR", "weir-data".to_owned(), "folder of the local disk log")
+                .into(),
+            partitions: (partitions > 0).then_some(partitions),
+            retention_hours: settings.number(
+                "WEIR_LOG_RETENTION_HOURS",
+                7 * 24,
+                1..=10 * 366 * 24,
+                "hours that the log keeps processed records at least",
+            ),
+        }
+    }
+
+    /// How many partitions a log is made with.
+    pub(crate) fn partitions_made(&self) -> u32 {
+        self.partitions.unwrap_or(if self.kafka_brokers.is_some() { 16 } else { 1 })
+    }
+}
+
+fn clickhouse(settings: &mut Settings) -> ClickHouseConfig {
+    ClickHouseConfig {
+        url: settings.get("CLICKHOUSE_URL", "http://127.0.0.1:8123".to_owned(), "http://host:port"),
+        database: settings.get("CLICKHOUSE_DATABASE", "weir".to_owned(), "database of weir's tables"),
+        user: settings.optional("CLICKHOUSE_USER", "user of that database"),
+        password: settings.optional_secret("CLICKHOUSE_PASSWORD", "its password"),
+    }
+}
+
+/// Everything that a serving process needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) log_filter: String,
+    pub(crate) ops_listen: SocketAddr,
+    pub(crate) stores: StoresConfig,
+    pub(crate) ingest: Option<IngestConfig>,
+    pub(crate) processor: Option<ProcessorConfig>,
+    pub(crate) billing: bool,
+    pub(crate) admin: Option<AdminConfig>,
+}
+
+impl Config {
+    pub(crate) fn read(settings: &mut Settings, roles: Roles) -> Self {
+        Self {
+            log_filter: settings.get(
+                "WEIR_LOG",
+                "info".to_owned(),
+                "what is logged: info, or info,ingest=debug",
+            ),
+            ops_listen: settings.get(
+                "WEIR_OPS_ADDR",
+                SocketAddr::from(([127, 0, 0, 1], 7402)),
+                "address and port of /healthz, /readyz and /metrics",
+            ),
+            stores: StoresConfig::read(settings),
+            ingest: roles.ingest.then(|| IngestConfig::read(settings)),
+            processor: roles.processor.then(|| ProcessorConfig::read(settings)),
+            billing: roles.billing,
+            admin: roles.admin.then(|| AdminConfig::read(settings)),
+        }
+    }
+
+    pub(crate) fn from_environment(roles: Roles) -> Result<Self, ConfigError> {
+        let mut settings = Settings::from_environment();
+        let config = Self::read(&mut settings, roles);
+        settings.finish()?;
+        Ok(config)
+    }
+}
+
+/// The stores' settings alone, for the command line.
+pub(crate) fn stores() -> Result<StoresConfig, ConfigError> {
+    let mut settings = Settings::from_environment();
+    let config = StoresConfig::read(&mut settings);
+    settings.finish()?;
+    Ok(config)
+}
+
+/// `weir config`.
+pub(crate) fn print(json: bool) -> anyhow::Result<ExitCode> {
+    let mut settings = Settings::from_environment();
+    Config::read(&mut settings, Roles::ALL);
+    let settings = settings.finish()?;
+    if json {
+        let by_name: serde_json::Map<_, _> =
+            settings.iter().map(|setting| (setting.name.to_owned(), setting.value.clone().into())).collect();
+        println!("{}", serde_json::Value::from(by_name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for Setting { name, value, from_environment, meaning } in settings {
+        let source = if from_environment { "environment" } else { "default" };
+        println!("{name}={value}\n    {meaning} ({source})");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,63 @@
+//! The one place that decides which log there is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use eventlog::EventLog;
+use eventlog::kafka::{KafkaConfig, KafkaLog};
+use eventlog::local::{LocalConfig, LocalLog};
+use tokio::sync::watch;
+
+use crate::config::StoresConfig;
+
+/// A log that is open, and the word of its end if it can have one.
+pub(crate) struct OpenLog {
+    pub(crate) log: Arc<dyn EventLog>,
+    /// Why it takes no more records, once that is so.
+    pub(crate) fatal: Option<watch::Receiver<Option<String>>>,
+    /// Whether no other process can write to it.
+    pub(crate) exclusive: bool,
+}
+
+/// Folder of the local log within the data folder.
+const LOG_FOLDER: &str = "log";
+
+/// Opens the log for a serving process.
+pub(crate) async fn open_log(config: &StoresConfig) -> anyhow::Result<OpenLog> {
+    if let Some(kafka) = kafka(config) {
+        let log = KafkaLog::open(kafka).await.context("the log in Kafka can't be opened")?;
+        let fatal = Some(log.watch_fatal());
+        return Ok(OpenLog { log: Arc::new(log), fatal, exclusive: false });
+    }
+    let local = LocalConfig {
+        retention: Duration::from_secs(config.retention_hours * 3600),
+        ..LocalConfig::new(config.data_dir.join(LOG_FOLDER), config.partitions_made())
+    };
+    let log = tokio::task::spawn_blocking(|| LocalLog::open(local)).await??;
+    Ok(OpenLog { log: Arc::new(log), fatal: None, exclusive: true })
+}
+
+/// Opens the log beside a process that may be writing to it.
+pub(crate) async fn open_log_to_look(config: &StoresConfig) -> anyhow::Result<Arc<dyn EventLog>> {
+    if config.kafka_brokers.is_some() {
+        return Ok(open_log(config).await?.log);
+    }
+    let folder = config.data_dir.join(LOG_FOLDER);
+    let log = tokio::task::spawn_blocking(|| LocalLog::open_read_only(folder)).await??;
+    Ok(Arc::new(log))
+}
+
+/// Makes the Kafka topic, if the log is in Kafka.
+pub(crate) async fn make_topic(config: &StoresConfig) -> anyhow::Result<()> {
+    let Some(kafka) = kafka(config) else { return Ok(()) };
+    let retention = Duration::from_secs(config.retention_hours * 3600);
+    KafkaLog::create_topic(&kafka, config.partitions_made(), config.kafka_replication, Some(retention))
+        .await
+        .context("the topic can't be made")
+}
+
+fn kafka(config: &StoresConfig) -> Option<KafkaConfig> {
+    let brokers = config.kafka_brokers.clone()?;
+    Some(KafkaConfig { topic: config.kafka_topic.clone(), ..KafkaConfig::new(brokers) })
+}
