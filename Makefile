@@ -1,0 +1,30 @@
+# Everything is done by dev/river.py; `make help` lists it.
+PYTHON ?= python3
+PORT ?= 7400
+RIVER = $(PYTHON) dev/river.py
+
+.PHONY: help run cluster stop stores test lint clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: ## weir as one process with Postgres and ClickHouse, until Ctrl-C; PORT=8000 moves every port
+	@$(RIVER) run --port $(PORT)
+
+cluster: ## the same as separate processes, with Kafka and Redis
+	@$(RIVER) cluster --port $(PORT)
+
+stop: ## ends `make run` or `make cluster` from another shell
+	@$(RIVER) stop
+
+stores: ## only stores, for running single tests
+	@$(RIVER) stores
+
+test: ## formatting, lints and all tests against real stores
+	@$(RIVER) test
+
+lint: ## formatting and lints
+	@$(RIVER) lint
+
+clean: ## deletes all data, downloads and builds
+	@$(RIVER) clean

@@ -1,0 +1,65 @@
+"""The river on a developer's machine: weir and the stores that it needs, started, tested and stopped.
+
+    river.py run            one weir process with Postgres and ClickHouse, until Ctrl-C
+    river.py cluster        each role a process, with Kafka and Redis as well, until Ctrl-C
+    river.py stop           ends either from another shell
+    river.py stores         only stores, for running single tests
+    river.py test [-- CMD]  formatting, lints and all tests (or CMD) against such stores
+    river.py lint           formatting and lints
+    river.py clean          deletes everything that was started, downloaded or built
+
+Exit code 0 after an orderly end, 1 with one line that says what is wrong, else that of the tests.
+"""
+
+import argparse
+import os
+import sys
+
+# Before the imports, which an older Python does not understand. The store packages need it too.
+if sys.version_info < (3, 10):
+    sys.exit("weir: Python {}.{} is too old, name 3.10 or newer with PYTHON=...".format(*sys.version_info))
+
+import running
+import stopping
+import testing
+from console import Problem, show_problem
+from shapes import parse_port
+from supervisor import SIGNALS, Interrupted
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="river.py", description="weir and its stores on a developer's machine")
+    parser.add_argument("command", choices=["run", "cluster", "stop", "stores", "test", "lint", "clean"])
+    parser.add_argument("--port", default="7400", help="the first of weir's ports; all others move with it")
+    parser.add_argument("argument", nargs="*", help="for test: the command to run instead of all tests, after --")
+    chosen = parser.parse_args()
+    # Folders must be open to the user that Postgres runs as; files with secrets are closed one by one.
+    os.umask(0o022)
+    SIGNALS.take()
+    try:
+        return perform(chosen) or 0
+    except Problem as problem:
+        show_problem(problem)
+    except OSError as error:
+        show_problem(Problem(f"{error.filename or 'the system'}: {error.strerror or error}"))
+    except Interrupted:
+        # The ordinary end of what runs until Ctrl-C, but not of tests.
+        return 130 if chosen.command in ("test", "lint") else 0
+    return 1
+
+
+def perform(chosen):
+    commands = {
+        "run": lambda: running.run(False, parse_port(chosen.port)),
+        "cluster": lambda: running.run(True, parse_port(chosen.port)),
+        "stop": stopping.stop,
+        "stores": testing.stay,
+        "test": lambda: testing.test(chosen.argument),
+        "lint": testing.lint,
+        "clean": stopping.clean,
+    }
+    return commands[chosen.command]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

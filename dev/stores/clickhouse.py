@@ -1,0 +1,69 @@
+"""ClickHouse: the server's own binary where one is on the PATH, else its engine from a Python package behind a shim.
+
+Both speak HTTP on 127.0.0.1 and keep their data in folders of their own below `.run`, because their formats on disk
+need not agree. See clickhouse_shim.py for what the shim can do.
+"""
+
+import contextlib
+import http.client
+import shutil
+from xml.sax.saxutils import escape
+
+import packages
+import workspace
+from process import Spec
+
+SERVER_CONFIG = """<clickhouse>
+    <logger><level>warning</level><console>1</console></logger>
+    <listen_host>127.0.0.1</listen_host>
+    <http_port>{port}</http_port>
+    <timezone>UTC</timezone>
+    <path>{folder}/</path>
+    <tmp_path>{folder}/tmp/</tmp_path>
+    <user_files_path>{folder}/user_files/</user_files_path>
+    <format_schema_path>{folder}/format_schemas/</format_schema_path>
+    <mark_cache_size>268435456</mark_cache_size>
+    <users><default>
+        <password></password><networks><ip>127.0.0.1</ip></networks>
+        <profile>default</profile><quota>default</quota>
+    </default></users>
+    <profiles><default/></profiles>
+    <quotas><default/></quotas>
+</clickhouse>
+"""
+
+
+def spec(home, log, port):
+    binary = shutil.which("clickhouse")
+    return Spec(
+        name="clickhouse",
+        argv=server(binary, home / "clickhouse-server", port) if binary else shim(home / "clickhouse", port),
+        log=log / "clickhouse.log",
+        is_ready=lambda: answers_ping(port),
+        # Dates in replies must not depend on the developer's time zone.
+        env={"TZ": "UTC"},
+    )
+
+
+def server(binary, folder, port):
+    workspace.make_folder(folder)
+    config = folder / "config.xml"
+    workspace.write_atomically(config, SERVER_CONFIG.format(port=port, folder=escape(str(folder))))
+    return [binary, "server", f"--config-file={config}"]
+
+
+def shim(folder, port):
+    workspace.make_folder(folder)
+    program = workspace.DEV / "stores" / "clickhouse_shim.py"
+    return [packages.store_python(), program, "--folder", folder, "--port", port]
+
+
+def answers_ping(port):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+    return False

@@ -1,0 +1,176 @@
+"""Statements on ClickHouse's engine (chDB) in this process, one at a time, in the order in which they became ready.
+
+* Each statement gets a connection of its own: its database, settings and parameters end with it.
+* An INSERT's data is handed over only when it is here in full; the engine then writes it as a server would, in one
+  block per million rows, in real MergeTree tables below the folder given.
+* A statement whose client has gone before its turn is not run. One that has begun runs to its end, and whatever the
+  client sends afterwards runs after it: a read-back never overtakes the INSERT that it asks about.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import re
+import threading
+import time
+
+from chdb.state.sqlitelike import Connection
+
+# The data of an INSERT in the parts in which the engine takes it.
+PART_BYTES = 1 << 20
+CANCELLED = "Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)"
+
+INSERT_WITH_DATA = re.compile(rb"\s*(INSERT\s+INTO\s.*\S)\s+FORMAT\s+(\w+)\s*;?\s*", re.IGNORECASE | re.DOTALL)
+OWN_FORMAT = re.compile(rb"\sFORMAT\s+(\w+)\s*(?:SETTINGS\s[^;]*)?;?\s*$", re.IGNORECASE)
+KILL = re.compile(rb"\s*KILL\s+QUERY\s.*?\bquery_id\s*=\s*'([^']*)'", re.IGNORECASE | re.DOTALL)
+# Quoted text and comments, in which a semicolon separates nothing.
+NOT_CODE = re.compile(rb"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+TWO_STATEMENTS = re.compile(rb";\s*\S")
+ERROR = re.compile(r"Code: (\d+)\. ")
+
+
+class EngineError(Exception):
+    """What ClickHouse answers when it refuses: its code and its text."""
+
+    def __init__(self, text):
+        found = ERROR.search(text)
+        # chDB puts words of its own before ClickHouse's text.
+        super().__init__(text[found.start() :] if found else text)
+        self.code = int(found.group(1)) if found else 0
+
+
+class ClientGone(Exception):
+    pass
+
+
+@dataclasses.dataclass
+class Statement:
+    text: bytes
+    # A file with the INSERT's data, or None where the text holds everything.
+    body: object
+    default_format: str
+    query_id: str
+    database: str
+    settings: dict
+    parameters: dict
+    client_is_gone: object
+    killed: bool = False
+
+
+@dataclasses.dataclass
+class Answer:
+    content: object
+    format: str
+    summary: dict
+
+
+class InOrder:
+    """A lock that is given out in the order of asking, which threading.Lock does not promise."""
+
+    def __init__(self):
+        self.changed = threading.Condition()
+        self.line = collections.deque()
+
+    @contextlib.contextmanager
+    def turn(self):
+        me = object()
+        with self.changed:
+            self.line.append(me)
+            self.changed.wait_for(lambda: self.line[0] is me)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.line.popleft()
+                self.changed.notify_all()
+
+
+class Engine:
+    def __init__(self, folder):
+        # chDB takes a path with options behind a question mark.
+        if "?" in str(folder):
+            raise SystemExit(f"ClickHouse's engine cannot work in a folder with a question mark in its path: {folder}")
+        self.folder = str(folder)
+        # The engine shuts down with its last connection, so one stays open.
+        self.keeper = Connection(self.folder)
+        self.queue = InOrder()
+        # By query id, what has arrived and has not begun.
+        self.waiting = {}
+
+    def close(self):
+        with self.queue.turn():
+            self.keeper.close()
+
+    @contextlib.contextmanager
+    def announced(self, statement):
+        """From here on KILL QUERY finds the statement."""
+        self.waiting[statement.query_id] = statement
+        try:
+            yield
+        finally:
+            if self.waiting.get(statement.query_id) is statement:
+                del self.waiting[statement.query_id]
+
+    def run(self, statement):
+        found = KILL.match(statement.text)
+        victim = self.waiting.get(found.group(1).decode(errors="replace")) if found else None
+        if victim is not None:
+            victim.killed = True
+        with self.queue.turn():
+            if statement.killed:
+                raise EngineError(CANCELLED)
+            if statement.client_is_gone():
+                raise ClientGone
+            self.waiting.pop(statement.query_id, None)
+            connection = Connection(self.folder)
+            try:
+                return self.run_now(connection, statement)
+            except RuntimeError as error:
+                raise EngineError(str(error)) from None
+            finally:
+                connection.close()
+
+    def run_now(self, connection, statement):
+        started = time.monotonic()
+        if statement.database:
+            connection.query(f"USE {quoted(statement.database, '`')}", "Null")
+        if statement.settings:
+            pairs = ", ".join(f"{name} = {quoted(value)}" for name, value in statement.settings.items())
+            connection.query(f"SET {pairs}", "Null")
+        insert = INSERT_WITH_DATA.fullmatch(statement.text) if statement.body is not None else None
+        if insert:
+            summary = self.insert(connection, insert.group(1), insert.group(2), statement.body)
+            content, used_format = b"", statement.default_format
+        else:
+            refuse_several(statement.text)
+            text = statement.text if statement.body is None else statement.text + b"\n" + statement.body.read()
+            result = connection.query(text, statement.default_format, params=statement.parameters or None)
+            own_format = OWN_FORMAT.search(text)
+            used_format = own_format.group(1).decode() if own_format else statement.default_format
+            content = result.bytes()
+            summary = {"read_rows": result.rows_read(), "read_bytes": result.bytes_read()}
+        summary["elapsed_ns"] = int((time.monotonic() - started) * 1e9)
+        return Answer(content, used_format, summary)
+
+    @staticmethod
+    def insert(connection, head, data_format, body):
+        writer = connection.send_insert(head.decode(), data_format.decode())
+        try:
+            while part := body.read(PART_BYTES):
+                writer.append(part)
+            written = writer.finish()
+        except BaseException:
+            with contextlib.suppress(RuntimeError):
+                writer.cancel()
+            raise
+        return {"written_rows": written.rows_written, "written_bytes": written.bytes_written}
+
+
+def refuse_several(text):
+    """The engine would run them one after the other, the server refuses them. An INSERT's data may hold semicolons."""
+    if text.lstrip()[:6].upper() != b"INSERT" and TWO_STATEMENTS.search(NOT_CODE.sub(b"", text)):
+        raise EngineError("Code: 62. DB::Exception: Syntax error (Multi-statements are not allowed). (SYNTAX_ERROR)")
+
+
+def quoted(text, mark="'"):
+    return mark + text.replace("\\", "\\\\").replace(mark, "\\" + mark) + mark

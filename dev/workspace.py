@@ -1,0 +1,101 @@
+"""The folders and files that belong to the developer's machine, all below `.run/`.
+
+    .run/cache/          downloads (Python packages, Kafka's jars), shared by run, cluster and test
+    .run/postgres, clickhouse, kafka, redis, data/     what the stores and weir keep between starts
+    .run/log/            one log per process
+    .run/test/           stores of test runs, deleted afterwards
+    .run/env             how to reach what is running; exists only while it is ready
+    .run/demo-*.env      the demo tenant's key, which weir shows only once
+    .run/operator.token  the operator's token, made once
+
+Files are replaced atomically: a reader sees the old or the new content, never half of it.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shlex
+from pathlib import Path
+
+from console import Problem
+
+ROOT = Path(__file__).resolve().parent.parent
+DEV = ROOT / "dev"
+RUN = ROOT / ".run"
+CACHE = RUN / "cache"
+ENV_FILE = RUN / "env"
+
+
+def make_folder(path):
+    """Creates the folder; readable by others, because Postgres may have to run as another user than root."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem(f"cannot create {path}: {error.strerror}; give yourself write permission there") from None
+    if not os.access(path, os.W_OK):
+        raise Problem(f"{path} is not writable for you; was it created by root? `make clean` as root removes it")
+    return path
+
+
+def write_atomically(path, text, mode=0o600):
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    os.replace(beside, path)
+
+
+def write_env(path, values):
+    """One NAME=value a line, mode 0600, quoted only where a shell needs it."""
+    write_atomically(path, "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in values.items()))
+
+
+def read_env(path):
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.split("=", 1) for line in lines if "=" in line)
+    return {name: "".join(shlex.split(value)) for name, value in pairs}
+
+
+def operator_token():
+    path = RUN / "operator.token"
+    if not path.exists():
+        write_atomically(path, f"wo_{secrets.token_hex(24)}\n")
+    return path.read_text().strip()
+
+
+@contextlib.contextmanager
+def locked(path, problem):
+    """Holds an exclusive lock that ends with this process, however it ends. `problem` is raised if another holds it."""
+    make_folder(path.parent)
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if problem is not None:
+                raise Problem(problem) from None
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_locked(path):
+    with contextlib.suppress(FileNotFoundError), open(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def shown(path):
+    """The path as a user in the clone would type it."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def redact(url):
+    """The URL without its password, for lines that people paste into issues."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
