@@ -1,1 +1,16 @@
-//! testkit
+//! For tests only: real stores, a database of its own for each test, the whole river in one process, and a client.
+//!
+//! Stores are found by the variables that `make test` and `make stores` set; without them a test fails and says so.
+//! Everything here panics where a test should stop.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is wrong")]
+
+pub mod stores;
+pub mod river;
+pub mod client;
+pub mod wait;
+
+pub use client::{Client, Reply};
+pub use river::River;
+pub use stores::Stores;
+pub use wait::eventually;

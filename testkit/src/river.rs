@@ -1,0 +1,169 @@
+//! The whole river in one process, on ports that the system chose, with a local log.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin_api::db::key::{self, NewKey};
+use admin_api::db::tenant::{self, NewTenant};
+use admin_api::db::project;
+use admin_api::{Admin, AdminConfig};
+use eventlog::EventLog;
+use eventlog::local::{LocalConfig, LocalLog};
+use ingest::{Ingest, IngestConfig};
+use processor::{Processor, ProcessorConfig, own};
+use schemas::id::TenantId;
+use service::clock::Clock;
+use service::config::Settings;
+use service::shutdown::{Shutdown, ShutdownTrigger};
+use tokio::task::JoinSet;
+
+use crate::client::Client;
+use crate::stores::Stores;
+
+/// The operator's token of every river.
+pub const OPERATOR_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// A running river.
+pub struct River {
+    /// Its databases.
+    pub stores: Stores,
+    /// Its log.
+    pub log: Arc<dyn EventLog>,
+    /// Where ingest listens.
+    pub ingest: SocketAddr,
+    /// Where the admin API listens.
+    pub admin: SocketAddr,
+    front: ShutdownTrigger,
+    back: ShutdownTrigger,
+    front_tasks: JoinSet<()>,
+    back_tasks: JoinSet<()>,
+}
+
+/// What a test may set. Everything else is as a user has it.
+#[derive(Debug, Clone)]
+pub struct RiverConfig {
+    /// Of the local log.
+    pub partitions: u32,
+    /// How many processors share the partitions.
+    pub processors: usize,
+    /// Settings by name, as in the environment.
+    pub settings: Vec<(&'static str, String)>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Default for RiverConfig {
+    fn default() -> Self {
+        Self { partitions: 2, processors: 1, settings: Vec::new(), clock: Clock::system() }
+    }
+}
+
+/// A tenant and a key of its project `default`.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// Its id.
+    pub tenant: TenantId,
+    /// Its key.
+    pub key: String,
+}
+
+impl River {
+    /// Starts a river as a user has it.
+    pub async fn start() -> Self {
+        Self::start_with(RiverConfig::default()).await
+    }
+
+    /// Starts a river.
+    pub async fn start_with(config: RiverConfig) -> Self {
+        let stores = Stores::fresh().await;
+        let local = LocalConfig::new(stores.folder.path().join("log"), config.partitions);
+        let log: Arc<dyn EventLog> = Arc::new(LocalLog::open(local).unwrap());
+        Self::start_on(stores, log, config).await
+    }
+
+    /// Starts a river on databases and a log that are there.
+    pub async fn start_on(stores: Stores, log: Arc<dyn EventLog>, config: RiverConfig) -> Self {
+        let mut settings = vec![
+            ("WEIR_INGEST_ADDR", "127.0.0.1:0".to_owned()),
+            ("WEIR_ADMIN_ADDR", "127.0.0.1:0".to_owned()),
+            ("WEIR_OPERATOR_TOKEN", OPERATOR_TOKEN.to_owned()),
+            ("WEIR_BATCH_LINGER_MS", "20".to_owned()),
+            ("WEIR_DRAIN_DEADLINE_MS", "2000".to_owned()),
+        ];
+        settings.extend(config.settings);
+        let mut settings = Settings::new(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let (ingest, admin) = (IngestConfig::read(&mut settings), AdminConfig::read(&mut settings));
+        let processor = ProcessorConfig::read(&mut settings);
+        settings.finish().unwrap();
+
+        own::bind_log(&stores.pool, &*log).await.unwrap();
+        let ((front, front_shutdown), (back, back_shutdown)) = (Shutdown::new(), Shutdown::new());
+        let (mut front_tasks, mut back_tasks) = (JoinSet::new(), JoinSet::new());
+        let clock = config.clock;
+        let ingest = Ingest::build(ingest, stores.pool.clone(), Arc::clone(&log), clock.clone()).await.unwrap();
+        let admin = Admin::build(admin, stores.pool.clone(), clock.clone()).await.unwrap();
+        let addresses = (ingest.local_addr().unwrap(), admin.local_addr().unwrap());
+        front_tasks.spawn(ingest.run(front_shutdown.clone()));
+        front_tasks.spawn(admin.run(front_shutdown));
+        for _ in 0..config.processors {
+            let (pool, log) = (stores.pool.clone(), Arc::clone(&log));
+            let processor = Processor::new(pool, stores.clickhouse(), log, clock.clone(), processor.clone());
+            let shutdown = back_shutdown.clone();
+            back_tasks.spawn(async move { processor.run(shutdown).await.unwrap() });
+        }
+        back_tasks.spawn(billing::reclaim::run(stores.pool.clone(), Arc::clone(&log), back_shutdown));
+        let (ingest, admin) = addresses;
+        Self { stores, log, ingest, admin, front, back, front_tasks, back_tasks }
+    }
+
+    /// Drains and stops; a role that broke fails the test here. The stores stay.
+    pub async fn stop(mut self) -> (Stores, Arc<dyn EventLog>) {
+        self.front.order();
+        while let Some(ended) = self.front_tasks.join_next().await {
+            ended.unwrap();
+        }
+        self.back.order();
+        while let Some(ended) = self.back_tasks.join_next().await {
+            ended.unwrap();
+        }
+        (self.stores, self.log)
+    }
+
+    /// A client of ingest with that key.
+    #[must_use]
+    pub fn client(&self, key: &str) -> Client {
+        Client::new(self.ingest, Some(key))
+    }
+
+    /// A client of the admin API with the operator's token.
+    #[must_use]
+    pub fn operator(&self) -> Client {
+        Client::new(self.admin, Some(OPERATOR_TOKEN))
+    }
+
+    /// Makes a tenant, with a quota of its own or none, and a key.
+    pub async fn customer(&self, name: &str, quota: Option<i64>) -> Customer {
+        let plan = if quota.is_some() { "developer" } else { "unlimited" };
+        let new = NewTenant { name: name.to_owned(), plan: plan.to_owned(), quota, rate: None, time_zone: None };
+        let tenant = TenantId(tenant::create(&self.stores.pool, &new).await.unwrap().id);
+        Customer { tenant, key: self.key(tenant, project::DEFAULT).await }
+    }
+
+    /// Makes a key of that project of the tenant, and the project if it is not there. Ingest knows it when this
+    /// returns.
+    pub async fn key(&self, tenant: TenantId, project_name: &str) -> String {
+        let pool = &self.stores.pool;
+        if project::find(pool, tenant, project_name).await.is_err() {
+            project::create(pool, tenant, project_name).await.unwrap();
+        }
+        let new = NewKey { project: Some(project_name.to_owned()), expires_at: None };
+        let made = key::create(pool, tenant, &new).await.unwrap().key;
+        let client = self.client(&made);
+        crate::eventually("ingest knows the key", Duration::from_secs(5), async || {
+            client.post_json("/v1/events", "").await.status != 401
+        })
+        .await;
+        made
+    }
+}

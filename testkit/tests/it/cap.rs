@@ -1,0 +1,139 @@
+//! Cut off at the limit: never one event more, and let in again at once.
+
+use std::time::Duration;
+
+use hyper::Method;
+use testkit::river::{Customer, RiverConfig};
+use testkit::{River, eventually};
+
+use crate::river::metered;
+
+/// Eight clients send batches of `batch` until each is refused three times running. How many were accepted in all.
+async fn flood(river: &River, customer: &Customer, batch: usize) -> u64 {
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let client = river.client(&customer.key);
+        clients.spawn(async move {
+            let (mut accepted, mut refused_running, mut next) = (0, 0, 0_usize);
+            while refused_running < 3 {
+                let reply = client.post_ids((next..next + batch).map(|n| format!("{number}-{n}"))).await;
+                next += batch;
+                match reply.status {
+                    202 => {
+                        let now = reply.json()["accepted"].as_u64().unwrap();
+                        assert!(now > 0);
+                        accepted += now;
+                        refused_running = 0;
+                    }
+                    402 => {
+                        assert_eq!(reply.code(), "quota_exceeded");
+                        assert_eq!(reply.headers.get("content-type").unwrap(), "application/problem+json");
+                        assert!(reply.headers.get("retry-after").is_none(), "an SDK would retry it");
+                        refused_running += 1;
+                    }
+                    status => panic!("{status}: {reply:?}"),
+                }
+            }
+            accepted
+        });
+    }
+    clients.join_all().await.into_iter().sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_of_a_thousand_lets_exactly_a_thousand_in() {
+    let river = River::start().await;
+    let customer = river.customer("capped", Some(1_000)).await;
+    assert_eq!(flood(&river, &customer, 1).await, 1_000);
+    metered(&river, &customer, 1_000).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_straddles_the_cap_is_accepted_up_to_it() {
+    let river = River::start().await;
+    let customer = river.customer("capped", Some(1_000)).await;
+    let client = river.client(&customer.key);
+    assert_eq!(client.post_ids(0..995).await.json()["accepted"], 995);
+    let reply = client.post_ids(995..1_005).await;
+    assert_eq!(reply.status, 202);
+    assert_eq!(reply.json()["accepted"], 5);
+    let rejected = reply.json()["rejected"].as_array().unwrap().clone();
+    assert_eq!(rejected.len(), 5);
+    assert_eq!((&rejected[0]["index"], &rejected[0]["code"]), (&5.into(), &"quota_exceeded".into()));
+    assert_eq!(client.post_ids([1_005]).await.status, 402);
+    metered(&river, &customer, 1_000).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_fill_the_cap_to_the_last_event() {
+    let river = River::start().await;
+    let customer = river.customer("capped", Some(1_003)).await;
+    assert_eq!(flood(&river, &customer, 7).await, 1_003);
+    metered(&river, &customer, 1_003).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_larger_quota_lets_the_tenant_in_within_a_second_by_sql_and_by_http() {
+    let river = River::start().await;
+    let customer = river.customer("capped", Some(3)).await;
+    let client = river.client(&customer.key);
+    assert_eq!(client.post_ids(0..3).await.status, 202);
+    assert_eq!(client.post_ids(["x"]).await.status, 402);
+    sqlx::query("UPDATE tenant SET quota = 4").execute(&river.stores.pool).await.unwrap();
+    let took = eventually("let in", Duration::from_secs(5), async || client.post_ids(["x"]).await.status == 202).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(client.post_ids(["y"]).await.status, 402);
+    let change = [("content-type", "application/json")];
+    let changed = river.operator().send(Method::PATCH, "/v1/tenants/capped", &change, r#"{"quota":5}"#).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let took = eventually("let in", Duration::from_secs(5), async || client.post_ids(["y"]).await.status == 202).await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    metered(&river, &customer, 5).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duplicates_give_their_quota_back() {
+    let river = River::start().await;
+    let customer = river.customer("capped", Some(10)).await;
+    let client = river.client(&customer.key);
+    assert_eq!(client.post_ids(0..5).await.status, 202);
+    assert_eq!(client.post_ids(0..5).await.status, 202);
+    eventually("the five that were duplicates can be sent again", Duration::from_secs(20), async || {
+        client.post_ids([5]).await.status == 202
+    })
+    .await;
+    assert_eq!(flood(&river, &customer, 1).await, 4);
+    metered(&river, &customer, 10).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_node_had_not_spent_comes_back_and_nothing_else() {
+    let short = vec![("WEIR_INGEST_LEASE_MS", "1000".to_owned())];
+    let river = River::start_with(RiverConfig { settings: short, ..RiverConfig::default() }).await;
+    let customer = river.customer("capped", Some(1_000)).await;
+    // A node that took 600 events, accepted none and died.
+    sqlx::raw_sql(
+        "INSERT INTO ingest_node (id, lease_until) VALUES ('00000000-0000-0000-0000-000000000001', now());
+         INSERT INTO quota_period (tenant_id, period_start, granted)
+             SELECT id, date_trunc('month', now()), 600 FROM tenant;
+         INSERT INTO quota_lease (node_id, tenant_id, period_start, granted)
+             SELECT '00000000-0000-0000-0000-000000000001', tenant_id, period_start, 600 FROM quota_period;",
+    )
+    .execute(&river.stores.pool)
+    .await
+    .unwrap();
+    assert_eq!(flood(&river, &customer, 1).await, 400);
+    metered(&river, &customer, 400).await;
+    let client = river.client(&customer.key);
+    eventually("the dead node's slice comes back", Duration::from_secs(40), async || {
+        client.post_ids(["late"]).await.status == 202
+    })
+    .await;
+    assert_eq!(flood(&river, &customer, 3).await, 599);
+    river.stop().await;
+}

@@ -1,0 +1,11 @@
+//! The whole river against real stores: what a customer sends is stored once, metered once, and cut off at the cap.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
+
+mod river;
+mod identity;
+mod cap;
+mod refusals;
+mod sdk;
+mod proof;
+mod recovery;
