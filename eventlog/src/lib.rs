@@ -21,6 +21,7 @@ use futures_util::future::BoxFuture;
 
 pub mod local;
 pub mod kafka;
+pub mod metrics;
 
 /// One record to append.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventlog::EventLog;
+use eventlog::{EventLog, LogError};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -34,9 +34,25 @@ pub enum BindError {
         /// As the log says.
         found_partitions: u32,
     },
+    /// The log ends before a cursor: it has lost records that were stored and metered. Anything appended now would
+    /// stand at offsets that count as processed, and never be read.
+    #[error(
+        "partition {partition} of the log ends at {end}, but events up to {cursor} were processed: the log has lost its end. Restore it, or give weir an empty database and log"
+    )]
+    LogBehind {
+        /// The partition.
+        partition: u32,
+        /// The log's end.
+        end: u64,
+        /// The cursor.
+        cursor: u64,
+    },
     /// Postgres failed.
     #[error("the log's row in Postgres can't be read")]
     Store(#[from] sqlx::Error),
+    /// The log can't be asked for its bounds.
+    #[error("the log can't be asked for its bounds")]
+    Log(#[from] LogError),
 }
 
 /// Binds the database to `log`, or checks that it is bound to it already. Every role does so before it starts.
@@ -67,6 +83,22 @@ pub async fn bind_log(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError
     .bind(partitions)
     .execute(pool)
     .await?;
+    check_ends(pool, log).await
+}
+
+/// No cursor stands past the end of its partition. Cursors are read first: the ends only grow.
+async fn check_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> {
+    let cursors: Vec<(i32, i64)> =
+        sqlx::query_as("SELECT partition, next_offset FROM partition_cursor ORDER BY partition")
+            .fetch_all(pool)
+            .await?;
+    let bounds = log.bounds().await?;
+    for ((_, cursor), (partition, bounds)) in cursors.into_iter().zip((0..).zip(bounds)) {
+        let cursor = u64::try_from(cursor).unwrap_or_default();
+        if cursor > bounds.end {
+            return Err(BindError::LogBehind { partition, end: bounds.end, cursor });
+        }
+    }
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin_api::db::key::{self, NewKey};
-use admin_api::db::tenant::{self, NewTenant};
 use admin_api::db::project;
+use admin_api::db::tenant::{self, NewTenant};
 use admin_api::{Admin, AdminConfig};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
@@ -101,7 +101,8 @@ impl River {
         let ((front, front_shutdown), (back, back_shutdown)) = (Shutdown::new(), Shutdown::new());
         let (mut front_tasks, mut back_tasks) = (JoinSet::new(), JoinSet::new());
         let clock = config.clock;
-        let ingest = Ingest::build(ingest, stores.pool.clone(), Arc::clone(&log), clock.clone()).await.unwrap();
+        let ingest =
+            Ingest::build(ingest, stores.pool.clone(), Arc::clone(&log), clock.clone()).await.unwrap();
         let admin = Admin::build(admin, stores.pool.clone(), clock.clone()).await.unwrap();
         let addresses = (ingest.local_addr().unwrap(), admin.local_addr().unwrap());
         front_tasks.spawn(ingest.run(front_shutdown.clone()));
@@ -145,7 +146,8 @@ impl River {
     /// Makes a tenant, with a quota of its own or none, and a key.
     pub async fn customer(&self, name: &str, quota: Option<i64>) -> Customer {
         let plan = if quota.is_some() { "developer" } else { "unlimited" };
-        let new = NewTenant { name: name.to_owned(), plan: plan.to_owned(), quota, rate: None, time_zone: None };
+        let new =
+            NewTenant { name: name.to_owned(), plan: plan.to_owned(), quota, rate: None, time_zone: None };
         let tenant = TenantId(tenant::create(&self.stores.pool, &new).await.unwrap().id);
         Customer { tenant, key: self.key(tenant, project::DEFAULT).await }
     }

@@ -143,7 +143,7 @@ impl Serving {
     /// Why the process stops: a signal's name, or an error.
     async fn until_stopped(
         &mut self,
-        fatal: Option<watch::Receiver<Option<String>>>,
+        fatal: watch::Receiver<Option<String>>,
     ) -> anyhow::Result<&'static str> {
         tokio::select! {
             signal = signalled() => Ok(signal?),
@@ -181,8 +181,7 @@ fn log_end(ended: Ended) {
 }
 
 /// The reason, once there is one.
-async fn told(fatal: Option<watch::Receiver<Option<String>>>) -> String {
-    let Some(mut fatal) = fatal else { return std::future::pending().await };
+async fn told(mut fatal: watch::Receiver<Option<String>>) -> String {
     match fatal.wait_for(Option::is_some).await {
         Ok(why) => why.clone().unwrap_or_default(),
         Err(_) => std::future::pending().await,

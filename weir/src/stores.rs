@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use crate::config::StoresConfig;
 
-/// A log that is open, and the word of its end if it can have one.
+/// A log that is open.
 pub(crate) struct OpenLog {
     pub(crate) log: Arc<dyn EventLog>,
     /// Why it takes no more records, once that is so.
-    pub(crate) fatal: Option<watch::Receiver<Option<String>>>,
+    pub(crate) fatal: watch::Receiver<Option<String>>,
     /// Whether no other process can write to it.
     pub(crate) exclusive: bool,
 }
@@ -27,7 +27,7 @@ const LOG_FOLDER: &str = "log";
 pub(crate) async fn open_log(config: &StoresConfig) -> anyhow::Result<OpenLog> {
     if let Some(kafka) = kafka(config) {
         let log = KafkaLog::open(kafka).await.context("the log in Kafka can't be opened")?;
-        let fatal = Some(log.watch_fatal());
+        let fatal = log.watch_fatal();
         return Ok(OpenLog { log: Arc::new(log), fatal, exclusive: false });
     }
     let local = LocalConfig {
@@ -35,7 +35,8 @@ pub(crate) async fn open_log(config: &StoresConfig) -> anyhow::Result<OpenLog> {
         ..LocalConfig::new(config.data_dir.join(LOG_FOLDER), config.partitions_made())
     };
     let log = tokio::task::spawn_blocking(|| LocalLog::open(local)).await??;
-    Ok(OpenLog { log: Arc::new(log), fatal: None, exclusive: true })
+    let fatal = log.watch_fatal();
+    Ok(OpenLog { log: Arc::new(log), fatal, exclusive: true })
 }
 
 /// Opens the log beside a process that may be writing to it.

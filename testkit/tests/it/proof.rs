@@ -37,7 +37,11 @@ async fn a_lost_row_a_doubled_row_and_a_changed_hash_are_found() {
     let river = river_with_events().await;
     let clickhouse = river.stores.clickhouse();
     let first = "(log_partition, position) = (0, (SELECT min(position) FROM events WHERE log_partition = 0))";
-    clickhouse.query(&format!("INSERT INTO events SELECT * FROM events WHERE {first}")).execute().await.unwrap();
+    clickhouse
+        .query(&format!("INSERT INTO events SELECT * FROM events WHERE {first}"))
+        .execute()
+        .await
+        .unwrap();
     let doubled = verdict(&river).await;
     assert!(!doubled.holds() && doubled.rows == 101, "{doubled:?}");
     let settings = "SETTINGS mutations_sync = 2";

@@ -54,7 +54,11 @@ async fn rows_of_a_processor_that_died_before_its_commit_are_not_inserted_again(
         let (stores, log) = river.stop().await;
         let river = River::start_on(stores, log, with_one_processor()).await;
         metered(&river, &customer, 90).await;
-        assert_eq!(river.stores.clickhouse_number("SELECT count() FROM events").await, 90, "{records} {rows}");
+        assert_eq!(
+            river.stores.clickhouse_number("SELECT count() FROM events").await,
+            90,
+            "{records} {rows}"
+        );
         assert_proved(&river).await;
         river.stop().await;
     }
@@ -142,4 +146,18 @@ async fn a_database_of_another_log_is_refused() {
     let refused = processor::own::bind_log(&river.stores.pool, &other).await.unwrap_err().to_string();
     assert!(refused.contains("this database belongs to the log"), "{refused}");
     river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_ends_before_its_cursor_is_refused() {
+    let river = River::start().await;
+    sqlx::query("UPDATE partition_cursor SET next_offset = 1 WHERE partition = 1")
+        .execute(&river.stores.pool)
+        .await
+        .unwrap();
+    let refused = processor::own::bind_log(&river.stores.pool, &*river.log).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("partition 1 of the log ends at 0, but events up to 1 were processed"),
+        "{refused}"
+    );
 }

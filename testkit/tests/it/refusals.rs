@@ -59,7 +59,8 @@ async fn a_frozen_tenant_is_refused_and_let_in_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_not_good_are_refused_by_their_kind() {
-    let settings = vec![("WEIR_BODY_BYTES_MAX", "20000".to_owned()), ("WEIR_INFLATED_BYTES_MAX", "40000".to_owned())];
+    let settings =
+        vec![("WEIR_BODY_BYTES_MAX", "20000".to_owned()), ("WEIR_INFLATED_BYTES_MAX", "40000".to_owned())];
     let config = testkit::river::RiverConfig { settings, ..Default::default() };
     let river = River::start_with(config).await;
     let customer = river.customer("acme", None).await;
@@ -147,7 +148,13 @@ async fn the_admin_api_is_the_operators_alone_and_says_what_is_wrong() {
     assert_eq!(create(r#"{"name":"acme","plan":"developer"}"#).await.status, 201);
     assert_eq!(create(r#"{"name":"acme","plan":"developer"}"#).await.code(), "conflict");
     assert_eq!(create(r#"{"name":"other","plan":"none"}"#).await.code(), "not_found");
-    for bad in [r#"{"name":""}"#, r#"{"name":"x","quota":-1}"#, r#"{"name":"x","id":7}"#, "{", r#"{"name":"x","time_zone":"Mars"}"#] {
+    for bad in [
+        r#"{"name":""}"#,
+        r#"{"name":"x","quota":-1}"#,
+        r#"{"name":"x","id":7}"#,
+        "{",
+        r#"{"name":"x","time_zone":"Mars"}"#,
+    ] {
         assert_eq!(create(bad).await.code(), "invalid_argument", "{bad}");
     }
     let made = operator.send(Method::POST, "/v1/tenants/acme/keys", &[JSON], "{}").await;

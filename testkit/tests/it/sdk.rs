@@ -14,7 +14,12 @@ async fn segment_python(river: &River, customer: &Customer) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk/segment_python.py");
     let output = tokio::process::Command::new(required("WEIR_TEST_VENV"))
         .arg(script)
-        .args([format!("http://{}", river.ingest), customer.key.clone(), EVENTS.to_string(), "run".to_owned()])
+        .args([
+            format!("http://{}", river.ingest),
+            customer.key.clone(),
+            EVENTS.to_string(),
+            "run".to_owned(),
+        ])
         .output()
         .await
         .unwrap();
@@ -33,14 +38,19 @@ async fn segments_python_sdk_is_stored_once_however_often_it_sends() {
     assert_eq!(stores.clickhouse_number("SELECT uniqExact(event_id) FROM events").await, 10_000);
     let tracked = rows("type = 'track' AND event = 'Order Completed' AND JSONHas(properties, 'größe')");
     assert_eq!(stores.clickhouse_number(&tracked).await, 3_334);
-    assert_eq!(stores.clickhouse_number(&rows("type = 'identify' AND JSONHas(properties, 'plan')")).await, 3_333);
+    assert_eq!(
+        stores.clickhouse_number(&rows("type = 'identify' AND JSONHas(properties, 'plan')")).await,
+        3_333
+    );
     assert_eq!(stores.clickhouse_number(&rows("type = 'page' AND event = 'Home'")).await, 3_333);
     assert_eq!(stores.clickhouse_number(&rows("user_id = '' OR flags != 0")).await, 0);
 
     segment_python(&river, &customer).await;
-    testkit::eventually("the second run is counted as duplicates", std::time::Duration::from_secs(30), async || {
-        stores.postgres_number("SELECT sum(duplicate)::bigint FROM usage_hour").await == EVENTS
-    })
+    testkit::eventually(
+        "the second run is counted as duplicates",
+        std::time::Duration::from_secs(30),
+        async || stores.postgres_number("SELECT sum(duplicate)::bigint FROM usage_hour").await == EVENTS,
+    )
     .await;
     metered(&river, &customer, EVENTS).await;
     assert_eq!(stores.clickhouse_number(&rows("1")).await, 10_000);

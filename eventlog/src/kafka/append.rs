@@ -1,0 +1,251 @@
+//! From a request's records to librdkafka's queue, and its acknowledgements back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge, Histogram};
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::client::Client;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::watch;
+
+use super::KafkaConfig;
+use super::ack::{Ack, Delivered, Settled};
+use super::gate::Gate;
+use crate::metrics::{ACK_SECONDS, APPEND_BYTES, QUEUE_BYTES};
+use crate::{Append, AppendError, LogError};
+
+/// Hands records over and counts their bytes until they are settled.
+pub(super) struct Appender {
+    producer: ThreadedProducer<Deliveries>,
+    topic: String,
+    partitions: u32,
+    queue_bytes_max: u64,
+    closed: AtomicBool,
+    append_bytes: Counter,
+    ack_seconds: Histogram,
+}
+
+/// What librdkafka calls back, from the producer's polling thread.
+pub(super) struct Deliveries {
+    queued_bytes: AtomicU64,
+    queue_bytes: Gauge,
+    gate: Gate,
+    last_error: Mutex<Option<String>>,
+    /// Something went wrong since [`Appender::fatal`] last looked.
+    alarmed: AtomicBool,
+    fatal: watch::Sender<Option<String>>,
+}
+
+impl Appender {
+    pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
+        let deliveries = Deliveries {
+            queued_bytes: AtomicU64::new(0),
+            queue_bytes: metrics::gauge!(QUEUE_BYTES),
+            gate: Gate::new(),
+            last_error: Mutex::new(None),
+            alarmed: AtomicBool::new(false),
+            fatal: watch::Sender::new(None),
+        };
+        let producer = config
+            .producer()?
+            .create_with_context(deliveries)
+            .map_err(|error| LogError::Config(format!("Kafka client: {error}")))?;
+        Ok(Self {
+            producer,
+            topic: config.topic.clone(),
+            partitions: 0,
+            queue_bytes_max: config.queue_bytes_max,
+            closed: AtomicBool::new(false),
+            append_bytes: metrics::counter!(APPEND_BYTES),
+            ack_seconds: metrics::histogram!(ACK_SECONDS),
+        })
+    }
+
+    /// Takes records for the partitions below this number from now on; before, for none.
+    pub(super) fn serve(&mut self, partitions: u32) {
+        self.partitions = partitions;
+    }
+
+    pub(super) async fn append(&self, records: Vec<Append>, deadline: Duration) -> Result<(), AppendError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let bytes = self.admit(&records)?;
+        let settled = self.hand_over(&records)?;
+        // librdkafka has its own copy.
+        drop(records);
+        match tokio::time::timeout(deadline.saturating_sub(begun.elapsed()), settled).await {
+            Ok(Ok(())) => {
+                self.append_bytes.increment(bytes);
+                self.ack_seconds.record(begun.elapsed());
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                self.look_for_fatal();
+                Err(error)
+            }
+            Err(_) => Err(AppendError::Unknown("the brokers did not acknowledge in time".to_owned())),
+        }
+    }
+
+    /// Refuses while nothing has been handed over yet: then nothing of the request can be in the log. Else counts
+    /// its bytes as queued.
+    fn admit(&self, records: &[Append]) -> Result<u64, AppendError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(AppendError::Refused("the log is closed".to_owned()));
+        }
+        let mut bytes = 0;
+        for record in records {
+            if record.partition >= self.partitions || record.payload.len() > schemas::limit::FRAME_BYTES_MAX {
+                let (partition, length) = (record.partition, record.payload.len());
+                return Err(AppendError::Refused(format!(
+                    "no record of {length} bytes for partition {partition}"
+                )));
+            }
+            bytes += record.payload.len() as u64;
+        }
+        self.look_for_fatal();
+        let deliveries = self.deliveries();
+        if let Some(why) = deliveries.fatal.borrow().as_ref() {
+            return Err(AppendError::Refused(format!("the producer has failed: {why}")));
+        }
+        if deliveries.queued_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.queue_bytes_max {
+            deliveries.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(AppendError::Refused("too many records are not acknowledged yet".to_owned()));
+        }
+        // Last, so that a probe that the gate lets through does go out.
+        if !deliveries.gate.admits() {
+            deliveries.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(AppendError::Refused(format!(
+                "the brokers do not acknowledge{}",
+                deliveries.because()
+            )));
+        }
+        deliveries.queue_bytes.increment(bytes as f64);
+        Ok(bytes)
+    }
+
+    fn hand_over(&self, records: &[Append]) -> Result<Settled, AppendError> {
+        let ack = Ack::new(records.len());
+        for (index, record) in records.iter().enumerate() {
+            let Err(error) = self.send(record, &ack) else { continue };
+            let left: usize = records[index..].iter().map(|record| record.payload.len()).sum();
+            self.deliveries().release(left);
+            let text = format!("record {} of {}: {error}", index + 1, records.len());
+            return Err(if index == 0 { AppendError::Refused(text) } else { AppendError::Unknown(text) });
+        }
+        Ok(Settled(ack))
+    }
+
+    fn send(&self, record: &Append, ack: &Arc<Ack>) -> Result<(), KafkaError> {
+        // `admit` has looked: the number is below that of a Kafka topic's partitions.
+        let partition = i32::try_from(record.partition).unwrap_or(i32::MAX);
+        let message: BaseRecord<'_, (), [u8], Arc<Ack>> =
+            BaseRecord::with_opaque_to(&self.topic, Arc::clone(ack))
+                .partition(partition)
+                .timestamp(record.timestamp_ms)
+                .payload(&record.payload);
+        self.producer.send(message).map_err(|(error, _)| {
+            self.deliveries().alarmed.store(true, Ordering::Release);
+            error
+        })
+    }
+
+    /// A fatal error is called back under the code of its cause, like any other: only asking tells.
+    fn look_for_fatal(&self) {
+        let deliveries = self.deliveries();
+        if !deliveries.alarmed.load(Ordering::Relaxed) || !deliveries.alarmed.swap(false, Ordering::Acquire) {
+            return;
+        }
+        if let Some((code, reason)) = self.client().fatal_error() {
+            deliveries.fatal.send_if_modified(|fatal| {
+                let first = fatal.is_none();
+                if first {
+                    tracing::error!(%code, reason, "the Kafka producer has failed for good");
+                    *fatal = Some(format!("{code}: {reason}"));
+                }
+                first
+            });
+        }
+    }
+
+    pub(super) fn client(&self) -> &Client<Deliveries> {
+        self.producer.client()
+    }
+
+    pub(super) fn deliveries(&self) -> &Deliveries {
+        self.producer.client().context()
+    }
+
+    pub(super) fn fatal(&self) -> watch::Receiver<Option<String>> {
+        self.look_for_fatal();
+        self.deliveries().fatal.subscribe()
+    }
+
+    /// Takes no more records and waits until those handed over are settled. Blocks.
+    pub(super) fn close(&self, deadline: Duration) {
+        self.closed.store(true, Ordering::Release);
+        if let Err(error) = self.producer.flush(deadline) {
+            let bytes = self.deliveries().queued_bytes.load(Ordering::Relaxed);
+            tracing::error!(%error, bytes, "records were not acknowledged before the log was closed");
+        }
+    }
+}
+
+impl Deliveries {
+    /// The last error that librdkafka told of, as the end of a sentence.
+    pub(super) fn because(&self) -> String {
+        self.last_error.lock().as_ref().map_or_else(String::new, |error| format!(" (last: {error})"))
+    }
+
+    fn release(&self, bytes: usize) {
+        self.queued_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
+        self.queue_bytes.decrement(bytes as f64);
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut last_error = self.last_error.lock();
+        // rdkafka calls twice for each error.
+        if last_error.as_deref() != Some(reason) {
+            tracing::warn!(%error, reason, "Kafka producer");
+            // Why the brokers are down has been told just before.
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+                *last_error = Some(reason.to_owned());
+            }
+        }
+        self.alarmed.store(true, Ordering::Release);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Arc<Ack>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ack: Arc<Ack>) {
+        let (message, delivered) = match result {
+            Ok(message) => {
+                self.gate.acknowledged();
+                (message, Delivered::acknowledged(message.offset()))
+            }
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                if code == RDKafkaErrorCode::MessageTimedOut {
+                    self.gate.timed_out();
+                }
+                self.alarmed.store(true, Ordering::Release);
+                tracing::debug!(%code, partition = message.partition(), "record not acknowledged");
+                (message, Delivered::from(code))
+            }
+        };
+        self.release(message.payload_len());
+        ack.settle(delivered);
+    }
+}

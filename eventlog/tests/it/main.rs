@@ -1,0 +1,5 @@
+//! The log on what it stands on: real disks and real (or, told loudly, mocked) brokers.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod kafka;

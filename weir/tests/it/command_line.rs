@@ -1,0 +1,77 @@
+//! The operator's command line.
+
+use crate::process::Place;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_projects_keys_and_plans_are_made_changed_and_listed() {
+    let place = Place::new(None).await;
+    place.run(&["migrate"]).await;
+    let tenant = place.run_json(&["tenant", "create", "acme", "--quota", "5", "--rate", "7"]).await;
+    assert_eq!((&tenant["name"], &tenant["quota"], &tenant["rate"]), (&"acme".into(), &5.into(), &7.into()));
+    let tenant = place.run_json(&["tenant", "set", "acme", "--quota", "plan", "--status", "frozen"]).await;
+    assert_eq!((&tenant["quota"], &tenant["status"]), (&10_000_000.into(), &"frozen".into()));
+    place.run(&["plan", "set", "small", "--quota", "9"]).await;
+    let tenant = place.run_json(&["tenant", "set", "acme", "--plan", "small"]).await;
+    assert_eq!((&tenant["plan"], &tenant["quota"]), (&"small".into(), &9.into()));
+    place.run(&["project", "create", "acme", "staging"]).await;
+    let key = place.run_json(&["key", "create", "acme", "--project", "staging"]).await;
+    let id = key["id"].as_str().unwrap();
+    assert!(key["key"].as_str().unwrap().starts_with(&format!("wk_live_{id}_")));
+    place.run(&["key", "revoke", id]).await;
+    let keys = place.run_json(&["key", "list", "acme"]).await;
+    assert!(keys[0]["revoked_at"].is_string() && keys[0]["project"] == "staging", "{keys}");
+    let usage = place.run_json(&["usage", "acme"]).await;
+    assert_eq!((&usage["stored"], &usage["quota"]), (&0.into(), &9.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_said_in_one_line() {
+    let place = Place::new(None).await;
+    for (arguments, said) in [
+        (vec!["usage", "nobody"], "there is no tenant nobody"),
+        (vec!["tenant", "create", "x", "--plan", "none"], "there is no plan none"),
+        (vec!["key", "revoke", "0000000000"], "there is no key 0000000000"),
+        (vec!["tenant", "create", "x", "--quota=-1"], "quota is a number of events"),
+    ] {
+        let output = place.command(&arguments).output().await.unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("weir: ") && error.contains(said) && error.lines().count() == 1, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_wrong_setting_is_told_at_once_and_no_secret_is_printed() {
+    let place = Place::new(None).await;
+    let output = place
+        .command(&["standalone"])
+        .env("WEIR_INGEST_ADDR", "nowhere")
+        .env("WEIR_DEDUP_DAYS", "6")
+        .env("WEIR_OPERATOR_TOKEN", "hunter2")
+        .output()
+        .await
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{error}");
+    assert_eq!(error.lines().count(), 3, "{error}");
+    assert!(!error.contains("hunter2"));
+    let printed = place.run(&["config"]).await;
+    assert!(printed.contains("WEIR_OPERATOR_TOKEN=<secret>") && printed.contains("DATABASE_URL=<secret>"));
+    assert!(!printed.contains(testkit::river::OPERATOR_TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_the_same_log_is_refused_and_sigterm_ends_the_first_cleanly() {
+    let place = Place::new(None).await;
+    let first = place.start("standalone").await;
+    let output = place
+        .command(&["standalone"])
+        .env("WEIR_INGEST_ADDR", "127.0.0.1:0")
+        .env("WEIR_ADMIN_ADDR", "127.0.0.1:0")
+        .env("WEIR_OPS_ADDR", "127.0.0.1:0")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(first.stop().await.success());
+}

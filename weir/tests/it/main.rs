@@ -1,0 +1,7 @@
+//! The binary itself: its command line, and what holds when its processes are killed.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
+mod process;
+mod command_line;
+mod kill;

@@ -1,0 +1,128 @@
+//! Processes of the real binary, with databases of their own.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use testkit::{Client, Stores, eventually};
+use tokio::process::{Child, Command};
+
+/// Where weir's processes run: their settings, and the stores behind them.
+pub(crate) struct Place {
+    pub(crate) stores: Stores,
+    settings: Vec<(String, String)>,
+}
+
+/// One running process. Killed when it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    role: String,
+    /// Where it serves, if it is an ingest node.
+    pub(crate) url: String,
+    ports: Ports,
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    ingest: u16,
+    admin: u16,
+    ops: u16,
+}
+
+impl Place {
+    /// New databases; the log is on the local disk, unless brokers are named.
+    pub(crate) async fn new(kafka_brokers: Option<&str>) -> Self {
+        let stores = Stores::fresh().await;
+        let folder = stores.folder.path().display();
+        let mut settings = vec![
+            ("DATABASE_URL", stores.database_url.clone()),
+            ("CLICKHOUSE_URL", stores.clickhouse.url.clone()),
+            ("CLICKHOUSE_DATABASE", stores.clickhouse.database.clone()),
+            ("WEIR_DATA_DIR", format!("{folder}/data")),
+            ("WEIR_OPERATOR_TOKEN", testkit::river::OPERATOR_TOKEN.to_owned()),
+            ("WEIR_PROCESSOR_LEASE_MS", "2000".to_owned()),
+            ("WEIR_INGEST_LEASE_MS", "2000".to_owned()),
+        ];
+        if let Some(brokers) = kafka_brokers {
+            settings.push(("KAFKA_BROKERS", brokers.to_owned()));
+            settings.push(("KAFKA_TOPIC", stores.clickhouse.database.clone()));
+            settings.push(("WEIR_PARTITIONS", "4".to_owned()));
+        }
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { stores, settings }
+    }
+
+    /// The binary with these settings, and no others.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.args(arguments).env_clear().envs(self.settings.iter().cloned()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().await.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must succeed and prints JSON.
+    pub(crate) async fn run_json(&self, arguments: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.run(&[arguments, &["--json"]].concat()).await).unwrap()
+    }
+
+    /// Starts a role and waits until it is ready.
+    pub(crate) async fn start(&self, role: &str) -> Process {
+        let ports = Ports { ingest: free_port(), admin: free_port(), ops: free_port() };
+        self.start_on(role, ports).await
+    }
+
+    /// Starts a process that has ended, at its old address, and waits until it is ready.
+    pub(crate) async fn start_again(&self, ended: Process) -> Process {
+        self.start_on(&ended.role, ended.ports).await
+    }
+
+    async fn start_on(&self, role: &str, ports: Ports) -> Process {
+        let child = self
+            .command(&[role])
+            .env("WEIR_INGEST_ADDR", format!("127.0.0.1:{}", ports.ingest))
+            .env("WEIR_ADMIN_ADDR", format!("127.0.0.1:{}", ports.admin))
+            .env("WEIR_OPS_ADDR", format!("127.0.0.1:{}", ports.ops))
+            .env("WEIR_LOG", "warn")
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let url = format!("http://127.0.0.1:{}", ports.ingest);
+        let process = Process { child, role: role.to_owned(), url, ports };
+        process.ready().await;
+        process
+    }
+}
+
+impl Process {
+    async fn ready(&self) {
+        let client = Client::new(([127, 0, 0, 1], self.ports.ops).into(), None);
+        eventually("the process is ready", Duration::from_secs(60), async || {
+            let reply = client.try_send(hyper::Method::GET, "/readyz", &[], "").await;
+            reply.is_ok_and(|reply| reply.status == 200)
+        })
+        .await;
+    }
+
+    /// `kill -9`.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM; the exit status.
+    pub(crate) async fn stop(mut self) -> std::process::ExitStatus {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        self.child.wait().await.unwrap()
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
