@@ -3,14 +3,15 @@
 //! # What holds for every dialect
 //! * **Nothing that the client sent is lost.** A member with no place of its own goes to `extra`, copied raw. Of two
 //!   members for one place the later counts and the earlier goes to `extra`. Left out are only `null`, which stands
-//!   for an absent member, API keys, and what says something about the request alone (`sentAt` and `messageId`
+//!   for an absent member, API keys, and what says something about the request alone (when it was sent, and its id,
 //!   around a batch).
 //! * **Nothing is re-serialised**, and numbers keep their digits; except for the three oddities of [`scan`], which
 //!   readers behind ingest would refuse together with all that stands around them.
 //! * **A bad event never costs its neighbours**, as long as the text is JSON: it becomes a [`Rejection`]. Where it
 //!   is not, the rest of the batch can't be found and the whole body is refused; in NDJSON, the line alone.
-//! * **Memory is bounded** by a small multiple of the body: no recursion, at most [`EVENTS_MAX`] events, and at most
-//!   [`SHARED_BYTES_MAX`] for what stands around a batch and holds for each of its events.
+//! * **Memory is bounded** by a small multiple of the body: no recursion, at most [`EVENTS_MAX`] events of at most
+//!   [`MEMBERS_MAX`] members, and at most [`SHARED_BYTES_MAX`] for what stands around a batch and holds for each of
+//!   its events.
 //!
 //! Texts longer than the limits of [`schemas::limit`] are refused, never cut: a cut id would be another event's.
 
@@ -178,7 +179,11 @@ fn utf8(bytes: &[u8]) -> Result<&str, usize> {
 
 /// Takes the id. One that can't be told from another once it is stored is refused: the second would pass for a
 /// duplicate of the first.
-fn id<'a>(members: &mut Members<'a>, member: &'static str, digits: Digits) -> Result<Option<Cow<'a, str>>, Fault> {
+fn id<'a>(
+    members: &mut Members<'a>,
+    member: &'static str,
+    digits: Digits,
+) -> Result<Option<Cow<'a, str>>, Fault> {
     let lossy = members.get(Field::Id).is_some_and(|id| id.kind == Kind::String && id.unescaped().lossy);
     if lossy {
         return Err(Fault::invalid(member, format!("{member} holds NUL or half of a surrogate pair")));

@@ -55,7 +55,7 @@ impl Encoding {
 }
 
 /// The plain body: `body` itself if it is not compressed. What begins like gzip is decompressed even where no
-/// header says so: one SDK sends no header.
+/// header says so: no JSON begins like that, and clients' headers lie.
 ///
 /// # Errors
 /// `body_too_large` for more than `bytes_max` plain bytes; `invalid_encoding` for a body that is cut short, is not
@@ -101,7 +101,8 @@ fn inflate(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
     let mut rest = body;
     loop {
         let (read, written) = (stream.total_in(), stream.total_out());
-        let status = stream.decompress(rest, plain.room(), FlushDecompress::None).map_err(|_| corrupt("deflate"))?;
+        let status =
+            stream.decompress(rest, plain.room(), FlushDecompress::None).map_err(|_| corrupt("deflate"))?;
         let advanced = |now: u64, before: u64| usize::try_from(now - before).unwrap_or_default();
         let (read, written) = (advanced(stream.total_in(), read), advanced(stream.total_out(), written));
         rest = &rest[read..];
@@ -188,7 +189,10 @@ impl Plain {
 }
 
 fn too_large(bytes_max: usize) -> Problem {
-    Problem::new(Code::BodyTooLarge, format!("the body is larger than {bytes_max} bytes once it is decompressed"))
+    Problem::new(
+        Code::BodyTooLarge,
+        format!("the body is larger than {bytes_max} bytes once it is decompressed"),
+    )
 }
 
 fn unsupported(detail: &'static str) -> Problem {
@@ -200,7 +204,10 @@ fn cut_short(format: &str) -> Problem {
 }
 
 fn corrupt(format: &str) -> Problem {
-    Problem::new(Code::InvalidEncoding, format!("the body is not {format}, or corrupt, or goes on behind its end"))
+    Problem::new(
+        Code::InvalidEncoding,
+        format!("the body is not {format}, or corrupt, or goes on behind its end"),
+    )
 }
 
 fn trailing(format: &str) -> Problem {

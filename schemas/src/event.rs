@@ -65,7 +65,8 @@ impl EventFlags {
     pub const SERVER_ID: Self = Self(1);
     /// The client sent no time, or none that could be read; the time of receipt stands in.
     pub const SERVER_TIME: Self = Self(2);
-    /// A bare `NaN` or `Infinity` was stored as `null`.
+    /// A number that JSON or a double cannot hold: a bare `NaN` or `Infinity` was stored as `null`, one beyond a
+    /// double as its digits in quotes.
     pub const NOT_FINITE: Self = Self(4);
 
     /// Both sets of flags.

@@ -1,0 +1,108 @@
+//! What stands around a batch and holds for each of its events.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use schemas::event::EventFlags;
+use schemas::problem::{Code, Problem};
+use schemas::time::Micros;
+
+use super::scan::{Kind, Member, Scanner, SyntaxError};
+use super::{Incoming, SHARED_BYTES_MAX};
+
+/// The members around a batch, except those that are the request's own.
+///
+/// They are merged into each event member by member, as Segment does with `context` and `integrations`: what an
+/// event says itself wins. A member that an event has no field for goes to its `extra`.
+#[derive(Debug, Default)]
+pub(super) struct Envelope<'a> {
+    pub(super) sent_at: Option<Micros>,
+    pub(super) flags: EventFlags,
+    pub(super) context: Shared<'a>,
+    /// Members that are neither the context nor the request's own.
+    pub(super) rest: Shared<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    pub(super) fn holds_for_events(&self) -> bool {
+        self.sent_at.is_some() || !self.context.0.is_empty() || !self.rest.0.is_empty()
+    }
+
+    /// Gives each event its share. Events must be within their limit already: it bounds the work.
+    ///
+    /// # Errors
+    /// `body_too_large` if the copies would take more than [`SHARED_BYTES_MAX`]: a small body must not become a
+    /// large one here.
+    pub(super) fn share(&self, events: &mut [Incoming<'a>]) -> Result<(), Problem> {
+        let bytes = (self.context.0.len() + self.rest.0.len()).saturating_mul(events.len());
+        if bytes > SHARED_BYTES_MAX {
+            let detail = format!(
+                "what stands around the batch, once for each event, takes more than {SHARED_BYTES_MAX} bytes"
+            );
+            return Err(Problem::new(Code::BodyTooLarge, detail));
+        }
+        for event in events {
+            event.sent_at = event.sent_at.or(self.sent_at);
+            event.flags = event.flags.with(self.flags);
+            self.context.add_to(&mut event.context, None)?;
+            self.rest.add_to(&mut event.extra, Some("integrations"))?;
+        }
+        Ok(())
+    }
+}
+
+/// An object that holds for every event, or empty.
+#[derive(Debug, Default)]
+pub(super) struct Shared<'a>(pub(super) Cow<'a, str>);
+
+impl<'a> Shared<'a> {
+    /// Adds the members to `own`; the one named `nested` is merged in turn where both have one.
+    fn add_to(&self, own: &mut Cow<'a, str>, nested: Option<&str>) -> Result<(), SyntaxError> {
+        if !self.0.is_empty() {
+            *own = if own.is_empty() { self.0.clone() } else { Cow::Owned(merge(own, &self.0, nested)?) };
+        }
+        Ok(())
+    }
+}
+
+/// An object of all members of `own`, and those of `shared` whose keys `own` doesn't have.
+fn merge(own: &str, shared: &str, nested: Option<&str>) -> Result<String, SyntaxError> {
+    let (own, shared) = (members(own)?, members(shared)?);
+    let is_nested =
+        |member: &Member<'_>| member.value.kind == Kind::Object && nested == Some(member.key.name().as_ref());
+    // Of several the last counts, and is the only one to be merged.
+    let nested = own.iter().rposition(is_nested).zip(shared.iter().rfind(|member| is_nested(member)));
+    let mut object = String::from("{");
+    let mut push = |raw: &str| {
+        if object.len() > 1 {
+            object.push(',');
+        }
+        object.push_str(raw);
+    };
+    for (index, member) in own.iter().enumerate() {
+        match nested.filter(|(place, _)| *place == index) {
+            None => push(member.raw),
+            Some((_, partner)) => {
+                let value = merge(member.value.raw, partner.value.raw, None)?;
+                push(&format!("\"{}\":{value}", member.key.raw));
+            }
+        }
+    }
+    let keys: HashSet<_> = own.iter().map(|member| member.key.name()).collect();
+    shared.iter().filter(|member| !keys.contains(&member.key.name())).for_each(|member| push(member.raw));
+    object.push('}');
+    Ok(object)
+}
+
+/// The members of an object that has been scanned before.
+fn members(object: &str) -> Result<Vec<Member<'_>>, SyntaxError> {
+    let mut scanner = Scanner::new(object);
+    let mut members = Vec::new();
+    let mut more = scanner.open_object()?;
+    while more {
+        let key = scanner.key()?;
+        members.push(scanner.member(key)?);
+        more = scanner.another_member()?;
+    }
+    Ok(members)
+}
