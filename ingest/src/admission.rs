@@ -12,6 +12,8 @@ use schemas::problem::{Code, Problem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::metrics;
+
 /// Permits count in units of this many bytes.
 const UNIT: usize = 1024;
 
@@ -24,7 +26,21 @@ pub struct Admission {
 
 /// A body's share of the budget, held until the reply.
 #[derive(Debug)]
-pub struct Admitted(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct Admitted {
+    _share: OwnedSemaphorePermit,
+    units: u32,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        ::metrics::gauge!(metrics::IN_FLIGHT_BYTES).decrement(as_bytes(self.units));
+    }
+}
+
+/// Units as bytes, for the gauge.
+fn as_bytes(units: u32) -> f64 {
+    f64::from(units.saturating_mul(1024))
+}
 
 impl Admission {
     /// A budget of `in_flight_bytes_max` for bodies of at most `body_bytes_max` each.
@@ -47,7 +63,8 @@ impl Admission {
         let permit = Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| {
             Problem::new(Code::Overloaded, "the node works on as many bytes as it can: try again soon")
         })?;
-        Ok(Admitted(permit))
+        ::metrics::gauge!(metrics::IN_FLIGHT_BYTES).increment(as_bytes(units));
+        Ok(Admitted { _share: permit, units })
     }
 
     /// Reads a body to its end.

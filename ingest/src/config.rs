@@ -28,6 +28,10 @@ pub struct IngestConfig {
     pub upgrade_url: Option<String>,
 }
 
+/// Reclaiming a dead node's quota counts on it that an append ends within ten seconds of its beginning
+/// (`billing::reclaim`); and SDKs give up after ten.
+const REQUEST_DEADLINE_MS_MAX: u64 = 9_000;
+
 impl IngestConfig {
     /// Reads the settings.
     pub fn read(settings: &mut Settings) -> Self {
@@ -61,16 +65,18 @@ impl IngestConfig {
                 1 << 20..=64 << 30,
                 "bytes of all request bodies that are being worked on",
             ),
-            request_deadline: settings.millis(
+            request_deadline: Duration::from_millis(settings.number(
                 "WEIR_REQUEST_DEADLINE_MS",
-                Duration::from_secs(8),
+                8_000,
+                100..=REQUEST_DEADLINE_MS_MAX,
                 "milliseconds from a request's header to its reply",
-            ),
-            drain_deadline: settings.millis(
+            )),
+            drain_deadline: Duration::from_millis(settings.number(
                 "WEIR_DRAIN_DEADLINE_MS",
-                Duration::from_secs(10),
+                10_000,
+                100..=14_000,
                 "milliseconds that requests in flight have to end after SIGTERM",
-            ),
+            )),
             lease_time: settings.millis(
                 "WEIR_INGEST_LEASE_MS",
                 Duration::from_secs(15),

@@ -162,6 +162,7 @@ impl Processor {
         if records.is_empty() {
             return Ok(());
         }
+        let mut stage = Stage::begin();
         let ranges = batch::ranges(&records, &self.owned);
         let decoded = batch::decode(&records);
         let dirty: Vec<Range> = ranges
@@ -170,9 +171,13 @@ impl Processor {
             .copied()
             .collect();
         let present = repair::present(&self.clickhouse, &dirty).await?;
+        stage.ends("repair");
         let judged = judge(decoded, ranges, &mut self.seen, &present);
+        stage.ends("dedup");
         self.store(&judged, present).await?;
+        stage.ends("insert");
         self.commit(&judged.commit, shutdown).await?;
+        stage.ends("commit");
         for range in &judged.commit.ranges {
             if let Some(owned) = self.owned.get_mut(&range.partition) {
                 owned.next_offset = range.hi;
@@ -287,12 +292,12 @@ impl Processor {
             self.seen.insert(own.partition, seen);
             self.owned.insert(own.partition, *own);
         }
-        ::metrics::gauge!(metrics::PARTITIONS).set(count(self.owned.len()));
         Ok(())
     }
 
     async fn open_reader(&mut self) -> Result<(), Interrupted> {
         self.reader = None;
+        ::metrics::gauge!(metrics::PARTITIONS).set(count(self.owned.len()));
         let from: Vec<(u32, u64)> = self.owned.values().map(|own| (own.partition, own.next_offset)).collect();
         if !from.is_empty() {
             self.reader = Some(self.log.reader(&from).await?);
@@ -308,6 +313,7 @@ impl Processor {
         self.owned.clear();
         self.seen.clear();
         self.dirty_until.clear();
+        ::metrics::gauge!(metrics::PARTITIONS).set(0.0);
         if let Err(error) = own::release(&self.pool, self.node, &partitions).await {
             tracing::warn!(%error, "partitions were not released; they are free when the lease has run out");
         }
@@ -342,6 +348,22 @@ impl Processor {
                 Duration::from_micros(u64::try_from(self.clock.now_micros() - newest.0).unwrap_or_default());
             ::metrics::gauge!(metrics::LAG_SECONDS).set(lag.as_secs_f64());
         }
+    }
+}
+
+/// Measures how long a batch spends in each stage.
+struct Stage(Instant);
+
+impl Stage {
+    fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    fn ends(&mut self, stage: &'static str) {
+        let now = Instant::now();
+        let seconds = now.duration_since(self.0).as_secs_f64();
+        ::metrics::histogram!(metrics::STAGE_SECONDS, "stage" => stage).record(seconds);
+        self.0 = now;
     }
 }
 

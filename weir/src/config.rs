@@ -22,6 +22,8 @@ pub(crate) struct StoresConfig {
     pub(crate) kafka_brokers: Option<String>,
     pub(crate) kafka_topic: String,
     pub(crate) kafka_replication: u16,
+    /// `name=value`, with commas.
+    pub(crate) kafka_settings: Vec<(String, String)>,
     pub(crate) data_dir: PathBuf,
     /// Of a log that is made; `None`: 1 on the local disk, 16 in Kafka.
     pub(crate) partitions: Option<u32>,
@@ -56,6 +58,7 @@ impl StoresConfig {
                 1..=7,
                 "replicas of each partition of a topic that is made",
             ),
+            kafka_settings: kafka_settings(settings),
             data_dir: settings
                 .get("WEIR_DATA_DIR", "weir-data".to_owned(), "folder of the local disk log")
                 .into(),
@@ -73,6 +76,25 @@ impl StoresConfig {
     pub(crate) fn partitions_made(&self) -> u32 {
         self.partitions.unwrap_or(if self.kafka_brokers.is_some() { 16 } else { 1 })
     }
+}
+
+/// A secret, since passwords stand there.
+fn kafka_settings(settings: &mut Settings) -> Vec<(String, String)> {
+    let given = settings.optional_secret(
+        "KAFKA_SETTINGS",
+        "librdkafka settings for TLS and SASL: name=value, with commas, as in security.protocol=SASL_SSL",
+    );
+    let mut pairs = Vec::new();
+    for setting in
+        given.iter().flat_map(|given| given.expose().split(',')).filter(|setting| !setting.is_empty())
+    {
+        match setting.split_once('=') {
+            Some((name, value)) => pairs.push((name.trim().to_owned(), value.to_owned())),
+            None => settings
+                .refuse("KAFKA_SETTINGS has an entry without `=`: it is name=value, with commas".to_owned()),
+        }
+    }
+    pairs
 }
 
 fn clickhouse(settings: &mut Settings) -> ClickHouseConfig {

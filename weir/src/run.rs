@@ -8,7 +8,8 @@ use admin_api::Admin;
 use anyhow::{Context, bail};
 use billing::reclaim;
 use ingest::Ingest;
-use processor::{Processor, own};
+use processor::Processor;
+use processor::own::{self, BindError};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
@@ -25,6 +26,9 @@ use crate::stores::{self, OpenLog};
 const STOP_DEADLINE: Duration = Duration::from_secs(18);
 /// What is left of it for the log's last records.
 const LOG_CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Postgres's code for a table that is not there.
+const NO_TABLE: &str = "42P01";
 
 /// Which roles a process has.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +55,7 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let pool = postgres::pool(&config.stores.database_url, config.stores.database_connections_max)
         .context("DATABASE_URL can't be read")?;
     let OpenLog { log, fatal, exclusive } = stores::open_log(&config.stores).await?;
-    own::bind_log(&pool, &*log).await.context("start `weir migrate` first, if the database is new")?;
+    own::bind_log(&pool, &*log).await.map_err(with_advice)?;
     if exclusive && roles.ingest {
         // The log's lock says that every other ingest node is dead.
         billing::lease::end_all(&pool).await?;
@@ -163,6 +167,18 @@ impl Serving {
             log_end(ended);
         }
     }
+}
+
+/// A database without weir's tables is a likely and simple mistake.
+fn with_advice(error: BindError) -> anyhow::Error {
+    let no_table = match &error {
+        BindError::Store(error) => {
+            error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(NO_TABLE))
+        }
+        BindError::OtherLog { .. } | BindError::LogBehind { .. } | BindError::Log(_) => false,
+    };
+    let error = anyhow::Error::from(error);
+    if no_table { error.context("the database has no tables yet: run `weir migrate`") } else { error }
 }
 
 type Ended = Result<anyhow::Result<()>, tokio::task::JoinError>;

@@ -60,5 +60,6 @@ pub(crate) async fn make_topic(config: &StoresConfig) -> anyhow::Result<()> {
 
 fn kafka(config: &StoresConfig) -> Option<KafkaConfig> {
     let brokers = config.kafka_brokers.clone()?;
-    Some(KafkaConfig { topic: config.kafka_topic.clone(), ..KafkaConfig::new(brokers) })
+    let (topic, client) = (config.kafka_topic.clone(), config.kafka_settings.clone());
+    Some(KafkaConfig { topic, client, ..KafkaConfig::new(brokers) })
 }

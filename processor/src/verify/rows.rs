@@ -5,6 +5,8 @@ use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
 use serde::Deserialize;
 
+use crate::commit::RangeSum;
+
 use super::{Books, HourOf, Verdict, VerifyError};
 
 #[derive(Row, Deserialize)]
@@ -23,41 +25,54 @@ struct HourRow {
     rows: u64,
 }
 
+/// Ledger ranges of one query: it names each, and ClickHouse takes queries of 256 KiB.
+const RANGES_MAX: usize = 2_000;
+
+struct LedgerRange {
+    lo: u64,
+    hi: u64,
+    sum: RangeSum,
+}
+
 /// Compares the rows before the cursors with the ledgers.
 pub(super) async fn check(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
-    for (&partition, &cursor) in &books.cursors {
-        check_ranges(books, client, partition, cursor, verdict).await?;
+    for &partition in books.cursors.keys() {
+        let ranges: Vec<LedgerRange> = books
+            .ranges
+            .range((partition, 0)..=(partition, u64::MAX))
+            .map(|(&(_, lo), &(hi, sum))| LedgerRange { lo, hi, sum })
+            .collect();
+        for ranges in ranges.chunks(RANGES_MAX) {
+            check_ranges(ranges, client, partition, verdict).await?;
+        }
     }
     check_hours(books, client, verdict).await
 }
 
 /// By range of the log: raw rows, so that a row that a merge has yet to remove is seen; and each position once.
 async fn check_ranges(
-    books: &Books,
+    ranges: &[LedgerRange],
     client: &Client,
     partition: u32,
-    cursor: u64,
     verdict: &mut Verdict,
 ) -> Result<(), VerifyError> {
-    let ledger: Vec<_> = books.ranges.range((partition, 0)..=(partition, u64::MAX)).collect();
-    let mut starts: Vec<u64> = ledger.iter().map(|((_, lo), _)| *lo).collect();
-    if starts.is_empty() {
-        starts.push(0);
-    }
+    let starts: Vec<u64> = ranges.iter().map(|range| range.lo).collect();
+    let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok(()) };
     let rows: Vec<RangeRow> = client
         .query(
             "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows, uniqExact(position) AS positions,
                     groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash
-             FROM events WHERE log_partition = ? AND position < ? GROUP BY lo",
+             FROM events WHERE log_partition = ? AND position >= ? AND position < ? GROUP BY lo",
         )
         .bind(starts)
         .bind(partition)
-        .bind(Position::first_of(cursor).number())
+        .bind(Position::first_of(first.lo).number())
+        .bind(Position::first_of(last.hi).number())
         .fetch_all()
         .await?;
     let found: BTreeMap<u64, RangeRow> = rows.into_iter().map(|row| (row.lo, row)).collect();
-    for (&(_, lo), &(hi, sum)) in ledger {
-        let row = found.get(&lo);
+    for LedgerRange { lo, hi, sum } in ranges {
+        let row = found.get(lo);
         let count = row.map_or(0, |row| as_count(row.rows));
         verdict.rows += count;
         let what = || format!("partition {partition}, offsets [{lo}, {hi})");
