@@ -1,9 +1,12 @@
 # Everything is done by dev/river.py; `make help` lists it.
 PYTHON ?= python3
 PORT ?= 7400
+SHAPE ?= run
+ROUNDS ?= 20
+CRASH_PORT ?= 7600
 RIVER = $(PYTHON) dev/river.py
 
-.PHONY: help run cluster stop stores test lint clean
+.PHONY: help run cluster stop stores test lint crash clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,6 +28,9 @@ test: ## formatting, lints and all tests against real stores
 
 lint: ## formatting and lints
 	@$(RIVER) lint
+
+crash: ## kill -9 of everything under load, beside `make run`: SHAPE=cluster ROUNDS=20 SEED=1 CRASH_PORT=7600
+	@$(RIVER) crash --shape $(SHAPE) --rounds $(ROUNDS) --port $(CRASH_PORT) $(if $(SEED),--seed $(SEED))
 
 clean: ## deletes all data, downloads and builds
 	@$(RIVER) clean

@@ -39,4 +39,4 @@ def store_python():
 
 
 def test_python():
-    return python_with("requirements-test.txt", "the SDKs that the tests use")
+    return python_with("requirements-test.txt", "the SDKs and linters that the tests use")

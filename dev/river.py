@@ -5,6 +5,7 @@
     river.py stop           ends either from another shell
     river.py stores         only stores, for running single tests
     river.py test [-- CMD]  formatting, lints and all tests (or CMD) against such stores
+    river.py crash          kill -9 of everything under load, again and again, in a folder of its own
     river.py lint           formatting and lints
     river.py clean          deletes everything that was started, downloaded or built
 
@@ -23,14 +24,16 @@ import running
 import stopping
 import testing
 from console import Problem, show_problem
+from crash import campaign
 from shapes import parse_port
 from supervisor import SIGNALS, Interrupted
 
 
 def main():
     parser = argparse.ArgumentParser(prog="river.py", description="weir and its stores on a developer's machine")
-    parser.add_argument("command", choices=["run", "cluster", "stop", "stores", "test", "lint", "clean"])
-    parser.add_argument("--port", default="7400", help="the first of weir's ports; all others move with it")
+    parser.add_argument("command", choices=["run", "cluster", "stop", "stores", "test", "lint", "crash", "clean"])
+    parser.add_argument("--port", help="the first of weir's ports, 7400 or for crash 7600; all others move with it")
+    campaign.add_arguments(parser.add_argument_group("for crash"))
     parser.add_argument("argument", nargs="*", help="for test: the command to run instead of all tests, after --")
     chosen = parser.parse_args()
     # Folders must be open to the user that Postgres runs as; files with secrets are closed one by one.
@@ -43,19 +46,20 @@ def main():
     except OSError as error:
         show_problem(Problem(f"{error.filename or 'the system'}: {error.strerror or error}"))
     except Interrupted:
-        # The ordinary end of what runs until Ctrl-C, but not of tests.
-        return 130 if chosen.command in ("test", "lint") else 0
+        # The ordinary end of what runs until Ctrl-C, but not of what has a verdict.
+        return 130 if chosen.command in ("test", "lint", "crash") else 0
     return 1
 
 
 def perform(chosen):
     commands = {
-        "run": lambda: running.run(False, parse_port(chosen.port)),
-        "cluster": lambda: running.run(True, parse_port(chosen.port)),
+        "run": lambda: running.run(False, parse_port(chosen.port or "7400")),
+        "cluster": lambda: running.run(True, parse_port(chosen.port or "7400")),
         "stop": stopping.stop,
         "stores": testing.stay,
         "test": lambda: testing.test(chosen.argument),
         "lint": testing.lint,
+        "crash": lambda: campaign.run(chosen.shape, chosen.rounds, chosen.seed, parse_port(chosen.port or "7600")),
         "clean": stopping.clean,
     }
     return commands[chosen.command]()

@@ -1,7 +1,7 @@
 """`run` and `cluster`: everything up, `.run/env` written once it serves, everything down again.
 
-At most one of them runs in a clone. It holds a lock that ends with it, however it ends; whatever a crash leaves behind
-(processes, pid files, `.run/env`) is put right by the next start, which finds the data of the last one.
+At most one of them runs in a folder. It holds a lock that ends with it, however it ends; whatever a crash leaves
+behind (processes, pid files, `.run/env`) is put right by the next start, which finds the data of the last one.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def run(is_cluster, port):
         finally:
             workspace.ENV_FILE.unlink(missing_ok=True)
             if supervisor.stop():
-                say("- weir has stopped; its data stays in .run")
+                say(f"- weir has stopped; its data stays in {workspace.shown(workspace.RUN)}")
 
 
 def bring_up(shape, supervisor):
@@ -153,6 +153,7 @@ def welcome(values, binary):
     url = values["WEIR_URL"].split(",")[0]
     with contextlib.suppress(ValueError):
         binary = binary.relative_to(workspace.ROOT)
+    run = workspace.shown(workspace.RUN)
     clickhouse_url = values["CLICKHOUSE_URL"].split("?")[0].rstrip("/") + f"/?database={values['CLICKHOUSE_DATABASE']}"
     say(
         f"""
@@ -164,9 +165,9 @@ Send an event:
     -H 'Content-Type: application/json' -d '{{"event":"Signed up","user_id":"ada","properties":{{"plan":"free"}}}}'
 See it stored, and metered:
   curl '{clickhouse_url}' -d 'SELECT * FROM events ORDER BY received_at DESC LIMIT 5 FORMAT Vertical'
-  (set -a; . .run/env; {binary} usage demo)
+  (set -a; . {run}/env; {binary} usage demo)
 
-Logs: .run/log/*.log    Variables for scripts: .run/env    Stop: Ctrl-C here, or `make stop`
+Logs: {run}/log/*.log    Variables for scripts: {run}/env    Stop: Ctrl-C here, or `make stop`
 """
     )
 

@@ -44,11 +44,13 @@ def wait_until_unlocked(pid):
 
 
 def clean():
+    if workspace.RUN != workspace.CACHE.parent:
+        raise Problem(f"`make clean` deletes .run, not {workspace.RUN}: unset WEIR_RUN_DIR, delete that one yourself")
     stop()
-    test_runs = workspace.RUN / "test"
-    for home in [workspace.RUN, *test_runs.glob("stores-*")]:
+    others = [*(workspace.RUN / "test").glob("stores-*"), *(workspace.RUN / "crash").glob("*-*")]
+    for home in [workspace.RUN, *others]:
         if home != workspace.RUN and workspace.is_locked(home / "lock"):
-            raise Problem("tests or `make stores` are running here: end them first")
+            raise Problem("tests, `make stores` or `make crash` are running here: end them first")
         end_leftovers(home)
         postgres_place.remove(home / "postgres")
     with step("deleting .run and the builds"):

@@ -48,7 +48,9 @@ def test(command):
 
 def lint(took=None):
     check_cargo()
-    for argv in LINTS:
+    check_python()
+    python = workspace.shown(packages.test_python())
+    for argv in [*LINTS, [str(python), "dev/lint_compose.py"]]:
         code = run(argv, {} if took is None else took)
         if code != 0:
             return code

@@ -4,9 +4,13 @@
     .run/postgres, clickhouse, kafka, redis, data/     what the stores and weir keep between starts
     .run/log/            one log per process
     .run/test/           stores of test runs, deleted afterwards
+    .run/crash/          crash campaigns, each a `.run` of its own but for the cache; kept only if a promise was broken
     .run/env             how to reach what is running; exists only while it is ready
     .run/demo-*.env      the demo tenant's key, which weir shows only once
     .run/operator.token  the operator's token, made once
+
+WEIR_RUN_DIR names another folder in the place of `.run`, for a second weir beside the first (on other ports); the
+cache stays shared.
 
 Files are replaced atomically: a reader sees the old or the new content, never half of it.
 """
@@ -23,8 +27,8 @@ from console import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
 DEV = ROOT / "dev"
-RUN = ROOT / ".run"
-CACHE = RUN / "cache"
+CACHE = ROOT / ".run" / "cache"
+RUN = Path(os.environ.get("WEIR_RUN_DIR") or ROOT / ".run").absolute()
 ENV_FILE = RUN / "env"
 
 

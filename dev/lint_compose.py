@@ -1,0 +1,93 @@
+"""Lints Dockerfile and docker-compose.yml, which no test here can run. Needs the packages of requirements-test.txt.
+
+* hadolint on the Dockerfile; the Compose specification's own schema on docker-compose.yml.
+* Every variable that either sets for weir is a setting of weir: a misspelt one would be ignored without a word.
+* Everything that runs weir can do nothing that it need not, and is published on this machine only.
+* Every image but weir's own names a version.
+* .dockerignore lets through each member of the workspace.
+
+Prints one line for each mistake; exit code 1 if there is any.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+LINTERS = [
+    [BIN / "hadolint", "--no-color", "Dockerfile"],
+    [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],
+]
+
+ASKED_FOR = re.compile(r'\.(?:get|number|millis|optional|secret|optional_secret)\(\s*"([A-Z]+_[A-Z0-9_]+)"')
+# What `weir config` insists on.
+REQUIRED = {"DATABASE_URL": "postgres://localhost/weir", "WEIR_OPERATOR_TOKEN": "0" * 32}
+HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+
+
+def main():
+    sound = all([subprocess.run(linter, cwd=ROOT).returncode == 0 for linter in LINTERS])
+    mistakes = []
+    if sound:
+        compose = YAML(typ="safe", pure=True).load(ROOT / "docker-compose.yml")
+        mistakes = [*check_dockerfile(), *check_compose(compose), *check_dockerignore()]
+    for mistake in mistakes:
+        print(mistake)
+    return 0 if sound and not mistakes else 1
+
+
+def check_dockerfile():
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    set_here = re.findall(r"(\w+)=", " ".join(re.findall(r"^ENV (.*)$", text, re.MULTILINE)))
+    for name in sorted(set(set_here) - known_settings()):
+        yield f"Dockerfile: weir has no setting {name}"
+
+
+def check_compose(compose):
+    for name, service in compose["services"].items():
+        place = f"docker-compose.yml: {name}:"
+        if "build" in service:
+            yield from (f"{place} {mistake}" for mistake in check_weir(service))
+        elif not re.search(r":\d+\.\d", service["image"]):
+            yield f"{place} the image {service['image']} names no version"
+        for port in service.get("ports", []):
+            if not str(port).startswith("127.0.0.1:"):
+                yield f"{place} the port {port} is open to the network"
+
+
+def check_weir(service):
+    for setting in sorted(set(service["environment"]) - known_settings()):
+        yield f"weir has no setting {setting}"
+    for key, value in HARDENED.items():
+        if service.get(key) != value:
+            yield f"{key} is not {json.dumps(value)}"
+
+
+def check_dockerignore():
+    let_through = (ROOT / ".dockerignore").read_text().splitlines()
+    members = re.search(r"^members = \[(.*?)\]", (ROOT / "Cargo.toml").read_text(), re.MULTILINE | re.DOTALL)
+    for member in re.findall(r'"([^"]+)"', members.group(1)):
+        if f"!{member}" not in let_through:
+            yield f".dockerignore: the workspace's member {member} is kept out of the build"
+
+
+def known_settings():
+    """As weir says, if it has been built since a setting changed; else as its source says."""
+    sources = list(ROOT.glob("*/src/config.rs"))
+    changed = max(source.stat().st_mtime for source in sources)
+    for binary in (ROOT / "target" / profile / "weir" for profile in ("release", "debug")):
+        if binary.exists() and binary.stat().st_mtime > changed:
+            argv = [binary, "config", "--json"]
+            printed = subprocess.run(argv, env={**os.environ, **REQUIRED}, check=True, capture_output=True)
+            return set(json.loads(printed.stdout))
+    return {name for source in sources for name in ASKED_FOR.findall(source.read_text())}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
