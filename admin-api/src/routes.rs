@@ -110,11 +110,13 @@ async fn list_plans(State(api): State<Api>) -> Answer<Vec<Plan>> {
     Ok(Json(plan::list(&api.pool).await?))
 }
 
-/// A plan's limits: both are named, or are `null`.
+/// A plan's limits: both are named, a number or `null`, so that none is dropped by leaving it out.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlanLimits {
+    #[serde(deserialize_with = "Option::deserialize")]
     quota: Option<i64>,
+    #[serde(deserialize_with = "Option::deserialize")]
     rate: Option<i64>,
 }
 

@@ -18,6 +18,7 @@
 mod envelope;
 mod members;
 mod native;
+mod posthog;
 mod scan;
 mod segment;
 mod text;
@@ -167,6 +168,17 @@ pub fn segment(body: &[u8], kind: Option<EventKind>) -> Result<Batch<'_>, Proble
     }
 }
 
+/// Reads a body of PostHog's SDKs: a batch, one event, or a bare array of events. `received_at` is what an event's
+/// `offset` is counted back from.
+///
+/// Times are as lenient as [`segment`]'s. The key stands in `api_key`, `token` or an event's `properties.token`.
+///
+/// # Errors
+/// As [`native`].
+pub fn posthog(body: &[u8], received_at: Micros) -> Result<Batch<'_>, Problem> {
+    Walk::new(&posthog::PostHog { received_at }, body.len()).json(checked_utf8(body)?)
+}
+
 fn checked_utf8(body: &[u8]) -> Result<&str, Problem> {
     utf8(body).map_err(|at| Problem::new(Code::InvalidJson, format!("the body is not UTF-8 at byte {at}")))
 }
@@ -181,14 +193,15 @@ fn utf8(bytes: &[u8]) -> Result<&str, usize> {
 /// duplicate of the first.
 fn id<'a>(
     members: &mut Members<'a>,
+    field: Field,
     member: &'static str,
     digits: Digits,
 ) -> Result<Option<Cow<'a, str>>, Fault> {
-    let lossy = members.get(Field::Id).is_some_and(|id| id.kind == Kind::String && id.unescaped().lossy);
+    let lossy = members.get(field).is_some_and(|id| id.kind == Kind::String && id.unescaped().lossy);
     if lossy {
         return Err(Fault::invalid(member, format!("{member} holds NUL or half of a surrogate pair")));
     }
-    members.take_text(Field::Id, member, EVENT_ID_BYTES_MAX, digits)
+    members.take_text(field, member, EVENT_ID_BYTES_MAX, digits)
 }
 
 /// What is told of an id that may be over its limit.

@@ -1,6 +1,6 @@
 //! All keys and tenants, in memory: no request waits for Postgres to be known.
 //!
-//! Filled once at the start; kept fresh by `LISTEN`, and by a look each second in case a notification is lost. Rows
+//! Filled once at the start; kept fresh by `LISTEN`, and by a look every half second in case a notification is lost. Rows
 //! carry the number of their last change, and numbers become visible in order, so "newer than the newest I know" is
 //! all that ever needs to be read.
 

@@ -171,17 +171,19 @@ pub async fn acquire(
     Ok(rows.into_iter().map(owned).collect())
 }
 
-/// Lets others have `partitions`, if this processor still owns them.
+/// Lets others have, or this processor take anew, whatever stands as its own but is not among `kept`: what it gives
+/// up, and what it does not know to be its own, because it could not be prepared after it was taken, or because the
+/// answer was lost when it was taken or released. Renewed for ever and served by nobody, that would stand still.
 ///
 /// # Errors
-/// If Postgres fails; others take them when the lease has run out, then.
-pub async fn release(pool: &PgPool, node: Uuid, partitions: &[u32]) -> Result<(), sqlx::Error> {
-    let partitions: Vec<i64> = partitions.iter().map(|partition| i64::from(*partition)).collect();
+/// If Postgres fails: to be tried again.
+pub async fn keep_only(pool: &PgPool, node: Uuid, kept: &[u32]) -> Result<(), sqlx::Error> {
+    let kept: Vec<i64> = kept.iter().map(|partition| i64::from(*partition)).collect();
     sqlx::query(
-        "UPDATE partition_cursor SET owner = NULL, lease_until = '-infinity' WHERE owner = $1 AND partition = ANY($2)",
+        "UPDATE partition_cursor SET owner = NULL, lease_until = '-infinity' WHERE owner = $1 AND partition <> ALL($2)",
     )
     .bind(node)
-    .bind(&partitions)
+    .bind(&kept)
     .execute(pool)
     .await?;
     Ok(())

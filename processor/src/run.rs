@@ -253,9 +253,10 @@ impl Processor {
     async fn balance(&mut self) -> Result<(), Interrupted> {
         own::renew(&self.pool, self.node, self.config.lease_time).await?;
         let share = own::share(&self.pool).await?;
+        let kept: Vec<u32> = self.owned.keys().take(share).copied().collect();
+        own::keep_only(&self.pool, self.node, &kept).await?;
         if self.owned.len() > share {
             let excess: Vec<u32> = self.owned.keys().skip(share).copied().collect();
-            own::release(&self.pool, self.node, &excess).await?;
             for partition in &excess {
                 self.owned.remove(partition);
                 self.seen.remove(partition);
@@ -308,14 +309,13 @@ impl Processor {
     /// Drops what is known of all partitions and lets go of them: the next session takes them under a new epoch,
     /// reads their cursors, and reads back.
     async fn forget_ownership(&mut self) {
-        let partitions: Vec<u32> = self.owned.keys().copied().collect();
         self.reader = None;
         self.owned.clear();
         self.seen.clear();
         self.dirty_until.clear();
         ::metrics::gauge!(metrics::PARTITIONS).set(0.0);
-        if let Err(error) = own::release(&self.pool, self.node, &partitions).await {
-            tracing::warn!(%error, "partitions were not released; they are free when the lease has run out");
+        if let Err(error) = own::keep_only(&self.pool, self.node, &[]).await {
+            tracing::warn!(%error, "partitions were not released; they are when Postgres is back");
         }
     }
 

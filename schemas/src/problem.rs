@@ -89,14 +89,10 @@ codes! {
     UnsupportedEncoding = "unsupported_encoding", 415, "The content encoding is not supported";
     /// Faster than the tenant's rate.
     RateLimited = "rate_limited", 429, "The tenant's rate limit is exceeded";
-    /// A defect of weir's; the details stand in its log.
-    Internal = "internal", 500, "Something went wrong inside weir";
     /// The log did not confirm in time: the events may or may not be stored.
     NotDurable = "not_durable", 503, "The events are not known to be stored";
     /// More work than this node takes at once.
     Overloaded = "overloaded", 503, "The node is overloaded";
-    /// The node is shutting down.
-    Draining = "draining", 503, "The node is shutting down";
     /// A store that the answer depends on does not answer.
     Unavailable = "unavailable", 503, "A store that is needed does not answer";
 }

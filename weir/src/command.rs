@@ -1,5 +1,6 @@
 //! Commands of the operator. Those on tenants, projects, keys and plans call the admin API's own functions.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use admin_api::db::key::NewKey;
@@ -24,13 +25,13 @@ pub(crate) enum TenantCommand {
     Create {
         name: String,
         /// Events a month, instead of the plan's
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
         quota: Option<i64>,
         /// The plan's name
         #[arg(long, default_value_t = admin_api::db::tenant::default_plan())]
         plan: String,
         /// Events a second, instead of the plan's
-        #[arg(long, value_name = "R")]
+        #[arg(long, value_name = "R", allow_negative_numbers = true)]
         rate: Option<i64>,
         /// IANA name of the time zone in which its months begin
         #[arg(long, value_name = "ZONE")]
@@ -41,10 +42,10 @@ pub(crate) enum TenantCommand {
         /// Its name or id
         tenant: String,
         /// Events a month; `plan`: the plan's again
-        #[arg(long, value_name = "N|plan", value_parser = limit)]
+        #[arg(long, value_name = "N|plan", value_parser = tenant_limit, allow_negative_numbers = true)]
         quota: Option<Limit>,
         /// Events a second; `plan`: the plan's again
-        #[arg(long, value_name = "R|plan", value_parser = limit)]
+        #[arg(long, value_name = "R|plan", value_parser = tenant_limit, allow_negative_numbers = true)]
         rate: Option<Limit>,
         /// Another plan's name
         #[arg(long)]
@@ -99,26 +100,34 @@ pub(crate) enum PlanCommand {
     /// Make a plan, or change it for all its tenants
     Set {
         name: String,
-        /// Events a month; no cap without it
-        #[arg(long, value_name = "N")]
-        quota: Option<i64>,
-        /// Events a second; no limit without it
-        #[arg(long, value_name = "R")]
-        rate: Option<i64>,
+        /// Events a month; `none`: no cap
+        #[arg(long, value_name = "N|none", value_parser = plan_limit, allow_negative_numbers = true)]
+        quota: Limit,
+        /// Events a second; `none`: no limit
+        #[arg(long, value_name = "R|none", value_parser = plan_limit, allow_negative_numbers = true)]
+        rate: Limit,
     },
     /// List all plans
     List,
 }
 
-/// A tenant's own limit, or none.
+/// A limit, or the word for having none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit(Option<i64>);
 
-fn limit(text: &str) -> Result<Limit, String> {
-    if text == "plan" {
+fn tenant_limit(text: &str) -> Result<Limit, String> {
+    limit(text, "plan")
+}
+
+fn plan_limit(text: &str) -> Result<Limit, String> {
+    limit(text, "none")
+}
+
+fn limit(text: &str, without: &str) -> Result<Limit, String> {
+    if text == without {
         return Ok(Limit(None));
     }
-    text.parse().map(|n| Limit(Some(n))).map_err(|_| "a whole number, or `plan`".to_owned())
+    text.parse().map(|n| Limit(Some(n))).map_err(|_| format!("it is a whole number, or `{without}`"))
 }
 
 fn pool() -> anyhow::Result<PgPool> {
@@ -133,12 +142,17 @@ async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<TenantId> {
 
 /// Prints `made` as JSON, or as the line that `text` makes of it.
 fn print<T: Serialize>(json: bool, made: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<ExitCode> {
-    if json {
-        println!("{}", serde_json::to_string(made)?);
-    } else {
-        println!("{}", text(made).trim_end());
-    }
+    let text = if json { serde_json::to_string(made)? } else { text(made).trim_end().to_owned() };
+    tell(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a text and a line's end. A reader that has seen enough (`weir key list | head -1`) is no error.
+pub(crate) fn tell(text: &str) -> std::io::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
 }
 
 fn lines<T>(line: impl Fn(&T) -> String) -> impl FnOnce(&Vec<T>) -> String {
@@ -150,8 +164,9 @@ fn told(limit: Option<i64>) -> String {
 }
 
 fn tenant_line(tenant: &Tenant) -> String {
-    let Tenant { id, name, plan, quota, rate, time_zone, status, .. } = tenant;
-    let (quota, rate) = (told(*quota), told(*rate));
+    let Tenant { id, name, plan, quota, rate, own_quota, own_rate, time_zone, status, .. } = tenant;
+    let own = |limit: Option<i64>, own: bool| told(limit) + if own { " (its own)" } else { "" };
+    let (quota, rate) = (own(*quota, *own_quota), own(*rate, *own_rate));
     format!(
         "tenant {id} {name}: plan {plan}, quota {quota} a month, rate {rate} a second, {time_zone}, {status}"
     )
@@ -230,7 +245,7 @@ impl PlanCommand {
         let pool = pool()?;
         match self {
             Self::Set { name, quota, rate } => {
-                let made = Plan { name, quota, rate };
+                let made = Plan { name, quota: quota.0, rate: rate.0 };
                 plan::put(&pool, &made).await?;
                 print(json, &made, plan_line)
             }
@@ -246,13 +261,14 @@ pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> 
     let usage = of_tenant(&pool, id, Micros(Clock::system().now_micros())).await?;
     print(json, &usage, |usage| {
         format!(
-            "period     {} to {}\nstored     {} (billed)\nduplicate  {}\ndead       {}\nquota      {}\nas of      {}",
+            "period     {} to {}\nstored     {} (billed)\nduplicate  {}\ndead       {}\nquota      {}, of which {} are granted to ingest\nas of      {}",
             usage.period_start,
             usage.period_end,
             usage.stored,
             usage.duplicate,
             usage.dead,
             told(usage.quota),
+            usage.granted,
             usage.as_of
         )
     })
@@ -266,7 +282,7 @@ pub(crate) async fn migrate() -> anyhow::Result<ExitCode> {
     schema::postgres(&pool).await.context("Postgres could not be brought up to date")?;
     schema::clickhouse(&config.clickhouse).await.context("ClickHouse could not be brought up to date")?;
     stores::make_topic(&config).await?;
-    println!("the databases are up to date");
+    tell("the databases are up to date")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ use processor::ProcessorConfig;
 use service::clickhouse::ClickHouseConfig;
 use service::config::{ConfigError, Secret, Setting, Settings};
 
+use crate::command::tell;
 use crate::run::Roles;
 
 /// Where the stores are.
@@ -163,12 +164,12 @@ pub(crate) fn print(json: bool) -> anyhow::Result<ExitCode> {
     if json {
         let by_name: serde_json::Map<_, _> =
             settings.iter().map(|setting| (setting.name.to_owned(), setting.value.clone().into())).collect();
-        println!("{}", serde_json::Value::from(by_name));
+        tell(&serde_json::Value::from(by_name).to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     for Setting { name, value, from_environment, meaning } in settings {
         let source = if from_environment { "environment" } else { "default" };
-        println!("{name}={value}\n    {meaning} ({source})");
+        tell(&format!("{name}={value}\n    {meaning} ({source})"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use benches::load::journal::{Check, CheckReport, Journal};
 use benches::load::{LoadOptions, run_until};
@@ -11,6 +12,7 @@ use serde::Serialize;
 use service::clock::Clock;
 use service::shutdown::signalled;
 
+use crate::command::tell;
 use crate::config;
 
 #[derive(Debug, Args)]
@@ -20,12 +22,18 @@ pub(crate) struct LoadCommand {
     /// Send nothing: check this journal of an earlier run against what is stored; exit code 1 if a promise was broken
     #[arg(long, value_name = "FILE", conflicts_with = "journal")]
     check: Option<PathBuf>,
+    /// With --check: seconds to wait for what is still on its way
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    within_seconds: u64,
 }
+
+/// Between two looks of a check.
+const CHECK_EVERY: Duration = Duration::from_millis(500);
 
 impl LoadCommand {
     pub(crate) async fn carry_out(mut self, json: bool) -> anyhow::Result<ExitCode> {
-        if let Some(path) = self.check {
-            let report = check(&path).await?;
+        if let Some(path) = self.check.take() {
+            let report = self.check_until_it_holds(&path).await?;
             print(&report, json)?;
             return Ok(if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -35,8 +43,21 @@ impl LoadCommand {
                 std::future::pending::<()>().await;
             }
         };
-        print(&run_until(self.options, stop).await?, json)?;
-        Ok(ExitCode::SUCCESS)
+        let report = run_until(self.options, stop).await?;
+        print(&report, json)?;
+        Ok(if report.events_accepted > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// What is promised may still be on its way through the log: asks again until it has arrived, or time is up.
+    async fn check_until_it_holds(&self, path: &Path) -> anyhow::Result<CheckReport> {
+        let until = tokio::time::Instant::now() + Duration::from_secs(self.within_seconds);
+        loop {
+            let report = check(path).await?;
+            if report.holds() || tokio::time::Instant::now() >= until {
+                return Ok(report);
+            }
+            tokio::time::sleep(CHECK_EVERY).await;
+        }
     }
 }
 
@@ -56,10 +77,6 @@ async fn check(path: &Path) -> anyhow::Result<CheckReport> {
 }
 
 fn print<T: Serialize + std::fmt::Display>(report: &T, json: bool) -> anyhow::Result<()> {
-    if json {
-        println!("{}", serde_json::to_string(report)?);
-    } else {
-        println!("{report}");
-    }
+    tell(&if json { serde_json::to_string(report)? } else { report.to_string() })?;
     Ok(())
 }

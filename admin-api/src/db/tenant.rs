@@ -26,6 +26,10 @@ pub struct Tenant {
     pub quota: Option<i64>,
     /// Events a second, the tenant's own or its plan's; `None`: no limit.
     pub rate: Option<i64>,
+    /// Whether the quota is the tenant's own: then it stays when the plan changes.
+    pub own_quota: bool,
+    /// Whether the rate is the tenant's own.
+    pub own_rate: bool,
     /// IANA name; its billing periods begin there.
     pub time_zone: String,
     /// `active` or `frozen`.
@@ -82,7 +86,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT t.id, t.name, p.name AS plan, coalesce(t.quota, p.quota) AS quota, coalesce(t.rate, p.rate) AS rate,
-                    t.time_zone, t.status, t.created_at
+                    t.quota IS NOT NULL AS own_quota, t.rate IS NOT NULL AS own_rate, t.time_zone, t.status, t.created_at
              FROM tenant t JOIN plan p ON p.id = t.plan_id ",
             $rest
         )

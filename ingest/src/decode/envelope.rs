@@ -67,7 +67,7 @@ impl<'a> Shared<'a> {
 
 /// An object of all members of `own`, and those of `shared` whose keys `own` doesn't have.
 fn merge(own: &str, shared: &str, nested: Option<&str>) -> Result<String, SyntaxError> {
-    let (own, shared) = (members(own)?, members(shared)?);
+    let (own, shared) = (Scanner::new(own).members()?, Scanner::new(shared).members()?);
     let is_nested =
         |member: &Member<'_>| member.value.kind == Kind::Object && nested == Some(member.key.name().as_ref());
     // Of several the last counts, and is the only one to be merged.
@@ -92,17 +92,4 @@ fn merge(own: &str, shared: &str, nested: Option<&str>) -> Result<String, Syntax
     shared.iter().filter(|member| !keys.contains(&member.key.name())).for_each(|member| push(member.raw));
     object.push('}');
     Ok(object)
-}
-
-/// The members of an object that has been scanned before.
-fn members(object: &str) -> Result<Vec<Member<'_>>, SyntaxError> {
-    let mut scanner = Scanner::new(object);
-    let mut members = Vec::new();
-    let mut more = scanner.open_object()?;
-    while more {
-        let key = scanner.key()?;
-        members.push(scanner.member(key)?);
-        more = scanner.another_member()?;
-    }
-    Ok(members)
 }

@@ -105,7 +105,13 @@ impl<'a> Members<'a> {
             return;
         };
         let placed = Placed { raw: member.raw, value: member.value, taken: false };
-        if let Some(earlier) = self.placed[field as usize].replace(placed) {
+        let slot = &mut self.placed[field as usize];
+        if field == Field::Key {
+            // No key may be stored, so of several the first text counts and the others go nowhere.
+            if slot.is_none_or(|earlier| earlier.value.kind != Kind::String) {
+                *slot = Some(placed);
+            }
+        } else if let Some(earlier) = slot.replace(placed) {
             self.rest.push(earlier.raw);
         }
     }

@@ -7,7 +7,7 @@ use schemas::limit::{EVENT_ID_BYTES_MAX, EVENT_NAME_BYTES_MAX};
 use schemas::time::Micros;
 
 use super::members::{Digits, Fault, Field, Members};
-use super::scan::Kind;
+use super::scan::{Kind, Value};
 use super::walk::{Dialect, Shapes};
 use super::{Incoming, time};
 
@@ -51,7 +51,7 @@ impl Dialect for Native {
             name,
             user_id: person(members, Field::UserId, "user_id")?,
             anonymous_id: person(members, Field::AnonymousId, "anonymous_id")?,
-            timestamp: instant(members, Field::Timestamp, "timestamp")?,
+            timestamp: instant(members.take(Field::Timestamp), "timestamp")?,
             sent_at: self.sent_at(members)?,
             properties: members.take_object(Field::Properties, "properties")?,
             context: members.take_object(Field::Context, "context")?,
@@ -59,8 +59,9 @@ impl Dialect for Native {
         })
     }
 
+    /// It is read, and stays where it is: `extra` keeps it.
     fn sent_at(&self, members: &mut Members<'_>) -> Result<Option<Micros>, Fault> {
-        instant(members, Field::SentAt, "sent_at")
+        instant(members.get(Field::SentAt), "sent_at")
     }
 }
 
@@ -73,7 +74,7 @@ fn kind(members: &mut Members<'_>) -> Result<EventKind, Fault> {
 }
 
 fn id<'a>(members: &mut Members<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
-    let id = super::id(members, "id", Digits::Refused)?;
+    let id = super::id(members, Field::Id, "id", Digits::Refused)?;
     if id.as_deref() == Some("") {
         return Err(Fault::invalid("id", format!("id must hold 1 to {EVENT_ID_BYTES_MAX} bytes")));
     }
@@ -92,8 +93,8 @@ fn name<'a>(members: &mut Members<'a>, kind: EventKind) -> Result<Cow<'a, str>, 
     }
 }
 
-fn instant(members: &mut Members<'_>, field: Field, member: &'static str) -> Result<Option<Micros>, Fault> {
-    let Some(value) = members.take(field) else { return Ok(None) };
+fn instant(value: Option<Value<'_>>, member: &'static str) -> Result<Option<Micros>, Fault> {
+    let Some(value) = value else { return Ok(None) };
     let instant = match value.kind {
         Kind::String => time::rfc3339(&value.unescaped().text),
         Kind::Number => time::since_1970(value.raw),
@@ -102,7 +103,7 @@ fn instant(members: &mut Members<'_>, field: Field, member: &'static str) -> Res
     let refused = || {
         let detail = format!(
             "{member} must be a time of 1900 to 2299 as in RFC 3339 with Z or an offset \
-             (2026-11-05T09:30:00.123Z), or seconds or milliseconds since 1970"
+             (2026-11-05T09:30:00.123Z), or seconds, milliseconds or microseconds since 1970"
         );
         Fault::invalid(member, detail)
     };

@@ -230,6 +230,18 @@ impl<'a> Scanner<'a> {
         Ok(Member { raw: &self.text[key.start..self.at], key, value })
     }
 
+    /// Reads an object with all its members.
+    pub(super) fn members(&mut self) -> Result<Vec<Member<'a>>, SyntaxError> {
+        let mut members = Vec::new();
+        let mut more = self.open_object()?;
+        while more {
+            let key = self.key()?;
+            members.push(self.member(key)?);
+            more = self.another_member()?;
+        }
+        Ok(members)
+    }
+
     /// Reads the next byte if it is `token`.
     #[inline]
     fn take(&mut self, token: u8) -> bool {

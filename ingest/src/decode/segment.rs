@@ -7,7 +7,7 @@ use schemas::limit::EVENT_NAME_BYTES_MAX;
 use schemas::time::Micros;
 
 use super::members::{Digits, Fault, Field, Members};
-use super::scan::{Kind, Value};
+use super::scan::Kind;
 use super::walk::{Dialect, Shapes};
 use super::{Incoming, time};
 
@@ -97,7 +97,7 @@ fn event<'a>(members: &mut Members<'a>, kind: EventKind) -> Result<Incoming<'a>,
         index: 0,
         kind,
         flags: EventFlags::default(),
-        id: super::id(members, "messageId", Digits::AsText)?.filter(|id| !id.is_empty()),
+        id: super::id(members, Field::Id, "messageId", Digits::AsText)?.filter(|id| !id.is_empty()),
         name: name(members, kind)?,
         user_id: person(members, Field::UserId, "userId")?,
         anonymous_id: person(members, Field::AnonymousId, "anonymousId")?,
@@ -105,7 +105,7 @@ fn event<'a>(members: &mut Members<'a>, kind: EventKind) -> Result<Incoming<'a>,
             .into_iter()
             .find_map(|field| take_instant(members, field)),
         // Kept with the rest as well: it is one of the event's own members.
-        sent_at: members.get(Field::SentAt).and_then(instant),
+        sent_at: members.get(Field::SentAt).and_then(time::lenient),
         properties: properties(members, kind)?,
         context: members.take_object(Field::Context, "context")?,
         extra: members.take_rest(),
@@ -141,20 +141,11 @@ fn properties<'a>(members: &mut Members<'a>, kind: EventKind) -> Result<Cow<'a, 
 /// Takes a time that can be read. One that can't be read is kept with the rest of the event.
 #[inline]
 fn take_instant(members: &mut Members<'_>, field: Field) -> Option<Micros> {
-    let instant = members.get(field).and_then(instant)?;
+    let instant = members.get(field).and_then(time::lenient)?;
     members.take(field);
     Some(instant)
 }
 
 fn sent_at(members: &mut Members<'_>) -> Option<Micros> {
-    members.take(Field::SentAt).and_then(instant)
-}
-
-#[inline]
-fn instant(value: Value<'_>) -> Option<Micros> {
-    match value.kind {
-        Kind::String => time::iso8601(&value.unescaped().text),
-        Kind::Number => time::since_1970(value.raw),
-        Kind::Object | Kind::Array | Kind::Bool | Kind::Null => None,
-    }
+    members.take(Field::SentAt).and_then(time::lenient)
 }

@@ -5,6 +5,8 @@
 
 use schemas::time::Micros;
 
+use super::scan::{Kind, Value};
+
 /// Start of 1900, UTC.
 const EARLIEST: i64 = -2_208_988_800 * Micros::SECOND;
 /// End of 2299, UTC.
@@ -53,7 +55,18 @@ pub(super) fn since_1970(number: &str) -> Option<Micros> {
     None
 }
 
-fn within_range(micros: i64) -> Option<Micros> {
+/// An instant as foreign SDKs write it: a text of ISO 8601 or a number.
+#[inline]
+pub(super) fn lenient(value: Value<'_>) -> Option<Micros> {
+    match value.kind {
+        Kind::String => iso8601(&value.unescaped().text),
+        Kind::Number => since_1970(value.raw),
+        Kind::Object | Kind::Array | Kind::Bool | Kind::Null => None,
+    }
+}
+
+/// `micros` as an instant.
+pub(super) fn within_range(micros: i64) -> Option<Micros> {
     (EARLIEST..=LATEST).contains(&micros).then_some(Micros(micros))
 }
 

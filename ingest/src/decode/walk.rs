@@ -25,6 +25,17 @@ pub(super) trait Dialect {
 
     /// When the object around the batch says that the request was sent.
     fn sent_at(&self, members: &mut Members<'_>) -> Result<Option<Micros>, Fault>;
+
+    /// Takes what the object around the batch says of the request alone: it is not stored.
+    fn take_of_request(&self, outer: &mut Members<'_>) {
+        // It names the request and is another in every retry.
+        outer.take(Field::Id);
+    }
+
+    /// The API key where it has no member of its own.
+    fn nested_key<'a>(_members: &Members<'a>) -> Option<Cow<'a, str>> {
+        None
+    }
 }
 
 /// Bodies that hold events.
@@ -185,9 +196,8 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
             if fault.member.is_empty() { problem } else { problem.at(format!("/{}", fault.member)) }
         };
         outer.check().map_err(whole)?;
-        note_key(&mut self.batch.write_key, &mut outer);
-        // It names the request and is another in every retry.
-        outer.take(Field::Id);
+        note_key::<D>(&mut self.batch.write_key, &mut outer);
+        self.dialect.take_of_request(&mut outer);
         Ok(Envelope {
             sent_at: self.dialect.sent_at(&mut outer).map_err(whole)?,
             flags: flags(outer.oddities()),
@@ -234,7 +244,7 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
     #[inline]
     fn settle(&mut self, index: u32) {
         let members = &mut self.members;
-        note_key(&mut self.batch.write_key, members);
+        note_key::<D>(&mut self.batch.write_key, members);
         match members.check().and_then(|()| self.dialect.event(members)) {
             Ok(mut event) => {
                 event.index = index;
@@ -289,12 +299,10 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
 
 /// Of all keys in a body one is enough: a request is one customer's. That of the envelope comes before the events'.
 #[inline]
-fn note_key<'a>(write_key: &mut Option<Cow<'a, str>>, members: &mut Members<'a>) {
-    if let Some(key) = members.take(Field::Key)
-        && key.kind == Kind::String
-        && write_key.is_none()
-    {
-        *write_key = Some(key.unescaped().text);
+fn note_key<'a, D: Dialect>(write_key: &mut Option<Cow<'a, str>>, members: &mut Members<'a>) {
+    let key = members.take(Field::Key).filter(|key| key.kind == Kind::String);
+    if write_key.is_none() {
+        *write_key = key.map(|key| key.unescaped().text).or_else(|| D::nested_key(members));
     }
 }
 

@@ -133,6 +133,15 @@ impl Node {
         };
         let records = frames(&envelope, events, self.log.partitions());
         let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            // Whoever slept for so long may have been taken for dead, and the slice given to others.
+            self.leases.refund(&sender.tenant, spent);
+            return Err(Problem::new(
+                Code::Overloaded,
+                "the node was too slow; nothing was stored: send again",
+            )
+            .into());
+        }
         match self.log.append(records, left).await {
             Ok(()) => Ok(()),
             Err(AppendError::Refused(why)) => {

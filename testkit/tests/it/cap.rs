@@ -8,15 +8,17 @@ use testkit::{River, eventually};
 
 use crate::river::metered;
 
-/// Eight clients send batches of `batch` until each is refused three times running. How many were accepted in all.
-async fn flood(river: &River, customer: &Customer, batch: usize) -> u64 {
+/// Eight clients send batches of `batch` events, named by `prefix`, until each is refused three times running. How
+/// many were accepted in all.
+async fn flood(river: &River, customer: &Customer, prefix: &'static str, batch: usize) -> u64 {
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..8 {
         let client = river.client(&customer.key);
         clients.spawn(async move {
             let (mut accepted, mut refused_running, mut next) = (0, 0, 0_usize);
             while refused_running < 3 {
-                let reply = client.post_ids((next..next + batch).map(|n| format!("{number}-{n}"))).await;
+                let reply =
+                    client.post_ids((next..next + batch).map(|n| format!("{prefix}-{number}-{n}"))).await;
                 next += batch;
                 match reply.status {
                     202 => {
@@ -44,7 +46,7 @@ async fn flood(river: &River, customer: &Customer, batch: usize) -> u64 {
 async fn a_cap_of_a_thousand_lets_exactly_a_thousand_in() {
     let river = River::start().await;
     let customer = river.customer("capped", Some(1_000)).await;
-    assert_eq!(flood(&river, &customer, 1).await, 1_000);
+    assert_eq!(flood(&river, &customer, "first", 1).await, 1_000);
     metered(&river, &customer, 1_000).await;
     river.stop().await;
 }
@@ -70,7 +72,7 @@ async fn a_batch_that_straddles_the_cap_is_accepted_up_to_it() {
 async fn batches_fill_the_cap_to_the_last_event() {
     let river = River::start().await;
     let customer = river.customer("capped", Some(1_003)).await;
-    assert_eq!(flood(&river, &customer, 7).await, 1_003);
+    assert_eq!(flood(&river, &customer, "first", 7).await, 1_003);
     metered(&river, &customer, 1_003).await;
     river.stop().await;
 }
@@ -110,7 +112,7 @@ async fn duplicates_give_their_quota_back() {
         client.post_ids([5]).await.status == 202
     })
     .await;
-    assert_eq!(flood(&river, &customer, 1).await, 4);
+    assert_eq!(flood(&river, &customer, "first", 1).await, 4);
     metered(&river, &customer, 10).await;
     river.stop().await;
 }
@@ -131,13 +133,13 @@ async fn what_a_dead_node_had_not_spent_comes_back_and_nothing_else() {
     .execute(&river.stores.pool)
     .await
     .unwrap();
-    assert_eq!(flood(&river, &customer, 1).await, 400);
+    assert_eq!(flood(&river, &customer, "first", 1).await, 400);
     metered(&river, &customer, 400).await;
     let client = river.client(&customer.key);
     eventually("the dead node's slice comes back", Duration::from_secs(40), async || {
         client.post_ids(["late"]).await.status == 202
     })
     .await;
-    assert_eq!(flood(&river, &customer, 3).await, 599);
+    assert_eq!(flood(&river, &customer, "late", 3).await, 599);
     river.stop().await;
 }

@@ -113,6 +113,26 @@ async fn a_processor_that_lost_its_partition_commits_nothing_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_could_not_be_prepared_are_taken_again() {
+    let river = River::start_with(with_one_processor()).await;
+    let customer = river.customer("acme", None).await;
+    let client = river.client(&customer.key);
+    assert_eq!(client.post_ids(0..100).await.status, 202);
+    metered(&river, &customer, 100).await;
+    let clickhouse = river.stores.clickhouse();
+    clickhouse.query("RENAME TABLE events TO away").execute().await.unwrap();
+    assert_eq!(client.post_ids(50..200).await.status, 202);
+    eventually("the partition is taken in vain, again and again", Duration::from_secs(20), async || {
+        river.stores.postgres_number("SELECT max(epoch) FROM partition_cursor").await > 3
+    })
+    .await;
+    clickhouse.query("RENAME TABLE away TO events").execute().await.unwrap();
+    metered(&river, &customer, 200).await;
+    assert_proved(&river).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn poison_records_become_dead_letters_and_their_neighbours_rows() {
     let river = River::start_with(with_one_processor()).await;
     let customer = river.customer("acme", Some(100)).await;

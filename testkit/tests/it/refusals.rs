@@ -163,6 +163,8 @@ async fn the_admin_api_is_the_operators_alone_and_says_what_is_wrong() {
     let listed = operator.send(Method::GET, "/v1/tenants/acme/keys", &[], "").await;
     assert_eq!(listed.json()[0]["id"], key[8..18]);
     assert!(!String::from_utf8_lossy(&listed.body).contains(&key[19..]), "a key is shown once");
+    let half = operator.send(Method::PUT, "/v1/plans/small", &[JSON], r#"{"quota":5}"#).await;
+    assert_eq!(half.code(), "invalid_argument", "a limit is never dropped by leaving it out");
     let plan = operator.send(Method::PUT, "/v1/plans/small", &[JSON], r#"{"quota":5,"rate":null}"#).await;
     assert_eq!(plan.status, 200);
     let moved = operator.send(Method::PATCH, "/v1/tenants/acme", &[JSON], r#"{"plan":"small"}"#).await.json();

@@ -10,7 +10,7 @@ async fn tenants_projects_keys_and_plans_are_made_changed_and_listed() {
     assert_eq!((&tenant["name"], &tenant["quota"], &tenant["rate"]), (&"acme".into(), &5.into(), &7.into()));
     let tenant = place.run_json(&["tenant", "set", "acme", "--quota", "plan", "--status", "frozen"]).await;
     assert_eq!((&tenant["quota"], &tenant["status"]), (&10_000_000.into(), &"frozen".into()));
-    place.run(&["plan", "set", "small", "--quota", "9"]).await;
+    place.run(&["plan", "set", "small", "--quota", "9", "--rate", "none"]).await;
     let tenant = place.run_json(&["tenant", "set", "acme", "--plan", "small"]).await;
     assert_eq!((&tenant["plan"], &tenant["quota"]), (&"small".into(), &9.into()));
     place.run(&["project", "create", "acme", "staging"]).await;
@@ -31,7 +31,7 @@ async fn what_cannot_be_done_is_said_in_one_line() {
         (vec!["usage", "nobody"], "there is no tenant nobody"),
         (vec!["tenant", "create", "x", "--plan", "none"], "there is no plan none"),
         (vec!["key", "revoke", "0000000000"], "there is no key 0000000000"),
-        (vec!["tenant", "create", "x", "--quota=-1"], "quota is a number of events"),
+        (vec!["tenant", "create", "x", "--quota", "-1"], "quota is a number of events"),
     ] {
         let output = place.command(&arguments).output().await.unwrap();
         let error = String::from_utf8(output.stderr).unwrap();

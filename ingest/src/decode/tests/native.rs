@@ -28,7 +28,7 @@ fn an_event_is_split_into_its_fields() {
             sent_at: Some(Micros(1_793_871_001_000_000)),
             properties: r#"{"price": 12.50}"#.into(),
             context: r#"{"os":"Linux"}"#.into(),
-            extra: r#"{"plan":"pro","tags": [1, 2]}"#.into(),
+            extra: r#"{"plan":"pro","tags": [1, 2],"sent_at":"2026-11-05T09:30:01Z"}"#.into(),
         }
     );
 }
