@@ -22,7 +22,10 @@ CANCELLED = "Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED
 
 INSERT_WITH_DATA = re.compile(rb"\s*(INSERT\s+INTO\s.*\S)\s+FORMAT\s+(\w+)\s*;?\s*", re.IGNORECASE | re.DOTALL)
 OWN_FORMAT = re.compile(rb"\sFORMAT\s+(\w+)\s*(?:SETTINGS\s[^;]*)?;?\s*$", re.IGNORECASE)
-KILL = re.compile(rb"\s*KILL\s+QUERY\s.*?\bquery_id\s*=\s*'([^']*)'", re.IGNORECASE | re.DOTALL)
+KILL = re.compile(
+    rb"\s*KILL\s+QUERY\s+WHERE\s+(?:query_id\s*=\s*'([^']*)'|startsWith\(query_id,\s*'([^']*)'\))",
+    re.IGNORECASE,
+)
 # Quoted text and comments, in which a semicolon separates nothing.
 NOT_CODE = re.compile(rb"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 TWO_STATEMENTS = re.compile(rb";\s*\S")
@@ -111,10 +114,17 @@ class Engine:
             if self.waiting.get(statement.query_id) is statement:
                 del self.waiting[statement.query_id]
 
-    def run(self, statement):
+    def victims(self, statement):
+        """What a KILL QUERY names of that which has not begun."""
         found = KILL.match(statement.text)
-        victim = self.waiting.get(found.group(1).decode(errors="replace")) if found else None
-        if victim is not None:
+        if not found:
+            return []
+        whole, start = (text and text.decode(errors="replace") for text in found.groups())
+        waiting = list(self.waiting.items())
+        return [w for query_id, w in waiting if query_id == whole or (start and query_id.startswith(start))]
+
+    def run(self, statement):
+        for victim in self.victims(statement):
             victim.killed = True
         with self.queue.turn():
             if statement.killed:

@@ -1,5 +1,6 @@
 //! Who owns which partition, with epochs; and which log the cursors belong to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use eventlog::{EventLog, LogError};
@@ -140,7 +141,18 @@ pub async fn share(pool: &PgPool) -> Result<usize, sqlx::Error> {
     Ok(usize::try_from(share).unwrap_or(0))
 }
 
-/// Takes up to `most` partitions that nobody owns.
+/// Says that no processor lives. Only for a process that knows it: it holds the lock of a local log.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn end_all(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM processor_node").execute(pool).await?;
+    sqlx::query("UPDATE partition_cursor SET lease_until = '-infinity'").execute(pool).await?;
+    Ok(())
+}
+
+/// Takes up to `most` partitions that nobody owns. Also names the processors that owned them and did not let go: an
+/// insert of theirs may still be under way.
 ///
 /// # Errors
 /// If Postgres fails.
@@ -149,26 +161,27 @@ pub async fn acquire(
     node: Uuid,
     lease_time: Duration,
     most: usize,
-) -> Result<Vec<Owned>, sqlx::Error> {
-    let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
+) -> Result<(Vec<Owned>, BTreeSet<Uuid>), sqlx::Error> {
+    let rows: Vec<(i32, i64, i64, Option<Uuid>)> = sqlx::query_as(
         "UPDATE partition_cursor c
          SET owner = $1, epoch = c.epoch + 1, lease_until = now() + $2 * interval '1 second'
-         FROM (SELECT partition FROM partition_cursor WHERE lease_until < now()
+         FROM (SELECT partition, owner FROM partition_cursor WHERE lease_until < now()
                ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
          WHERE c.partition = free.partition
-         RETURNING c.partition, c.next_offset, c.epoch",
+         RETURNING c.partition, c.next_offset, c.epoch, free.owner",
     )
     .bind(node)
     .bind(lease_time.as_secs_f64())
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
-    let owned = |(partition, next_offset, epoch): (i32, i64, i64)| Owned {
+    let dead = rows.iter().filter_map(|row| row.3).collect();
+    let owned = rows.into_iter().map(|(partition, next_offset, epoch, _)| Owned {
         partition: u32::try_from(partition).unwrap_or_default(),
         next_offset: u64::try_from(next_offset).unwrap_or_default(),
         epoch,
-    };
-    Ok(rows.into_iter().map(owned).collect())
+    });
+    Ok((owned.collect(), dead))
 }
 
 /// Lets others have, or this processor take anew, whatever stands as its own but is not among `kept`: what it gives

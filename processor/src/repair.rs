@@ -6,6 +6,7 @@ use clickhouse::{Client, Row};
 use schemas::id::{EventHash, Position, ProjectId};
 use schemas::time::Micros;
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::batch::Range;
 use crate::dedup::SeenIds;
@@ -28,6 +29,21 @@ struct SeenRow {
 /// If ClickHouse does not answer: nothing is known then.
 pub async fn end_insert(client: &Client, query_id: &str) -> Result<(), clickhouse::error::Error> {
     client.query("KILL QUERY WHERE query_id = ? SYNC").bind(query_id).execute().await
+}
+
+/// Ends every insert of the processor `node`, which is taken for dead. When this returns `Ok`, what it had sent is in
+/// ClickHouse or will never be.
+///
+/// # Errors
+/// If ClickHouse does not answer: nothing is known then.
+pub async fn end_inserts_of(client: &Client, node: Uuid) -> Result<(), clickhouse::error::Error> {
+    client.query("KILL QUERY WHERE startsWith(query_id, ?) SYNC").bind(query_prefix(node)).execute().await
+}
+
+/// What the ids of all inserts of the processor `node` begin with.
+#[must_use]
+pub fn query_prefix(node: Uuid) -> String {
+    format!("weir-{node}-")
 }
 
 /// The positions of `ranges` that ClickHouse has.

@@ -219,7 +219,7 @@ impl Processor {
             if missing.is_empty() {
                 return Ok(());
             }
-            let query_id = Uuid::now_v7().to_string();
+            let query_id = repair::query_prefix(self.node) + &Uuid::now_v7().to_string();
             let inserted =
                 insert::insert(&self.clickhouse, &query_id, self.config.insert_deadline, &missing).await;
             let Err(error) = inserted else { return Ok(()) };
@@ -268,9 +268,12 @@ impl Processor {
             return Ok(());
         }
         let wanted = share - self.owned.len();
-        let taken = own::acquire(&self.pool, self.node, self.config.lease_time, wanted).await?;
+        let (taken, dead) = own::acquire(&self.pool, self.node, self.config.lease_time, wanted).await?;
         if taken.is_empty() {
             return Ok(());
+        }
+        for node in dead {
+            repair::end_inserts_of(&self.clickhouse, node).await?;
         }
         self.prepare(&taken).await?;
         self.open_reader().await

@@ -56,9 +56,10 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
         .context("DATABASE_URL can't be read")?;
     let OpenLog { log, fatal, exclusive } = stores::open_log(&config.stores).await?;
     own::bind_log(&pool, &*log).await.map_err(with_advice)?;
-    if exclusive && roles.ingest {
-        // The log's lock says that every other ingest node is dead.
+    if exclusive {
+        // The log's lock says that whoever served it before is dead: nobody needs to wait for their leases to run out.
         billing::lease::end_all(&pool).await?;
+        own::end_all(&pool).await?;
     }
 
     let mut serving = Serving::new();
