@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use eventlog::{EventLog, LogError};
+use eventlog::{Bounds, EventLog, LogError};
 use sqlx::PgPool;
 use uuid::Uuid;
+
+/// How long a log may take, at start, until it tells its bounds.
+const BOUNDS_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two times of asking.
+const BOUNDS_PAUSE: Duration = Duration::from_millis(500);
 
 /// A partition that this processor owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +98,7 @@ async fn check_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> 
         sqlx::query_as("SELECT partition, next_offset FROM partition_cursor ORDER BY partition")
             .fetch_all(pool)
             .await?;
-    let bounds = log.bounds().await?;
+    let bounds = patient_bounds(log).await?;
     for ((_, cursor), (partition, bounds)) in cursors.into_iter().zip((0..).zip(bounds)) {
         let cursor = u64::try_from(cursor).unwrap_or_default();
         if cursor > bounds.end {
@@ -101,6 +106,20 @@ async fn check_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> 
         }
     }
     Ok(())
+}
+
+/// The log's bounds. Brokers that have just started do not tell them yet.
+async fn patient_bounds(log: &dyn EventLog) -> Result<Vec<Bounds>, LogError> {
+    let until = tokio::time::Instant::now() + BOUNDS_PATIENCE;
+    loop {
+        match log.bounds().await {
+            Err(LogError::Unavailable(why)) if tokio::time::Instant::now() < until => {
+                tracing::warn!(why, "the log does not tell its bounds yet, asking again");
+            }
+            told => return told,
+        }
+        tokio::time::sleep(BOUNDS_PAUSE).await;
+    }
 }
 
 /// Says that this processor lives, and renews what it owns.
