@@ -1,4 +1,4 @@
-# Everything is done by dev/river.py; `make help` lists it.
+# Everything but the bench is done by dev/river.py; `make help` lists it.
 PYTHON ?= python3
 PORT ?= 7400
 SHAPE ?= run
@@ -6,10 +6,10 @@ ROUNDS ?= 20
 CRASH_PORT ?= 7600
 RIVER = $(PYTHON) dev/river.py
 
-.PHONY: help run cluster stop stores test lint crash clean
+.PHONY: help run cluster stop stores test lint crash bench-ingest clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: ## weir as one process with Postgres and ClickHouse, until Ctrl-C; PORT=8000 moves every port
 	@$(RIVER) run --port $(PORT)
@@ -31,6 +31,9 @@ lint: ## formatting and lints
 
 crash: ## kill -9 of everything under load, beside `make run`: SHAPE=cluster ROUNDS=20 SEED=1 CRASH_PORT=7600
 	@$(RIVER) crash --shape $(SHAPE) --rounds $(ROUNDS) --port $(CRASH_PORT) $(if $(SEED),--seed $(SEED))
+
+bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, beside three floors of the same run; eight minutes
+	@$(PYTHON) dev/bench_ingest.py
 
 clean: ## deletes all data, downloads and builds
 	@$(RIVER) clean

@@ -40,13 +40,17 @@ class Spec:
 
 
 def start_time(pid):
-    """When the process began, in clock ticks since boot, or None if it does not run (a zombie does not)."""
+    """When the process began, in clock ticks since boot, or None if it does not run.
+
+    A zombie does not, unless it is only the first of several threads: the others still hold its ports and files.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
+    threads = int(fields[17])
+    return None if fields[0] in "ZX" and threads <= 1 else int(fields[19])
 
 
 class Child:

@@ -1,15 +1,14 @@
 //! What the load generator itself costs, against a server that only reads the body: `cargo bench -p benches
 //! --bench generator`. Generator and server have a thread each, whose CPU time the kernel tells apart.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use benches::floor;
 use benches::load::{LoadOptions, Report, run};
+use benches::{cpu, floor};
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
@@ -85,7 +84,5 @@ fn print(batch: u32, name: &str, report: &Report, generator_ns: u64, server_ns: 
 /// Runs `work` on this thread alone, and tells how much CPU time the thread took.
 fn on_this_thread<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(T, u64)> {
     let done = runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)?;
-    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").context("this bench needs Linux")?;
-    let cpu_ns = schedstat.split(' ').next().context("no CPU time")?.parse()?;
-    Ok((done, cpu_ns))
+    Ok((done, cpu::thread_ns().context("this bench needs Linux")?))
 }

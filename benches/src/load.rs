@@ -32,9 +32,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
+use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use journal::{Header, JournalWriter};
+use crate::cpu;
+use body::Bodies;
+use journal::{Header, JournalWriter, Range};
 use options::Plan;
 use run::Run;
 use tally::Tally;
@@ -61,7 +64,7 @@ pub async fn run_until(options: LoadOptions, stop: impl Future<Output = ()>) -> 
         None => None,
         Some(path) => Some(JournalWriter::create(path, &Header::of(&plan, &options))?),
     };
-    let cpu_before_ms = report::process_cpu_ms();
+    let cpu_before_ms = cpu::process_ms();
     let started = Instant::now();
     let run = Arc::new(Run::new(plan, journal, Tally::new()?, started));
 
@@ -86,7 +89,17 @@ pub async fn run_until(options: LoadOptions, stop: impl Future<Output = ()>) -> 
     if let Some(journal) = &run.journal {
         journal.sync()?;
     }
-    let cpu_ms =
-        report::process_cpu_ms().zip(cpu_before_ms).map(|(after, before)| after.saturating_sub(before));
+    let cpu_ms = cpu::process_ms().zip(cpu_before_ms).map(|(after, before)| after.saturating_sub(before));
     Report::new(&run.plan, started, &run.tally.take(), cpu_ms)
+}
+
+/// The bodies that the first connection of a run with these options begins with.
+///
+/// # Errors
+/// If an option is wrong.
+pub fn bodies(options: &LoadOptions, count: u32) -> anyhow::Result<Vec<Bytes>> {
+    let plan = Plan::new(options)?;
+    let bodies = Bodies::new(&plan, 0)?;
+    let range = |number| Range { first: number * plan.batch, count: plan.batch };
+    (0..count).map(|number| Ok(bodies.build(&[range(number)])?.bytes)).collect()
 }

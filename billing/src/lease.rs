@@ -1,5 +1,6 @@
 //! Leases: how an ingest node takes slices of tenants' quotas, keeps them, and gives them back.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -33,6 +34,8 @@ pub struct Grant {
     pub lease: LeaseId,
     /// Events more than before; zero if the quota is used up.
     pub granted: i64,
+    /// Events that are left for everybody after this grant.
+    pub left: i64,
 }
 
 /// Why a node got nothing.
@@ -108,13 +111,16 @@ pub async fn grant(pool: &PgPool, node: Uuid, wants: &[Want]) -> Result<Vec<Gran
         sqlx::query_scalar("SELECT count(*) FROM ingest_node WHERE ends IS NULL AND lease_until > now()")
             .fetch_one(&mut *tx)
             .await?;
-    let slices: Vec<(Want, i64)> = room(&mut tx, wants)
-        .await?
-        .into_iter()
-        .map(|(want, room)| (want, slice(&want, room, nodes)))
-        .collect();
-    let grants = take(&mut tx, node, &slices).await?;
+    let rooms = room(&mut tx, wants).await?;
+    let slices: Vec<(Want, i64)> =
+        rooms.iter().map(|(want, room)| (*want, slice(want, *room, nodes))).collect();
+    let mut grants = take(&mut tx, node, &slices).await?;
     tx.commit().await?;
+    let rooms: HashMap<(TenantId, Micros), i64> =
+        rooms.into_iter().map(|(want, room)| ((want.tenant, want.period_start), room)).collect();
+    for grant in &mut grants {
+        grant.left = rooms.get(&(grant.tenant, grant.period_start)).map_or(0, |room| room - grant.granted);
+    }
     Ok(grants)
 }
 
@@ -232,6 +238,7 @@ async fn take(tx: &mut PgConnection, node: Uuid, slices: &[(Want, i64)]) -> Resu
             period_start: want.period_start,
             lease: LeaseId(row.0),
             granted: *events,
+            left: 0,
         })
     };
     Ok(slices.iter().filter_map(grant_of).collect())

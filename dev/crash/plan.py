@@ -3,8 +3,9 @@
 import dataclasses
 import random
 
-# Two rounds in three; the others kill a part of it.
+# Three rounds in five; the others kill a part of it.
 EVERYTHING = "everything"
+PARTS_IN_FIVE = (3, 0)
 # One connection of Postgres to weir: Postgres then ends all others as well and recovers.
 POSTGRES_SESSION = "a Postgres session"
 
@@ -42,7 +43,7 @@ def rounds(seed, count, weir, stores):
     for number in range(1, count + 1):
         batches = batches or chance.sample(list(BATCHES), len(BATCHES))
         batch = batches.pop()
-        what, victims = (EVERYTHING, (*weir, *stores)) if number % 3 else next(parts)
+        what, victims = next(parts) if number % 5 in PARTS_IN_FIVE else (EVERYTHING, (*weir, *stores))
         is_everything = what == EVERYTHING
         yield Round(
             number=number,

@@ -9,6 +9,8 @@ use schemas::problem::{Code, Problem};
 
 /// A header longer than this holds no key.
 const HEADER_BYTES_MAX: usize = 1024;
+/// Parameters of a URL that hold a key.
+const QUERY_NAMES: [&str; 5] = ["writeKey", "write_key", "key", "api_key", "token"];
 
 /// The key in `Authorization`: `Bearer <key>`, or `Basic` with the key as the user's name. `None` if there is no
 /// such header.
@@ -30,6 +32,17 @@ pub fn from_header(headers: &HeaderMap) -> Result<Option<PresentedKey>, Problem>
     let decoded = decoded.ok_or_else(malformed)?;
     let user = decoded.split_once(':').map_or(decoded.as_str(), |(user, _)| user);
     from_text(user).map(Some)
+}
+
+/// The key in a URL's query: `?writeKey=`, `?key=` and the names that other SDKs use. A browser's beacon can set no
+/// header. `None` if there is none; the query is never logged.
+///
+/// # Errors
+/// A 401 that says what is wrong with it.
+pub fn from_query(query: &str) -> Result<Option<PresentedKey>, Problem> {
+    let mut parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+    let key = parameters.find(|(name, value)| QUERY_NAMES.contains(name) && !value.is_empty());
+    key.map(|(_, key)| from_text(key)).transpose()
 }
 
 /// The key in a text: a header's or a body's.
@@ -83,6 +96,20 @@ mod tests {
         }
         assert_eq!(parse(&format!("Bearer  {}", key.expose())).unwrap().unwrap().id, expected);
         assert!(from_header(&HeaderMap::new()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_query_presents_a_key_under_each_name_that_sdks_use() {
+        let key = ApiKey::generate();
+        let expected = PresentedKey::parse(key.expose()).unwrap().id;
+        for name in QUERY_NAMES {
+            let query = format!("ip=0&{name}=&compression=gzip-js&{name}={}&_=1", key.expose());
+            assert_eq!(from_query(&query).unwrap().unwrap().id, expected, "{name}");
+        }
+        for none in ["", "&&", "key", "key=", "monkey=x", "Key=x"] {
+            assert!(from_query(none).unwrap().is_none(), "{none}");
+        }
+        assert_eq!(from_query("key=x").err().map(|problem| problem.code), Some(Code::MalformedKey));
     }
 
     #[test]

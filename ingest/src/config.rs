@@ -1,9 +1,10 @@
 //! Settings of ingest.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use service::config::Settings;
+use service::config::{Secret, Settings};
 
 /// How an ingest node works. [`IngestConfig::read`] has the defaults.
 #[derive(Debug, Clone)]
@@ -24,6 +25,13 @@ pub struct IngestConfig {
     pub drain_deadline: Duration,
     /// For how long the node may spend quota after its last word with Postgres.
     pub lease_time: Duration,
+    /// Failed requests a second of one address, as long as it is not known who sends them; 0: no limit.
+    pub address_rate: u32,
+    /// Where the copy of keys and tenants is; `None`: there is none. It stands in the data folder, which others
+    /// know.
+    pub directory_file: Option<PathBuf>,
+    /// Where nodes share tenants' rates; `None`: this node is the only one.
+    pub redis_url: Option<Secret>,
     /// Where a client whose quota is used up is sent; stands in the problem document.
     pub upgrade_url: Option<String>,
 }
@@ -81,6 +89,17 @@ impl IngestConfig {
                 "WEIR_INGEST_LEASE_MS",
                 Duration::from_secs(15),
                 "milliseconds that a node may spend leased quota after it last reached Postgres",
+            ),
+            address_rate: settings.number(
+                "WEIR_ADDRESS_RATE",
+                100,
+                0..=1_000_000,
+                "requests a second without a good key that one address may send; 0: no limit",
+            ),
+            directory_file: None,
+            redis_url: settings.optional_secret(
+                "REDIS_URL",
+                "redis://[user:password@]host:port, where ingest nodes share tenants' rates; if it is not set, each node has all of them",
             ),
             upgrade_url: settings
                 .optional("WEIR_UPGRADE_URL", "where customers raise their quota; stands in 402 replies"),

@@ -3,8 +3,8 @@
 //! # What holds for every dialect
 //! * **Nothing that the client sent is lost.** A member with no place of its own goes to `extra`, copied raw. Of two
 //!   members for one place the later counts and the earlier goes to `extra`. Left out are only `null`, which stands
-//!   for an absent member, API keys, and what says something about the request alone (when it was sent, and its id,
-//!   around a batch).
+//!   for an absent member, API keys, and what says something about the request alone (when it was made and sent, its
+//!   id, and that it is no import, around a batch).
 //! * **Nothing is re-serialised**, and numbers keep their digits; except for the three oddities of [`scan`], which
 //!   readers behind ingest would refuse together with all that stands around them.
 //! * **A bad event never costs its neighbours**, as long as the text is JSON: it becomes a [`Rejection`]. Where it
@@ -15,7 +15,9 @@
 //!
 //! Texts longer than the limits of [`schemas::limit`] are refused, never cut: a cut id would be another event's.
 
+mod cloudevents;
 mod envelope;
+mod form;
 mod members;
 mod native;
 mod posthog;
@@ -37,6 +39,9 @@ use members::{Digits, Fault, Field, Members};
 use scan::Kind;
 use walk::Walk;
 
+pub use cloudevents::{binary_cloudevent, is_binary_cloudevent};
+pub use form::json_of_form;
+
 /// Events in one request.
 pub const EVENTS_MAX: usize = 10_000;
 /// Objects and arrays within one another, the event itself included.
@@ -45,6 +50,8 @@ pub const DEPTH_MAX: u32 = 32;
 pub const MEMBERS_MAX: usize = 1_000;
 /// Bytes of what stands around a batch, once for each of its events.
 pub const SHARED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a CloudEvent's id, and of its source: together they may be longer than a stored id.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1_024;
 /// Bytes that are reckoned for the id of an event without one: a UUID's text.
 pub const SERVER_ID_BYTES: usize = 36;
 
@@ -169,14 +176,31 @@ pub fn segment(body: &[u8], kind: Option<EventKind>) -> Result<Batch<'_>, Proble
 }
 
 /// Reads a body of PostHog's SDKs: a batch, one event, or a bare array of events. `received_at` is what an event's
-/// `offset` is counted back from.
+/// `offset` is counted back from; `sent_at` what header or query say, as [`instant`] reads it.
 ///
 /// Times are as lenient as [`segment`]'s. The key stands in `api_key`, `token` or an event's `properties.token`.
 ///
 /// # Errors
 /// As [`native`].
-pub fn posthog(body: &[u8], received_at: Micros) -> Result<Batch<'_>, Problem> {
-    Walk::new(&posthog::PostHog { received_at }, body.len()).json(checked_utf8(body)?)
+pub fn posthog(body: &[u8], received_at: Micros, sent_at: Option<Micros>) -> Result<Batch<'_>, Problem> {
+    Walk::new(&posthog::PostHog { received_at, sent_at }, body.len()).json(checked_utf8(body)?)
+}
+
+/// A time as foreign SDKs write it outside of a body: ISO 8601, or a number since 1970.
+#[must_use]
+pub fn instant(text: &str) -> Option<Micros> {
+    time::iso8601(text).or_else(|| time::since_1970(text))
+}
+
+/// Reads CloudEvents in structured or batched mode: one event or a bare array of events.
+///
+/// An event is stored under its source and id together. A time that can't be read counts as absent and stays in
+/// `extra`.
+///
+/// # Errors
+/// As [`native`].
+pub fn cloudevents(body: &[u8]) -> Result<Batch<'_>, Problem> {
+    Walk::new(&cloudevents::CloudEvents, body.len()).json(checked_utf8(body)?)
 }
 
 fn checked_utf8(body: &[u8]) -> Result<&str, Problem> {

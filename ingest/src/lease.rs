@@ -20,11 +20,13 @@ use tokio::sync::mpsc;
 use crate::directory::Tenant;
 use slice::{Attempt, Waiting};
 
-pub use keeper::{Keeper, KeeperError, keep};
+pub use keeper::{Keeper, keep};
 pub use slice::Slice;
 
 /// For how long "used up" is believed: other nodes may have given something back since.
 const EXHAUSTED_FOR: Duration = Duration::from_millis(250);
+/// The generation of a node that has never been registered.
+const UNREGISTERED: u64 = 0;
 /// How long a request waits for a slice.
 const WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -73,14 +75,14 @@ impl Leases {
             granted.as_mut().enable();
             match self.attempt(tenant, at, events) {
                 Attempt::Took(spent) => return Ok(spent),
+                Attempt::Short if self.is_unregistered() => return Err(not_known()),
                 Attempt::Short => {
                     waiting.get_or_insert_with(|| tenant.slice.wait_for(events));
                     self.ask_for_refill(tenant);
                 }
             }
             if tokio::time::timeout_at(deadline, granted).await.is_err() {
-                let detail = "what is left of the quota is not known at the moment: try again soon";
-                return Err(Problem::new(Code::Unavailable, detail));
+                return Err(not_known());
             }
         }
     }
@@ -88,6 +90,11 @@ impl Leases {
     /// Takes back what was spent on events that are certainly not in the log.
     pub fn refund(&self, tenant: &Tenant, spent: &Spent) {
         tenant.slice.refund(spent);
+    }
+
+    /// Whether there has been no word with Postgres yet, so that there is no sense in waiting for a slice.
+    fn is_unregistered(&self) -> bool {
+        self.node.lock().generation == UNREGISTERED
     }
 
     fn attempt(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Attempt {
@@ -114,4 +121,8 @@ impl Leases {
             let _gone = self.refills.send(Arc::clone(tenant));
         }
     }
+}
+
+fn not_known() -> Problem {
+    Problem::new(Code::Unavailable, "what is left of the quota is not known at the moment: try again soon")
 }

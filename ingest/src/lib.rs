@@ -1,11 +1,16 @@
 //! Ingest: from HTTP to the log.
 //!
 //! # Path of an event
-//! A request comes in ([`server`]) and finds its [`routes`]; its API key is looked up in the [`directory`], which
-//! holds all keys and tenants in memory; its body is admitted within a byte budget ([`admission`]), inflated
-//! ([`decompress`]) and read in one pass ([`decode`]); every event is checked and hashed ([`validate`]); the tenant's
-//! [`rate`] and quota ([`lease`]) are charged; and the events go to the log as one frame a partition ([`append`]).
-//! The [`reply`] leaves when the log has confirmed.
+//! A request comes in ([`server`]) and finds its [`routes`], which tell its dialect; its API key is looked up in the
+//! [`directory`], which holds all keys and tenants in memory; its body is admitted within a byte budget
+//! ([`admission`]), inflated ([`decompress`]) and read in one pass ([`decode`]), by a parser for each dialect into one
+//! kind of event; every event is checked, hashed and set to weir's clock ([`validate`]); the tenant's [`rate`] and quota
+//! ([`lease`]) are charged, and told ([`allowance`]); and the events go to the log as one frame a partition
+//! ([`append`]). The [`reply`], in the dialect's own words, leaves when the log has confirmed, and any web page may read
+//! it ([`cors`]).
+//!
+//! Where the key stands in the body, as browsers' SDKs have it, the body is read before the tenant is known: byte
+//! budgets, and the [`rate`] of an address, hold before that.
 //!
 //! # What a reply promises
 //! * 2xx: every event counted as accepted is durable in the log.
@@ -28,8 +33,10 @@ pub mod decode;
 pub mod validate;
 pub mod rate;
 pub mod lease;
+pub mod allowance;
 pub mod append;
 pub mod reply;
+pub mod cors;
 
 pub use config::IngestConfig;
 pub use server::Ingest;

@@ -4,13 +4,23 @@
 pub const REPLIES: &str = "weir_ingest_replies_total";
 /// Histogram: seconds from a request's header to its reply, by `route`.
 pub const REPLY_SECONDS: &str = "weir_ingest_reply_seconds";
-/// Counter: events, by `outcome` (accepted, duplicate_of_request, or a problem's code).
+/// Counter: events whose sender is known, by `route` and `outcome` (accepted, duplicate_of_request, or a problem's code).
 pub const EVENTS: &str = "weir_ingest_events_total";
 /// Gauge: bytes of bodies being worked on.
 pub const IN_FLIGHT_BYTES: &str = "weir_ingest_in_flight_bytes";
 /// Counter: keys and tenants taken over from Postgres.
 pub const DIRECTORY_CHANGES: &str = "weir_ingest_directory_changes_total";
+/// Histogram: seconds that it took to save keys and tenants on the disk.
+pub const DIRECTORY_SAVE_SECONDS: &str = "weir_ingest_directory_save_seconds";
 /// Gauge: seconds since the directory was last known to be current.
 pub const DIRECTORY_AGE_SECONDS: &str = "weir_ingest_directory_age_seconds";
+/// Counter: rounds in which nodes shared rates, by `result` (ok, failed).
+pub const RATE_ROUNDS: &str = "weir_ingest_rate_rounds_total";
+/// Gauge: seconds since this node's shares of rates last followed what is asked for.
+pub const RATE_AGE_SECONDS: &str = "weir_ingest_rate_age_seconds";
+/// Gauge: live ingest nodes that share rates, this one included.
+pub const RATE_NODES: &str = "weir_ingest_rate_nodes";
+/// Gauge: tenants in whose rate this node has a share of its own.
+pub const RATE_TENANTS: &str = "weir_ingest_rate_tenants";
 /// Counter: rounds of lease renewal, by `result` (ok, failed).
 pub const LEASE_ROUNDS: &str = "weir_ingest_lease_rounds_total";

@@ -1,5 +1,9 @@
 //! Replies: what each dialect takes for success, and problem documents.
 
+use std::collections::BTreeMap;
+
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
@@ -9,6 +13,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::decode::Rejection;
+use crate::routes::Dialect;
+use crate::validate::Known;
 
 /// A reply with its whole body.
 pub type Reply = Response<Full<Bytes>>;
@@ -25,6 +31,24 @@ pub struct Refusal {
     pub problem: Problem,
     /// Whole seconds; never on 400, 402 or 413, which one SDK would retry if they carried it.
     pub retry_after: Option<u32>,
+}
+
+impl Refusal {
+    /// Of an address that sends too much that fails.
+    #[must_use]
+    pub fn too_often(wait: Duration) -> Self {
+        let seconds = whole_seconds(wait);
+        let detail = format!(
+            "this address sends too many requests without a good key: wait {seconds} s, and check the key"
+        );
+        Self { problem: Problem::new(Code::RateLimited, detail), retry_after: Some(seconds) }
+    }
+}
+
+/// Seconds to wait, so that as many have certainly passed.
+#[must_use]
+pub fn whole_seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 impl From<Problem> for Refusal {
@@ -81,11 +105,50 @@ pub fn native(request_id: Uuid, receipt: &Receipt) -> Reply {
     json(StatusCode::ACCEPTED, "application/json", serde_json::to_vec(&body).unwrap_or_default(), request_id)
 }
 
-/// What Segment's and RudderStack's SDKs take for success: 200 and a JSON object, whatever it holds. Some take 202
-/// for a failure and send again.
+/// What the SDKs of a foreign dialect take for success, whatever became of single events: some take 202 for a
+/// failure and send again, and so with an empty or text 200.
 #[must_use]
-pub fn segment(request_id: Uuid) -> Reply {
-    json(StatusCode::OK, "application/json", br#"{"success":true}"#.to_vec(), request_id)
+pub fn foreign(request_id: Uuid, dialect: Dialect, receipt: &Receipt, accepted: &[Known<'_>]) -> Reply {
+    let body = match dialect {
+        Dialect::Native => return native(request_id, receipt),
+        Dialect::CloudEvents => return no_content(request_id),
+        Dialect::Segment(_) => br#"{"success":true}"#.to_vec(),
+        Dialect::PostHog => br#"{"status":1}"#.to_vec(),
+        Dialect::PostHogV1 => results(&receipt.rejected, accepted),
+    };
+    json(StatusCode::OK, "application/json", body, request_id)
+}
+
+/// The fate of each event by its id. `drop` is final for SDKs, and told to the application; of an event without a
+/// readable id they can't be told.
+fn results(rejected: &[Rejection], accepted: &[Known<'_>]) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        results: BTreeMap<&'a str, Fate<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Fate<'a> {
+        result: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        details: Option<&'a str>,
+    }
+    let dropped = rejected.iter().filter_map(|rejection| {
+        let fate = Fate { result: "drop", details: Some(&rejection.problem.detail) };
+        rejection.id.as_deref().map(|id| (id, fate))
+    });
+    let kept = accepted.iter().map(|known| (known.id(), Fate { result: "ok", details: None }));
+    // Of two events with one id, one is kept: that is what its sender must know.
+    let body = Body { results: dropped.chain(kept).collect() };
+    // A struct of strings always serialises.
+    serde_json::to_vec(&body).unwrap_or_default()
+}
+
+/// 204 without a body: what CloudEvents' clients take for success, and preflights.
+#[must_use]
+pub fn no_content(request_id: Uuid) -> Reply {
+    let mut reply = json(StatusCode::NO_CONTENT, "application/json", Vec::new(), request_id);
+    reply.headers_mut().remove(CONTENT_TYPE);
+    reply
 }
 
 /// A problem document.

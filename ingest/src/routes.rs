@@ -4,59 +4,105 @@ use hyper::Method;
 use schemas::event::EventKind;
 use schemas::problem::{Code, Problem};
 
-/// Where a request goes.
+/// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// weir's own dialect.
-    Native,
-    /// Segment's and RudderStack's; one call of a kind that the path names, or a batch.
-    Segment(Option<EventKind>),
+    /// Takes events.
+    Events(Dialect),
     /// A page of `docs/errors`.
     ErrorPage(Code),
 }
 
-impl Route {
-    /// The route's name in metrics.
+/// What the events of a path are written in, and what their senders take for success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// weir's own.
+    Native,
+    /// Segment's and RudderStack's; one call of a kind that the path names, or a batch.
+    Segment(Option<EventKind>),
+    /// PostHog's.
+    PostHog,
+    /// PostHog's, with a reply that names each event.
+    PostHogV1,
+    /// CloudEvents, as OpenMeter takes them.
+    CloudEvents,
+}
+
+impl Dialect {
+    /// Its name in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Segment(_) => "segment",
-            Self::ErrorPage(_) => "error_page",
+            Self::PostHog => "posthog",
+            Self::PostHogV1 => "posthog_v1",
+            Self::CloudEvents => "cloudevents",
+        }
+    }
+
+    /// Whether SDKs put the key into the body, so that the body must be read before the tenant is known.
+    #[must_use]
+    pub fn has_key_in_body(self) -> bool {
+        match self {
+            Self::Segment(_) | Self::PostHog => true,
+            Self::Native | Self::PostHogV1 | Self::CloudEvents => false,
         }
     }
 }
 
-/// The route of a request. A slash too many at the path's end or between host and path is overlooked: SDKs join
-/// what customers configure.
-///
-/// # Errors
-/// 404 or 405.
-pub fn route(method: &Method, path: &str) -> Result<Route, Problem> {
-    let path = path.trim_matches('/');
-    if let Some(code) = path.strip_prefix("errors/") {
-        let code = Code::ALL.iter().find(|known| known.as_str() == code).ok_or_else(not_found)?;
-        return allow(method, &Method::GET, Route::ErrorPage(*code));
+impl Route {
+    /// The methods that it takes, as in the header `Allow`.
+    #[must_use]
+    pub fn methods(self) -> &'static str {
+        match self {
+            Self::Events(_) => "POST, OPTIONS",
+            Self::ErrorPage(_) => "GET, HEAD, OPTIONS",
+        }
     }
-    let route = match path {
-        "v1/events" => Route::Native,
-        "v1/batch" | "v1/import" | "v1/b" => Route::Segment(None),
-        "v1/track" | "v1/t" => Route::Segment(Some(EventKind::Track)),
-        "v1/identify" | "v1/i" => Route::Segment(Some(EventKind::Identify)),
-        "v1/page" | "v1/p" => Route::Segment(Some(EventKind::Page)),
-        "v1/screen" | "v1/s" => Route::Segment(Some(EventKind::Screen)),
-        "v1/group" | "v1/g" => Route::Segment(Some(EventKind::Group)),
-        "v1/alias" | "v1/a" => Route::Segment(Some(EventKind::Alias)),
-        _ => return Err(not_found()),
-    };
-    allow(method, &Method::POST, route)
+
+    /// Whether it takes that method; `OPTIONS` is answered for every route alike.
+    #[must_use]
+    pub fn takes(self, method: &Method) -> bool {
+        match self {
+            Self::Events(_) => method == Method::POST,
+            Self::ErrorPage(_) => method == Method::GET || method == Method::HEAD,
+        }
+    }
 }
 
-fn allow(method: &Method, allowed: &Method, route: Route) -> Result<Route, Problem> {
-    if method == allowed {
-        return Ok(route);
+/// The route of a path. Slashes too many at the path's end or between host and path are overlooked: SDKs join what
+/// customers configure.
+///
+/// # Errors
+/// 404.
+pub fn route(path: &str) -> Result<Route, Problem> {
+    let path = path.trim_matches('/');
+    if let Some(code) = path.strip_prefix("errors/") {
+        let code = Code::ALL.iter().find(|known| known.as_str() == code);
+        return code.copied().map(Route::ErrorPage).ok_or_else(not_found);
     }
-    Err(Problem::new(Code::MethodNotAllowed, format!("this path takes {allowed} only")))
+    let dialect = match path {
+        "v1/events" => Dialect::Native,
+        "v1/batch" | "v1/import" | "v1/b" | "beacon/v1/batch" => Dialect::Segment(None),
+        "v1/track" | "v1/t" => Dialect::Segment(Some(EventKind::Track)),
+        "v1/identify" | "v1/i" => Dialect::Segment(Some(EventKind::Identify)),
+        "v1/page" | "v1/p" => Dialect::Segment(Some(EventKind::Page)),
+        "v1/screen" | "v1/s" => Dialect::Segment(Some(EventKind::Screen)),
+        "v1/group" | "v1/g" => Dialect::Segment(Some(EventKind::Group)),
+        "v1/alias" | "v1/a" => Dialect::Segment(Some(EventKind::Alias)),
+        "batch" | "e" | "i/v0/e" | "capture" | "track" | "engage" | "i/v0/ai/batch" => Dialect::PostHog,
+        "i/v1/analytics/events" => Dialect::PostHogV1,
+        "api/v1/events" => Dialect::CloudEvents,
+        _ => return Err(not_found()),
+    };
+    Ok(Route::Events(dialect))
+}
+
+/// The 405 of a route that does not take the method.
+#[must_use]
+pub fn method_not_allowed(route: Route) -> Problem {
+    Problem::new(Code::MethodNotAllowed, format!("this path takes {}", route.methods()))
 }
 
 fn not_found() -> Problem {
@@ -69,17 +115,33 @@ mod tests {
 
     #[test]
     fn sdks_reach_their_routes_however_they_join_host_and_path() {
-        for path in ["/v1/batch", "/v1/batch/", "//v1/batch"] {
-            assert_eq!(route(&Method::POST, path), Ok(Route::Segment(None)), "{path}");
+        for (path, dialect) in [
+            ("v1/events", Dialect::Native),
+            ("v1/batch", Dialect::Segment(None)),
+            ("v1/p", Dialect::Segment(Some(EventKind::Page))),
+            ("batch", Dialect::PostHog),
+            ("e", Dialect::PostHog),
+            ("i/v0/e", Dialect::PostHog),
+            ("capture", Dialect::PostHog),
+            ("i/v1/analytics/events", Dialect::PostHogV1),
+            ("api/v1/events", Dialect::CloudEvents),
+        ] {
+            for path in [format!("/{path}"), format!("/{path}/"), format!("//{path}")] {
+                assert_eq!(route(&path), Ok(Route::Events(dialect)), "{path}");
+            }
         }
-        assert_eq!(route(&Method::POST, "/v1/p"), Ok(Route::Segment(Some(EventKind::Page))));
     }
 
     #[test]
     fn other_methods_and_paths_are_told_what_to_do() {
-        assert_eq!(route(&Method::GET, "/v1/events").unwrap_err().code, Code::MethodNotAllowed);
-        assert_eq!(route(&Method::POST, "/v2/events").unwrap_err().code, Code::NotFound);
-        assert_eq!(route(&Method::GET, "/errors/no_such_code").unwrap_err().code, Code::NotFound);
-        assert_eq!(route(&Method::GET, "/errors/quota_exceeded"), Ok(Route::ErrorPage(Code::QuotaExceeded)));
+        let events = route("/v1/events").unwrap();
+        assert!(events.takes(&Method::POST) && !events.takes(&Method::GET) && !events.takes(&Method::HEAD));
+        assert_eq!(method_not_allowed(events).detail, "this path takes POST, OPTIONS");
+        let page = route("/errors/quota_exceeded").unwrap();
+        assert_eq!(page, Route::ErrorPage(Code::QuotaExceeded));
+        assert!(page.takes(&Method::GET) && page.takes(&Method::HEAD) && !page.takes(&Method::POST));
+        for path in ["/v2/events", "/errors/no_such_code", "/", "/v1/events/x"] {
+            assert_eq!(route(path).unwrap_err().code, Code::NotFound, "{path}");
+        }
     }
 }

@@ -1,40 +1,50 @@
 //! The service: one request after the other along the path, and the life of the node.
 
 mod receive;
+mod body;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use eventlog::EventLog;
-use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::service::service_fn;
-use schemas::problem::Problem;
+use hyper::{Method, Request, StatusCode};
+use schemas::problem::{Code, Problem};
+use schemas::time::Micros;
 use service::clock::Clock;
 use service::http::{HttpLimits, serve};
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
-use sqlx::postgres::PgListener;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::admission::Admission;
+use crate::allowance;
 use crate::config::IngestConfig;
-use crate::directory::{self, Directory};
+use crate::directory::{self, Beside, Directory};
 use crate::lease::{self, Keeper, Leases};
-use crate::metrics;
+use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
-use crate::routes::{Route, route};
+use crate::routes::{Route, method_not_allowed, route};
+use crate::{cors, metrics};
 
 /// An ingest node that is ready to run.
 pub struct Ingest {
     listener: TcpListener,
     node: Arc<Node>,
     keeper: Keeper,
+    exchange: Option<Exchange>,
     pool: PgPool,
-    changes: PgListener,
+    bound: watch::Receiver<bool>,
+    saved: Option<Beside>,
+    /// Of the directory, when it was read.
+    age: Duration,
 }
 
 /// What requests share.
@@ -43,6 +53,8 @@ struct Node {
     clock: Clock,
     directory: Arc<Directory>,
     leases: Arc<Leases>,
+    rates: Arc<Rates>,
+    addresses: Addresses,
     admission: Admission,
     log: Arc<dyn EventLog>,
 }
@@ -53,16 +65,15 @@ pub enum StartError {
     /// The address can't be listened on.
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// Keys and tenants can't be loaded.
-    #[error("keys and tenants can't be loaded from Postgres")]
-    Directory(#[source] sqlx::Error),
-    /// The node can't be registered.
+    /// Rates can't be shared.
     #[error(transparent)]
-    Keeper(#[from] lease::KeeperError),
+    Redis(#[from] RedisError),
 }
 
 impl Ingest {
-    /// Binds the address, loads keys and tenants, registers the node.
+    /// Binds the address, loads keys and tenants, registers the node: from Postgres, once the database is `bound` to
+    /// the log. Before that, keys and tenants come from the disk; without a copy there, nobody is served until the
+    /// database is bound.
     ///
     /// # Errors
     /// [`StartError`].
@@ -71,15 +82,35 @@ impl Ingest {
         pool: PgPool,
         log: Arc<dyn EventLog>,
         clock: Clock,
+        bound: watch::Receiver<bool>,
     ) -> Result<Self, StartError> {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
         let directory = Arc::new(Directory::default());
-        let changes = directory::load(&directory, &pool).await.map_err(StartError::Directory)?;
-        let (leases, keeper) = lease::keep(pool.clone(), config.lease_time).await?;
+        let beside = |path| Beside { path, log: Arc::clone(&log), clock: clock.clone() };
+        let saved = config.directory_file.clone().map(beside);
+        let is_bound = *bound.borrow();
+        let age = fill(&directory, &pool, is_bound, saved.as_ref()).await;
+        let (leases, mut keeper) = lease::keep(pool.clone(), config.lease_time);
+        if is_bound && let Err(error) = keeper.register().await {
+            tracing::warn!(%error, "the node is not registered yet");
+        }
         let admission = Admission::new(config.in_flight_bytes_max, config.body_bytes_max);
-        let node = Arc::new(Node { config, clock, directory, leases, admission, log });
-        Ok(Self { listener, node, keeper, pool, changes })
+        let rates = Arc::new(Rates::new(config.redis_url.is_some()));
+        let exchange = config
+            .redis_url
+            .as_ref()
+            .map(|url| Exchange::new(url, log.identity(), Arc::clone(&rates), Arc::clone(&directory)));
+        let exchange = exchange.transpose()?;
+        let addresses = Addresses::new(config.address_rate);
+        let node = Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, log });
+        Ok(Self { listener, node, keeper, exchange, pool, bound, saved, age })
+    }
+
+    /// Whether anybody can be served: keys and tenants are known.
+    #[must_use]
+    pub fn knows_keys(&self) -> bool {
+        self.node.directory.is_known()
     }
 
     /// The address that was bound.
@@ -99,9 +130,23 @@ impl Ingest {
             drain_deadline: config.drain_deadline,
         };
         let (drained, after_requests) = Shutdown::new();
-        let keeper = tokio::spawn(self.keeper.run(after_requests.clone()));
-        let directory = Arc::clone(&self.node.directory);
-        let fresh = tokio::spawn(directory::keep_fresh(directory, self.pool, self.changes, after_requests));
+        let (bound, last) = (self.bound, after_requests);
+        let directory = &self.node.directory;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.keeper.run(bound.clone(), last.clone()));
+        tasks.spawn(directory::note_last_used(
+            Arc::clone(directory),
+            self.pool.clone(),
+            bound.clone(),
+            last.clone(),
+        ));
+        if let Some(beside) = self.saved {
+            tasks.spawn(directory::keep_saved(Arc::clone(directory), beside, bound.clone(), last.clone()));
+        }
+        if let Some(exchange) = self.exchange {
+            tasks.spawn(exchange.run(last.clone()));
+        }
+        tasks.spawn(directory::keep_fresh(Arc::clone(directory), self.pool, bound, self.age, last));
         let node = self.node;
         serve(self.listener, limits, shutdown, move |peer| {
             let node = Arc::clone(&node);
@@ -112,10 +157,36 @@ impl Ingest {
         })
         .await;
         drained.order();
-        for task in [keeper, fresh] {
-            if let Err(error) = task.await {
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
                 tracing::error!(%error, "a task of ingest did not end well");
             }
+        }
+    }
+}
+
+/// Fills the directory from Postgres, or else from the disk; how old it is.
+async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Option<&Beside>) -> Duration {
+    if is_bound {
+        match directory::load(directory, pool).await {
+            Ok(()) => return Duration::ZERO,
+            Err(error) => tracing::warn!(%error, "keys and tenants can't be read from Postgres"),
+        }
+    }
+    let Some(beside) = saved else { return Duration::ZERO };
+    match directory.load_saved(beside).await {
+        Ok(age) => {
+            let (keys, age_seconds) = (directory.keys(), age.as_secs());
+            tracing::warn!(
+                keys,
+                age_seconds,
+                "started without Postgres, with keys and tenants as saved on the disk: what changed since is not known, and tenants with a cap are not served"
+            );
+            age
+        }
+        Err(error) => {
+            tracing::warn!(%error, path = %beside.path.display(), "started without Postgres, and there are no keys and tenants on the disk that can be used: nobody is served");
+            Duration::ZERO
         }
     }
 }
@@ -125,19 +196,48 @@ impl Node {
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
         let started = Instant::now();
         let request_id = Uuid::now_v7();
-        let (name, result) = match route(request.method(), request.uri().path()) {
+        let mut known = None;
+        let found = route(request.uri().path());
+        let (name, result) = match found.clone() {
+            Ok(route) if request.method() == Method::OPTIONS => {
+                ("preflight", Ok(cors::preflight(request_id, route)))
+            }
+            Ok(route) if !route.takes(request.method()) => ("none", Err(method_not_allowed(route).into())),
             Ok(Route::ErrorPage(code)) => ("error_page", Ok(reply::page(request_id, code))),
-            Ok(route) => (route.name(), self.receive(route, request, request_id, peer).await),
+            Ok(Route::Events(dialect)) => {
+                (dialect.name(), self.receive(dialect, request, request_id, peer, &mut known).await)
+            }
             Err(problem) => ("none", Err(Refusal::from(problem))),
         };
+        let result = result.map_err(|refusal| self.charge_stranger(refusal, known.is_some(), peer));
         let code = result.as_ref().err().map_or("ok", |refusal| refusal.problem.code.as_str());
         ::metrics::counter!(metrics::REPLIES, "route" => name, "code" => code).increment(1);
         ::metrics::histogram!(metrics::REPLY_SECONDS, "route" => name)
             .record(started.elapsed().as_secs_f64());
-        result.unwrap_or_else(|refusal| {
+        let mut reply = result.unwrap_or_else(|refusal| {
             log_refusal(request_id, name, &refusal.problem);
             reply::refusal(request_id, &refusal)
-        })
+        });
+        if let (StatusCode::METHOD_NOT_ALLOWED, Ok(route)) = (reply.status(), found) {
+            reply.headers_mut().insert(ALLOW, HeaderValue::from_static(route.methods()));
+        }
+        if let Some(tenant) = known {
+            allowance::tell(reply.headers_mut(), &tenant, Micros(self.clock.now_micros()));
+        }
+        cors::share(reply.headers_mut());
+        reply
+    }
+
+    /// What went wrong before it was known who sends it is charged to the address.
+    fn charge_stranger(&self, refusal: Refusal, is_known: bool, peer: IpAddr) -> Refusal {
+        let code = refusal.problem.code;
+        if is_known || !((400..500).contains(&code.status()) || code == Code::Unavailable) {
+            return refusal;
+        }
+        match self.addresses.charge(peer) {
+            Ok(()) => refusal,
+            Err(wait) => Refusal::too_often(wait),
+        }
     }
 }
 

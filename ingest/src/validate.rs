@@ -1,6 +1,8 @@
 //! From what a client sent to events that can be stored: each gets its id, its hash and its time, and a repetition
 //! within one request is found.
 
+mod clock;
+
 use std::borrow::Cow;
 
 use schemas::event::Event;
@@ -35,6 +37,11 @@ impl Known<'_> {
     #[must_use]
     pub fn hash(&self) -> EventHash {
         self.hash
+    }
+
+    /// Corrects its time where the client's clock was wrong, for a request received at `received_at`.
+    pub fn correct_time(&mut self, received_at: Micros) {
+        clock::correct(&mut self.incoming, received_at);
     }
 
     /// The event as it is stored, for a request received at `received_at`.

@@ -68,6 +68,10 @@ impl EventFlags {
     /// A number that JSON or a double cannot hold: a bare `NaN` or `Infinity` was stored as `null`, one beyond a
     /// double as its digits in quotes.
     pub const NOT_FINITE: Self = Self(4);
+    /// The client's clock was wrong by a minute or more when it sent the event; its time was corrected by as much.
+    pub const SKEW_CORRECTED: Self = Self(8);
+    /// The event's time lay more than a day ahead of its receipt, which stands in.
+    pub const CLAMPED: Self = Self(16);
 
     /// Both sets of flags.
     #[must_use]

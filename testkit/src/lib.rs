@@ -7,10 +7,16 @@
 
 pub mod stores;
 pub mod river;
+pub mod node;
 pub mod client;
+pub mod fault_proxy;
+pub mod proxy;
 pub mod wait;
 
 pub use client::{Client, Reply};
+pub use fault_proxy::{Fault, FaultProxy};
+pub use node::{Node, NodeConfig};
+pub use proxy::Proxy;
 pub use river::River;
 pub use stores::Stores;
 pub use wait::eventually;

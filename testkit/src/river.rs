@@ -16,9 +16,11 @@ use schemas::id::TenantId;
 use service::clock::Clock;
 use service::config::Settings;
 use service::shutdown::{Shutdown, ShutdownTrigger};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::client::Client;
+use crate::node::{Node, NodeConfig};
 use crate::stores::Stores;
 
 /// The operator's token of every river.
@@ -101,8 +103,8 @@ impl River {
         let ((front, front_shutdown), (back, back_shutdown)) = (Shutdown::new(), Shutdown::new());
         let (mut front_tasks, mut back_tasks) = (JoinSet::new(), JoinSet::new());
         let clock = config.clock;
-        let ingest =
-            Ingest::build(ingest, stores.pool.clone(), Arc::clone(&log), clock.clone()).await.unwrap();
+        let (pool, bound) = (stores.pool.clone(), watch::channel(true).1);
+        let ingest = Ingest::build(ingest, pool, Arc::clone(&log), clock.clone(), bound).await.unwrap();
         let admin = Admin::build(admin, stores.pool.clone(), clock.clone()).await.unwrap();
         let addresses = (ingest.local_addr().unwrap(), admin.local_addr().unwrap());
         front_tasks.spawn(ingest.run(front_shutdown.clone()));
@@ -135,6 +137,13 @@ impl River {
     #[must_use]
     pub fn client(&self, key: &str) -> Client {
         Client::new(self.ingest, Some(key))
+    }
+
+    /// A second ingest node with settings of its own.
+    pub async fn second_node(&self, settings: Vec<(&'static str, String)>) -> Node {
+        let (pool, log) = (self.stores.pool.clone(), Arc::clone(&self.log));
+        let (directory_file, is_bound, clock) = (None, true, Clock::system());
+        Node::start(NodeConfig { pool, log, settings, directory_file, is_bound, clock }).await
     }
 
     /// A client of the admin API with the operator's token.

@@ -9,6 +9,7 @@ use admin_api::db::tenant::{NewTenant, Tenant, TenantChange};
 use admin_api::db::{key, plan, project, tenant};
 use anyhow::Context;
 use billing::usage::of_tenant;
+use chrono::{DateTime, Days, Utc};
 use clap::Subcommand;
 use schemas::id::{KeyId, TenantId};
 use schemas::time::Micros;
@@ -82,6 +83,12 @@ pub(crate) enum KeyCommand {
         /// The project that its events belong to
         #[arg(long, default_value = project::DEFAULT)]
         project: String,
+        /// From when it is refused, as in 2027-01-31T00:00:00Z; never without it
+        #[arg(long, value_name = "TIME", conflicts_with = "expires_in_days")]
+        expires_at: Option<DateTime<Utc>>,
+        /// The same, counted from now
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=36_500))]
+        expires_in_days: Option<u16>,
     },
     /// Revoke a key for ever; ingest knows within a second
     Revoke {
@@ -176,6 +183,21 @@ fn plan_line(plan: &Plan) -> String {
     format!("plan {}: quota {} a month, rate {} a second", plan.name, told(plan.quota), told(plan.rate))
 }
 
+fn key_line(key: &key::Key) -> String {
+    let state = match (key.revoked_at, key.expires_at) {
+        (Some(at), _) => format!("revoked {at}"),
+        (None, Some(at)) if at <= now() => format!("expired {at}"),
+        (None, Some(at)) => format!("live, expires {at}"),
+        (None, None) => "live".to_owned(),
+    };
+    let used = key.last_used_at.map_or_else(|| "not used yet".to_owned(), |at| format!("last used {at}"));
+    format!("key {} of project {}: {state}, made {}, {used}", key.id, key.project, key.created_at)
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(Clock::system().now_micros()).unwrap_or_default()
+}
+
 impl TenantCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool()?;
@@ -216,9 +238,11 @@ impl KeyCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool()?;
         match self {
-            Self::Create { tenant, project } => {
+            Self::Create { tenant, project, expires_at, expires_in_days } => {
                 let id = find(&pool, &tenant).await?;
-                let new = NewKey { project: Some(project), expires_at: None };
+                let in_days = |days: u16| now().checked_add_days(Days::new(days.into()));
+                let expires_at = expires_at.or_else(|| expires_in_days.and_then(in_days));
+                let new = NewKey { project: Some(project), expires_at };
                 let made = key::create(&pool, id, &new).await?;
                 print(json, &made, |made| format!("{}\n(shown only now; its id is {})", made.key, made.id))
             }
@@ -230,11 +254,7 @@ impl KeyCommand {
             }
             Self::List { tenant } => {
                 let id = find(&pool, &tenant).await?;
-                let line = |key: &key::Key| {
-                    let state = if key.revoked_at.is_some() { "revoked" } else { "live" };
-                    format!("key {} of project {}: {state}, made {}", key.id, key.project, key.created_at)
-                };
-                print(json, &key::list(&pool, id).await?, lines(line))
+                print(json, &key::list(&pool, id).await?, lines(key_line))
             }
         }
     }

@@ -61,7 +61,11 @@ impl StoresConfig {
             ),
             kafka_settings: kafka_settings(settings),
             data_dir: settings
-                .get("WEIR_DATA_DIR", "weir-data".to_owned(), "folder of the local disk log")
+                .get(
+                    "WEIR_DATA_DIR",
+                    "weir-data".to_owned(),
+                    "folder of the local disk log, and of ingest's copy of keys and tenants",
+                )
                 .into(),
             partitions: (partitions > 0).then_some(partitions),
             retention_hours: settings.number(

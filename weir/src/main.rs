@@ -6,6 +6,7 @@
 mod cli;
 mod config;
 mod stores;
+mod bind;
 mod run;
 mod command;
 mod load;

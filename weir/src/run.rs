@@ -1,5 +1,6 @@
 //! The life of a serving process, in reading order: settings, stores, roles, ready, a reason to stop, drain.
 
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,9 @@ use std::time::Duration;
 use admin_api::Admin;
 use anyhow::{Context, bail};
 use billing::reclaim;
+use eventlog::EventLog;
 use ingest::Ingest;
 use processor::Processor;
-use processor::own::{self, BindError};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::bind::{Bound, bind, bind_when_back};
 use crate::config::Config;
 use crate::stores::{self, OpenLog};
 
@@ -27,8 +29,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(18);
 /// What is left of it for the log's last records.
 const LOG_CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Postgres's code for a table that is not there.
-const NO_TABLE: &str = "42P01";
+/// Ingest's copy of keys and tenants, in the data folder.
+const DIRECTORY_FILE: &str = "directory";
 
 /// Which roles a process has.
 #[derive(Debug, Clone, Copy)]
@@ -55,22 +57,12 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let pool = postgres::pool(&config.stores.database_url, config.stores.database_connections_max)
         .context("DATABASE_URL can't be read")?;
     let OpenLog { log, fatal, exclusive } = stores::open_log(&config.stores).await?;
-    own::bind_log(&pool, &*log).await.map_err(with_advice)?;
-    if exclusive {
-        // The log's lock says that whoever served it before is dead: nobody needs to wait for their leases to run out.
-        billing::lease::end_all(&pool).await?;
-        own::end_all(&pool).await?;
-    }
-
-    let mut serving = Serving::new();
     let readiness = Readiness::default();
-    serving.start(&config, &pool, &log).await?;
     let (_until_the_end, ops_shutdown) = Shutdown::new();
     tokio::spawn(serve_ops(ops, readiness.clone(), metrics, ops_shutdown));
-    readiness.set(true);
-    tracing::info!(ops = %config.ops_listen, log = log.identity(), "ready");
 
-    let stopped = serving.until_stopped(fatal).await;
+    let mut serving = Serving::new(&config, &pool, &log);
+    let stopped = serving.serve(exclusive, &readiness, fatal).await;
     readiness.set(false);
     let drained = tokio::time::timeout(STOP_DEADLINE - LOG_CLOSE_DEADLINE, serving.drain()).await;
     log.close(LOG_CLOSE_DEADLINE).await;
@@ -84,7 +76,12 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
 }
 
 /// The running roles. Those that take work in are stopped before those that bring it on.
-struct Serving {
+struct Serving<'a> {
+    config: &'a Config,
+    pool: &'a PgPool,
+    log: &'a Arc<dyn EventLog>,
+    /// Whether the database is bound to the log.
+    bound: watch::Sender<bool>,
     front: JoinSet<anyhow::Result<()>>,
     back: JoinSet<anyhow::Result<()>>,
     front_trigger: ShutdownTrigger,
@@ -93,30 +90,75 @@ struct Serving {
     back_shutdown: Shutdown,
 }
 
-impl Serving {
-    fn new() -> Self {
+impl<'a> Serving<'a> {
+    fn new(config: &'a Config, pool: &'a PgPool, log: &'a Arc<dyn EventLog>) -> Self {
         let (front_trigger, front_shutdown) = Shutdown::new();
         let (back_trigger, back_shutdown) = Shutdown::new();
         let (front, back) = (JoinSet::new(), JoinSet::new());
-        Self { front, back, front_trigger, front_shutdown, back_trigger, back_shutdown }
+        let bound = watch::Sender::new(false);
+        Self {
+            config,
+            pool,
+            log,
+            bound,
+            front,
+            back,
+            front_trigger,
+            front_shutdown,
+            back_trigger,
+            back_shutdown,
+        }
     }
 
-    async fn start(
+    /// Starts the roles and waits for a reason to stop. While Postgres is away, only ingest is there.
+    async fn serve(
         &mut self,
-        config: &Config,
-        pool: &PgPool,
-        log: &Arc<dyn eventlog::EventLog>,
-    ) -> anyhow::Result<()> {
-        let clock = Clock::system();
-        if let Some(config) = &config.ingest {
-            let ingest = Ingest::build(config.clone(), pool.clone(), Arc::clone(log), clock.clone()).await?;
-            tracing::info!(address = %ingest.local_addr()?, "ingest listens");
-            let shutdown = self.front_shutdown.clone();
-            self.front.spawn(async move {
-                ingest.run(shutdown).await;
-                Ok(())
-            });
+        exclusive: bool,
+        readiness: &Readiness,
+        fatal: watch::Receiver<Option<String>>,
+    ) -> anyhow::Result<&'static str> {
+        let mut signal = pin!(signalled());
+        let (pool, log) = (self.pool, Arc::clone(self.log));
+        match bind(pool, &*log, exclusive).await? {
+            Bound::Yes => {
+                self.bound.send_replace(true);
+                self.start_ingest().await?;
+            }
+            Bound::Away(error) => {
+                tracing::warn!(%error, "Postgres does not answer: waiting for it");
+                readiness.set(self.start_ingest().await?);
+                tokio::select! {
+                    bound = bind_when_back(pool, &*log, exclusive) => bound?,
+                    stopped = self.until_stopped(signal.as_mut(), fatal.clone()) => return stopped,
+                }
+                tracing::info!("Postgres is back");
+                self.bound.send_replace(true);
+            }
         }
+        self.start_the_rest().await?;
+        readiness.set(true);
+        tracing::info!(ops = %self.config.ops_listen, log = self.log.identity(), "ready");
+        self.until_stopped(signal, fatal).await
+    }
+
+    /// Whether it is there, and knows whom to serve.
+    async fn start_ingest(&mut self) -> anyhow::Result<bool> {
+        let Some(mut config) = self.config.ingest.clone() else { return Ok(false) };
+        config.directory_file = Some(self.config.stores.data_dir.join(DIRECTORY_FILE));
+        let (pool, log, bound) = (self.pool.clone(), Arc::clone(self.log), self.bound.subscribe());
+        let ingest = Ingest::build(config, pool, log, Clock::system(), bound).await?;
+        tracing::info!(address = %ingest.local_addr()?, "ingest listens");
+        let knows_keys = ingest.knows_keys();
+        let shutdown = self.front_shutdown.clone();
+        self.front.spawn(async move {
+            ingest.run(shutdown).await;
+            Ok(())
+        });
+        Ok(knows_keys)
+    }
+
+    async fn start_the_rest(&mut self) -> anyhow::Result<()> {
+        let (config, pool, log, clock) = (self.config, self.pool, self.log, Clock::system());
         if let Some(admin) = &config.admin {
             let admin = Admin::build(admin.clone(), pool.clone(), clock.clone())
                 .await
@@ -148,10 +190,11 @@ impl Serving {
     /// Why the process stops: a signal's name, or an error.
     async fn until_stopped(
         &mut self,
+        signal: Pin<&mut impl Future<Output = std::io::Result<&'static str>>>,
         fatal: watch::Receiver<Option<String>>,
     ) -> anyhow::Result<&'static str> {
         tokio::select! {
-            signal = signalled() => Ok(signal?),
+            signal = signal => Ok(signal?),
             Some(ended) = self.front.join_next() => too_early(ended),
             Some(ended) = self.back.join_next() => too_early(ended),
             why = told(fatal) => bail!("the log takes no more records: {why}"),
@@ -168,18 +211,6 @@ impl Serving {
             log_end(ended);
         }
     }
-}
-
-/// A database without weir's tables is a likely and simple mistake.
-fn with_advice(error: BindError) -> anyhow::Error {
-    let no_table = match &error {
-        BindError::Store(error) => {
-            error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(NO_TABLE))
-        }
-        BindError::OtherLog { .. } | BindError::LogBehind { .. } | BindError::Log(_) => false,
-    };
-    let error = anyhow::Error::from(error);
-    if no_table { error.context("the database has no tables yet: run `weir migrate`") } else { error }
 }
 
 type Ended = Result<anyhow::Result<()>, tokio::task::JoinError>;

@@ -40,6 +40,8 @@ pub struct Key {
     pub expires_at: Option<DateTime<Utc>>,
     /// Since when it is refused.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was last used, half a minute more or less.
+    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 /// Makes a key.
@@ -52,8 +54,9 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<Mad
     let key = ApiKey::generate();
     let presented =
         PresentedKey::parse(key.expose()).map_err(|error| AdminError::Invalid(error.to_string()))?;
-    sqlx::query(
-        "INSERT INTO api_key (id, tenant_id, project_id, hash, expires_at) VALUES ($1, $2, $3, $4, $5)",
+    let made = sqlx::query(
+        "INSERT INTO api_key (id, tenant_id, project_id, hash, expires_at)
+         SELECT $1, $2, $3, $4, $5 WHERE $5 IS NULL OR $5 > now()",
     )
     .bind(presented.id.number())
     .bind(tenant.0)
@@ -63,6 +66,9 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<Mad
     .execute(pool)
     .await
     .map_err(AdminError::of_insert(|| format!("key {}", presented.id)))?;
+    if made.rows_affected() == 0 {
+        return Err(AdminError::Invalid("expires_at must lie in the future".to_owned()));
+    }
     Ok(MadeKey { id: presented.id, key: key.expose().to_owned() })
 }
 
@@ -86,16 +92,17 @@ pub async fn revoke(pool: &PgPool, key: KeyId) -> Result<(), AdminError> {
 /// # Errors
 /// If Postgres fails.
 pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Key>, AdminError> {
-    type Row = (i64, String, DateTime<Utc>, Option<DateTime<Utc>>, Option<DateTime<Utc>>);
+    type Time = Option<DateTime<Utc>>;
+    type Row = (i64, String, DateTime<Utc>, Time, Time, Time);
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT k.id, p.name, k.created_at, k.expires_at, k.revoked_at
+        "SELECT k.id, p.name, k.created_at, k.expires_at, k.revoked_at, k.last_used_at
          FROM api_key k JOIN project p ON p.id = k.project_id WHERE k.tenant_id = $1 ORDER BY k.created_at, k.id",
     )
     .bind(tenant.0)
     .fetch_all(pool)
     .await?;
-    let key = |(id, project, created_at, expires_at, revoked_at): Row| {
-        Some(Key { id: KeyId::from_number(id)?, project, created_at, expires_at, revoked_at })
+    let key = |(id, project, created_at, expires_at, revoked_at, last_used_at): Row| {
+        Some(Key { id: KeyId::from_number(id)?, project, created_at, expires_at, revoked_at, last_used_at })
     };
     Ok(rows.into_iter().filter_map(key).collect())
 }

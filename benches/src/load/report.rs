@@ -10,9 +10,6 @@ use serde::Serialize;
 use super::options::Plan;
 use super::tally::Counts;
 
-/// Of the clock in which Linux tells a process its CPU time.
-const MS_PER_TICK: u64 = 10;
-
 /// What a run sent and what it was told. `events_sent = events_accepted + refused + unknown`: each counts every
 /// attempt, so an event that was sent twice counts twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -212,18 +209,6 @@ impl fmt::Display for Micros {
     }
 }
 
-/// CPU time of this process so far, user and system; `None` where there is no `/proc`.
-pub(crate) fn process_cpu_ms() -> Option<u64> {
-    cpu_ms_of(&std::fs::read_to_string("/proc/self/stat").ok()?)
-}
-
-/// proc_pid_stat(5): fields 14 and 15, counted from behind the name, which may hold spaces and brackets.
-fn cpu_ms_of(stat: &str) -> Option<u64> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u64>);
-    Some((ticks.next()?.ok()? + ticks.next()?.ok()?) * MS_PER_TICK)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,12 +229,5 @@ mod tests {
         ] {
             assert!(found.abs_diff(expected) <= expected / 1_000, "{found} for {expected}");
         }
-    }
-
-    #[test]
-    fn cpu_time_is_found_behind_any_name() {
-        let stat = "42 (we) ir (x) S 1 2 3 4 5 6 7 8 9 10 123 77 0 0 20 0";
-        assert_eq!(cpu_ms_of(stat), Some(2_000));
-        assert_eq!(cpu_ms_of("nonsense"), None);
     }
 }

@@ -19,6 +19,8 @@ use super::{Incoming, time};
 pub(super) struct PostHog {
     /// What `offset` is counted back from: the client says how old an event is, not when it happened.
     pub(super) received_at: Micros,
+    /// When header or query say that it was sent.
+    pub(super) sent_at: Option<Micros>,
 }
 
 // Members that this dialect alone has stand in places that it has no other use for.
@@ -60,6 +62,12 @@ impl Dialect for PostHog {
             None => nested_user(sent)?,
         };
         let properties = members.take_object(Field::Properties, "properties")?;
+        let said = take_instant(members);
+        let counted_back = if said.is_none() { self.offset(members) } else { None };
+        // Kept with the rest as well: it is one of the event's own members. A time that is counted back from the
+        // receipt needs no correction.
+        let sent_at = members.get(Field::SentAt).and_then(time::lenient).or(self.sent_at);
+        let sent_at = if counted_back.is_some() { Some(self.received_at) } else { sent_at };
         Ok(Incoming {
             index: 0,
             kind: kind(&name),
@@ -68,9 +76,8 @@ impl Dialect for PostHog {
             name,
             user_id,
             anonymous_id: Cow::Borrowed(""),
-            timestamp: take_instant(members).or_else(|| self.offset(members)),
-            // Kept with the rest as well: it is one of the event's own members.
-            sent_at: members.get(Field::SentAt).and_then(time::lenient),
+            timestamp: said.or(counted_back),
+            sent_at,
             properties: if has(sent, "token") { without_key(properties) } else { properties },
             context: Cow::Borrowed(""),
             extra: members.take_rest(),
@@ -186,7 +193,8 @@ fn key_text<'a>(member: &Member<'a>) -> Cow<'a, str> {
 fn without_key(properties: Cow<'_, str>) -> Cow<'_, str> {
     let kept = match properties_of(&properties) {
         Ok(members) if members.iter().any(is_key) => {
-            let kept: Vec<_> = members.iter().filter(|member| !is_key(member)).map(|member| member.raw).collect();
+            let kept: Vec<_> =
+                members.iter().filter(|member| !is_key(member)).map(|member| member.raw).collect();
             format!("{{{}}}", kept.join(","))
         }
         _ => return properties,

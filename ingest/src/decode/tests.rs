@@ -1,7 +1,10 @@
 //! One file a subject: shapes of bodies, each dialect, and what is kept.
 
+mod cloudevents;
+mod form;
 mod kept;
 mod native;
+mod posthog;
 mod segment;
 mod shapes;
 

@@ -88,6 +88,22 @@ fn unit(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
+/// Bytes without percent-encoding (RFC 3986, 2.1). A percent sign without two hex digits stands for itself.
+pub(super) fn percent_decoded(encoded: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(encoded.len());
+    let mut rest = encoded;
+    while let Some(plain) = memchr(b'%', rest) {
+        decoded.extend_from_slice(&rest[..plain]);
+        let digits = rest.get(plain + 1..plain + 3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(byte.unwrap_or(b'%'));
+        rest = &rest[plain + if byte.is_some() { 3 } else { 1 }..];
+    }
+    decoded.extend_from_slice(rest);
+    decoded
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

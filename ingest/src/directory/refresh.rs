@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
@@ -6,62 +7,98 @@ use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::key::KeyHash;
 use schemas::time::Micros;
 use service::shutdown::Shutdown;
-use sqlx::PgPool;
 use sqlx::postgres::PgListener;
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::{Directory, KeyEntry, NEVER, Tenant, Terms};
+use super::keys::{KeyEntry, NEVER};
+use super::{Directory, Entries, Source, Terms};
 use crate::metrics;
 
 /// A look at least so often, whether or not a notification came: the stated bound on revocation and plan change,
 /// with a lost notification.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long Postgres may take over a look.
-const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+/// How long Postgres may take over a page.
+const PAGE_DEADLINE: Duration = Duration::from_secs(5);
+/// Rows in a page. Requests wait while one is taken over.
+const PAGE_ROWS: i64 = 2_000;
 const CHANNEL: &str = "weir_change";
 
 type TenantRow = (i64, bool, Option<i64>, Option<i64>, String, i64);
 type KeyRow = (i64, i64, i64, Vec<u8>, Option<i64>, bool, i64);
 
-/// Fills the directory for the first time, and begins to listen.
+/// Why Postgres could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// It answered with an error, or can't be reached.
+    #[error(transparent)]
+    Store(#[from] sqlx::Error),
+    /// It did not answer.
+    #[error("no answer within {} s", PAGE_DEADLINE.as_secs())]
+    Late(#[from] tokio::time::error::Elapsed),
+}
+
+/// Reads everything.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn load(directory: &Directory, pool: &PgPool) -> Result<PgListener, sqlx::Error> {
-    let listener = listen(pool).await?;
-    look(directory, pool).await?;
-    Ok(listener)
+/// If Postgres fails; the directory is then as it was.
+pub async fn load(directory: &Directory, pool: &PgPool) -> Result<(), LookError> {
+    let mut fresh = Entries::default();
+    let changes = read(pool, 0, &mut |page| {
+        page.apply(&mut fresh, |id| directory.tenant(id));
+    })
+    .await?;
+    fresh.source = Source::Postgres;
+    directory.replace(fresh);
+    directory.count_changes(changes);
+    Ok(())
 }
 
-/// Keeps the directory fresh until `shutdown` is ordered. With Postgres away, it stays as it is.
-pub async fn keep_fresh(directory: Arc<Directory>, pool: PgPool, listener: PgListener, shutdown: Shutdown) {
-    let mut listener = Some(listener);
-    let mut current_at = Instant::now();
+/// Keeps the directory fresh, from when the database is `bound` to the log until `shutdown` is ordered. With
+/// Postgres away, it stays as it is. `age` is how old it was when it was read.
+pub async fn keep_fresh(
+    directory: Arc<Directory>,
+    pool: PgPool,
+    mut bound: watch::Receiver<bool>,
+    age: Duration,
+    shutdown: Shutdown,
+) {
+    let begun = Instant::now();
+    let mut current_at = None;
+    let mut listener = None;
     while !shutdown.is_ordered() {
-        wait(&mut listener, &pool, &shutdown).await;
-        match tokio::time::timeout(LOOK_DEADLINE, look(&directory, &pool)).await {
-            Ok(Ok(())) => current_at = Instant::now(),
-            Ok(Err(error)) => tracing::warn!(%error, "keys and tenants could not be looked at"),
-            Err(_) => tracing::warn!("Postgres did not answer a look at keys and tenants"),
+        let is_bound = *bound.borrow_and_update();
+        if is_bound {
+            match look(&directory, &pool).await {
+                Ok(()) => current_at = Some(Instant::now()),
+                Err(error) => tracing::warn!(%error, "keys and tenants could not be looked at"),
+            }
         }
-        ::metrics::gauge!(metrics::DIRECTORY_AGE_SECONDS).set(current_at.elapsed().as_secs_f64());
+        let age = current_at.map_or_else(|| age + begun.elapsed(), |at| at.elapsed());
+        ::metrics::gauge!(metrics::DIRECTORY_AGE_SECONDS).set(age.as_secs_f64());
+        tokio::select! {
+            () = wait(&mut listener, &pool), if is_bound => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            Ok(()) = bound.changed(), if !is_bound => {}
+            () = shutdown.ordered() => {}
+        }
     }
 }
 
-/// Until a notification comes, or it is time to look anyway. A lost connection is made anew.
-async fn wait(listener: &mut Option<PgListener>, pool: &PgPool, shutdown: &Shutdown) {
-    let notified = async {
-        match listener {
-            Some(listener) => listener.recv().await.is_ok(),
-            None => std::future::pending().await,
+/// Until a notification comes. A lost connection is made anew.
+async fn wait(listener: &mut Option<PgListener>, pool: &PgPool) {
+    match listener {
+        Some(connected) => {
+            if connected.recv().await.is_err() {
+                *listener = None;
+            }
         }
-    };
-    tokio::select! {
-        alive = notified => if !alive { *listener = None },
-        () = tokio::time::sleep(LOOK_EVERY) => {}
-        () = shutdown.ordered() => return,
-    }
-    if listener.is_none() {
-        *listener = listen(pool).await.ok();
+        // What changed before the first notification is seen at once: a look follows.
+        None => match listen(pool).await {
+            Ok(connected) => *listener = Some(connected),
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -71,66 +108,143 @@ async fn listen(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// Reads what is newer than the newest that is known.
-async fn look(directory: &Directory, pool: &PgPool) -> Result<(), sqlx::Error> {
-    let since = directory.0.read().change;
-    let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-    let tenants: Vec<TenantRow> = sqlx::query_as(
-        "SELECT t.id, t.status = 'active', coalesce(t.quota, p.quota), coalesce(t.rate, p.rate), t.time_zone,
-                greatest(t.change, p.change)
-         FROM tenant t JOIN plan p ON p.id = t.plan_id WHERE t.change > $1 OR p.change > $1",
-    )
-    .bind(since)
-    .fetch_all(&mut *tx)
-    .await?;
-    let keys: Vec<KeyRow> = sqlx::query_as(
-        "SELECT id, tenant_id, project_id, hash, (extract(epoch FROM expires_at) * 1000000)::bigint,
-                revoked_at IS NOT NULL, change
-         FROM api_key WHERE change > $1",
-    )
-    .bind(since)
-    .fetch_all(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    let changes = tenants.len() + keys.len();
+/// Reads what is newer than the newest that is known; all of it, if what is known does not come from Postgres.
+async fn look(directory: &Directory, pool: &PgPool) -> Result<(), LookError> {
+    let (source, since) = {
+        let entries = directory.entries.read();
+        (entries.source, entries.change)
+    };
+    let changes = match source {
+        Source::Nothing | Source::Disk => {
+            load(directory, pool).await?;
+            tracing::info!(keys = directory.keys(), was = ?source, "keys and tenants were read from Postgres");
+            0
+        }
+        Source::Postgres => {
+            read(pool, since, &mut |page| {
+                let mut entries = directory.entries.write();
+                page.apply(&mut entries, |_| None);
+            })
+            .await?
+        }
+    };
     if changes > 0 {
-        directory.apply(tenants, keys);
+        directory.count_changes(changes);
         ::metrics::counter!(metrics::DIRECTORY_CHANGES).increment(u64::try_from(changes).unwrap_or(u64::MAX));
     }
     Ok(())
 }
 
-impl Directory {
-    fn apply(&self, tenants: Vec<TenantRow>, keys: Vec<KeyRow>) {
-        let mut entries = self.0.write();
-        for (id, active, quota, rate, zone, change) in tenants {
-            let id = TenantId(id);
-            let rate = rate.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
-            let zone = zone.parse().unwrap_or_else(|_| {
-                tracing::error!(tenant = %id, zone, "the tenant's time zone is not known, its months begin in UTC");
-                Tz::UTC
-            });
-            let terms = Terms { active, quota, rate, zone };
-            entries.change = entries.change.max(change);
-            match entries.tenants.get(&id) {
-                Some(tenant) => tenant.revise(terms),
-                None => drop(entries.tenants.insert(id, Arc::new(Tenant::new(id, terms)))),
+/// Rows that were read.
+enum Page {
+    Tenants(Vec<TenantRow>),
+    /// In the order of their changes; all tenants of the same snapshot have come before.
+    Keys(Vec<KeyRow>),
+    /// Nothing is newer than this change.
+    End(i64),
+}
+
+/// Reads everything newer than `since`, in pages from one snapshot: tenants, then keys. How many rows.
+async fn read(pool: &PgPool, since: i64, take: &mut impl FnMut(Page)) -> Result<usize, LookError> {
+    let mut tx =
+        timeout(PAGE_DEADLINE, pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")).await??;
+    let (mut newest, mut count) = (since, 0);
+    let mut after = 0;
+    loop {
+        let rows = timeout(PAGE_DEADLINE, tenants(&mut tx, since, after)).await??;
+        let Some(last) = rows.last() else { break };
+        after = last.0;
+        newest = rows.iter().map(|row| row.5).fold(newest, i64::max);
+        count += rows.len();
+        take(Page::Tenants(rows));
+    }
+    let mut after = since;
+    loop {
+        let rows = timeout(PAGE_DEADLINE, keys(&mut tx, after)).await??;
+        let Some(last) = rows.last() else { break };
+        after = last.6;
+        count += rows.len();
+        take(Page::Keys(rows));
+    }
+    take(Page::End(newest.max(after)));
+    timeout(PAGE_DEADLINE, tx.commit()).await??;
+    Ok(count)
+}
+
+async fn tenants(tx: &mut PgConnection, since: i64, after: i64) -> Result<Vec<TenantRow>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT t.id, t.status = 'active', coalesce(t.quota, p.quota), coalesce(t.rate, p.rate), t.time_zone,
+                greatest(t.change, p.change)
+         FROM tenant t JOIN plan p ON p.id = t.plan_id
+         WHERE (t.change > $1 OR p.change > $1) AND t.id > $2 ORDER BY t.id LIMIT $3",
+    )
+    .bind(since)
+    .bind(after)
+    .bind(PAGE_ROWS)
+    .fetch_all(tx)
+    .await
+}
+
+async fn keys(tx: &mut PgConnection, after: i64) -> Result<Vec<KeyRow>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT id, tenant_id, project_id, hash, (extract(epoch FROM expires_at) * 1000000)::bigint,
+                revoked_at IS NOT NULL, change
+         FROM api_key WHERE change > $1 ORDER BY change LIMIT $2",
+    )
+    .bind(after)
+    .bind(PAGE_ROWS)
+    .fetch_all(tx)
+    .await
+}
+
+impl Page {
+    /// Puts the rows into `entries`. A tenant that is not there may be known elsewhere.
+    fn apply(self, entries: &mut Entries, elsewhere: impl Fn(TenantId) -> Option<Arc<super::Tenant>>) {
+        match self {
+            Self::Tenants(rows) => {
+                for row in rows {
+                    let (id, terms) = terms(row);
+                    let known = entries.tenants.get(&id).cloned().or_else(|| elsewhere(id));
+                    entries.put_tenant(id, terms, known);
+                }
             }
-        }
-        for (id, tenant, project, hash, expires_at, revoked, change) in keys {
-            entries.change = entries.change.max(change);
-            let entry = entries.tenants.get(&TenantId(tenant)).cloned().zip(hash.try_into().ok());
-            let (Some(id), Some((tenant, hash))) = (KeyId::from_number(id), entry) else {
-                tracing::error!(
-                    key = id,
-                    "a key in Postgres is not one that weir could have made, it is left out"
-                );
-                continue;
-            };
-            let expires_at = expires_at.map_or(NEVER, Micros);
-            let entry =
-                KeyEntry { hash: KeyHash(hash), tenant, project: ProjectId(project), expires_at, revoked };
-            entries.keys.insert(id, entry);
+            Self::Keys(rows) => {
+                for row in rows {
+                    let (id, change) = (row.0, row.6);
+                    match key(row, entries) {
+                        Some(entry) => entries.keys.put(entry),
+                        None => tracing::error!(
+                            key = id,
+                            "a key in Postgres is not one that weir could have made, it is left out"
+                        ),
+                    }
+                    // All tenants are known already, so whatever breaks off here need not be read again.
+                    entries.change = entries.change.max(change);
+                }
+            }
+            Self::End(newest) => entries.change = entries.change.max(newest),
         }
     }
+}
+
+fn terms((id, active, quota, rate, zone, _): TenantRow) -> (TenantId, Terms) {
+    let id = TenantId(id);
+    let rate = rate.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
+    let zone = zone.parse().unwrap_or_else(|_| {
+        tracing::error!(tenant = %id, zone, "the tenant's time zone is not known, its months begin in UTC");
+        Tz::UTC
+    });
+    (id, Terms { active, quota, rate, zone })
+}
+
+fn key((id, tenant, project, hash, expires_at, revoked, _): KeyRow, entries: &Entries) -> Option<KeyEntry> {
+    Some(KeyEntry {
+        id: KeyId::from_number(id)?,
+        hash: KeyHash(hash.try_into().ok()?),
+        tenant: entries.tenants.get(&TenantId(tenant)).cloned()?,
+        project: ProjectId(project),
+        expires_at: expires_at.map_or(NEVER, Micros),
+        revoked,
+        used: AtomicBool::new(false),
+    })
 }

@@ -2,16 +2,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use billing::lease::{self, LeaseError, Want};
+use billing::lease::{self, Grant, LeaseError, Want};
 use parking_lot::Mutex;
 use schemas::id::{LeaseId, TenantId};
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
-use super::{Leases, Node};
+use super::{Leases, Node, UNREGISTERED};
 use crate::directory::Tenant;
 use crate::metrics;
 
@@ -24,11 +24,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Tenants refilled in one round.
 const ROUND_TENANTS_MAX: usize = 10_000;
 
-/// Why the node could not be registered.
-#[derive(Debug, thiserror::Error)]
-#[error("the ingest node could not be registered in Postgres")]
-pub struct KeeperError(#[from] sqlx::Error);
-
 /// Keeps the node registered and its slices filled; what it holds is given back at the end.
 pub struct Keeper {
     leases: Arc<Leases>,
@@ -40,16 +35,12 @@ pub struct Keeper {
     held: HashMap<TenantId, Arc<Tenant>>,
 }
 
-/// Registers this node. The second half must be [`Keeper::run`].
-///
-/// # Errors
-/// If Postgres fails.
-pub async fn keep(pool: PgPool, lease_time: Duration) -> Result<(Arc<Leases>, Keeper), KeeperError> {
+/// The leases of a node that is not registered yet, and what keeps them.
+#[must_use]
+pub fn keep(pool: PgPool, lease_time: Duration) -> (Arc<Leases>, Keeper) {
     let (sender, refills) = mpsc::unbounded_channel();
     let id = Uuid::now_v7();
-    let valid_until = Instant::now() + lease_time;
-    lease::register(&pool, id, lease_time).await?;
-    let node = Mutex::new(Node { generation: 1, valid_until });
+    let node = Mutex::new(Node { generation: UNREGISTERED, valid_until: Instant::now() });
     let leases = Arc::new(Leases { node, refills: sender });
     let keeper = Keeper {
         leases: Arc::clone(&leases),
@@ -60,12 +51,48 @@ pub async fn keep(pool: PgPool, lease_time: Duration) -> Result<(Arc<Leases>, Ke
         pending: Vec::new(),
         held: HashMap::new(),
     };
-    Ok((leases, keeper))
+    (leases, keeper)
 }
 
 impl Keeper {
+    /// Registers the node for the first time. The database must be bound to the log.
+    ///
+    /// # Errors
+    /// If Postgres fails; the node has no quota to spend then.
+    pub async fn register(&mut self) -> Result<(), sqlx::Error> {
+        let valid_until = Instant::now() + self.lease_time;
+        lease::register(&self.pool, self.id, self.lease_time).await?;
+        *self.leases.node.lock() = Node { generation: UNREGISTERED + 1, valid_until };
+        Ok(())
+    }
+
+    /// Registers the node if that is not done, as soon as the database is `bound` to the log.
+    async fn register_when(&mut self, mut bound: watch::Receiver<bool>) {
+        if bound.wait_for(|bound| *bound).await.is_err() {
+            return std::future::pending().await;
+        }
+        while self.leases.is_unregistered() {
+            match timeout(ROUND_DEADLINE, self.register()).await {
+                Ok(Ok(())) => tracing::info!(node = %self.id, "registered: tenants with a cap are served"),
+                Ok(Err(error)) => tracing::warn!(%error, "the node is not registered, trying again"),
+                Err(_) => {
+                    tracing::warn!("the node is not registered: Postgres does not answer, trying again")
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+            // If the answer was lost, that id is taken; nothing was granted to it.
+            if self.leases.is_unregistered() {
+                self.id = Uuid::now_v7();
+            }
+        }
+    }
+
     /// Runs until `shutdown` is ordered, which must come after the last request.
-    pub async fn run(mut self, shutdown: Shutdown) {
+    pub async fn run(mut self, bound: watch::Receiver<bool>, shutdown: Shutdown) {
+        tokio::select! {
+            () = self.register_when(bound) => {}
+            () = shutdown.ordered() => return,
+        }
         let mut heartbeat = interval(self.lease_time / 3);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweep = interval(SWEEP_EVERY);
@@ -104,8 +131,8 @@ impl Keeper {
             Err(_) => return self.failed("no answer").await,
         };
         ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "ok").increment(1);
-        let grants: HashMap<TenantId, (LeaseId, i64)> =
-            grants.into_iter().map(|grant| (grant.tenant, (grant.lease, grant.granted))).collect();
+        let grants: HashMap<TenantId, Grant> =
+            grants.into_iter().map(|grant| (grant.tenant, grant)).collect();
         for (tenant, want) in self.pending.drain(..).zip(&wants) {
             tenant.slice.refill(want, generation, grants.get(&tenant.id).copied());
             self.held.insert(tenant.id, tenant);

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use billing::lease::Want;
+use billing::lease::{Grant, Want};
 use billing::period::Period;
 use chrono_tz::Tz;
 use parking_lot::Mutex;
@@ -31,6 +31,8 @@ struct State {
     period: Period,
     lease: LeaseId,
     left: i64,
+    /// What was left in Postgres when it was last asked.
+    beyond: Option<i64>,
     /// Events that requests wait for.
     waiting: i64,
     /// Stands in the queue for a refill.
@@ -51,6 +53,7 @@ impl Default for State {
             period: Period { start: Micros(0), end: Micros(0) },
             lease: LeaseId::NONE,
             left: 0,
+            beyond: None,
             waiting: 0,
             queued: false,
             exhausted_until: None,
@@ -82,9 +85,21 @@ impl Drop for Waiting<'_> {
 }
 
 impl Slice {
-    /// Believes no longer that the quota is used up.
-    pub(crate) fn forget_exhaustion(&self) {
-        self.state.lock().exhausted_until = None;
+    /// Takes over a change of the quota by so many events, and believes no longer that it is used up.
+    pub(crate) fn revise(&self, by: i64) {
+        let mut state = self.state.lock();
+        state.exhausted_until = None;
+        state.beyond = state.beyond.map(|beyond| beyond.saturating_add(by).max(0));
+    }
+
+    /// The period that holds `at`, and what is left in it as far as this node knows.
+    pub(crate) fn left(&self, at: Micros, zone: Tz) -> (Period, Option<i64>) {
+        let state = self.state.lock();
+        if state.period.holds(at) {
+            (state.period, state.beyond.map(|beyond| beyond.saturating_add(state.left)))
+        } else {
+            (Period::month_of(at, zone), None)
+        }
     }
 
     /// The period that holds `at`, for a tenant without a cap.
@@ -154,14 +169,15 @@ impl Slice {
     }
 
     /// Takes Postgres's answer to `want`; `None`: the tenant has no cap any more.
-    pub(super) fn refill(&self, want: &Want, generation: u64, grant: Option<(LeaseId, i64)>) {
+    pub(super) fn refill(&self, want: &Want, generation: u64, grant: Option<Grant>) {
         let mut state = self.state.lock();
         state.queued = false;
-        if let Some((lease, granted)) = grant {
+        if let Some(Grant { lease, granted, left, .. }) = grant {
             if state.period.start == want.period_start {
                 state.renew(generation);
                 state.lease = lease;
                 state.left += granted;
+                state.beyond = Some(left);
                 // Less than requests wait for: there is no more. A refill that nobody waits for says nothing, since it
                 // is held to a share of what is left.
                 state.exhausted_until = (granted < want.need).then(|| Instant::now() + EXHAUSTED_FOR);
@@ -182,6 +198,7 @@ impl Slice {
         let idle = !std::mem::take(&mut state.busy) && state.waiting == 0;
         if (idle || all) && state.left > 0 {
             unspent.push((state.lease, state.left));
+            state.beyond = state.beyond.map(|beyond| beyond + state.left);
             state.left = 0;
         }
         (unspent, !idle || state.left > 0)
@@ -199,7 +216,7 @@ impl State {
         if self.left > 0 {
             self.stale.push((self.lease, self.left));
         }
-        (self.lease, self.left, self.exhausted_until) = (LeaseId::NONE, 0, None);
+        (self.lease, self.left, self.beyond, self.exhausted_until) = (LeaseId::NONE, 0, None, None);
     }
 
     /// Drops what an earlier registration of the node was granted: it has been reclaimed.
@@ -207,7 +224,7 @@ impl State {
         if self.generation != generation {
             self.generation = generation;
             self.stale.clear();
-            (self.lease, self.left, self.exhausted_until) = (LeaseId::NONE, 0, None);
+            (self.lease, self.left, self.beyond, self.exhausted_until) = (LeaseId::NONE, 0, None, None);
         }
     }
 }
@@ -229,7 +246,9 @@ mod tests {
     fn refill_for(slice: &Slice, events: u32, granted: i64) {
         let _waiting = slice.wait_for(events);
         let want = slice.want(TenantId(1));
-        slice.refill(&want, 1, Some((LeaseId(9), granted)));
+        let (tenant, period_start) = (want.tenant, want.period_start);
+        let grant = Grant { tenant, period_start, lease: LeaseId(9), granted, left: 50 };
+        slice.refill(&want, 1, Some(grant));
     }
 
     fn refill(slice: &Slice, granted: i64) {
@@ -262,7 +281,7 @@ mod tests {
         assert_eq!(spend(&slice, 1), None);
         refill(&slice, 0);
         assert_eq!(spend(&slice, 1), Some(0));
-        slice.forget_exhaustion();
+        slice.revise(0);
         assert_eq!(spend(&slice, 1), None);
     }
 
@@ -317,6 +336,21 @@ mod tests {
         };
         slice.refund(&spent);
         assert_eq!(spend(&slice, 3), Some(3));
+    }
+
+    #[test]
+    fn what_is_left_is_what_this_node_and_postgres_have() {
+        let slice = Slice::default();
+        let left = || slice.left(NOW, Tz::UTC).1;
+        assert_eq!((left(), spend(&slice, 1)), (None, None), "nothing is known yet");
+        refill(&slice, 10);
+        assert_eq!(left(), Some(60));
+        assert_eq!((spend(&slice, 4), left()), (Some(4), Some(56)));
+        slice.revise(-30);
+        assert_eq!(left(), Some(26));
+        slice.sweep(1, true);
+        assert_eq!(left(), Some(26), "what is given back is not gone");
+        assert_eq!(slice.left(Micros(NOW.0 + 40 * 24 * Micros::HOUR), Tz::UTC).1, None);
     }
 
     #[test]

@@ -1,26 +1,28 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use billing::period::Period;
 use bytes::Bytes;
 use eventlog::AppendError;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, USER_AGENT};
-use hyper::{Request, http};
+use hyper::header::{HeaderMap, USER_AGENT};
+use hyper::{Request, Uri, http};
 use schemas::frame::Envelope;
+use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Node;
+use super::body::Form;
 use crate::append::frames;
-use crate::decode::{self, Batch, NativeShape, Rejection};
-use crate::decompress::{Encoding, decompress};
-use crate::directory::Sender;
+use crate::decode::{Batch, Rejection};
+use crate::directory::{Sender, Tenant};
 use crate::lease::Spent;
 use crate::reply::{self, Receipt, Refusal, Reply};
-use crate::routes::Route;
+use crate::routes::Dialect;
 use crate::validate::{Known, identify};
 use crate::{admission, auth, metrics};
 
@@ -35,66 +37,67 @@ impl Node {
     /// The path of a request that brings events.
     pub(super) async fn receive(
         &self,
-        route: Route,
+        dialect: Dialect,
         request: Request<Incoming>,
         request_id: Uuid,
         peer: IpAddr,
+        known: &mut Option<Arc<Tenant>>,
     ) -> Result<Reply, Refusal> {
         let deadline = admission::deadline(self.config.request_deadline);
-        let (http::request::Parts { headers, .. }, body) = request.into_parts();
-        let presented = auth::from_header(&headers)?;
-        if presented.is_none() && route == Route::Native {
-            return Err(auth::missing().into());
+        let (http::request::Parts { headers, uri, .. }, body) = request.into_parts();
+        // Known before the body is read, where header or query say so.
+        let mut sender = presented(&headers, &uri)?.map(|key| self.sender(&key)).transpose()?;
+        if sender.is_none() {
+            if !dialect.has_key_in_body() {
+                return Err(auth::missing().into());
+            }
+            self.addresses.check(peer).map_err(Refusal::too_often)?;
         }
-        // Known before the body is read, where the header says so.
-        let mut sender = presented.map(|key| self.sender(&key)).transpose()?;
-        let shape = if route == Route::Native { native_shape(&headers)? } else { NativeShape::Json };
-        let encoding = encoding(&headers)?;
+        *known = sender.as_ref().map(|sender| Arc::clone(&sender.tenant));
+        let form = Form::of(dialect, &headers, uri.query())?;
         let _admitted = self.admission.admit(&headers)?;
         let body = self.admission.read(body, deadline).await?;
-        let body: Bytes = decompress(encoding, body, self.config.inflated_bytes_max)?;
-        let batch = match route {
-            Route::Segment(kind) => decode::segment(&body, kind)?,
-            Route::Native | Route::ErrorPage(_) => decode::native(&body, shape)?,
-        };
+        let body: Bytes = form.json(body, &headers, self.config.inflated_bytes_max)?;
+        let batch = form.decode(&body, Micros(self.clock.now_micros()))?;
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
             sender = Some(self.sender(&auth::from_text(key)?)?);
         }
         let sender = sender.ok_or_else(auth::missing)?;
+        *known = Some(Arc::clone(&sender.tenant));
         let origin = Origin { request_id, peer, headers: &headers };
-        let receipt = self.accept(&sender, batch, &origin, deadline).await?;
-        count_events(&receipt);
-        Ok(match route {
-            Route::Segment(_) => reply::segment(request_id),
-            Route::Native | Route::ErrorPage(_) => reply::native(request_id, &receipt),
-        })
+        let tally = Tally::of(dialect, &batch);
+        let accepted = self.accept(&sender, batch, &origin, deadline).await;
+        tally.count(accepted.as_ref().map(|(receipt, _)| receipt));
+        let (receipt, events) = accepted?;
+        Ok(reply::foreign(request_id, dialect, &receipt, &events))
     }
 
-    fn sender(&self, key: &schemas::key::PresentedKey) -> Result<Sender, Problem> {
+    fn sender(&self, key: &PresentedKey) -> Result<Sender, Problem> {
         self.directory.sender(key, Micros(self.clock.now_micros()))
     }
 
     /// Charges rate and quota, and brings what they cover into the log.
-    async fn accept(
+    async fn accept<'a>(
         &self,
         sender: &Sender,
-        batch: Batch<'_>,
+        batch: Batch<'a>,
         origin: &Origin<'_>,
         deadline: Instant,
-    ) -> Result<Receipt, Refusal> {
+    ) -> Result<(Receipt, Vec<Known<'a>>), Refusal> {
         let Batch { events, mut rejected, .. } = batch;
         let (mut events, duplicate_of_request) = identify(sender.project, events);
         if events.is_empty() {
             return Err(every_event_bad(&rejected).into());
         }
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        sender.tenant.rate.charge(count).map_err(too_fast)?;
+        self.rates.charge(&sender.tenant, count).map_err(too_fast)?;
         let received_at = Micros(self.clock.now_micros());
         let spent = self.leases.spend(&sender.tenant, received_at, count).await?;
         if spent.events == 0 {
             return Err(self.used_up(&spent.period).into());
         }
+        events.iter_mut().for_each(|known| known.correct_time(received_at));
         let covered = usize::try_from(spent.events).unwrap_or(usize::MAX).min(events.len());
         let over = events.split_off(covered);
         if !over.is_empty() {
@@ -103,7 +106,7 @@ impl Node {
             rejected.sort_by_key(|rejection| rejection.index);
         }
         self.append(sender, &events, received_at, &spent, origin, deadline).await?;
-        Ok(Receipt { accepted: spent.events, duplicate_of_request, rejected })
+        Ok((Receipt { accepted: spent.events, duplicate_of_request, rejected }, events))
     }
 
     async fn append(
@@ -168,26 +171,11 @@ impl Node {
     }
 }
 
-/// The native route is strict about what it is sent: a form's content type means that a client forgot to set one.
-fn native_shape(headers: &HeaderMap) -> Result<NativeShape, Problem> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(NativeShape::Json) };
-    let value = value.to_str().unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        "application/json" => Ok(NativeShape::Json),
-        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(NativeShape::Ndjson),
-        _ => Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "send `Content-Type: application/json`, or `application/x-ndjson` for one event a line",
-        )
-        .at("content-type")),
-    }
-}
-
-fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, Problem> {
-    match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?")) {
-        Some(value) => Encoding::from_header(value),
-        None => Ok(None),
+/// Of several keys that of the header counts, then that of the query.
+fn presented(headers: &HeaderMap, uri: &Uri) -> Result<Option<PresentedKey>, Problem> {
+    match auth::from_header(headers)? {
+        Some(key) => Ok(Some(key)),
+        None => uri.query().map_or(Ok(None), auth::from_query),
     }
 }
 
@@ -211,20 +199,50 @@ fn refuse(known: &Known<'_>, problem: &Problem) -> Rejection {
 }
 
 fn too_fast(wait: Duration) -> Refusal {
-    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    let seconds = reply::whole_seconds(wait);
     let detail = format!(
         "the tenant sends faster than its plan allows: wait {seconds} s, or send larger batches less often"
     );
     Refusal { problem: Problem::new(Code::RateLimited, detail), retry_after: Some(seconds) }
 }
 
-fn count_events(receipt: &Receipt) {
-    ::metrics::counter!(metrics::EVENTS, "outcome" => "accepted").increment(receipt.accepted.into());
-    if receipt.duplicate_of_request > 0 {
-        ::metrics::counter!(metrics::EVENTS, "outcome" => "duplicate_of_request")
-            .increment(receipt.duplicate_of_request.into());
+/// The events of a request, for the metrics: each is counted once, under what became of it. On foreign routes a
+/// rejected event's sender is told nothing, so that the count is its only trace.
+struct Tally {
+    route: &'static str,
+    events: u64,
+    rejected: Vec<Code>,
+}
+
+impl Tally {
+    fn of(dialect: Dialect, batch: &Batch<'_>) -> Self {
+        let rejected = batch.rejected.iter().map(|rejection| rejection.problem.code).collect();
+        Self {
+            route: dialect.name(),
+            events: u64::try_from(batch.events.len()).unwrap_or(u64::MAX),
+            rejected,
+        }
     }
-    for rejection in &receipt.rejected {
-        ::metrics::counter!(metrics::EVENTS, "outcome" => rejection.problem.code.as_str()).increment(1);
+
+    fn count(&self, receipt: Result<&Receipt, &Refusal>) {
+        for code in &self.rejected {
+            self.add(code.as_str(), 1);
+        }
+        match receipt {
+            Ok(receipt) => {
+                let (accepted, repeated) = (receipt.accepted.into(), receipt.duplicate_of_request.into());
+                self.add("accepted", accepted);
+                self.add("duplicate_of_request", repeated);
+                self.add(Code::QuotaExceeded.as_str(), self.events.saturating_sub(accepted + repeated));
+            }
+            Err(refusal) => self.add(refusal.problem.code.as_str(), self.events),
+        }
+    }
+
+    fn add(&self, outcome: &'static str, events: u64) {
+        if events > 0 {
+            ::metrics::counter!(metrics::EVENTS, "route" => self.route, "outcome" => outcome)
+                .increment(events);
+        }
     }
 }

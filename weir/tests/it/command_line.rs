@@ -20,6 +20,12 @@ async fn tenants_projects_keys_and_plans_are_made_changed_and_listed() {
     place.run(&["key", "revoke", id]).await;
     let keys = place.run_json(&["key", "list", "acme"]).await;
     assert!(keys[0]["revoked_at"].is_string() && keys[0]["project"] == "staging", "{keys}");
+    let expiring = place.run_json(&["key", "create", "acme", "--expires-in-days", "30"]).await;
+    place.run(&["key", "create", "acme", "--expires-at", "2999-12-31T00:00:00Z"]).await;
+    let keys = place.run_json(&["key", "list", "acme"]).await;
+    assert_eq!((&keys[1]["id"], &keys[2]["expires_at"]), (&expiring["id"], &"2999-12-31T00:00:00Z".into()));
+    assert!(keys[1]["expires_at"].is_string() && keys[1]["last_used_at"].is_null(), "{keys}");
+    assert!(place.run(&["key", "list", "acme"]).await.contains(": live, expires 2999-12-31"));
     let usage = place.run_json(&["usage", "acme"]).await;
     assert_eq!((&usage["stored"], &usage["quota"]), (&0.into(), &9.into()));
 }

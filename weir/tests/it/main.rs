@@ -4,4 +4,7 @@
 
 mod process;
 mod command_line;
+mod observed;
 mod kill;
+mod docs;
+mod cold_start;

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
-use testkit::{Client, Stores, eventually};
+use testkit::{Client, Proxy, Stores, eventually};
 use tokio::process::{Child, Command};
 
 /// Where weir's processes run: their settings, and the stores behind them.
@@ -52,6 +52,14 @@ impl Place {
         Self { stores, settings }
     }
 
+    /// Puts a proxy between processes that are started from now on and Postgres.
+    pub(crate) async fn behind_proxy(&mut self) -> Proxy {
+        let (proxy, url) = Proxy::to_postgres(&self.stores.database_url).await;
+        self.settings.retain(|(name, _)| name != "DATABASE_URL");
+        self.settings.push(("DATABASE_URL".to_owned(), url));
+        proxy
+    }
+
     /// The binary with these settings, and no others.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
@@ -82,13 +90,25 @@ impl Place {
         self.start_on(&ended.role, ended.ports).await
     }
 
+    /// Starts a role that logs all it can into `log`.
+    pub(crate) async fn start_traced(&self, role: &str, log: std::fs::File) -> Process {
+        let ports = Ports { ingest: free_port(), admin: free_port(), ops: free_port() };
+        let mut command = self.command(&[role]);
+        command.env("WEIR_LOG", "trace").stderr(log);
+        Self::spawn(command, role, ports).await
+    }
+
     async fn start_on(&self, role: &str, ports: Ports) -> Process {
-        let child = self
-            .command(&[role])
+        let mut command = self.command(&[role]);
+        command.env("WEIR_LOG", "warn");
+        Self::spawn(command, role, ports).await
+    }
+
+    async fn spawn(mut command: Command, role: &str, ports: Ports) -> Process {
+        let child = command
             .env("WEIR_INGEST_ADDR", format!("127.0.0.1:{}", ports.ingest))
             .env("WEIR_ADMIN_ADDR", format!("127.0.0.1:{}", ports.admin))
             .env("WEIR_OPS_ADDR", format!("127.0.0.1:{}", ports.ops))
-            .env("WEIR_LOG", "warn")
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -107,6 +127,18 @@ impl Process {
             reply.is_ok_and(|reply| reply.status == 200)
         })
         .await;
+    }
+
+    /// A client of its ingest listener, with a key in the header or none.
+    pub(crate) fn client(&self, key: Option<&str>) -> Client {
+        Client::new(([127, 0, 0, 1], self.ports.ingest).into(), key)
+    }
+
+    /// Its metrics, as Prometheus reads them.
+    pub(crate) async fn metrics(&self) -> String {
+        let client = Client::new(([127, 0, 0, 1], self.ports.ops).into(), None);
+        let reply = client.send(hyper::Method::GET, "/metrics", &[], "").await;
+        String::from_utf8(reply.body.to_vec()).unwrap()
     }
 
     /// `kill -9`.

@@ -148,6 +148,52 @@ proptest! {
             let _ = native(body, NativeShape::Ndjson);
             let _ = segment(body, None);
             let _ = segment(body, Some(EventKind::Identify));
+            let _ = posthog(body, Micros(0), None);
+            let _ = cloudevents(body);
+            let _ = json_of_form(body.to_vec().into(), 100);
+        }
+    }
+
+    #[test]
+    fn no_values_in_known_places_make_it_panic(values in prop::collection::vec(value(), 9), batch: bool) {
+        let names = ["event", "uuid", "distinct_id", "timestamp", "offset", "properties", "token", "sent_at", "$set"];
+        let event = serde_json::Value::Object(names.iter().map(|name| (*name).to_owned()).zip(values.clone()).collect());
+        let body = if batch { serde_json::json!({"batch": [event], "token": values[0]}) } else { event };
+        let _ = posthog(body.to_string().as_bytes(), Micros(i64::MIN), Some(Micros(i64::MAX)));
+        let names = ["id", "source", "type", "specversion", "subject", "time", "data", "data_base64", "x"];
+        let event = serde_json::Value::Object(names.iter().map(|name| (*name).to_owned()).zip(values).collect());
+        let body = if batch { serde_json::json!([event]) } else { event };
+        let _ = cloudevents(body.to_string().as_bytes());
+    }
+
+    #[test]
+    fn every_truncation_of_a_foreign_body_is_refused(events in prop::collection::vec(event(), 1..3), escape: bool) {
+        let written = |body: serde_json::Value| if escape { ascii(&body.to_string()) } else { body.to_string() };
+        let body = written(serde_json::json!({"api_key": "k", "batch": events}));
+        for end in 0..body.len() {
+            let body = json_of_form(body.as_bytes()[..end].to_vec().into(), 1 << 20).unwrap();
+            prop_assert_eq!(posthog(&body, Micros(0), None).unwrap_err().code, Code::InvalidJson);
+        }
+        let body = written(serde_json::json!(events));
+        for end in 0..body.len() {
+            prop_assert_eq!(cloudevents(&body.as_bytes()[..end]).unwrap_err().code, Code::InvalidJson);
+        }
+    }
+
+    #[test]
+    fn any_header_and_body_make_an_event_that_is_json_or_none(
+        name in "ce-[a-z0-9]{1,8}",
+        value in prop::collection::vec(any::<u8>(), 0..40),
+        content_type in prop::sample::select(vec!["", "application/json", "text/plain", "x"]),
+        body in prop::collection::vec(any::<u8>(), 0..60),
+        json in value(),
+    ) {
+        for body in [body, json.to_string().into_bytes()] {
+            let headers = [(name.as_str(), value.as_slice()), ("ce-id", b"1")];
+            if let Ok(event) = binary_cloudevent(headers.into_iter(), content_type, &body) {
+                prop_assert!(parsed(&event)["id"] == "1" || name == "ce-id");
+                let _ = cloudevents(event.as_bytes());
+            }
         }
     }
 }

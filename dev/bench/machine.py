@@ -1,0 +1,26 @@
+"""Where figures were measured: without that they are worth nothing."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import workspace
+
+
+def lines():
+    cpu = next(
+        line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    yield f"Machine: {cpu}, {os.cpu_count()} cores, {memory} GiB, Linux {platform.release()}, {output('rustc', '--version')}"
+    busy = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    yield f"Load average (1, 5, 15 minutes) before the first figure: {busy}"
+    yield f"weir: {output('git', 'describe', '--always', '--dirty')}, release build"
+
+
+def output(*argv):
+    try:
+        return subprocess.run(argv, cwd=workspace.ROOT, capture_output=True, text=True).stdout.strip() or "unknown"
+    except OSError:
+        return "unknown"

@@ -1,0 +1,95 @@
+//! From a request's body to the bytes that its dialect's parser reads.
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
+use schemas::problem::{Code, Problem};
+use schemas::time::Micros;
+
+use crate::decode::{self, Batch, NativeShape};
+use crate::decompress::{Encoding, decompress};
+use crate::routes::Dialect;
+
+/// What a header says about its body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    dialect: Dialect,
+    shape: NativeShape,
+    encoding: Option<Encoding>,
+    /// When header or query say that the request was sent.
+    sent_at: Option<Micros>,
+}
+
+/// Where PostHog's SDKs say when a request was sent, if not in the body.
+const REQUEST_TIMESTAMP: HeaderName = HeaderName::from_static("posthog-request-timestamp");
+const SENT_AT_PARAMETERS: [&str; 2] = ["sent_at", "_"];
+
+impl Form {
+    /// # Errors
+    /// 415, before the body is read.
+    pub(super) fn of(dialect: Dialect, headers: &HeaderMap, query: Option<&str>) -> Result<Self, Problem> {
+        let shape = if dialect == Dialect::Native { native_shape(headers)? } else { NativeShape::Json };
+        let encoding = match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?")) {
+            Some(value) => Encoding::from_header(value)?,
+            None => None,
+        };
+        Ok(Self { dialect, shape, encoding, sent_at: sent_at(headers, query) })
+    }
+
+    /// The body without compression, and without what a dialect wraps around its JSON.
+    ///
+    /// # Errors
+    /// As [`decompress`]; and for CloudEvents in headers as [`decode::binary_cloudevent`].
+    pub(super) fn json(self, body: Bytes, headers: &HeaderMap, bytes_max: usize) -> Result<Bytes, Problem> {
+        let body = decompress(self.encoding, body, bytes_max)?;
+        match self.dialect {
+            Dialect::PostHog | Dialect::PostHogV1 => decode::json_of_form(body, bytes_max),
+            Dialect::CloudEvents => structured(body, headers),
+            Dialect::Native | Dialect::Segment(_) => Ok(body),
+        }
+    }
+
+    /// # Errors
+    /// As the dialect's parser.
+    pub(super) fn decode(self, body: &Bytes, received_at: Micros) -> Result<Batch<'_>, Problem> {
+        match self.dialect {
+            Dialect::Native => decode::native(body, self.shape),
+            Dialect::Segment(kind) => decode::segment(body, kind),
+            Dialect::PostHog | Dialect::PostHogV1 => decode::posthog(body, received_at, self.sent_at),
+            Dialect::CloudEvents => decode::cloudevents(body),
+        }
+    }
+}
+
+fn sent_at(headers: &HeaderMap, query: Option<&str>) -> Option<Micros> {
+    if let Some(value) = headers.get(REQUEST_TIMESTAMP) {
+        return decode::instant(value.to_str().ok()?);
+    }
+    let mut parameters = query?.split('&').filter_map(|parameter| parameter.split_once('='));
+    parameters.find(|(name, _)| SENT_AT_PARAMETERS.contains(name)).and_then(|(_, text)| decode::instant(text))
+}
+
+/// The native route is strict about what it is sent: a form's content type means that a client forgot to set one.
+/// `text/plain` is what a browser's beacon may send to any host.
+fn native_shape(headers: &HeaderMap) -> Result<NativeShape, Problem> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(NativeShape::Json) };
+    let value = value.to_str().unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" | "text/plain" => Ok(NativeShape::Json),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(NativeShape::Ndjson),
+        _ => Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "send `Content-Type: application/json`, or `application/x-ndjson` for one event a line",
+        )
+        .at("content-type")),
+    }
+}
+
+fn structured(body: Bytes, headers: &HeaderMap) -> Result<Bytes, Problem> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !decode::is_binary_cloudevent(headers.keys().map(|name| name.as_str()), content_type) {
+        return Ok(body);
+    }
+    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    decode::binary_cloudevent(headers, content_type, &body).map(Bytes::from)
+}

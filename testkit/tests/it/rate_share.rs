@@ -1,0 +1,191 @@
+//! A tenant's rate is one rate, however many nodes it sends to; and who has no key is held to the rate of its
+//! address.
+
+use std::time::{Duration, Instant};
+
+use schemas::key::ApiKey;
+use testkit::river::{Customer, RiverConfig};
+use testkit::stores::optional;
+use testkit::{Client, River, eventually};
+
+use crate::river::metered;
+
+/// The burst that each test spends first, and the rate.
+const RATE: u32 = 600;
+const BURST: u64 = 1_200;
+
+fn redis_url() -> Option<String> {
+    let url = optional("WEIR_TEST_REDIS_URL");
+    if url.is_none() {
+        println!("NO REDIS: the tests of shared rates were not run, see `make test`");
+    }
+    url
+}
+
+async fn river_with(settings: Vec<(&'static str, String)>) -> (River, Customer) {
+    let river = River::start_with(RiverConfig { settings, ..RiverConfig::default() }).await;
+    let customer = river.customer("acme", None).await;
+    sqlx::query("UPDATE tenant SET rate = $1")
+        .bind(i64::from(RATE))
+        .execute(&river.stores.pool)
+        .await
+        .unwrap();
+    let client = river.client(&customer.key);
+    eventually("ingest knows the rate", Duration::from_secs(5), async || {
+        client.post_json("/v1/events", "").await.headers.contains_key("ratelimit-policy")
+    })
+    .await;
+    (river, customer)
+}
+
+/// Sends batches of 20 until `until`, one after the other; how many events were accepted.
+async fn send(client: Client, name: &'static str, until: Instant) -> u64 {
+    let (mut accepted, mut batch) = (0, 0);
+    while Instant::now() < until {
+        batch += 1;
+        let reply = client.post_ids((0..20).map(|n| format!("{name}-{batch}-{n}"))).await;
+        match reply.status {
+            202 => accepted += 20,
+            429 => assert!(reply.headers.contains_key("retry-after")),
+            status => panic!("{status}: {reply:?}"),
+        }
+    }
+    accepted
+}
+
+/// Sends to all of `clients` at once for so long; how many events each accepted.
+async fn flood(clients: &[&Client], seconds: u64) -> Vec<u64> {
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let name: &'static str = format!("{until:?}").leak();
+    let mut accepted = Vec::new();
+    let sending: Vec<_> =
+        clients.iter().map(|client| tokio::spawn(send((*client).clone(), name, until))).collect();
+    for sent in sending {
+        accepted.push(sent.await.unwrap());
+    }
+    accepted
+}
+
+/// Events that pass in so long, with a tenth for what the clock and the last batches bring.
+fn most(seconds: u64) -> u64 {
+    BURST + u64::from(RATE) * seconds * 11 / 10 + 40
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_together_hold_a_tenant_to_its_rate_and_share_it_by_demand() {
+    let Some(redis) = redis_url() else { return };
+    let (river, customer) = river_with(vec![("REDIS_URL", redis.clone())]).await;
+    let second = river.second_node(vec![("REDIS_URL", redis.clone())]).await;
+    let (one, other) = (river.client(&customer.key), second.client(&customer.key));
+    // Until both know of each other, each may count as alone.
+    flood(&[&one, &other], 4).await;
+    let accepted = flood(&[&one, &other], 5).await;
+    let both: u64 = accepted.iter().sum();
+    assert!(both <= most(5) - BURST, "{accepted:?}: the burst had been spent");
+    assert!(both >= u64::from(RATE) * 5 * 7 / 10, "{accepted:?}: the rate is there to be used");
+    assert!(accepted.iter().all(|one| *one >= both / 4), "{accepted:?}: both are asked for as much");
+    // All of the demand goes to one node: it gets nearly all of the rate.
+    flood(&[&one], 4).await;
+    let alone = flood(&[&one], 4).await[0];
+    assert!((u64::from(RATE) * 4 * 8 / 10..=most(4) - BURST).contains(&alone), "{alone}");
+    second.stop().await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_emptied_in_a_loop_and_a_redis_that_is_gone_leave_shares_as_they_are() {
+    let Some(redis) = redis_url() else { return };
+    let proxy = testkit::Proxy::to(redis.trim_start_matches("redis://")).await;
+    // A number of its own: other tests use the same Redis.
+    let (redis, through) = (format!("{redis}/1"), format!("redis://{}/1", proxy.address()));
+    let (river, customer) = river_with(vec![("REDIS_URL", through.clone())]).await;
+    let second = river.second_node(vec![("REDIS_URL", through.clone())]).await;
+    let (one, other) = (river.client(&customer.key), second.client(&customer.key));
+    flood(&[&one, &other], 5).await;
+
+    let mut connection =
+        redis::Client::open(redis).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let flushing = tokio::spawn(async move {
+        loop {
+            redis::cmd("FLUSHDB").query_async::<()>(&mut connection).await.unwrap();
+        }
+    });
+    let flushed: u64 = flood(&[&one, &other], 5).await.iter().sum();
+    flushing.abort();
+    assert!(flushed <= most(5) - BURST, "{flushed}");
+    assert!(flushed >= u64::from(RATE) * 5 * 6 / 10, "{flushed}");
+
+    proxy.cut();
+    let cut: u64 = flood(&[&one, &other], 5).await.iter().sum();
+    assert!(cut <= most(5) - BURST, "{cut}");
+    assert!(cut >= u64::from(RATE) * 5 * 6 / 10, "{cut}");
+
+    proxy.mend();
+    flood(&[&one], 5).await;
+    let alone = flood(&[&one], 4).await[0];
+    assert!(alone >= u64::from(RATE) * 4 * 8 / 10, "shares follow demand again: {alone}");
+    second.stop().await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_redis_holds_goes_by_itself() {
+    let Some(redis) = redis_url() else { return };
+    let (river, customer) = river_with(vec![("REDIS_URL", redis.clone())]).await;
+    let pattern = format!("weir:{}:*", river.log.identity());
+    let mut connection =
+        redis::Client::open(redis).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut keys = async || -> Vec<String> {
+        redis::cmd("KEYS").arg(&pattern).query_async(&mut connection).await.unwrap()
+    };
+    river.client(&customer.key).post_ids(0..10).await;
+    eventually("the node told what it was asked for", Duration::from_secs(5), async || {
+        !keys().await.is_empty()
+    })
+    .await;
+    assert!(keys().await.len() <= 12);
+    river.stop().await;
+    eventually("it is forgotten", Duration::from_secs(15), async || keys().await.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_reply_tells_what_is_left() {
+    let (river, customer) = river_with(vec![]).await;
+    sqlx::query("UPDATE tenant SET quota = 1000").execute(&river.stores.pool).await.unwrap();
+    let client = river.client(&customer.key);
+    let told = |reply: &testkit::Reply, name| reply.headers.get(name).unwrap().to_str().unwrap().to_owned();
+    eventually("ingest knows the quota", Duration::from_secs(5), async || {
+        told(&client.post_json("/v1/events", "").await, "ratelimit-policy").contains(r#""quota";q=1000;w="#)
+    })
+    .await;
+    let reply = client.post_ids(0..100).await;
+    assert_eq!(reply.status, 202);
+    assert!(told(&reply, "ratelimit-policy").starts_with(r#""rate";q=600;w=1, "quota";q=1000;w=2"#));
+    let state = told(&reply, "ratelimit");
+    assert!(state.starts_with(r#""rate";r=600;t=0, "quota";r=900;t="#), "{state}");
+    let refused = client.post_json("/v1/events", "{").await;
+    assert_eq!(refused.status, 400);
+    assert!(told(&refused, "ratelimit").contains(r#""quota";r=900;t="#));
+    let stranger = Client::new(river.ingest, None).post_json("/v1/events", "{}").await;
+    assert!(!stranger.headers.contains_key("ratelimit"), "nobody's limits are nobody's business");
+    metered(&river, &customer, 100).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_guesses_keys_is_held_up_and_who_has_one_is_not() {
+    let (river, customer) = river_with(vec![("WEIR_ADDRESS_RATE", "2".to_owned())]).await;
+    let body = r#"{"event":"x"}"#;
+    let guess = async || {
+        Client::new(river.ingest, Some(ApiKey::generate().expose())).post_json("/v1/events", body).await
+    };
+    // A burst of five seconds' worth.
+    eventually("guesses are held up", Duration::from_secs(5), async || guess().await.status == 429).await;
+    let reply = guess().await;
+    assert_eq!((reply.status, reply.code().as_str()), (429, "rate_limited"));
+    assert_eq!(reply.headers.get("retry-after").unwrap(), "1");
+    let garbage = Client::new(river.ingest, None).post_json("/v1/batch", "garbage").await;
+    assert_eq!(garbage.status, 429, "the body is not even read");
+    assert_eq!(river.client(&customer.key).post_ids(["good"]).await.status, 202);
+    river.stop().await;
+}
