@@ -21,7 +21,6 @@ from crash.subject import NOT_INHERITED
 from stores import kafka, postgres_place
 from supervisor import SIGNALS, Interrupted, end_leftovers
 
-
 FOLDER = workspace.ROOT / ".run" / "bench"
 
 
@@ -61,7 +60,7 @@ def perform(chosen):
             subject.start(batches)
             say()
             say("\n".join(machine.lines()))
-            say(f"Command: make bench-ingest (dev/bench_ingest.py {' '.join(sys.argv[1:])})".replace(" )", ")"))
+            say(f"Command: {' '.join(['dev/bench_ingest.py', *sys.argv[1:]])}")
             bench = ingest.Bench(subject, batches, chosen.rounds, chosen.seconds)
             bench.measure()
             say()

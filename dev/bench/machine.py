@@ -9,11 +9,11 @@ import workspace
 
 
 def lines():
-    cpu = next(
-        line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    )
+    models = (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    cpu = next(models, "unknown").rpartition(":")[2].strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
-    yield f"Machine: {cpu}, {os.cpu_count()} cores, {memory} GiB, Linux {platform.release()}, {output('rustc', '--version')}"
+    rustc = output("rustc", "--version")
+    yield f"Machine: {cpu}, {os.cpu_count()} cores, {memory} GiB, Linux {platform.release()}, {rustc}"
     busy = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     yield f"Load average (1, 5, 15 minutes) before the first figure: {busy}"
     yield f"weir: {output('git', 'describe', '--always', '--dirty')}, release build"

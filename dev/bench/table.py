@@ -9,13 +9,13 @@ GOAL_P99_MS = 20
 
 def text(bench):
     parts = [
-        f"CPU-seconds per million events, median of {bench.rounds} (least to most); a ratio is the median of each round's",
+        f"CPU-seconds per million events, median of {bench.rounds} (least to most); a ratio is the median of the rounds'",
         rows(
-            ["batch", "weir, no cap", "weir, capped", "body read only", "no cap / body read", "goal", "capped / body read"],
+            ["batch", "no cap", "capped", "body read only", "no cap / body read", "goal", "capped / body read"],
             (cpu_row(bench, batch) for batch in bench.batches),
         ),
-        "Parts of it alone, CPU-seconds per million events: one thread from body to frames, and the log fed ready frames "
-        "at the same pace",
+        "Parts of it alone, CPU-seconds per million events: one thread from body to frames; the log fed ready frames at "
+        "the same pace",
         rows(
             ["batch", "decode", "identify", "frames", "producer"],
             (parts_row(bench, batch) for batch in bench.batches),
@@ -23,8 +23,7 @@ def text(bench):
         "Accepted events/s, median (least to most); in brackets how busy the generator's one thread was",
         rows(
             ["batch", "weir, no cap", "weir, capped", "body read only"],
-            ([f"{batch:,}", *(rate(bench.http[name, batch]) for name in ("uncapped", "capped", "floor"))]
-             for batch in bench.batches),
+            (rate_row(bench, batch) for batch in bench.batches),
         ),
         f"Latency at half of that (open loop), ms, median (least to most); goal: weir's p99 under {GOAL_P99_MS}",
         rows(
@@ -45,6 +44,10 @@ def cpu_row(bench, batch):
 def parts_row(bench, batch):
     steps = ([found[step] / 1000 for found in bench.parse[batch]] for step in ("decode", "identify", "frames"))
     return [f"{batch:,}", *map(spread, steps), spread(bench.producer[batch].cpu)]
+
+
+def rate_row(bench, batch):
+    return [f"{batch:,}", *(rate(bench.http[name, batch]) for name in ("uncapped", "capped", "floor"))]
 
 
 def latency_row(bench, batch):

@@ -214,13 +214,13 @@ impl Deliveries {
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         let mut last_error = self.last_error.lock();
-        // rdkafka calls twice for each error.
-        if last_error.as_deref() != Some(reason) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // Comes dozens of times a second, and why they are down has been told just before.
+            tracing::debug!(%error, reason, "Kafka producer");
+        } else if last_error.as_deref() != Some(reason) {
+            // rdkafka calls twice for each error.
             tracing::warn!(%error, reason, "Kafka producer");
-            // Why the brokers are down has been told just before.
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-                *last_error = Some(reason.to_owned());
-            }
+            *last_error = Some(reason.to_owned());
         }
         self.alarmed.store(true, Ordering::Release);
     }
