@@ -9,7 +9,6 @@
 //!
 //! A limit that a tenant does not have is left out, and a tenant without limits gets neither header.
 
-use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use schemas::time::Micros;
@@ -55,36 +54,46 @@ fn seconds(micros: i64) -> u64 {
 }
 
 /// A list of items with parameters (RFC 9651).
-struct Items(Vec<u8>);
+struct Items {
+    text: [u8; TEXT_BYTES_MAX],
+    len: usize,
+}
 
 impl Items {
     fn new() -> Self {
-        Self(Vec::new())
+        Self { text: [0; TEXT_BYTES_MAX], len: 0 }
     }
 
     fn item(&mut self, name: &str, parameters: [(&str, u64); 2]) {
-        if self.0.is_empty() {
-            self.0.reserve_exact(TEXT_BYTES_MAX);
-        } else {
-            self.0.extend_from_slice(b", ");
+        if self.len > 0 {
+            self.push(", ");
         }
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.push(b'"');
+        self.push("\"");
+        self.push(name);
+        self.push("\"");
         for (name, value) in parameters {
-            self.0.push(b';');
-            self.0.extend_from_slice(name.as_bytes());
-            self.0.push(b'=');
-            self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+            self.push(";");
+            self.push(name);
+            self.push("=");
+            self.push(itoa::Buffer::new().format(value));
         }
     }
 
-    fn insert(self, headers: &mut HeaderMap, name: HeaderName) {
-        if self.0.is_empty() {
+    /// What the longest numbers need, there is room for.
+    fn push(&mut self, text: &str) {
+        let end = self.len + text.len();
+        if let Some(room) = self.text.get_mut(self.len..end) {
+            room.copy_from_slice(text.as_bytes());
+            self.len = end;
+        }
+    }
+
+    fn insert(&self, headers: &mut HeaderMap, name: HeaderName) {
+        if self.len == 0 {
             return;
         }
-        // Digits and letters only.
-        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(self.0)) {
+        // Digits, letters and some signs.
+        if let Ok(value) = HeaderValue::from_bytes(&self.text[..self.len]) {
             headers.insert(name, value);
         }
     }

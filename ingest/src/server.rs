@@ -101,7 +101,10 @@ impl Ingest {
             .redis_url
             .as_ref()
             .map(|url| Exchange::new(url, log.identity(), Arc::clone(&rates), Arc::clone(&directory)));
-        let exchange = exchange.transpose()?;
+        let mut exchange = exchange.transpose()?;
+        if let Some(exchange) = &mut exchange {
+            exchange.join().await;
+        }
         let addresses = Addresses::new(config.address_rate);
         let node = Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, log });
         Ok(Self { listener, node, keeper, exchange, pool, bound, saved, age })

@@ -74,8 +74,10 @@ impl RedisClock {
     }
 }
 
-/// A hash's fields, and Redis's clock (seconds, microseconds).
-type Answer = (HashMap<Vec<u8>, Vec<u8>>, (u64, u64));
+/// A second's hash: a node's id, and its message.
+type Fields = HashMap<Vec<u8>, Vec<u8>>;
+/// That, and Redis's clock (seconds, microseconds).
+type Answer = (Fields, (u64, u64));
 
 impl Exchange {
     /// For the nodes that write to the log `log`. Connects when it runs.
@@ -134,13 +136,30 @@ impl Exchange {
         }
     }
 
+    /// Hears what the other nodes are asked for, before this one takes its first request. Without Redis it takes whole
+    /// rates.
+    pub async fn join(&mut self) {
+        if let Err(error) = self.listen().await {
+            tracing::warn!(%error, "Redis does not answer: this node has tenants' whole rates until it does");
+        }
+    }
+
+    async fn listen(&mut self) -> RedisResult<()> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.manager).await?;
+        let clock = RedisClock { micros: seconds * 1_000_000 + micros, at: Instant::now() };
+        let mut pipe = redis::pipe();
+        pipe.hgetall(self.key(seconds)).hgetall(self.key(seconds - 1));
+        // What a node wrote in this second stands for more than what it wrote in the one before.
+        let (now, mut fields): (Fields, Fields) = pipe.query_async(&mut self.manager).await?;
+        fields.extend(now);
+        self.clock = Some(clock);
+        let shares = self.nodes.round(self.me, read(fields));
+        self.apply(shares);
+        Ok(())
+    }
+
     async fn round(&mut self) -> RedisResult<()> {
-        let Some(clock) = self.clock else {
-            // The first round only asks for the time and who is there.
-            let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.manager).await?;
-            self.clock = Some(RedisClock { micros: seconds * 1_000_000 + micros, at: Instant::now() });
-            return Ok(());
-        };
+        let Some(clock) = self.clock else { return self.listen().await };
         let demand = self.demand();
         let second = clock.now() / 1_000_000;
         let (fields, time) = self.tell_and_hear(second, &demand).await?;
@@ -185,23 +204,15 @@ impl Exchange {
     }
 
     /// `None` if what was heard can't be trusted: Redis has lost what this node itself had written.
-    fn hear(
-        &mut self,
-        fields: HashMap<Vec<u8>, Vec<u8>>,
-        second: u64,
-        before: Option<(u64, Demand)>,
-    ) -> Option<Shares> {
-        let heard: Vec<(Uuid, Demand)> = fields
-            .into_iter()
-            .filter_map(|(node, message)| Some((Uuid::from_slice(&node).ok()?, decode(&message)?)))
-            .collect();
-        let (wrote_at, wrote) = before?;
-        let lost = wrote_at == second - 1 && !heard.iter().any(|(node, _)| *node == self.me);
-        if lost {
+    fn hear(&mut self, fields: Fields, second: u64, before: Option<(u64, Demand)>) -> Option<Shares> {
+        let mut heard = read(fields);
+        let (wrote_at, wrote) = before.unwrap_or_default();
+        if wrote_at == second - 1 && !heard.contains_key(&self.me) {
             tracing::debug!("Redis has lost what was just written: this node keeps its shares of rates");
             return None;
         }
-        Some(self.nodes.round(self.me, heard.into_iter().chain([(self.me, wrote)])))
+        heard.insert(self.me, wrote);
+        Some(self.nodes.round(self.me, heard))
     }
 
     fn apply(&mut self, shares: Shares) {
@@ -225,6 +236,11 @@ impl Exchange {
         ::metrics::gauge!(metrics::RATE_TENANTS)
             .set(f64::from(u32::try_from(self.shared.len()).unwrap_or(u32::MAX)));
     }
+}
+
+fn read(fields: Fields) -> HashMap<Uuid, Demand> {
+    let read = |(node, message): (Vec<u8>, Vec<u8>)| Some((Uuid::from_slice(&node).ok()?, decode(&message)?));
+    fields.into_iter().filter_map(read).collect()
 }
 
 fn encode(demand: &Demand) -> Vec<u8> {

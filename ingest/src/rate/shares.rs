@@ -199,6 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_joining_node_has_on_top_is_its_floor_until_the_next_round() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let (mut first, mut second) = (Nodes::default(), Nodes::default());
+        let alone = (0..3).map(|_| share(&first.round(one, [(one, demand(10))]))).max().unwrap();
+        let joined = share(&second.round(other, [(one, demand(10))]));
+        assert_eq!((alone, joined), (WHOLE, FLOOR / 2));
+        for _ in 0..4 {
+            let heard = || [(one, demand(10)), (other, demand(30))];
+            let both = share(&first.round(one, heard())) + share(&second.round(other, heard()));
+            assert!(both <= WHOLE, "{both}");
+        }
+    }
+
+    #[test]
     fn who_joins_has_the_floor_of_what_others_are_asked_for() {
         let (me, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let shares = Nodes::default().round(me, [(me, demand(9)), (other, demand(1))]);

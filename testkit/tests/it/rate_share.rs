@@ -77,7 +77,7 @@ async fn two_nodes_together_hold_a_tenant_to_its_rate_and_share_it_by_demand() {
     let (river, customer) = river_with(vec![("REDIS_URL", redis.clone())]).await;
     let second = river.second_node(vec![("REDIS_URL", redis.clone())]).await;
     let (one, other) = (river.client(&customer.key), second.client(&customer.key));
-    // Until both know of each other, each may count as alone.
+    // The burst is spent, and shares come to rest.
     flood(&[&one, &other], 4).await;
     let accepted = flood(&[&one, &other], 5).await;
     let both: u64 = accepted.iter().sum();
