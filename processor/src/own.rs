@@ -151,7 +151,7 @@ pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<()
 /// If Postgres fails.
 pub async fn share(pool: &PgPool) -> Result<usize, sqlx::Error> {
     let share: i64 = sqlx::query_scalar(
-        "WITH forgotten AS (DELETE FROM processor_node WHERE lease_until < now() - interval '1 hour')
+        "WITH forgotten AS (DELETE FROM processor_node WHERE lease_until < now() - interval '1 minute')
          SELECT ceil((SELECT count(*) FROM partition_cursor)::numeric
                      / greatest(1, (SELECT count(*) FROM processor_node WHERE lease_until > now())))::bigint",
     )

@@ -34,7 +34,7 @@ enum Command {
     Admin,
     /// Bring the databases up to date, and make the Kafka topic
     Migrate,
-    /// Prove that accepted = stored + duplicate + dead, and usage = stored; exit code 1 if not
+    /// Prove that accepted = stored + duplicate + dead, and usage = stored; exit code 1 if not, 2 if that can't be told
     Verify,
     /// Send events as fast as asked, keep a journal of what was promised, and check it
     Load(load::LoadCommand),

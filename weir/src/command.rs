@@ -306,6 +306,9 @@ pub(crate) async fn migrate() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `weir verify`, when log, ledgers and rows could not all be read: neither proved nor disproved.
+const EXIT_UNPROVED: u8 = 2;
+
 /// `weir verify`.
 pub(crate) async fn verify(json: bool) -> anyhow::Result<ExitCode> {
     let config = config::stores()?;
@@ -313,7 +316,14 @@ pub(crate) async fn verify(json: bool) -> anyhow::Result<ExitCode> {
         .context("DATABASE_URL can't be read")?;
     let clickhouse = service::clickhouse::client(&config.clickhouse);
     let log = stores::open_log_to_look(&config).await?;
-    let verdict = processor::verify::verify(&pool, &clickhouse, &*log).await?;
+    let verdict = match processor::verify::verify(&pool, &clickhouse, &*log).await {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            eprintln!("weir: nothing was proved either way: {error:#}");
+            return Ok(ExitCode::from(EXIT_UNPROVED));
+        }
+    };
     print(json, &verdict, |verdict| {
         let mut text = format!(
             "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}\n",

@@ -66,9 +66,45 @@ async fn flood(clients: &[&Client], seconds: u64) -> Vec<u64> {
     accepted
 }
 
-/// Events that pass in so long, with a tenth for what the clock and the last batches bring.
-fn most(seconds: u64) -> u64 {
-    BURST + u64::from(RATE) * seconds * 11 / 10 + 40
+/// All that the nodes accepted since a moment: together never more than the rate, whatever each did.
+struct Sum {
+    since: Instant,
+    accepted: u64,
+}
+
+impl Sum {
+    fn begin() -> Self {
+        Self { since: Instant::now(), accepted: 0 }
+    }
+
+    /// Floods, and holds the sum against the rate: beside it, there are a burst for each of two nodes, and the two
+    /// seconds in which they do not know of each other.
+    async fn flood(&mut self, clients: &[&Client], seconds: u64) -> Vec<u64> {
+        let accepted = flood(clients, seconds).await;
+        self.accepted += accepted.iter().sum::<u64>();
+        let elapsed_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap();
+        let most = 2 * BURST + u64::from(RATE) * (elapsed_ms + 2_000) / 1_000 + 40;
+        assert!(self.accepted <= most, "{} were accepted where {most} are the most", self.accepted);
+        accepted
+    }
+
+    /// Floods again and again until it is so: a busy machine may need more than one window.
+    async fn until(&mut self, what: &str, clients: &[&Client], is_so: impl Fn(&[u64], u64) -> bool) {
+        let mut seen = Vec::new();
+        for _ in 0..6 {
+            let accepted = self.flood(clients, 4).await;
+            if is_so(&accepted, accepted.iter().sum()) {
+                return;
+            }
+            seen.push(accepted);
+        }
+        panic!("{what}: {seen:?}");
+    }
+}
+
+/// So many percent of what the rate lets pass in a window.
+fn percent(percent: u64) -> u64 {
+    u64::from(RATE) * 4 * percent / 100
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,17 +113,17 @@ async fn two_nodes_together_hold_a_tenant_to_its_rate_and_share_it_by_demand() {
     let (river, customer) = river_with(vec![("REDIS_URL", redis.clone())]).await;
     let second = river.second_node(vec![("REDIS_URL", redis.clone())]).await;
     let (one, other) = (river.client(&customer.key), second.client(&customer.key));
+    let mut sum = Sum::begin();
     // The burst is spent, and shares come to rest.
-    flood(&[&one, &other], 4).await;
-    let accepted = flood(&[&one, &other], 5).await;
-    let both: u64 = accepted.iter().sum();
-    assert!(both <= most(5) - BURST, "{accepted:?}: the burst had been spent");
-    assert!(both >= u64::from(RATE) * 5 * 7 / 10, "{accepted:?}: the rate is there to be used");
-    assert!(accepted.iter().all(|one| *one >= both / 4), "{accepted:?}: both are asked for as much");
-    // All of the demand goes to one node: it gets nearly all of the rate.
-    flood(&[&one], 4).await;
-    let alone = flood(&[&one], 4).await[0];
-    assert!((u64::from(RATE) * 4 * 8 / 10..=most(4) - BURST).contains(&alone), "{alone}");
+    sum.flood(&[&one, &other], 4).await;
+    sum.until("both are asked for as much", &[&one, &other], |accepted, both| {
+        both >= percent(70) && accepted.iter().all(|one| *one >= both / 4)
+    })
+    .await;
+    sum.until("all of the demand goes to one node: it gets nearly all of the rate", &[&one], |_, alone| {
+        alone >= percent(80)
+    })
+    .await;
     second.stop().await;
     river.stop().await;
 }
@@ -101,7 +137,8 @@ async fn a_redis_that_is_emptied_in_a_loop_and_a_redis_that_is_gone_leave_shares
     let (river, customer) = river_with(vec![("REDIS_URL", through.clone())]).await;
     let second = river.second_node(vec![("REDIS_URL", through.clone())]).await;
     let (one, other) = (river.client(&customer.key), second.client(&customer.key));
-    flood(&[&one, &other], 5).await;
+    let mut sum = Sum::begin();
+    sum.flood(&[&one, &other], 5).await;
 
     let mut connection =
         redis::Client::open(redis).unwrap().get_multiplexed_async_connection().await.unwrap();
@@ -110,20 +147,17 @@ async fn a_redis_that_is_emptied_in_a_loop_and_a_redis_that_is_gone_leave_shares
             redis::cmd("FLUSHDB").query_async::<()>(&mut connection).await.unwrap();
         }
     });
-    let flushed: u64 = flood(&[&one, &other], 5).await.iter().sum();
+    sum.until("the rate is there to be used while Redis is emptied", &[&one, &other], |_, both| {
+        both >= percent(60)
+    })
+    .await;
     flushing.abort();
-    assert!(flushed <= most(5) - BURST, "{flushed}");
-    assert!(flushed >= u64::from(RATE) * 5 * 6 / 10, "{flushed}");
 
     proxy.cut();
-    let cut: u64 = flood(&[&one, &other], 5).await.iter().sum();
-    assert!(cut <= most(5) - BURST, "{cut}");
-    assert!(cut >= u64::from(RATE) * 5 * 6 / 10, "{cut}");
+    sum.until("and while it is gone", &[&one, &other], |_, both| both >= percent(60)).await;
 
     proxy.mend();
-    flood(&[&one], 5).await;
-    let alone = flood(&[&one], 4).await[0];
-    assert!(alone >= u64::from(RATE) * 4 * 8 / 10, "shares follow demand again: {alone}");
+    sum.until("shares follow demand again", &[&one], |_, alone| alone >= percent(80)).await;
     second.stop().await;
     river.stop().await;
 }
