@@ -161,15 +161,7 @@ pub async fn give_back(pool: &PgPool, node: Uuid, unspent: &[(LeaseId, i64)]) ->
 async fn room(tx: &mut PgConnection, wants: &[Want]) -> Result<Vec<(Want, i64)>, LeaseError> {
     let tenants: Vec<i64> = wants.iter().map(|want| want.tenant.0).collect();
     let starts: Vec<DateTime<Utc>> = wants.iter().map(|want| timestamp(want.period_start)).collect();
-    sqlx::query(
-        "INSERT INTO quota_period (tenant_id, period_start)
-         SELECT * FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
-         ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-    )
-    .bind(&tenants)
-    .bind(&starts)
-    .execute(&mut *tx)
-    .await?;
+    make_periods(tx, &tenants, &starts).await?;
     let rows: Vec<(i64, DateTime<Utc>, i64, i64)> = sqlx::query_as(
         "SELECT q.tenant_id, q.period_start, q.granted, coalesce(t.quota, p.quota)
          FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
@@ -242,6 +234,24 @@ async fn take(tx: &mut PgConnection, node: Uuid, slices: &[(Want, i64)]) -> Resu
         })
     };
     Ok(slices.iter().filter_map(grant_of).collect())
+}
+
+/// Makes the rows of periods that nobody has used yet, in the order in which they are locked.
+pub(crate) async fn make_periods(
+    tx: &mut PgConnection,
+    tenants: &[i64],
+    starts: &[DateTime<Utc>],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO quota_period (tenant_id, period_start)
+         SELECT * FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
+         ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+    )
+    .bind(tenants)
+    .bind(starts)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// An instant as Postgres holds it; what the calendar does not know becomes its end.

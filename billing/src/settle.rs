@@ -8,7 +8,7 @@ use schemas::outcome::Outcome;
 use schemas::time::Micros;
 use sqlx::PgConnection;
 
-use crate::lease::timestamp;
+use crate::lease::{make_periods, timestamp};
 
 /// What a batch says of quotas: collected event by event, applied once.
 #[derive(Debug, Default)]
@@ -78,15 +78,7 @@ impl Settlement {
         let tenants: Vec<i64> = self.periods.keys().map(|(tenant, _)| tenant.0).collect();
         let starts: Vec<DateTime<Utc>> = self.periods.keys().map(|(_, start)| timestamp(*start)).collect();
         let changes: Vec<i64> = self.periods.values().copied().collect();
-        sqlx::query(
-            "INSERT INTO quota_period (tenant_id, period_start)
-             SELECT * FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
-             ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-        )
-        .bind(&tenants)
-        .bind(&starts)
-        .execute(&mut *tx)
-        .await?;
+        make_periods(tx, &tenants, &starts).await?;
         sqlx::query(
             "SELECT FROM quota_period q
              JOIN unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start) USING (tenant_id, period_start)
