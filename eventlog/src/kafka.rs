@@ -1,13 +1,14 @@
 //! Kafka, by librdkafka.
 //!
 //! # Path of an event
-//! `append` counts the request's bytes against the queue's bound, hands each record to librdkafka (which copies the
-//! payload) with one shared acknowledgement, and waits for it. The producer is idempotent and waits for all in-sync
-//! replicas, so that librdkafka's own retries neither double nor reorder records.
-//! `append::Appender` → brokers → `reader::Poller`, a thread of its own per reader → `inbox::Inbox` → `read`.
+//! `append` counts the request's bytes against the queue's bound, leaves its frames with the pump's thread under one
+//! shared acknowledgement, and waits for it. Each millisecond the pump hands over what has come together, the frames for
+//! one partition as one record. The producer is idempotent and waits for all in-sync replicas, so that librdkafka's
+//! own retries neither double nor reorder records.
+//! `append::Appender` → `pump::Pump` → brokers → `reader::Poller`, a thread of its own per reader → `inbox::Inbox` → `read`.
 //!
 //! # What holds
-//! * `Refused` is said before the first record is handed over, or when brokers refuse a record for what it is.
+//! * `Refused` is said before the first frame is left with the pump, or when brokers refuse a record for what it is.
 //!   All else is `Unknown`: a record that timed out may have been written, and one that librdkafka acknowledges
 //!   without an offset may not (`ack`).
 //! * Everything is bounded: unacknowledged bytes by [`KafkaConfig::queue_bytes_max`], time by
@@ -39,6 +40,7 @@ mod blocking;
 mod topic;
 mod gate;
 mod ack;
+mod pump;
 mod append;
 mod cursor;
 mod inbox;

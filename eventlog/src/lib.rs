@@ -30,7 +30,7 @@ pub struct Append {
     pub partition: u32,
     /// Milliseconds since 1970: when the request was received.
     pub timestamp_ms: i64,
-    /// The frame; at most [`schemas::limit::FRAME_BYTES_MAX`] bytes.
+    /// A frame; at most [`schemas::limit::FRAME_BYTES_MAX`] bytes.
     pub payload: Bytes,
 }
 
@@ -41,9 +41,9 @@ pub struct Record {
     pub partition: u32,
     /// Its offset there.
     pub offset: u64,
-    /// As appended.
+    /// As appended; of several frames, the first's.
     pub timestamp_ms: i64,
-    /// As appended.
+    /// The frame, or a bundle of several that were appended at the same moment: [`schemas::frame::frames`].
     pub payload: Bytes,
 }
 

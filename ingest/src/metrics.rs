@@ -1,5 +1,7 @@
 //! Names of ingest's metrics.
 
+use metrics::{Counter, Histogram};
+
 /// Counter: replies, by `route` and `code` (`ok` or a problem's code).
 pub const REPLIES: &str = "weir_ingest_replies_total";
 /// Histogram: seconds from a request's header to its reply, by `route`.
@@ -24,3 +26,13 @@ pub const RATE_NODES: &str = "weir_ingest_rate_nodes";
 pub const RATE_TENANTS: &str = "weir_ingest_rate_tenants";
 /// Counter: rounds of lease renewal, by `result` (ok, failed).
 pub const LEASE_ROUNDS: &str = "weir_ingest_lease_rounds_total";
+
+/// [`REPLIES`] of a route with a code.
+pub(crate) fn reply(route: &'static str, code: &'static str) -> Counter {
+    metrics::counter!(REPLIES, "route" => route, "code" => code)
+}
+
+/// [`REPLY_SECONDS`] of a route.
+pub(crate) fn reply_seconds(route: &'static str) -> Histogram {
+    metrics::histogram!(REPLY_SECONDS, "route" => route)
+}

@@ -29,16 +29,25 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// The names of all in metrics, in the order of [`Dialect::place`].
+    pub const NAMES: [&'static str; 5] = ["native", "segment", "posthog", "posthog_v1", "cloudevents"];
+
+    /// Its place among the names.
+    #[must_use]
+    pub fn place(self) -> usize {
+        match self {
+            Self::Native => 0,
+            Self::Segment(_) => 1,
+            Self::PostHog => 2,
+            Self::PostHogV1 => 3,
+            Self::CloudEvents => 4,
+        }
+    }
+
     /// Its name in metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Segment(_) => "segment",
-            Self::PostHog => "posthog",
-            Self::PostHogV1 => "posthog_v1",
-            Self::CloudEvents => "cloudevents",
-        }
+        Self::NAMES[self.place()]
     }
 
     /// Whether SDKs put the key into the body, so that the body must be read before the tenant is known.

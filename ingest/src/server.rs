@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::metrics::{Counter, Histogram};
 use eventlog::EventLog;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
@@ -31,7 +32,7 @@ use crate::directory::{self, Beside, Directory};
 use crate::lease::{self, Keeper, Leases};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
-use crate::routes::{Route, method_not_allowed, route};
+use crate::routes::{Dialect, Route, method_not_allowed, route};
 use crate::{cors, metrics};
 
 /// An ingest node that is ready to run.
@@ -57,7 +58,11 @@ struct Node {
     addresses: Addresses,
     admission: Admission,
     log: Arc<dyn EventLog>,
+    accepted: Accepted,
 }
+
+/// The metrics of good replies, by dialect: found once, not at each reply.
+struct Accepted(Vec<(Counter, Histogram)>);
 
 /// Why a node can't start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +111,17 @@ impl Ingest {
             exchange.join().await;
         }
         let addresses = Addresses::new(config.address_rate);
-        let node = Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, log });
+        let node = Arc::new(Node {
+            config,
+            clock,
+            directory,
+            leases,
+            rates,
+            addresses,
+            admission,
+            log,
+            accepted: Accepted::new(),
+        });
         Ok(Self { listener, node, keeper, exchange, pool, bound, saved, age })
     }
 
@@ -194,6 +209,20 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
     }
 }
 
+impl Accepted {
+    fn new() -> Self {
+        let of = |name| (metrics::reply(name, "ok"), metrics::reply_seconds(name));
+        Self(Dialect::NAMES.into_iter().map(of).collect())
+    }
+
+    fn count(&self, dialect: Dialect, took: Duration) {
+        if let Some((replies, seconds)) = self.0.get(dialect.place()) {
+            replies.increment(1);
+            seconds.record(took);
+        }
+    }
+}
+
 impl Node {
     /// The reply to a request, whatever happens.
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
@@ -213,10 +242,14 @@ impl Node {
             Err(problem) => ("none", Err(Refusal::from(problem))),
         };
         let result = result.map_err(|refusal| self.charge_stranger(refusal, known.is_some(), peer));
-        let code = result.as_ref().err().map_or("ok", |refusal| refusal.problem.code.as_str());
-        ::metrics::counter!(metrics::REPLIES, "route" => name, "code" => code).increment(1);
-        ::metrics::histogram!(metrics::REPLY_SECONDS, "route" => name)
-            .record(started.elapsed().as_secs_f64());
+        match (&found, &result) {
+            (Ok(Route::Events(dialect)), Ok(_)) => self.accepted.count(*dialect, started.elapsed()),
+            (_, result) => {
+                let code = result.as_ref().err().map_or("ok", |refusal| refusal.problem.code.as_str());
+                metrics::reply(name, code).increment(1);
+                metrics::reply_seconds(name).record(started.elapsed());
+            }
+        }
         let mut reply = result.unwrap_or_else(|refusal| {
             log_refusal(request_id, name, &refusal.problem);
             reply::refusal(request_id, &refusal)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use eventlog::Record;
 use schemas::event::Event;
-use schemas::frame::{Envelope, Frame, FrameError};
+use schemas::frame::{Envelope, FrameError, frames};
 use schemas::id::Position;
 
 use crate::own::Owned;
@@ -35,7 +35,7 @@ pub struct Placed<'a> {
     pub event: Event<'a>,
 }
 
-/// A record, or the rest of one, that can't be read.
+/// A frame, or the rest of one, that can't be read.
 #[derive(Debug)]
 pub struct Unreadable<'a> {
     /// The partition.
@@ -48,7 +48,7 @@ pub struct Unreadable<'a> {
     pub events: u16,
     /// What is wrong with it.
     pub reason: FrameError,
-    /// The whole record.
+    /// The whole frame, and nothing of those beside it in its record: they are other tenants'.
     pub raw: &'a [u8],
 }
 
@@ -88,32 +88,98 @@ pub fn decode(records: &[Record]) -> Decoded<'_> {
 }
 
 fn decode_record<'a>(record: &'a Record, decoded: &mut Decoded<'a>) {
-    let unreadable = |index, envelope, events, reason| Unreadable {
-        partition: record.partition,
-        position: Position::new(record.offset, index),
-        envelope,
-        events,
-        reason,
-        raw: &record.payload,
-    };
-    let frame = match Frame::parse(&record.payload) {
-        Ok(frame) => frame,
-        Err(reason) => return decoded.unreadable.push(unreadable(0, None, 1, reason)),
-    };
+    // Counts what was read, in all of the record's frames: less than there are bytes, whatever their numbers claim.
     let mut index = 0_u16;
-    for event in frame.events() {
-        match event {
-            Ok(event) => decoded.events.push(Placed {
-                partition: record.partition,
-                position: Position::new(record.offset, index),
-                envelope: frame.envelope,
-                event,
-            }),
+    for (raw, frame) in frames(&record.payload) {
+        let mut unreadable = |index, envelope, events, reason| {
+            let (partition, position) = (record.partition, Position::new(record.offset, index));
+            decoded.unreadable.push(Unreadable { partition, position, envelope, events, reason, raw });
+        };
+        let frame = match frame {
+            Ok(frame) => frame,
             Err(reason) => {
-                let rest = frame.len().saturating_sub(index).max(1);
-                return decoded.unreadable.push(unreadable(index, Some(frame.envelope), rest, reason));
+                unreadable(index, None, 1, reason);
+                index = index.saturating_add(1);
+                continue;
             }
+        };
+        let mut read = 0_u16;
+        for event in frame.events() {
+            match event {
+                Ok(event) => decoded.events.push(Placed {
+                    partition: record.partition,
+                    position: Position::new(record.offset, index),
+                    envelope: frame.envelope,
+                    event,
+                }),
+                Err(reason) => {
+                    let rest = frame.len().saturating_sub(read).max(1);
+                    unreadable(index, Some(frame.envelope), rest, reason);
+                }
+            }
+            (index, read) = (index.saturating_add(1), read.saturating_add(1));
         }
-        index = index.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::event::{EventFlags, EventKind};
+    use schemas::frame::{BundleWriter, FrameWriter};
+    use schemas::id::{EventHash, KeyId, LeaseId, ProjectId, TenantId};
+    use schemas::time::Micros;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn frame(tenant: i64, ids: &[&str]) -> Vec<u8> {
+        let project = ProjectId(tenant);
+        let envelope = Envelope {
+            tenant: TenantId(tenant),
+            project,
+            key: KeyId::from_number(1).unwrap(),
+            lease: LeaseId::NONE,
+            period_start: 0,
+            received_at: Micros(5_000_000),
+            request_id: Uuid::nil(),
+            client_ip: None,
+            user_agent: "",
+        };
+        let mut writer = FrameWriter::new(&envelope, 0);
+        for id in ids {
+            assert!(writer.push(&Event {
+                hash: EventHash::of(project, id),
+                kind: EventKind::Track,
+                flags: EventFlags::default(),
+                timestamp: Micros(1),
+                id,
+                name: "e",
+                user_id: "",
+                anonymous_id: "",
+                properties: "",
+                context: "",
+                extra: "",
+            }));
+        }
+        writer.finish().to_vec()
+    }
+
+    #[test]
+    fn positions_count_through_all_frames_of_a_record_and_what_is_unreadable_hides_no_other() {
+        let mut half = frame(2, &["c", "d"]);
+        half.pop();
+        let mut bundle = BundleWriter::default();
+        for frame in [&frame(1, &["a", "b"])[..], b"junk", &half, &frame(3, &["e"])] {
+            bundle.push(frame);
+        }
+        let payload = bundle.record().to_vec().into();
+        let records = [Record { partition: 4, offset: 7, timestamp_ms: 5_000, payload }];
+        let decoded = decode(&records);
+        let found: Vec<_> =
+            decoded.events.iter().map(|e| (e.envelope.tenant.0, e.event.id, e.position)).collect();
+        let at = |index| Position::new(7, index);
+        assert_eq!(found, [(1, "a", at(0)), (1, "b", at(1)), (2, "c", at(3)), (3, "e", at(5))]);
+        let dead: Vec<_> = decoded.unreadable.iter().map(|u| (u.position, u.events, u.raw)).collect();
+        assert_eq!(dead, [(at(2), 1, &b"junk"[..]), (at(4), 1, &half[..])]);
     }
 }

@@ -1,4 +1,4 @@
-//! The versioned frame: what one log record holds.
+//! The versioned frame, and the log record that holds one or several.
 //!
 //! All events of one request for one partition travel as one frame (or several, each within
 //! [`limit::FRAME_BYTES_MAX`]). Its bytes, all numbers little-endian:
@@ -12,9 +12,16 @@
 //!           then their bytes in that order
 //! ```
 //!
-//! A frame is written once and read for as long as the log is kept: golden frames of every version stand in
+//! A log record is a frame, or a bundle of frames that were under way to the same partition at the same moment:
+//!
+//! ```text
+//! bundle    version u8 = 2, then for each frame its length u32 and its bytes
+//! ```
+//!
+//! A record is written once and read for as long as the log is kept: golden ones of every version stand in
 //! `schemas/golden` and must decode for ever.
 
+mod bundle;
 mod read;
 mod write;
 
@@ -26,6 +33,7 @@ use crate::id::{KeyId, LeaseId, ProjectId, TenantId};
 use crate::limit;
 use crate::time::Micros;
 
+pub use bundle::{BundleWriter, Frames, frames};
 pub use read::{Events, Frame, FrameError};
 pub use write::{FrameWriter, encoded_len};
 

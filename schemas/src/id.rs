@@ -147,17 +147,17 @@ impl EventHash {
 pub struct Position(u64);
 
 impl Position {
-    /// Bits for the index within a frame: a frame holds at most [`crate::limit::FRAME_EVENTS_MAX`] events.
+    /// Bits for the index within a log record, which has fewer bytes than would hold that many events.
     const INDEX_BITS: u32 = 16;
 
-    /// The position of event `index` in the frame at `offset`; offsets stay below 2^48.
+    /// The position of event `index` in the record at `offset`; offsets stay below 2^48.
     #[must_use]
     pub fn new(offset: u64, index: u16) -> Self {
         debug_assert!(offset < 1 << 48, "log offset beyond 48 bits");
         Self(offset << Self::INDEX_BITS | u64::from(index))
     }
 
-    /// The position of the first event of the frame at `offset`: half-open ranges of offsets become half-open
+    /// The position of the first event of the record at `offset`: half-open ranges of offsets become half-open
     /// ranges of positions.
     #[must_use]
     pub fn first_of(offset: u64) -> Self {
@@ -176,7 +176,7 @@ impl Position {
         self.0
     }
 
-    /// The log offset of the frame.
+    /// The log offset of the record.
     #[must_use]
     pub fn offset(self) -> u64 {
         self.0 >> Self::INDEX_BITS

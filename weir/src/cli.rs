@@ -60,6 +60,11 @@ enum Command {
 }
 
 impl Cli {
+    /// Whether the process serves ingest and nothing else.
+    pub(crate) fn only_ingests(&self) -> bool {
+        matches!(self.command, Command::Ingest)
+    }
+
     pub(crate) async fn carry_out(self) -> anyhow::Result<ExitCode> {
         let json = self.json;
         match self.command {

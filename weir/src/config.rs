@@ -26,7 +26,7 @@ pub(crate) struct StoresConfig {
     /// `name=value`, with commas.
     pub(crate) kafka_settings: Vec<(String, String)>,
     pub(crate) data_dir: PathBuf,
-    /// Of a log that is made; `None`: 1 on the local disk, 16 in Kafka.
+    /// Of a log that is made; `None`: 1 on the local disk, 8 in Kafka.
     pub(crate) partitions: Option<u32>,
     pub(crate) retention_hours: u64,
 }
@@ -37,7 +37,7 @@ impl StoresConfig {
             "WEIR_PARTITIONS",
             0,
             0..=1_000,
-            "partitions of a log that is made, for ever; 0: 1 on the local disk, 16 in Kafka",
+            "partitions of a log that is made, for ever; 0: 1 on the local disk, 8 in Kafka",
         );
         Self {
             database_url: settings.secret("DATABASE_URL", "postgres://user:password@host:port/database"),
@@ -79,7 +79,7 @@ impl StoresConfig {
 
     /// How many partitions a log is made with.
     pub(crate) fn partitions_made(&self) -> u32 {
-        self.partitions.unwrap_or(if self.kafka_brokers.is_some() { 16 } else { 1 })
+        self.partitions.unwrap_or(if self.kafka_brokers.is_some() { 8 } else { 1 })
     }
 }
 

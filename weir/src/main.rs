@@ -11,6 +11,7 @@ mod run;
 mod command;
 mod load;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -23,9 +24,20 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// What `sysexits.h` has for wrong settings.
 const EXIT_USAGE: u8 = 64;
 
+/// Ingest alone leaves a third of the cores to librdkafka's threads: more workers than cores are free only wake
+/// one another. Nothing is left to choose where the operator has chosen.
+fn runtime(only_ingests: bool) -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if only_ingests && std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        builder.worker_threads((cores * 2 / 3).max(1));
+    }
+    builder.enable_all().build()
+}
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime(cli.only_ingests()) {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("weir: the runtime could not be started: {error}");

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 pub(crate) const PROJECT: ProjectId = ProjectId(1);
 /// Weir's default for Kafka.
-pub(crate) const PARTITIONS: u32 = 16;
+pub(crate) const PARTITIONS: u32 = 8;
 
 /// 2026-11-05, about noon.
 const NOW: Micros = Micros(1_793_880_000_123_456);

@@ -1,4 +1,4 @@
-//! From a request's records to librdkafka's queue, and its acknowledgements back.
+//! From a request's records to librdkafka, and its acknowledgements back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,20 +10,21 @@ use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::watch;
 
 use super::KafkaConfig;
 use super::ack::{Ack, Delivered, Settled};
 use super::gate::Gate;
+use super::pump::{Pump, Waiting};
 use crate::metrics::{ACK_SECONDS, APPEND_BYTES, QUEUE_BYTES};
 use crate::{Append, AppendError, LogError};
 
 /// Hands records over and counts their bytes until they are settled.
 pub(super) struct Appender {
-    producer: ThreadedProducer<Deliveries>,
-    topic: String,
+    producer: Arc<BaseProducer<Deliveries>>,
+    pump: Pump,
     partitions: u32,
     queue_bytes_max: u64,
     closed: AtomicBool,
@@ -31,8 +32,10 @@ pub(super) struct Appender {
     ack_seconds: Histogram,
 }
 
-/// What librdkafka calls back, from the producer's polling thread.
+/// What librdkafka calls back, from the pump's thread.
 pub(super) struct Deliveries {
+    /// Records that were acknowledged, or never will be.
+    settled: AtomicU64,
     queued_bytes: AtomicU64,
     queue_bytes: Gauge,
     gate: Gate,
@@ -45,6 +48,7 @@ pub(super) struct Deliveries {
 impl Appender {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
         let deliveries = Deliveries {
+            settled: AtomicU64::new(0),
             queued_bytes: AtomicU64::new(0),
             queue_bytes: metrics::gauge!(QUEUE_BYTES),
             gate: Gate::new(),
@@ -52,13 +56,15 @@ impl Appender {
             alarmed: AtomicBool::new(false),
             fatal: watch::Sender::new(None),
         };
-        let producer = config
+        let producer: BaseProducer<Deliveries> = config
             .producer()?
             .create_with_context(deliveries)
             .map_err(|error| LogError::Config(format!("Kafka client: {error}")))?;
+        let producer = Arc::new(producer);
+        let pump = Pump::start(Arc::clone(&producer), config.topic.clone(), config.linger)?;
         Ok(Self {
             producer,
-            topic: config.topic.clone(),
+            pump,
             partitions: 0,
             queue_bytes_max: config.queue_bytes_max,
             closed: AtomicBool::new(false),
@@ -78,10 +84,9 @@ impl Appender {
         }
         let begun = Instant::now();
         let bytes = self.admit(&records)?;
-        let settled = self.hand_over(&records)?;
-        // librdkafka has its own copy.
-        drop(records);
-        match tokio::time::timeout(deadline.saturating_sub(begun.elapsed()), settled).await {
+        let ack = Ack::new(records.len());
+        self.pump.push(records, Arc::clone(&ack));
+        match tokio::time::timeout(deadline.saturating_sub(begun.elapsed()), Settled(ack)).await {
             Ok(Ok(())) => {
                 self.append_bytes.increment(bytes);
                 self.ack_seconds.record(begun.elapsed());
@@ -132,32 +137,6 @@ impl Appender {
         Ok(bytes)
     }
 
-    fn hand_over(&self, records: &[Append]) -> Result<Settled, AppendError> {
-        let ack = Ack::new(records.len());
-        for (index, record) in records.iter().enumerate() {
-            let Err(error) = self.send(record, &ack) else { continue };
-            let left: usize = records[index..].iter().map(|record| record.payload.len()).sum();
-            self.deliveries().release(left);
-            let text = format!("record {} of {}: {error}", index + 1, records.len());
-            return Err(if index == 0 { AppendError::Refused(text) } else { AppendError::Unknown(text) });
-        }
-        Ok(Settled(ack))
-    }
-
-    fn send(&self, record: &Append, ack: &Arc<Ack>) -> Result<(), KafkaError> {
-        // `admit` has looked: the number is below that of a Kafka topic's partitions.
-        let partition = i32::try_from(record.partition).unwrap_or(i32::MAX);
-        let message: BaseRecord<'_, (), [u8], Arc<Ack>> =
-            BaseRecord::with_opaque_to(&self.topic, Arc::clone(ack))
-                .partition(partition)
-                .timestamp(record.timestamp_ms)
-                .payload(&record.payload);
-        self.producer.send(message).map_err(|(error, _)| {
-            self.deliveries().alarmed.store(true, Ordering::Release);
-            error
-        })
-    }
-
     /// A fatal error is called back under the code of its cause, like any other: only asking tells.
     fn look_for_fatal(&self) {
         let deliveries = self.deliveries();
@@ -192,9 +171,9 @@ impl Appender {
     /// Takes no more records and waits until those handed over are settled. Blocks.
     pub(super) fn close(&self, deadline: Duration) {
         self.closed.store(true, Ordering::Release);
-        if let Err(error) = self.producer.flush(deadline) {
+        if !self.pump.wait_until_empty(deadline) {
             let bytes = self.deliveries().queued_bytes.load(Ordering::Relaxed);
-            tracing::error!(%error, bytes, "records were not acknowledged before the log was closed");
+            tracing::error!(bytes, "records were not acknowledged before the log was closed");
         }
     }
 }
@@ -203,6 +182,19 @@ impl Deliveries {
     /// The last error that librdkafka told of, as the end of a sentence.
     pub(super) fn because(&self) -> String {
         self.last_error.lock().as_ref().map_or_else(String::new, |error| format!(" (last: {error})"))
+    }
+
+    /// How many records are settled.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// librdkafka did not even queue a record.
+    pub(super) fn not_taken(&self, error: &KafkaError, waiting: &Waiting) {
+        tracing::error!(%error, "librdkafka does not take a record");
+        self.alarmed.store(true, Ordering::Release);
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        self.release(waiting.settle(Delivered::Refused(code)));
     }
 
     fn release(&self, bytes: usize) {
@@ -227,13 +219,13 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Arc<Ack>;
+    type DeliveryOpaque = Box<Waiting>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ack: Arc<Ack>) {
-        let (message, delivered) = match result {
+    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
+        let delivered = match result {
             Ok(message) => {
                 self.gate.acknowledged();
-                (message, Delivered::acknowledged(message.offset()))
+                Delivered::acknowledged(message.offset())
             }
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
@@ -242,10 +234,10 @@ impl ProducerContext for Deliveries {
                 }
                 self.alarmed.store(true, Ordering::Release);
                 tracing::debug!(%code, partition = message.partition(), "record not acknowledged");
-                (message, Delivered::from(code))
+                Delivered::from(code)
             }
         };
-        self.release(message.payload_len());
-        ack.settle(delivered);
+        self.settled.fetch_add(1, Ordering::Relaxed);
+        self.release(waiting.settle(delivered));
     }
 }

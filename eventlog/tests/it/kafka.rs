@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use eventlog::kafka::{KafkaConfig, KafkaLog};
 use eventlog::{Append, EventLog, LogReader, Record};
+use schemas::frame::frames;
 
 mod cluster;
 mod roundtrip;
@@ -56,9 +57,16 @@ async fn read_partition(log: &KafkaLog, partition: u32) -> Vec<String> {
     assert_eq!(records.len(), count);
     let offsets = records.iter().map(|record| record.offset);
     assert!(offsets.eq(bounds.start..bounds.end), "offsets follow each other");
-    records.iter().map(text).collect()
+    records.iter().flat_map(texts).collect()
 }
 
+/// What was appended, by record: those that were under way at the same moment share one.
+fn texts(record: &Record) -> Vec<String> {
+    frames(&record.payload).map(|(raw, _)| String::from_utf8(raw.to_vec()).unwrap()).collect()
+}
+
+/// Of a record that was appended alone.
 fn text(record: &Record) -> String {
-    String::from_utf8(record.payload.to_vec()).unwrap()
+    let [text] = <[String; 1]>::try_from(texts(record)).unwrap();
+    text
 }

@@ -16,16 +16,16 @@ pub struct Frame<'a> {
     body: &'a [u8],
 }
 
-/// The record is not a frame that this version can read. The processor keeps such a record as a dead letter.
+/// Not a frame that this version can read. The processor keeps it as a dead letter.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FrameError {
     /// No bytes at all.
-    #[error("the record is empty")]
+    #[error("the frame is empty")]
     Empty,
     /// Written by a newer weir, or not by weir.
     #[error("frame version {0} is not known")]
     Version(u8),
-    /// The record ends in the middle of a field.
+    /// The bytes end in the middle of a field.
     #[error("the frame is cut short")]
     Short,
     /// Lengths within the frame contradict one another.
@@ -44,9 +44,9 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// [`FrameError`] if the envelope can't be read.
-    pub fn parse(record: &'a [u8]) -> Result<Self, FrameError> {
-        let mut reader = Reader(record);
-        match record.first() {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let mut reader = Reader(bytes);
+        match bytes.first() {
             None => return Err(FrameError::Empty),
             Some(&VERSION) => reader.take(2)?,
             Some(&version) => return Err(FrameError::Version(version)),

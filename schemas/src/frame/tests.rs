@@ -82,8 +82,8 @@ fn every_truncation_is_an_error_and_never_a_shorter_list() {
 #[test]
 fn an_unknown_version_is_named() {
     let mut record = frame_of(&[event("a", "{}")]).to_vec();
-    record[0] = 2;
-    assert_eq!(Frame::parse(&record).err(), Some(FrameError::Version(2)));
+    record[0] = 3;
+    assert_eq!(Frame::parse(&record).err(), Some(FrameError::Version(3)));
     assert_eq!(Frame::parse(&[]).err(), Some(FrameError::Empty));
 }
 
@@ -161,4 +161,68 @@ proptest! {
             prop_assert!(walked <= usize::from(frame.len()) + 1);
         }
     }
+}
+
+#[test]
+fn a_bundle_holds_frames_in_order_and_one_frame_stays_itself() {
+    let (first, second) = (frame_of(&[event("a", "{}"), event("b", "{}")]), frame_of(&[event("c", "")]));
+    let mut bundle = BundleWriter::default();
+    assert!(bundle.is_empty() && bundle.record().is_empty());
+    bundle.push(&first);
+    assert_eq!(bundle.record(), first);
+    let len = bundle.len_with(second.len());
+    bundle.push(&second);
+    assert_eq!(bundle.record().len(), len);
+    let read: Vec<_> =
+        frames(bundle.record()).map(|(raw, frame)| (raw.to_vec(), frame.unwrap().len())).collect();
+    assert_eq!(read, [(first.to_vec(), 2), (second.to_vec(), 1)]);
+    bundle.clear();
+    bundle.push(&second);
+    assert_eq!(bundle.record(), second);
+}
+
+#[test]
+fn the_golden_bundle_of_version_2_still_decodes() {
+    let golden = include_bytes!("../../golden/bundle-v2.bin");
+    let mut bundle = BundleWriter::default();
+    bundle.push(&frame_of(&[event("a", r#"{"n":9007199254740993}"#), event("b", "")]));
+    bundle.push(&frame_of(&[event("c", "")]));
+    assert_eq!(bundle.record(), golden, "version 2 is written as it always was");
+    let ids: Vec<_> = frames(golden)
+        .flat_map(|(_, frame)| frame.unwrap().events())
+        .map(|event| event.unwrap().id)
+        .collect();
+    assert_eq!(ids, ["a", "b", "c"]);
+}
+
+#[test]
+fn a_bundle_that_is_cut_ends_in_an_error_and_keeps_what_stands_before() {
+    let frame = frame_of(&[event("a", "{}")]);
+    let mut bundle = BundleWriter::default();
+    bundle.push(&frame);
+    bundle.push(&frame);
+    let record = bundle.record();
+    for len in 1..record.len() {
+        let read: Vec<_> = frames(&record[..len]).collect();
+        let (last, before) = read.split_last().unwrap();
+        if len == 1 + 4 + frame.len() {
+            assert!(before.is_empty() && last.1.is_ok(), "cut between the two");
+            continue;
+        }
+        let whole = last.1.as_ref().is_ok_and(|frame| frame.events().all(|event| event.is_ok()));
+        assert!(!whole, "cut at {len}");
+        assert_eq!(before.len(), usize::from(len > 1 + 4 + frame.len()), "cut at {len}");
+    }
+    assert_eq!(frames(&[]).map(|(_, frame)| frame.err()).collect::<Vec<_>>(), [Some(FrameError::Empty)]);
+}
+
+#[test]
+fn a_bundle_within_a_bundle_is_not_read() {
+    let mut inner = BundleWriter::default();
+    inner.push(&frame_of(&[event("a", "")]));
+    inner.push(&frame_of(&[event("b", "")]));
+    let mut outer = BundleWriter::default();
+    outer.push(inner.record());
+    outer.push(inner.record());
+    assert!(frames(outer.record()).all(|(_, frame)| frame.err() == Some(FrameError::Version(2))));
 }

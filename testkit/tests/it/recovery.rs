@@ -151,7 +151,7 @@ async fn poison_records_become_dead_letters_and_their_neighbours_rows() {
             .await
             .unwrap();
     assert_eq!(letters.len(), 4);
-    assert_eq!(letters[0].1, "the record is empty");
+    assert_eq!(letters[0].1, "the frame is empty");
     assert_eq!(letters[2].1, "frame version 2 is not known");
     assert!(letters.iter().zip(poison).all(|(letter, payload)| letter.2 == payload));
     assert_proved(&river).await;

@@ -1,0 +1,229 @@
+//! The one thread that hands records to librdkafka and hears what became of them.
+//!
+//! Each hand-over between threads puts one to sleep and wakes another, which costs ten times what is done to a record.
+//! So requests do not meet librdkafka's threads one by one: they leave their records here, and once in
+//! [`super::KafkaConfig::linger`] all that has come together is handed over, and all that brokers have acknowledged in
+//! the meantime is told to those who wait. Frames for the same partition share a record then (`schemas::frame`):
+//! librdkafka and brokers are paid by the record.
+
+use std::mem;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use schemas::frame::BundleWriter;
+
+use super::ack::{Ack, Delivered};
+use super::append::Deliveries;
+use crate::{Append, LogError};
+
+/// A record is full at this many bytes; a frame that is larger has one of its own.
+const BUNDLE_BYTES: usize = 256 * 1024;
+/// For how long the thread sleeps while there is nothing to do: librdkafka's errors and logs are heard that late.
+const IDLE: Duration = Duration::from_millis(100);
+/// A shorter pause than this would not be one.
+const LINGER_MIN: Duration = Duration::from_micros(100);
+
+/// Where requests leave their records. Dropped, it ends its thread.
+pub(super) struct Pump {
+    queue: Arc<Queue>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Those who wait for one record.
+#[derive(Default)]
+pub(super) struct Waiting {
+    acks: Vec<Arc<Ack>>,
+    /// Of their frames.
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Tells all of them; how many bytes are no longer queued.
+    pub(super) fn settle(&self, delivered: Delivered) -> usize {
+        self.acks.iter().for_each(|ack| ack.settle(delivered));
+        self.bytes
+    }
+}
+
+type Producer = BaseProducer<Deliveries>;
+
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    /// For the thread: there is something to do. For [`Pump::close`]: there is nothing left.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    left_here: Vec<(Vec<Append>, Arc<Ack>)>,
+    asleep: bool,
+    ended: bool,
+    /// Records handed over and not settled.
+    outstanding: u64,
+}
+
+impl Pump {
+    /// Starts the thread.
+    pub(super) fn start(producer: Arc<Producer>, topic: String, linger: Duration) -> Result<Self, LogError> {
+        let queue = Arc::new(Queue::default());
+        let thread = Thread { producer, topic, queue: Arc::clone(&queue), slots: Vec::new(), sent: 0 };
+        let linger = linger.max(LINGER_MIN);
+        let thread =
+            std::thread::Builder::new().name("kafka-pump".to_owned()).spawn(move || thread.run(linger));
+        let thread =
+            thread.map_err(|error| LogError::Unavailable(format!("no thread for Kafka: {error}")))?;
+        Ok(Self { queue, thread: Some(thread) })
+    }
+
+    /// Leaves one request's records; `ack` is settled once for each.
+    pub(super) fn push(&self, records: Vec<Append>, ack: Arc<Ack>) {
+        let mut state = self.queue.state.lock();
+        state.left_here.push((records, ack));
+        let wake = mem::take(&mut state.asleep);
+        drop(state);
+        if wake {
+            self.queue.changed.notify_all();
+        }
+    }
+
+    /// Waits until nothing is waiting or outstanding; whether that came within `deadline`. Blocks.
+    pub(super) fn wait_until_empty(&self, deadline: Duration) -> bool {
+        let until = Instant::now() + deadline;
+        let mut state = self.queue.state.lock();
+        while !state.is_empty() {
+            if self.queue.changed.wait_until(&mut state, until).timed_out() {
+                return state.is_empty();
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.queue.state.lock().ended = true;
+        self.queue.changed.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the Kafka producer's thread broke");
+        }
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.left_here.is_empty() && self.outstanding == 0
+    }
+}
+
+struct Thread {
+    producer: Arc<Producer>,
+    topic: String,
+    queue: Arc<Queue>,
+    /// By partition.
+    slots: Vec<Slot>,
+    sent: u64,
+}
+
+/// What comes together for one partition.
+#[derive(Default)]
+struct Slot {
+    bundle: BundleWriter,
+    waiting: Waiting,
+    timestamp_ms: i64,
+}
+
+impl Thread {
+    fn run(mut self, linger: Duration) {
+        let mut taken = Vec::new();
+        while self.take(&mut taken) {
+            for (records, ack) in taken.drain(..) {
+                for record in &records {
+                    self.add(record, &ack);
+                }
+            }
+            for partition in 0..self.slots.len() {
+                self.send(partition);
+            }
+            if self.sent > self.settled() {
+                std::thread::sleep(linger);
+            }
+            self.hear();
+        }
+    }
+
+    /// Waits for something to do; `false`: for nothing any more.
+    fn take(&self, taken: &mut Vec<(Vec<Append>, Arc<Ack>)>) -> bool {
+        let mut state = self.queue.state.lock();
+        // Nobody waits for an acknowledgement any more: the appender is gone.
+        if state.ended {
+            return false;
+        }
+        state.outstanding = self.sent - self.settled();
+        if state.is_empty() {
+            self.queue.changed.notify_all();
+            state.asleep = true;
+            self.queue.changed.wait_for(&mut state, IDLE);
+            state.asleep = false;
+        }
+        mem::swap(taken, &mut state.left_here);
+        true
+    }
+
+    fn add(&mut self, record: &Append, ack: &Arc<Ack>) {
+        // The appender has looked: the number is below that of the topic's partitions.
+        let partition = usize::try_from(record.partition).unwrap_or(usize::MAX);
+        if partition >= self.slots.len() {
+            self.slots.resize_with(partition.saturating_add(1), Slot::default);
+        }
+        if self.slots[partition].bundle.len_with(record.payload.len()) > BUNDLE_BYTES {
+            self.send(partition);
+        }
+        let slot = &mut self.slots[partition];
+        if slot.bundle.is_empty() {
+            slot.timestamp_ms = record.timestamp_ms;
+        }
+        slot.bundle.push(&record.payload);
+        slot.waiting.acks.push(Arc::clone(ack));
+        slot.waiting.bytes += record.payload.len();
+    }
+
+    fn send(&mut self, partition: usize) {
+        let slot = &mut self.slots[partition];
+        if slot.bundle.is_empty() {
+            return;
+        }
+        let waiting = Box::new(mem::take(&mut slot.waiting));
+        let message: BaseRecord<'_, (), [u8], Box<Waiting>> =
+            BaseRecord::with_opaque_to(&self.topic, waiting)
+                .partition(i32::try_from(partition).unwrap_or(i32::MAX))
+                .timestamp(slot.timestamp_ms)
+                .payload(slot.bundle.record());
+        // librdkafka copies the payload.
+        match self.producer.send(message) {
+            Ok(()) => self.sent += 1,
+            Err((error, message)) => self.producer.context().not_taken(&error, &message.delivery_opaque),
+        }
+        slot.bundle.clear();
+    }
+
+    fn settled(&self) -> u64 {
+        self.producer.context().settled()
+    }
+
+    /// Takes every report that has come: `poll` takes one a call.
+    fn hear(&self) {
+        loop {
+            let before = self.settled();
+            self.producer.poll(Duration::ZERO);
+            if self.settled() == before {
+                return;
+            }
+        }
+    }
+}
