@@ -29,6 +29,7 @@ use crate::allowance;
 use crate::config::IngestConfig;
 use crate::directory::{self, Beside, Directory};
 use crate::lease::{self, Keeper, Leases};
+use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
 use crate::routes::{Route, method_not_allowed, route};
@@ -57,6 +58,7 @@ struct Node {
     addresses: Addresses,
     admission: Admission,
     log: Arc<dyn EventLog>,
+    outcomes: Arc<Outcomes>,
 }
 
 /// Why a node can't start.
@@ -106,7 +108,9 @@ impl Ingest {
             exchange.join().await;
         }
         let addresses = Addresses::new(config.address_rate);
-        let node = Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, log });
+        let outcomes = Arc::new(Outcomes::default());
+        let node =
+            Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, log, outcomes });
         Ok(Self { listener, node, keeper, exchange, pool, bound, saved, age })
     }
 
@@ -140,6 +144,13 @@ impl Ingest {
         tasks.spawn(directory::note_last_used(
             Arc::clone(directory),
             self.pool.clone(),
+            bound.clone(),
+            last.clone(),
+        ));
+        tasks.spawn(outcomes::keep_written(
+            Arc::clone(&self.node.outcomes),
+            self.pool.clone(),
+            self.node.clock.clone(),
             bound.clone(),
             last.clone(),
         ));
