@@ -92,13 +92,14 @@ impl Drop for Attempt<'_> {
 }
 
 impl Tally {
-    /// The outcomes that were met, with their events.
-    pub(super) fn met(&self) -> impl Iterator<Item = (Intake, u32)> {
+    /// The places of the outcomes that were met, with their events.
+    #[inline]
+    pub(super) fn met(&self) -> impl Iterator<Item = (u8, u32)> {
         let mut left = self.met;
         std::iter::from_fn(move || {
-            let place = usize::try_from(left.trailing_zeros()).unwrap_or(usize::MAX);
+            let place = u8::try_from(left.trailing_zeros()).unwrap_or(u8::MAX);
             left &= left.wrapping_sub(1);
-            Some((Intake::at(place)?, *self.events.get(place)?))
+            Some((place, *self.events.get(usize::from(place))?))
         })
     }
 }

@@ -1,7 +1,6 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
 use schemas::id::KeyId;
 use schemas::intake::Intake;
@@ -99,56 +98,52 @@ impl Outcomes {
         let mut rows = self.shards[shard_of(holder.project.0)].0.lock();
         // Read under the lock: whoever closes a minute does so before it looks through the shards.
         let minute = minute_of(at).max(self.first_open.load(Ordering::Relaxed));
-        for (outcome, events) in tally.met() {
-            self.add_to(&mut rows, holder, minute, outcome, (events.into(), 0));
+        let (tenant, project, key) = (holder.tenant.0, holder.project.0, Some(holder.key));
+        let row = |place| RowKey { tenant, minute, project, key, place };
+        for (place, events) in tally.met() {
+            self.raise(&mut rows, row(place), (events.into(), 0));
         }
         if let Some(outcome) = tally.request {
-            self.add_to(&mut rows, holder, minute, outcome, (0, 1));
+            self.raise(&mut rows, row(u8::try_from(outcome.place()).unwrap_or(u8::MAX)), (0, 1));
         }
     }
 
-    fn add_to(
-        &self,
-        rows: &mut HashTable<Row>,
-        holder: Holder,
-        minute: u32,
-        outcome: Intake,
-        counts: (u64, u64),
-    ) {
-        let place = u8::try_from(outcome.place()).unwrap_or(u8::MAX);
-        let (tenant, project) = (holder.tenant.0, holder.project.0);
-        let key = RowKey { tenant, minute, project, key: Some(holder.key), place };
-        if self.raise(rows, key, Of::Key, counts) {
+    /// Raises a row by so many events and requests.
+    #[inline]
+    fn raise(&self, rows: &mut HashTable<Row>, key: RowKey, counts: (u64, u64)) {
+        match rows.find_mut(key.hash(), |row| row.key == key) {
+            Some(row) => row.raise(counts),
+            None => self.begin(rows, key, counts),
+        }
+    }
+
+    /// Makes the row, or raises the project's if there is no room for it.
+    #[cold]
+    fn begin(&self, rows: &mut HashTable<Row>, key: RowKey, counts: (u64, u64)) {
+        if self.insert(rows, key, Of::Key, counts) {
             return;
         }
         let sum = counts.0 + counts.1;
-        if self.raise(rows, RowKey { key: None, ..key }, Of::Project, counts) {
-            ::metrics::counter!(metrics::OUTCOMES_FOLDED).increment(sum);
-        } else {
+        let together = RowKey { key: None, ..key };
+        if let Some(row) = rows.find_mut(together.hash(), |row| row.key == together) {
+            row.raise(counts);
+        } else if !self.insert(rows, together, Of::Project, counts) {
             ::metrics::counter!(metrics::OUTCOMES_LOST).increment(sum);
             self.lost.fetch_add(i64::try_from(sum).unwrap_or(i64::MAX), Ordering::Relaxed);
+            return;
         }
+        ::metrics::counter!(metrics::OUTCOMES_FOLDED).increment(sum);
     }
 
-    /// Raises a row, which is made if there is room. Whether it could be.
-    fn raise(&self, rows: &mut HashTable<Row>, key: RowKey, of: Of, (events, requests): (u64, u64)) -> bool {
-        match rows.entry(key.hash(), |row| row.key == key, |row| row.key.hash()) {
-            Entry::Occupied(mut found) => {
-                let row = found.get_mut();
-                row.events += events;
-                row.requests += requests;
-                row.is_new = true;
-            }
-            Entry::Vacant(free) => {
-                let count = &self.rows[of as usize];
-                let one_more = |rows| (rows < self.rows_max).then_some(rows + 1);
-                if count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
-                    return false;
-                }
-                free.insert(Row { key, events, requests, is_new: true });
-            }
+    /// Makes a row that is not there yet; `false` if there is no room for it.
+    fn insert(&self, rows: &mut HashTable<Row>, key: RowKey, of: Of, (events, requests): (u64, u64)) -> bool {
+        let one_more = |rows| (rows < self.rows_max).then_some(rows + 1);
+        let is_room =
+            self.rows[of as usize].fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        if is_room {
+            rows.insert_unique(key.hash(), Row { key, events, requests, is_new: true }, |row| row.key.hash());
         }
-        true
+        is_room
     }
 
     /// Rows held.
@@ -205,6 +200,14 @@ impl Outcomes {
                 rows.shrink_to(2 * usual, |row| row.key.hash());
             }
         }
+    }
+}
+
+impl Row {
+    fn raise(&mut self, (events, requests): (u64, u64)) {
+        self.events += events;
+        self.requests += requests;
+        self.is_new = true;
     }
 }
 
