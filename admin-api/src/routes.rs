@@ -1,5 +1,7 @@
 //! The URL table, and handlers of a few lines each.
 
+mod outcomes;
+
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
@@ -44,6 +46,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/tenants", get(list_tenants).post(create_tenant))
         .route("/v1/tenants/{tenant}", get(show_tenant).patch(change_tenant))
         .route("/v1/tenants/{tenant}/usage", get(show_usage))
+        .route("/v1/tenants/{tenant}/outcomes", get(outcomes::show))
         .route("/v1/tenants/{tenant}/projects", get(list_projects).post(create_project))
         .route("/v1/tenants/{tenant}/keys", get(list_keys).post(create_key))
         .route("/v1/keys/{key}", delete(revoke_key))

@@ -1,4 +1,4 @@
-//! Quotas and usage: what a tenant may still send, and what it has sent.
+//! Quotas, usage and outcomes: what a tenant may still send, what it has sent, and what became of it at ingest.
 //!
 //! # The path of a quota
 //! A plan gives a tenant a cap for each [`period`]. Ingest nodes take slices of what is left of it ([`lease`]) and
@@ -6,6 +6,8 @@
 //! ([`ledger`]) and gives back the quota of duplicates and dead letters ([`settle`]); when a node is gone, the
 //! [`reclaim`] task waits until the log has been processed past all that the node can have written, and gives back
 //! what it had not spent.
+//!
+//! Apart from all that, [`outcomes`] keeps what ingest nodes have made of each tenant's events, minute by minute.
 //!
 //! # What holds
 //! * For each tenant and period, `quota_period.granted` = what live nodes hold or have spent + what was stored under
@@ -20,3 +22,4 @@ pub mod settle;
 pub mod ledger;
 pub mod reclaim;
 pub mod usage;
+pub mod outcomes;

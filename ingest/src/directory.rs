@@ -23,6 +23,7 @@ use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
 use crate::lease::Slice;
+use crate::outcomes::Holder;
 use crate::rate::Rate;
 use keys::{KeyEntry, Keys, NEVER};
 
@@ -95,6 +96,14 @@ pub struct Sender {
     pub key: KeyId,
 }
 
+impl Sender {
+    /// Whose key it is.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        Holder { tenant: self.tenant.id, project: self.project, key: self.key }
+    }
+}
+
 impl Directory {
     /// A directory of these tenants and their keys, as if it had come from Postgres.
     #[must_use]
@@ -139,6 +148,15 @@ impl Directory {
             self.used.lock().push(entry.id);
         }
         Ok(Sender { tenant: Arc::clone(&entry.tenant), project: entry.project, key: presented.id })
+    }
+
+    /// Whose key this is, good or not; `None` if it is nobody's. It takes the whole key: the public part alone counts
+    /// nothing against its tenant.
+    #[must_use]
+    pub fn holder(&self, presented: &PresentedKey) -> Option<Holder> {
+        let entries = self.entries.read();
+        let entry = entries.keys.get(presented.id).filter(|entry| entry.hash == presented.hash)?;
+        Some(Holder { tenant: entry.tenant.id, project: entry.project, key: entry.id })
     }
 
     /// A tenant by its id.

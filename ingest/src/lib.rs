@@ -7,7 +7,7 @@
 //! kind of event; every event is checked, hashed and set to weir's clock ([`validate`]); the tenant's [`rate`] and quota
 //! ([`lease`]) are charged, and told ([`allowance`]); and the events go to the log as one frame a partition
 //! ([`append`]). The [`reply`], in the dialect's own words, leaves when the log has confirmed, and any web page may read
-//! it ([`cors`]).
+//! it ([`cors`]). What became of each event is counted for its tenant to see ([`outcomes`]).
 //!
 //! Where the key stands in the body, as browsers' SDKs have it, the body is read before the tenant is known: byte
 //! budgets, and the [`rate`] of an address, hold before that.
@@ -18,7 +18,8 @@
 //! * 503 `not_durable`: not known. Sending the same ids again is safe.
 //!
 //! # On a crash
-//! Nothing is held in memory that a client was promised. Slices of quota that the process had not spent come back
+//! Nothing is held in memory that a client was promised. Of what tenants are shown of their [`outcomes`], the last seconds
+//! are lost. Slices of quota that the process had not spent come back
 //! when the log has been processed past its end (`billing::reclaim`).
 
 pub mod config;
@@ -36,6 +37,7 @@ pub mod lease;
 pub mod allowance;
 pub mod append;
 pub mod reply;
+pub mod outcomes;
 pub mod cors;
 
 pub use config::IngestConfig;

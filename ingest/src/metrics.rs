@@ -24,6 +24,16 @@ pub const RATE_AGE_SECONDS: &str = "weir_ingest_rate_age_seconds";
 pub const RATE_NODES: &str = "weir_ingest_rate_nodes";
 /// Gauge: tenants in whose rate this node has a share of its own.
 pub const RATE_TENANTS: &str = "weir_ingest_rate_tenants";
+/// Gauge: rows of outcomes in memory: those of open minutes, and those that are not written yet.
+pub const OUTCOME_ROWS: &str = "weir_ingest_outcome_rows";
+/// Gauge: seconds since all outcomes were last written to Postgres.
+pub const OUTCOME_AGE_SECONDS: &str = "weir_ingest_outcome_age_seconds";
+/// Counter: rounds in which outcomes were written, by `result` (ok, failed).
+pub const OUTCOME_ROUNDS: &str = "weir_ingest_outcome_rounds_total";
+/// Counter: events and requests whose outcome was counted for their project, because there were rows for no more keys.
+pub const OUTCOMES_FOLDED: &str = "weir_ingest_outcomes_folded_total";
+/// Counter: events and requests whose outcome was counted for nobody, because there were no rows at all any more.
+pub const OUTCOMES_LOST: &str = "weir_ingest_outcomes_lost_total";
 /// Counter: rounds of lease renewal, by `result` (ok, failed).
 pub const LEASE_ROUNDS: &str = "weir_ingest_lease_rounds_total";
 
@@ -35,4 +45,9 @@ pub(crate) fn reply(route: &'static str, code: &'static str) -> Counter {
 /// [`REPLY_SECONDS`] of a route.
 pub(crate) fn reply_seconds(route: &'static str) -> Histogram {
     metrics::histogram!(REPLY_SECONDS, "route" => route)
+}
+
+/// [`EVENTS`] of a route with an outcome.
+pub(crate) fn events(route: &'static str, outcome: &'static str) -> Counter {
+    metrics::counter!(EVENTS, "route" => route, "outcome" => outcome)
 }

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
+use schemas::intake::Intake;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use service::clock::Clock;
@@ -30,6 +31,7 @@ use crate::allowance;
 use crate::config::IngestConfig;
 use crate::directory::{self, Beside, Directory};
 use crate::lease::{self, Keeper, Leases};
+use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
 use crate::routes::{Dialect, Route, method_not_allowed, route};
@@ -58,11 +60,19 @@ struct Node {
     addresses: Addresses,
     admission: Admission,
     log: Arc<dyn EventLog>,
+    outcomes: Arc<Outcomes>,
     accepted: Accepted,
 }
 
-/// The metrics of good replies, by dialect: found once, not at each reply.
-struct Accepted(Vec<(Counter, Histogram)>);
+/// The metrics of good requests, by dialect: found once, not at each request.
+struct Accepted(Vec<AcceptedOf>);
+
+/// Those of one dialect.
+struct AcceptedOf {
+    replies: Counter,
+    seconds: Histogram,
+    events: Counter,
+}
 
 /// Why a node can't start.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +121,7 @@ impl Ingest {
             exchange.join().await;
         }
         let addresses = Addresses::new(config.address_rate);
+        let outcomes = Arc::new(Outcomes::default());
         let node = Arc::new(Node {
             config,
             clock,
@@ -120,6 +131,7 @@ impl Ingest {
             addresses,
             admission,
             log,
+            outcomes,
             accepted: Accepted::new(),
         });
         Ok(Self { listener, node, keeper, exchange, pool, bound, saved, age })
@@ -155,6 +167,13 @@ impl Ingest {
         tasks.spawn(directory::note_last_used(
             Arc::clone(directory),
             self.pool.clone(),
+            bound.clone(),
+            last.clone(),
+        ));
+        tasks.spawn(outcomes::keep_written(
+            Arc::clone(&self.node.outcomes),
+            self.pool.clone(),
+            self.node.clock.clone(),
             bound.clone(),
             last.clone(),
         ));
@@ -211,15 +230,16 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
 
 impl Accepted {
     fn new() -> Self {
-        let of = |name| (metrics::reply(name, "ok"), metrics::reply_seconds(name));
+        let of = |name| AcceptedOf {
+            replies: metrics::reply(name, "ok"),
+            seconds: metrics::reply_seconds(name),
+            events: metrics::events(name, Intake::Accepted.as_str()),
+        };
         Self(Dialect::NAMES.into_iter().map(of).collect())
     }
 
-    fn count(&self, dialect: Dialect, took: Duration) {
-        if let Some((replies, seconds)) = self.0.get(dialect.place()) {
-            replies.increment(1);
-            seconds.record(took);
-        }
+    fn of(&self, dialect: Dialect) -> &AcceptedOf {
+        &self.0[dialect.place()]
     }
 }
 
@@ -243,7 +263,11 @@ impl Node {
         };
         let result = result.map_err(|refusal| self.charge_stranger(refusal, known.is_some(), peer));
         match (&found, &result) {
-            (Ok(Route::Events(dialect)), Ok(_)) => self.accepted.count(*dialect, started.elapsed()),
+            (Ok(Route::Events(dialect)), Ok(_)) => {
+                let accepted = self.accepted.of(*dialect);
+                accepted.replies.increment(1);
+                accepted.seconds.record(started.elapsed());
+            }
             (_, result) => {
                 let code = result.as_ref().err().map_or("ok", |refusal| refusal.problem.code.as_str());
                 metrics::reply(name, code).increment(1);

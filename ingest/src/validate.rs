@@ -5,7 +5,7 @@ mod clock;
 
 use std::borrow::Cow;
 
-use schemas::event::Event;
+use schemas::event::{Event, EventFlags};
 use schemas::id::{EventHash, ProjectId};
 use schemas::time::Micros;
 use uuid::Uuid;
@@ -37,6 +37,12 @@ impl Known<'_> {
     #[must_use]
     pub fn hash(&self) -> EventHash {
         self.hash
+    }
+
+    /// What was noticed about it.
+    #[must_use]
+    pub fn flags(&self) -> EventFlags {
+        self.incoming.flags
     }
 
     /// Corrects its time where the client's clock was wrong, for a request received at `received_at`.

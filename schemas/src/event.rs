@@ -72,6 +72,14 @@ impl EventFlags {
     pub const SKEW_CORRECTED: Self = Self(8);
     /// The event's time lay more than a day ahead of its receipt, which stands in.
     pub const CLAMPED: Self = Self(16);
+    /// The client sent a time that could not be read: it is kept in `extra` and has no effect.
+    pub const TIME_IGNORED: Self = Self(32);
+
+    /// Whether any of those flags is set.
+    #[must_use]
+    pub fn has_any(self, flags: Self) -> bool {
+        self.0 & flags.0 != 0
+    }
 
     /// Both sets of flags.
     #[must_use]

@@ -5,7 +5,8 @@
 //! [`event::Event`], gives it the [`id::EventHash`] that decides both its partition and what counts as the
 //! same event, and appends all events of one request for one partition as one [`frame`] to the log. The
 //! processor reads the frame back, and every event in it ends in exactly one [`outcome::Outcome`]. What a
-//! client is told when something is refused is a [`problem::Problem`].
+//! client is told when something is refused is a [`problem::Problem`]. What its tenant is shown of all that ingest took or
+//! refused is an [`intake::Intake`].
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, except [`key::ApiKey::generate`].
 
@@ -17,3 +18,4 @@ pub mod event;
 pub mod frame;
 pub mod outcome;
 pub mod problem;
+pub mod intake;

@@ -8,6 +8,7 @@ use admin_api::db::key::{self, NewKey};
 use admin_api::db::project;
 use admin_api::db::tenant::{self, NewTenant};
 use admin_api::{Admin, AdminConfig};
+use billing::outcomes::{self, RetentionConfig};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
 use ingest::{Ingest, IngestConfig};
@@ -97,6 +98,7 @@ impl River {
         let mut settings = Settings::new(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let (ingest, admin) = (IngestConfig::read(&mut settings), AdminConfig::read(&mut settings));
         let processor = ProcessorConfig::read(&mut settings);
+        let retention = RetentionConfig::read(&mut settings);
         settings.finish().unwrap();
 
         own::bind_log(&stores.pool, &*log).await.unwrap();
@@ -115,6 +117,7 @@ impl River {
             let shutdown = back_shutdown.clone();
             back_tasks.spawn(async move { processor.run(shutdown).await.unwrap() });
         }
+        back_tasks.spawn(outcomes::run(stores.pool.clone(), retention, back_shutdown.clone()));
         back_tasks.spawn(billing::reclaim::run(stores.pool.clone(), Arc::clone(&log), back_shutdown));
         let (ingest, admin) = addresses;
         Self { stores, log, ingest, admin, front, back, front_tasks, back_tasks }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::run::Roles;
-use crate::{command, config, load, run};
+use crate::{command, config, load, outcomes, run};
 
 /// Event ingestion with billing that can be proved.
 ///
@@ -57,6 +57,8 @@ enum Command {
         /// Its name or id
         tenant: String,
     },
+    /// What became of a tenant's events at ingest: accepted, refused and why, accepted with a warning
+    Outcomes(outcomes::OutcomesCommand),
 }
 
 impl Cli {
@@ -82,6 +84,7 @@ impl Cli {
             Command::Key(key) => key.carry_out(json).await,
             Command::Plan(plan) => plan.carry_out(json).await,
             Command::Usage { tenant } => command::usage(&tenant, json).await,
+            Command::Outcomes(outcomes) => outcomes.carry_out(json).await,
         }
     }
 }

@@ -137,18 +137,22 @@ fn limit(text: &str, without: &str) -> Result<Limit, String> {
     text.parse().map(|n| Limit(Some(n))).map_err(|_| format!("it is a whole number, or `{without}`"))
 }
 
-fn pool() -> anyhow::Result<PgPool> {
+pub(crate) fn pool() -> anyhow::Result<PgPool> {
     let config = config::stores()?;
     postgres::pool(&config.database_url, config.database_connections_max)
         .context("DATABASE_URL can't be read")
 }
 
-async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<TenantId> {
+pub(crate) async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<TenantId> {
     Ok(TenantId(tenant::find(pool, name_or_id).await?.id))
 }
 
 /// Prints `made` as JSON, or as the line that `text` makes of it.
-fn print<T: Serialize>(json: bool, made: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<ExitCode> {
+pub(crate) fn print<T: Serialize>(
+    json: bool,
+    made: &T,
+    text: impl FnOnce(&T) -> String,
+) -> anyhow::Result<ExitCode> {
     let text = if json { serde_json::to_string(made)? } else { text(made).trim_end().to_owned() };
     tell(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use admin_api::AdminConfig;
+use billing::outcomes::RetentionConfig;
 use ingest::IngestConfig;
 use processor::ProcessorConfig;
 use service::clickhouse::ClickHouseConfig;
@@ -119,7 +120,7 @@ pub(crate) struct Config {
     pub(crate) stores: StoresConfig,
     pub(crate) ingest: Option<IngestConfig>,
     pub(crate) processor: Option<ProcessorConfig>,
-    pub(crate) billing: bool,
+    pub(crate) billing: Option<RetentionConfig>,
     pub(crate) admin: Option<AdminConfig>,
 }
 
@@ -139,7 +140,7 @@ impl Config {
             stores: StoresConfig::read(settings),
             ingest: roles.ingest.then(|| IngestConfig::read(settings)),
             processor: roles.processor.then(|| ProcessorConfig::read(settings)),
-            billing: roles.billing,
+            billing: roles.billing.then(|| RetentionConfig::read(settings)),
             admin: roles.admin.then(|| AdminConfig::read(settings)),
         }
     }

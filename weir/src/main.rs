@@ -9,6 +9,7 @@ mod stores;
 mod bind;
 mod run;
 mod command;
+mod outcomes;
 mod load;
 
 use std::num::NonZero;

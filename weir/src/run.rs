@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use admin_api::Admin;
 use anyhow::{Context, bail};
-use billing::reclaim;
+use billing::{outcomes, reclaim};
 use eventlog::EventLog;
 use ingest::Ingest;
 use processor::Processor;
@@ -177,10 +177,15 @@ impl<'a> Serving<'a> {
             let shutdown = self.back_shutdown.clone();
             self.back.spawn(async move { Ok(processor.run(shutdown).await?) });
         }
-        if config.billing {
+        if let Some(retention) = config.billing {
             let reclaim = reclaim::run(pool.clone(), Arc::clone(log), self.back_shutdown.clone());
             self.back.spawn(async move {
                 reclaim.await;
+                Ok(())
+            });
+            let forget = outcomes::run(pool.clone(), retention, self.back_shutdown.clone());
+            self.back.spawn(async move {
+                forget.await;
                 Ok(())
             });
         }

@@ -146,6 +146,12 @@ impl<'a> Members<'a> {
         Some(placed.value).filter(|value| value.kind != Kind::Null)
     }
 
+    /// Whether something stands in a place that has found its way into no field of the event.
+    #[inline]
+    pub(super) fn is_left(&self, field: Field) -> bool {
+        self.placed[field as usize].is_some_and(|placed| !placed.taken && placed.value.kind != Kind::Null)
+    }
+
     /// Takes a text, unless it is longer than `bytes_max`; `digits` says whether a number may stand for its digits.
     #[inline]
     pub(super) fn take_text(

@@ -248,13 +248,7 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
         match members.check().and_then(|()| self.dialect.event(members)) {
             Ok(mut event) => {
                 event.index = index;
-                event.flags = flags(members.oddities())
-                    .with(if event.id.is_none() { EventFlags::SERVER_ID } else { EventFlags::default() })
-                    .with(if event.timestamp.is_none() {
-                        EventFlags::SERVER_TIME
-                    } else {
-                        EventFlags::default()
-                    });
+                event.flags = flags(members.oddities()).with(absences(&event, members));
                 self.batch.events.push(event);
             }
             Err(fault) => {
@@ -310,6 +304,17 @@ fn scanner(text: &str) -> Scanner<'_> {
     let mut scanner = Scanner::new(text);
     scanner.skip(BYTE_ORDER_MARK);
     scanner
+}
+
+/// What the server makes up for, and a time that no one could read.
+#[inline]
+fn absences(event: &Incoming<'_>, members: &Members<'_>) -> EventFlags {
+    let set = |flag, is_set| if is_set { flag } else { EventFlags::default() };
+    let no_time = event.timestamp.is_none();
+    let ignored = members.is_left(Field::Timestamp) || no_time && members.is_left(Field::OriginalTimestamp);
+    set(EventFlags::SERVER_ID, event.id.is_none())
+        .with(set(EventFlags::SERVER_TIME, no_time))
+        .with(set(EventFlags::TIME_IGNORED, ignored))
 }
 
 fn flags(oddities: Oddities) -> EventFlags {

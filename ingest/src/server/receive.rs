@@ -2,13 +2,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::metrics::Counter;
 use billing::period::Period;
 use bytes::Bytes;
 use eventlog::AppendError;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, USER_AGENT};
 use hyper::{Request, Uri, http};
+use schemas::event::EventFlags;
 use schemas::frame::Envelope;
+use schemas::intake::{Intake, Warning};
 use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
@@ -21,6 +24,7 @@ use crate::append::frames;
 use crate::decode::{Batch, Rejection};
 use crate::directory::{Sender, Tenant};
 use crate::lease::Spent;
+use crate::outcomes::Attempt;
 use crate::reply::{self, Receipt, Refusal, Reply};
 use crate::routes::Dialect;
 use crate::validate::{Known, identify};
@@ -34,7 +38,7 @@ struct Origin<'a> {
 }
 
 impl Node {
-    /// The path of a request that brings events.
+    /// The path of a request that brings events, to its reply and its tenant's outcomes.
     pub(super) async fn receive(
         &self,
         dialect: Dialect,
@@ -43,10 +47,27 @@ impl Node {
         peer: IpAddr,
         known: &mut Option<Arc<Tenant>>,
     ) -> Result<Reply, Refusal> {
+        let mut attempt = Attempt::new(&self.outcomes);
+        let result = self.take_in(dialect, request, request_id, peer, known, &mut attempt).await;
+        if let Err(refusal) = &result {
+            attempt.refused(refusal.problem.code);
+        }
+        result
+    }
+
+    async fn take_in(
+        &self,
+        dialect: Dialect,
+        request: Request<Incoming>,
+        request_id: Uuid,
+        peer: IpAddr,
+        known: &mut Option<Arc<Tenant>>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Reply, Refusal> {
         let deadline = admission::deadline(self.config.request_deadline);
         let (http::request::Parts { headers, uri, .. }, body) = request.into_parts();
         // Known before the body is read, where header or query say so.
-        let mut sender = presented(&headers, &uri)?.map(|key| self.sender(&key)).transpose()?;
+        let mut sender = presented(&headers, &uri)?.map(|key| self.sender(&key, attempt)).transpose()?;
         if sender.is_none() {
             if !dialect.has_key_in_body() {
                 return Err(auth::missing().into());
@@ -61,20 +82,30 @@ impl Node {
         let batch = form.decode(&body, Micros(self.clock.now_micros()))?;
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
-            sender = Some(self.sender(&auth::from_text(key)?)?);
+            sender = Some(self.sender(&auth::from_text(key)?, attempt)?);
         }
         let sender = sender.ok_or_else(auth::missing)?;
         *known = Some(Arc::clone(&sender.tenant));
         let origin = Origin { request_id, peer, headers: &headers };
-        let tally = Tally::of(dialect, &batch);
+        let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
-        tally.count(accepted.as_ref().map(|(receipt, _)| receipt));
+        tally.count(accepted.as_ref(), attempt);
         let (receipt, events) = accepted?;
         Ok(reply::foreign(request_id, dialect, &receipt, &events))
     }
 
-    fn sender(&self, key: &PresentedKey) -> Result<Sender, Problem> {
-        self.directory.sender(key, Micros(self.clock.now_micros()))
+    /// A key that is not good any more, or its tenant, is counted all the same.
+    fn sender(&self, key: &PresentedKey, attempt: &mut Attempt<'_>) -> Result<Sender, Problem> {
+        let now = Micros(self.clock.now_micros());
+        let found = self.directory.sender(key, now);
+        let holder = match &found {
+            Ok(sender) => Some(sender.holder()),
+            Err(_) => self.directory.holder(key),
+        };
+        if let Some(holder) = holder {
+            attempt.comes_from(holder, now);
+        }
+        found
     }
 
     /// Charges rate and quota, and brings what they cover into the log.
@@ -206,43 +237,63 @@ fn too_fast(wait: Duration) -> Refusal {
     Refusal { problem: Problem::new(Code::RateLimited, detail), retry_after: Some(seconds) }
 }
 
-/// The events of a request, for the metrics: each is counted once, under what became of it. On foreign routes a
-/// rejected event's sender is told nothing, so that the count is its only trace.
-struct Tally {
+/// The events of a request, for the metrics and for its tenant: each is counted once, under what became of it. On
+/// foreign routes a rejected event's sender is told nothing, so that the count is its only trace.
+struct Tally<'n> {
     route: &'static str,
-    events: u64,
-    rejected: Vec<Code>,
+    accepted: &'n Counter,
+    events: u32,
 }
 
-impl Tally {
-    fn of(dialect: Dialect, batch: &Batch<'_>) -> Self {
-        let rejected = batch.rejected.iter().map(|rejection| rejection.problem.code).collect();
-        Self {
-            route: dialect.name(),
-            events: u64::try_from(batch.events.len()).unwrap_or(u64::MAX),
-            rejected,
+impl<'n> Tally<'n> {
+    /// Counts those that are rejected already.
+    fn of(dialect: Dialect, accepted: &'n Counter, batch: &Batch<'_>, attempt: &mut Attempt<'_>) -> Self {
+        let events = u32::try_from(batch.events.len()).unwrap_or(u32::MAX);
+        let tally = Self { route: dialect.name(), accepted, events };
+        attempt.holds(events);
+        for rejections in batch.rejected.chunk_by(|one, other| one.problem.code == other.problem.code) {
+            let (Some(first), Ok(count)) = (rejections.first(), u32::try_from(rejections.len())) else {
+                continue;
+            };
+            tally.add(Intake::Refused(first.problem.code), count, attempt);
         }
+        tally
     }
 
-    fn count(&self, receipt: Result<&Receipt, &Refusal>) {
-        for code in &self.rejected {
-            self.add(code.as_str(), 1);
-        }
-        match receipt {
-            Ok(receipt) => {
-                let (accepted, repeated) = (receipt.accepted.into(), receipt.duplicate_of_request.into());
-                self.add("accepted", accepted);
-                self.add("duplicate_of_request", repeated);
-                self.add(Code::QuotaExceeded.as_str(), self.events.saturating_sub(accepted + repeated));
+    /// Counts the others.
+    fn count(&self, accepted: Result<&(Receipt, Vec<Known<'_>>), &Refusal>, attempt: &mut Attempt<'_>) {
+        match accepted {
+            Ok((receipt, events)) => {
+                let (accepted, repeated) = (receipt.accepted, receipt.duplicate_of_request);
+                self.add(Intake::Accepted, accepted, attempt);
+                self.add(Intake::DuplicateOfRequest, repeated, attempt);
+                let over = self.events.saturating_sub(accepted.saturating_add(repeated));
+                self.add(Intake::Refused(Code::QuotaExceeded), over, attempt);
+                warn(events, attempt);
             }
-            Err(refusal) => self.add(refusal.problem.code.as_str(), self.events),
+            Err(refusal) => self.add(Intake::Refused(refusal.problem.code), self.events, attempt),
         }
+        attempt.settle();
     }
 
-    fn add(&self, outcome: &'static str, events: u64) {
-        if events > 0 {
-            ::metrics::counter!(metrics::EVENTS, "route" => self.route, "outcome" => outcome)
-                .increment(events);
+    fn add(&self, outcome: Intake, events: u32, attempt: &mut Attempt<'_>) {
+        if events == 0 {
+            return;
         }
+        attempt.count(outcome, events);
+        if outcome == Intake::Accepted {
+            self.accepted.increment(events.into());
+        } else {
+            metrics::events(self.route, outcome.as_str()).increment(events.into());
+        }
+    }
+}
+
+/// Counts what the senders of accepted events should know of them. Most have nothing.
+fn warn(accepted: &[Known<'_>], attempt: &mut Attempt<'_>) {
+    let flags = accepted.iter().fold(EventFlags::default(), |flags, known| flags.with(known.flags()));
+    for warning in Warning::ALL.iter().filter(|warning| flags.has_any(warning.flag())) {
+        let events = accepted.iter().filter(|known| known.flags().has_any(warning.flag())).count();
+        attempt.count(Intake::Warned(*warning), u32::try_from(events).unwrap_or(u32::MAX));
     }
 }

@@ -31,10 +31,48 @@ async fn tenants_projects_keys_and_plans_are_made_changed_and_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn outcomes_are_a_table_of_what_a_server_has_counted() {
+    let place = Place::new(None).await;
+    place.run(&["migrate"]).await;
+    place.run(&["tenant", "create", "acme"]).await;
+    let key = place.run_json(&["key", "create", "acme"]).await;
+    let (id, text) = (key["id"].as_str().unwrap(), key["key"].as_str().unwrap());
+    let process = place.start("standalone").await;
+    let batch = r#"[{"id":"1","event":"e"},{"event":"e"},{"event":7}]"#;
+    assert_eq!(process.client(Some(text)).post_json("/v1/events", batch).await.status, 202);
+    assert_eq!(process.client(Some(text)).post_json("/v1/events", "{").await.status, 400);
+    // The last counts are written at the end.
+    assert!(process.stop().await.success());
+    let table = place.run(&["outcomes", "acme"]).await;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["PROJECT", "KEY", "OUTCOME", "KIND", "EVENTS", "REQUESTS"]);
+    assert_eq!(
+        rows[1..],
+        [
+            ["default", id, "accepted", "accepted", "2", "0"],
+            ["default", id, "invalid_event", "refused", "1", "0"],
+            ["default", id, "invalid_json", "refused", "0", "1"],
+            ["default", id, "no_id", "warning", "1", "0"],
+        ]
+    );
+    let page = place.run_json(&["outcomes", "acme", "--since", "2d", "--by", "minute", "--key", id]).await;
+    let events: i64 =
+        page["outcomes"].as_array().unwrap().iter().map(|row| row["events"].as_i64().unwrap()).sum();
+    assert!(events == 4 && page["interval"] == "minute" && page["next"].is_null(), "{page}");
+    assert!(place.run(&["outcomes", "acme", "--by", "day"]).await.starts_with("AT "));
+    for since in ["1", "h", "1w", "0h", "-1h", "1é"] {
+        let output =
+            place.command(&["outcomes", "acme", &format!("--since={since}")]).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{since}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_said_in_one_line() {
     let place = Place::new(None).await;
     for (arguments, said) in [
         (vec!["usage", "nobody"], "there is no tenant nobody"),
+        (vec!["outcomes", "nobody"], "there is no tenant nobody"),
         (vec!["tenant", "create", "x", "--plan", "none"], "there is no plan none"),
         (vec!["key", "revoke", "0000000000"], "there is no key 0000000000"),
         (vec!["tenant", "create", "x", "--quota", "-1"], "quota is a number of events"),

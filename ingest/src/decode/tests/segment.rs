@@ -142,8 +142,10 @@ fn a_time_that_cannot_be_read_counts_as_absent_and_is_kept() {
         with_one(&format!(r#""type":"track","event":"e","messageId":"m"{comma}{members}"#), |batch| {
             let event = only(batch);
             assert_eq!((event.timestamp, event.extra.as_ref()), (timestamp, extra), "{members}");
-            let flags = if timestamp.is_none() { EventFlags::SERVER_TIME } else { EventFlags::default() };
-            assert_eq!(event.flags, flags, "{members}");
+            let set = |flag, is_set| if is_set { flag } else { EventFlags::default() };
+            let flags = set(EventFlags::SERVER_TIME, timestamp.is_none());
+            let ignored = set(EventFlags::TIME_IGNORED, extra.contains(r#""timestamp""#));
+            assert_eq!(event.flags, flags.with(ignored), "{members}");
         });
     }
 }

@@ -1,0 +1,68 @@
+use std::time::Duration;
+
+use service::config::Settings;
+use service::shutdown::Shutdown;
+use sqlx::PgPool;
+
+/// How often to look for what is too old.
+const EVERY: Duration = Duration::from_secs(60);
+/// Rows in one statement.
+const STATEMENT_ROWS_MAX: i64 = 10_000;
+
+/// For how long outcomes are kept. [`RetentionConfig::read`] has the default.
+#[derive(Debug, Clone, Copy)]
+pub struct RetentionConfig {
+    /// Hours, from the minute of receipt.
+    pub hours: u32,
+}
+
+impl RetentionConfig {
+    /// Reads the settings.
+    pub fn read(settings: &mut Settings) -> Self {
+        let hours = settings.number(
+            "WEIR_OUTCOME_RETENTION_HOURS",
+            7 * 24,
+            1..=366 * 24,
+            "hours for which tenants can see what became of their events by the minute",
+        );
+        Self { hours }
+    }
+}
+
+/// Deletes outcomes that are too old until `shutdown` is ordered. Any number of processes may run it.
+pub async fn run(pool: PgPool, config: RetentionConfig, shutdown: Shutdown) {
+    loop {
+        while !shutdown.is_ordered() {
+            match forget(&pool, config, STATEMENT_ROWS_MAX).await {
+                Ok(rows) if rows == STATEMENT_ROWS_MAX.unsigned_abs() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "outcomes that are too old were not deleted, trying again");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = shutdown.ordered() => return,
+        }
+    }
+}
+
+/// Deletes up to `rows_max` of the oldest rows that are too old, except those that another process deletes at this
+/// moment. How many that were.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn forget(pool: &PgPool, config: RetentionConfig, rows_max: i64) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM outcome_minute WHERE ctid IN (
+             SELECT ctid FROM outcome_minute WHERE minute < now() - $1 * interval '1 hour'
+             ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(i64::from(config.hours))
+    .bind(rows_max)
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
+}
