@@ -194,7 +194,8 @@ impl Deliveries {
         tracing::error!(%error, "librdkafka does not take a record");
         self.alarmed.store(true, Ordering::Release);
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        self.release(waiting.settle(Delivered::Refused(code)));
+        self.release(waiting.bytes());
+        waiting.settle(Delivered::Refused(code));
     }
 
     fn release(&self, bytes: usize) {
@@ -238,6 +239,7 @@ impl ProducerContext for Deliveries {
             }
         };
         self.settled.fetch_add(1, Ordering::Relaxed);
-        self.release(waiting.settle(delivered));
+        self.release(waiting.bytes());
+        waiting.settle(delivered);
     }
 }

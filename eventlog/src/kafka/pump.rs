@@ -41,10 +41,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Tells all of them; how many bytes are no longer queued.
-    pub(super) fn settle(&self, delivered: Delivered) -> usize {
-        self.acks.iter().for_each(|ack| ack.settle(delivered));
+    /// How many bytes are no longer queued with it. To be counted before anybody is told, who may count on the room.
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Tells all of them.
+    pub(super) fn settle(&self, delivered: Delivered) {
+        self.acks.iter().for_each(|ack| ack.settle(delivered));
     }
 }
 
