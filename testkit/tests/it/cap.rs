@@ -143,3 +143,19 @@ async fn what_a_dead_node_had_not_spent_comes_back_and_nothing_else() {
     assert_eq!(flood(&river, &customer, "late", 3).await, 599);
     river.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_that_is_reached_while_no_processor_runs_is_not_passed_and_no_event_of_it_is_lost() {
+    let river = River::start_with(RiverConfig { processors: 0, ..RiverConfig::default() }).await;
+    let customer = river.customer("capped", Some(1_000)).await;
+    assert_eq!(flood(&river, &customer, "first", 7).await, 1_000);
+    // What was sent already is refused too: whether it is a duplicate, the processor alone can tell.
+    assert_eq!(river.client(&customer.key).post_ids(["first-0-0"]).await.status, 402);
+    assert_eq!(river.stores.postgres_number("SELECT count(*) FROM usage_hour").await, 0);
+    let (stores, log) = river.stop().await;
+    let river = River::start_on(stores, log, RiverConfig::default()).await;
+    metered(&river, &customer, 1_000).await;
+    assert_eq!(flood(&river, &customer, "second", 1).await, 0);
+    metered(&river, &customer, 1_000).await;
+    river.stop().await;
+}

@@ -14,3 +14,5 @@ mod recovery;
 mod rate_share;
 mod cold_start;
 mod keys;
+mod clock;
+mod gray;

@@ -52,11 +52,16 @@ impl Place {
         Self { stores, settings }
     }
 
+    /// A setting of all processes that are started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Puts a proxy between processes that are started from now on and Postgres.
     pub(crate) async fn behind_proxy(&mut self) -> Proxy {
         let (proxy, url) = Proxy::to_postgres(&self.stores.database_url).await;
-        self.settings.retain(|(name, _)| name != "DATABASE_URL");
-        self.settings.push(("DATABASE_URL".to_owned(), url));
+        self.set("DATABASE_URL", &url);
         proxy
     }
 
@@ -132,6 +137,16 @@ impl Process {
     /// A client of its ingest listener, with a key in the header or none.
     pub(crate) fn client(&self, key: Option<&str>) -> Client {
         Client::new(([127, 0, 0, 1], self.ports.ingest).into(), key)
+    }
+
+    /// A client of its admin API with the operator's token.
+    pub(crate) fn operator(&self) -> Client {
+        Client::new(([127, 0, 0, 1], self.ports.admin).into(), Some(testkit::river::OPERATOR_TOKEN))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Its metrics, as Prometheus reads them.
