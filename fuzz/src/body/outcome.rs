@@ -112,6 +112,9 @@ fn to_frames_and_back(incoming: &[Incoming<'_>]) {
         assert!(hashes.insert(known.hash()), "an id stands there twice");
         let time = known.event(RECEIVED_AT).timestamp;
         assert!(time.0 <= RECEIVED_AT.0 + 24 * Micros::HOUR, "{time:?} is more than a day ahead");
+        let extra = known.event(RECEIVED_AT).extra;
+        let is_object = |text| serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
+        assert!(extra.is_empty() || is_object(extra), "the correction of a time leaves {extra}");
     }
     let expected: Vec<Event<'_>> = known.iter().map(|known| known.event(RECEIVED_AT)).collect();
     let records = frames(&envelope(), &known, PARTITIONS);

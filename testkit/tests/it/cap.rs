@@ -159,3 +159,31 @@ async fn a_cap_that_is_reached_while_no_processor_runs_is_not_passed_and_no_even
     metered(&river, &customer, 1_000).await;
     river.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hundred_at_once_for_the_last_event_one_is_let_in() {
+    let river = River::start().await;
+    let customer = river.customer("capped", Some(10)).await;
+    let second = river.second_node(Vec::new()).await;
+    let nodes = [river.client(&customer.key), second.client(&customer.key)];
+    assert_eq!(nodes[0].post_ids(0..9).await.status, 202);
+    let mut sending = tokio::task::JoinSet::new();
+    for number in 0..200_usize {
+        let client = nodes[number % 2].clone();
+        sending.spawn(async move { client.post_ids([format!("last-{number}")]).await.status });
+    }
+    let statuses = sending.join_all().await;
+    assert!(statuses.iter().all(|status| matches!(status, 202 | 402)), "{statuses:?}");
+    let accepted = statuses.iter().filter(|status| **status == 202).count();
+    // None, where the other node holds the last event: it gives it back as soon as it sees that nobody wants it there.
+    assert!(accepted <= 1, "{accepted} were let in");
+    let mut late = accepted == 1;
+    eventually("the last event is let in", Duration::from_secs(10), async || {
+        late = late || nodes[1].post_ids(["late"]).await.status == 202;
+        late
+    })
+    .await;
+    metered(&river, &customer, 10).await;
+    second.stop().await;
+    river.stop().await;
+}

@@ -1,6 +1,6 @@
 //! Processes of the real binary, with databases of their own.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -84,6 +84,13 @@ impl Place {
         serde_json::from_str(&self.run(&[arguments, &["--json"]].concat()).await).unwrap()
     }
 
+    /// A tenant of that name, made with these options, and its key.
+    pub(crate) async fn customer(&self, name: &str, options: &[&str]) -> (String, String) {
+        let tenant = self.run_json(&[&["tenant", "create", name], options].concat()).await["id"].to_string();
+        let key = self.run_json(&["key", "create", &tenant]).await["key"].as_str().unwrap().to_owned();
+        (tenant, key)
+    }
+
     /// Starts a role and waits until it is ready.
     pub(crate) async fn start(&self, role: &str) -> Process {
         let ports = Ports { ingest: free_port(), admin: free_port(), ops: free_port() };
@@ -141,7 +148,12 @@ impl Process {
 
     /// A client of its admin API with the operator's token.
     pub(crate) fn operator(&self) -> Client {
-        Client::new(([127, 0, 0, 1], self.ports.admin).into(), Some(testkit::river::OPERATOR_TOKEN))
+        Client::new(self.admin_address(), Some(testkit::river::OPERATOR_TOKEN))
+    }
+
+    /// Where its admin API listens.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.ports.admin).into()
     }
 
     /// Its process id.
