@@ -114,7 +114,9 @@ def versions(lock):
 
 
 def has_cxx():
-    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+    """Whether `cc`, which .cargo/config.toml names as CXX, compiles C++ too: it does where g++ is installed."""
+    argv = ["cc", "-x", "c++", "-include", "vector", "-fsyntax-only", os.devnull]
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def environment():
