@@ -4,9 +4,10 @@ PORT ?= 7400
 SHAPE ?= run
 ROUNDS ?= 20
 CRASH_PORT ?= 7600
+SECONDS ?= 60
 RIVER = $(PYTHON) dev/river.py
 
-.PHONY: help run cluster stop stores test lint crash bench-ingest clean
+.PHONY: help run cluster stop stores test lint crash fuzz bench-ingest clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +24,7 @@ stop: ## ends `make run` or `make cluster` from another shell
 stores: ## only stores, for running single tests
 	@$(RIVER) stores
 
-test: ## formatting, lints and all tests against real stores
+test: ## formatting, lints, all tests against real stores, and a short run of the fuzz targets
 	@$(RIVER) test
 
 lint: ## formatting and lints
@@ -31,6 +32,9 @@ lint: ## formatting and lints
 
 crash: ## kill -9 of everything under load, beside `make run`: SHAPE=cluster ROUNDS=20 SEED=1 CRASH_PORT=7600
 	@$(RIVER) crash --shape $(SHAPE) --rounds $(ROUNDS) --port $(CRASH_PORT) $(if $(SEED),--seed $(SEED))
+
+fuzz: ## libFuzzer on TARGET=body, decompressor, frame, key or header for SECONDS=60; MERGE=1 renews its corpus
+	@$(RIVER) fuzz $(TARGET) --seconds $(SECONDS) $(if $(MERGE),--merge)
 
 bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, beside three floors of the same run; eight minutes
 	@$(PYTHON) dev/bench_ingest.py

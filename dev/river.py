@@ -6,6 +6,7 @@
     river.py stores         only stores, for running single tests
     river.py test [-- CMD]  formatting, lints and all tests (or CMD) against such stores
     river.py crash          kill -9 of everything under load, again and again, in a folder of its own
+    river.py fuzz TARGET    libFuzzer on one target of fuzz/, for --seconds
     river.py lint           formatting and lints
     river.py clean          deletes everything that was started, downloaded or built
 
@@ -20,6 +21,7 @@ import sys
 if sys.version_info < (3, 10):
     sys.exit("weir: Python {}.{} is too old, name 3.10 or newer with PYTHON=...".format(*sys.version_info))
 
+import fuzzing
 import running
 import stopping
 import testing
@@ -31,10 +33,13 @@ from supervisor import SIGNALS, Interrupted
 
 def main():
     parser = argparse.ArgumentParser(prog="river.py", description="weir and its stores on a developer's machine")
-    parser.add_argument("command", choices=["run", "cluster", "stop", "stores", "test", "lint", "crash", "clean"])
+    parser.add_argument("command", choices=["run", "cluster", "stop", "stores", "test", "lint", "crash", "fuzz", "clean"])
     parser.add_argument("--port", help="the first of weir's ports, 7400 or for crash 7600; all others move with it")
     campaign.add_arguments(parser.add_argument_group("for crash"))
-    parser.add_argument("argument", nargs="*", help="for test: the command to run instead of all tests, after --")
+    fuzzing.add_arguments(parser.add_argument_group("for fuzz"))
+    parser.add_argument(
+        "argument", nargs="*", help="for test: the command to run instead of all tests, after --; for fuzz: the target"
+    )
     chosen = parser.parse_args()
     # Folders must be open to the user that Postgres runs as; files with secrets are closed one by one.
     os.umask(0o022)
@@ -47,7 +52,7 @@ def main():
         show_problem(Problem(f"{error.filename or 'the system'}: {error.strerror or error}"))
     except Interrupted:
         # The ordinary end of what runs until Ctrl-C, but not of what has a verdict.
-        return 130 if chosen.command in ("test", "lint", "crash") else 0
+        return 130 if chosen.command in ("test", "lint", "crash", "fuzz") else 0
     return 1
 
 
@@ -60,6 +65,7 @@ def perform(chosen):
         "test": lambda: testing.test(chosen.argument),
         "lint": testing.lint,
         "crash": lambda: campaign.run(chosen.shape, chosen.rounds, chosen.seed, parse_port(chosen.port or "7600")),
+        "fuzz": lambda: fuzzing.fuzz(chosen.argument, chosen.seconds, chosen.merge),
         "clean": stopping.clean,
     }
     return commands[chosen.command]()

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import fuzzing
 import packages
 import ports
 import workspace
@@ -25,12 +26,13 @@ MAX_CONNECTIONS = 400
 LINTS = [
     ["cargo", "fmt", "--all", "--check"],
     ["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    *fuzzing.LINTS,
 ]
 TESTS = ["cargo", "test", "--workspace"]
 
 
 def test(command):
-    """Runs `command` against the stores, or formatting, lints and all tests; returns the exit code."""
+    """Runs `command` against the stores, or formatting, lints, all tests and the fuzz targets; returns the exit code."""
     check_cargo()
     took = {}
     try:
@@ -41,7 +43,10 @@ def test(command):
         started = time.monotonic()
         with stores() as environment:
             took["stores"] = time.monotonic() - started
-            return run(command or TESTS, took, environment)
+            code = run(command or TESTS, took, environment)
+        if command or code != 0:
+            return code
+        return fuzzing.short(lambda argv, environment=None: run(argv, took, environment))
     finally:
         say("took: " + ", ".join(f"{what} {seconds:.0f} s" for what, seconds in took.items()))
 
@@ -167,4 +172,5 @@ def run(argv, took, environment=None):
     try:
         return run_visibly(argv, cwd=workspace.ROOT, env={**os.environ, **(environment or {})})
     finally:
-        took[" ".join(argv[:2])] = time.monotonic() - started
+        what = " ".join(argv[:2])
+        took[what] = took.get(what, 0) + time.monotonic() - started

@@ -113,6 +113,9 @@ where
             continue;
         }
         if pieces.is_empty() {
+            // What the client says is to come, and is within the limit, is not moved about as it comes.
+            let to_come = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+            pieces.reserve(whole.len() + piece.len() + to_come);
             pieces.extend_from_slice(&whole);
         }
         pieces.extend_from_slice(&piece);

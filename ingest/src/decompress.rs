@@ -15,6 +15,9 @@ use schemas::problem::{Code, Problem};
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Bytes that are decompressed at a time.
 const STEP_BYTES: usize = 32 * 1024;
+/// From here on there is room for all that the limit allows, so that what is there is not moved, and held twice
+/// meanwhile: the system gives such memory only as it is written to.
+const LARGE_BYTES: usize = 1024 * 1024;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// How a body is compressed.
@@ -171,8 +174,12 @@ impl Plain {
     /// Room for the next bytes: never more than one byte beyond the limit, never none.
     fn room(&mut self) -> &mut [u8] {
         if self.len == self.bytes.len() {
-            let step = STEP_BYTES.max(self.len);
-            self.bytes.resize((self.len + step).min(self.bytes_max.saturating_add(1)), 0);
+            let most = self.bytes_max.saturating_add(1);
+            if self.len >= LARGE_BYTES {
+                self.bytes.reserve_exact(most.saturating_sub(self.len));
+            }
+            let step = self.len.clamp(STEP_BYTES, LARGE_BYTES);
+            self.bytes.resize((self.len + step).min(most), 0);
         }
         &mut self.bytes[self.len..]
     }

@@ -1,15 +1,24 @@
-//! A TCP proxy that can be cut, for stores that all tests share.
+//! A TCP proxy that can be cut or frozen, for stores that all tests share.
 
 use std::net::SocketAddr;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// Forwards connections until it is cut.
+/// What the proxy does with connections, those that are there and those that are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Forwards,
+    /// They stay open, and nothing goes through, as with a server that was stopped by a signal.
+    Frozen,
+    Cut,
+}
+
+/// Forwards connections until it is cut or frozen.
 pub struct Proxy {
     address: SocketAddr,
-    is_cut: watch::Sender<bool>,
+    state: watch::Sender<State>,
 }
 
 impl Proxy {
@@ -17,9 +26,9 @@ impl Proxy {
     pub async fn to(target: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (is_cut, cuts) = watch::channel(false);
-        tokio::spawn(serve(listener, target.to_owned(), cuts));
-        Self { address, is_cut }
+        let (state, states) = watch::channel(State::Forwards);
+        tokio::spawn(serve(listener, target.to_owned(), states));
+        Self { address, state }
     }
 
     /// A proxy in front of the Postgres of `url`, and the URL through it.
@@ -39,30 +48,58 @@ impl Proxy {
 
     /// Ends all connections, and those that are made from now on at once.
     pub fn cut(&self) {
-        self.is_cut.send_replace(true);
+        self.state.send_replace(State::Cut);
+    }
+
+    /// Lets nothing through, and ends nothing.
+    pub fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
     }
 
     /// Forwards again.
     pub fn mend(&self) {
-        self.is_cut.send_replace(false);
+        self.state.send_replace(State::Forwards);
     }
 }
 
 /// Until the proxy is dropped.
-async fn serve(listener: TcpListener, target: String, mut cuts: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, target: String, mut states: watch::Receiver<State>) {
     loop {
         let client = tokio::select! {
             accepted = listener.accept() => accepted,
-            dropped = async { while cuts.changed().await.is_ok() {} } => return dropped,
+            dropped = async { while states.changed().await.is_ok() {} } => return dropped,
         };
-        let (Ok((mut client, _)), false) = (client, *cuts.borrow()) else { continue };
-        let (target, mut cuts) = (target.clone(), cuts.clone());
+        let Ok((client, _)) = client else { continue };
+        if *states.borrow() == State::Cut {
+            continue;
+        }
+        let (target, mut states) = (target.clone(), states.clone());
         tokio::spawn(async move {
-            let Ok(mut server) = TcpStream::connect(&target).await else { return };
+            let Ok(server) = TcpStream::connect(&target).await else { return };
+            let ((client_reads, client_writes), (server_reads, server_writes)) =
+                (client.into_split(), server.into_split());
+            let there = forward(client_reads, server_writes, states.clone());
+            let back = forward(server_reads, client_writes, states.clone());
             tokio::select! {
-                _ = copy_bidirectional(&mut client, &mut server) => {}
-                _ = cuts.wait_for(|is_cut| *is_cut) => {}
+                _ = async { tokio::join!(there, back) } => {}
+                _ = states.wait_for(|state| *state == State::Cut) => {}
             }
         });
     }
+}
+
+/// One direction of a connection, until its end.
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut states: watch::Receiver<State>,
+) {
+    let mut piece = vec![0; 16 * 1024];
+    while let Ok(len @ 1..) = from.read(&mut piece).await {
+        let thawed = states.wait_for(|state| *state != State::Frozen).await.is_ok();
+        if !thawed || to.write_all(&piece[..len]).await.is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown().await;
 }

@@ -41,7 +41,8 @@ pub(super) fn iso8601(text: &str) -> Option<Micros> {
 pub(super) fn since_1970(number: &str) -> Option<Micros> {
     let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let whole: i64 = whole.parse().ok()?;
+    // `parse` alone would take a second sign.
+    let whole: i64 = whole.parse().ok().filter(|_| whole.bytes().all(|byte| byte.is_ascii_digit()))?;
     let fraction = millionths(fraction.as_bytes())?;
     for (unit, divisor) in [(Micros::SECOND, 1), (1_000, 1_000), (1, Micros::SECOND)] {
         let Some(micros) = whole.checked_mul(unit).and_then(|micros| micros.checked_add(fraction / divisor))

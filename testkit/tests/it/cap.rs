@@ -143,3 +143,47 @@ async fn what_a_dead_node_had_not_spent_comes_back_and_nothing_else() {
     assert_eq!(flood(&river, &customer, "late", 3).await, 599);
     river.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cap_that_is_reached_while_no_processor_runs_is_not_passed_and_no_event_of_it_is_lost() {
+    let river = River::start_with(RiverConfig { processors: 0, ..RiverConfig::default() }).await;
+    let customer = river.customer("capped", Some(1_000)).await;
+    assert_eq!(flood(&river, &customer, "first", 7).await, 1_000);
+    // What was sent already is refused too: whether it is a duplicate, the processor alone can tell.
+    assert_eq!(river.client(&customer.key).post_ids(["first-0-0"]).await.status, 402);
+    assert_eq!(river.stores.postgres_number("SELECT count(*) FROM usage_hour").await, 0);
+    let (stores, log) = river.stop().await;
+    let river = River::start_on(stores, log, RiverConfig::default()).await;
+    metered(&river, &customer, 1_000).await;
+    assert_eq!(flood(&river, &customer, "second", 1).await, 0);
+    metered(&river, &customer, 1_000).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hundred_at_once_for_the_last_event_one_is_let_in() {
+    let river = River::start().await;
+    let customer = river.customer("capped", Some(10)).await;
+    let second = river.second_node(Vec::new()).await;
+    let nodes = [river.client(&customer.key), second.client(&customer.key)];
+    assert_eq!(nodes[0].post_ids(0..9).await.status, 202);
+    let mut sending = tokio::task::JoinSet::new();
+    for number in 0..200_usize {
+        let client = nodes[number % 2].clone();
+        sending.spawn(async move { client.post_ids([format!("last-{number}")]).await.status });
+    }
+    let statuses = sending.join_all().await;
+    assert!(statuses.iter().all(|status| matches!(status, 202 | 402)), "{statuses:?}");
+    let accepted = statuses.iter().filter(|status| **status == 202).count();
+    // None, where the other node holds the last event: it gives it back as soon as it sees that nobody wants it there.
+    assert!(accepted <= 1, "{accepted} were let in");
+    let mut late = accepted == 1;
+    eventually("the last event is let in", Duration::from_secs(10), async || {
+        late = late || nodes[1].post_ids(["late"]).await.status == 202;
+        late
+    })
+    .await;
+    metered(&river, &customer, 10).await;
+    second.stop().await;
+    river.stop().await;
+}

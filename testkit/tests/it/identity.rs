@@ -1,6 +1,16 @@
 //! What counts as the same event.
 
+use std::time::Duration;
+
+use eventlog::Append;
+use schemas::event::{Event, EventFlags, EventKind};
+use schemas::frame::{Envelope, FrameWriter};
+use schemas::id::{EventHash, KeyId, LeaseId, ProjectId};
+use schemas::time::Micros;
+use service::clock::Clock;
 use testkit::River;
+use testkit::river::Customer;
+use uuid::Uuid;
 
 use crate::river::metered;
 
@@ -49,5 +59,65 @@ async fn a_repetition_within_a_request_is_told_and_not_charged() {
     let reply = river.client(&customer.key).post_ids(["a", "a", "b", "a"]).await.json();
     assert_eq!(reply, serde_json::json!({"accepted": 2, "duplicate_of_request": 2, "rejected": []}));
     metered(&river, &customer, 2).await;
+    river.stop().await;
+}
+
+/// The record that ingest would have written if the customer's event had that hash.
+fn forged(customer: &Customer, project: i64, hash: EventHash, period_start: i64) -> Append {
+    let now = Micros(Clock::system().now_micros());
+    let envelope = Envelope {
+        tenant: customer.tenant,
+        project: ProjectId(project),
+        key: KeyId::from_number(1).unwrap(),
+        lease: LeaseId::NONE,
+        period_start,
+        received_at: now,
+        request_id: Uuid::now_v7(),
+        client_ip: None,
+        user_agent: "",
+    };
+    let (id, empty) = (format!("of-{project}"), "");
+    let mut writer = FrameWriter::new(&envelope, 0);
+    assert!(writer.push(&Event {
+        hash,
+        kind: EventKind::Track,
+        flags: EventFlags::default(),
+        timestamp: now,
+        id: &id,
+        name: "tested",
+        user_id: empty,
+        anonymous_id: empty,
+        properties: empty,
+        context: empty,
+        extra: empty,
+    }));
+    Append { partition: 0, timestamp_ms: now.0 / 1_000, payload: writer.finish() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_collision_of_hashes_hides_nothing_of_another_tenant() {
+    let river = River::start().await;
+    let victim = river.customer("victim", None).await;
+    let attacker = river.customer("attacker", None).await;
+    let hash = EventHash(1 << 100);
+    let month = "SELECT extract(epoch FROM date_trunc('month', now()))::bigint";
+    let period_start = river.stores.postgres_number(month).await;
+    let mut records = Vec::new();
+    // The attacker comes first, in one batch with the victim, and again behind it.
+    for (customer, name) in [(&attacker, "attacker"), (&victim, "victim"), (&attacker, "attacker")] {
+        let project: i64 = sqlx::query_scalar(
+            "SELECT p.id FROM project p JOIN tenant t ON t.id = p.tenant_id WHERE t.name = $1",
+        )
+        .bind(name)
+        .fetch_one(&river.stores.pool)
+        .await
+        .unwrap();
+        records.push(forged(customer, project, hash, period_start));
+    }
+    river.log.append(records, Duration::from_secs(5)).await.unwrap();
+    metered(&river, &victim, 1).await;
+    metered(&river, &attacker, 1).await;
+    let rows = river.stores.clickhouse_number("SELECT uniqExact(tenant_id) FROM events FINAL").await;
+    assert_eq!(rows, 2, "merging rows does not hide one either");
     river.stop().await;
 }

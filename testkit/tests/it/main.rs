@@ -15,3 +15,5 @@ mod rate_share;
 mod cold_start;
 mod keys;
 mod outcomes;
+mod clock;
+mod gray;

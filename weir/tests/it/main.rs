@@ -8,3 +8,7 @@ mod observed;
 mod kill;
 mod docs;
 mod cold_start;
+mod storm;
+mod scarce;
+mod secrets;
+mod quota;

@@ -1,6 +1,6 @@
 //! Processes of the real binary, with databases of their own.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -52,11 +52,16 @@ impl Place {
         Self { stores, settings }
     }
 
+    /// A setting of all processes that are started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Puts a proxy between processes that are started from now on and Postgres.
     pub(crate) async fn behind_proxy(&mut self) -> Proxy {
         let (proxy, url) = Proxy::to_postgres(&self.stores.database_url).await;
-        self.settings.retain(|(name, _)| name != "DATABASE_URL");
-        self.settings.push(("DATABASE_URL".to_owned(), url));
+        self.set("DATABASE_URL", &url);
         proxy
     }
 
@@ -77,6 +82,13 @@ impl Place {
     /// Runs a command that must succeed and prints JSON.
     pub(crate) async fn run_json(&self, arguments: &[&str]) -> serde_json::Value {
         serde_json::from_str(&self.run(&[arguments, &["--json"]].concat()).await).unwrap()
+    }
+
+    /// A tenant of that name, made with these options, and its key.
+    pub(crate) async fn customer(&self, name: &str, options: &[&str]) -> (String, String) {
+        let tenant = self.run_json(&[&["tenant", "create", name], options].concat()).await["id"].to_string();
+        let key = self.run_json(&["key", "create", &tenant]).await["key"].as_str().unwrap().to_owned();
+        (tenant, key)
     }
 
     /// Starts a role and waits until it is ready.
@@ -132,6 +144,21 @@ impl Process {
     /// A client of its ingest listener, with a key in the header or none.
     pub(crate) fn client(&self, key: Option<&str>) -> Client {
         Client::new(([127, 0, 0, 1], self.ports.ingest).into(), key)
+    }
+
+    /// A client of its admin API with the operator's token.
+    pub(crate) fn operator(&self) -> Client {
+        Client::new(self.admin_address(), Some(testkit::river::OPERATOR_TOKEN))
+    }
+
+    /// Where its admin API listens.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.ports.admin).into()
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Its metrics, as Prometheus reads them.

@@ -164,6 +164,10 @@ fn numbers_are_seconds_milliseconds_or_microseconds() {
         "9223372036854775807",
         "-9223372036854775808.9",
         "99999999999999999999",
+        "--5",
+        "-+5",
+        "+5",
+        "--9223372036854775808",
     ] {
         assert_eq!(since_1970(number), None, "{number}");
     }

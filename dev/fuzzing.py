@@ -1,0 +1,170 @@
+"""`fuzz`: libFuzzer on one target of `fuzz/`, or, as a part of `test`, on each for a few seconds.
+
+Stable Rust, and the dependencies that the tests have built already: only what is fuzzed is compiled with libFuzzer's
+counters, by `fuzz/instrument`. libFuzzer itself is C++: without a compiler for that, the corpora are replayed alone.
+
+What a longer run finds is kept below `.run/fuzz`; the corpora in `fuzz/corpus` change only by hand (`--merge`).
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import workspace
+from checks import check_cargo
+from console import Problem, run_visibly, say, step
+
+FUZZ = workspace.ROOT / "fuzz"
+TARGETS = ["body", "decompressor", "frame", "key", "header"]
+# What CI runs is the same every time, up to where the seconds end.
+SEED = 1
+SHORT_SECONDS = 10
+LENGTH_BYTES_MAX = 16 * 1024
+MEMORY_MIB_MAX = 1024
+# By the clock on the wall, also on a machine that has other things to do: an input takes a millisecond.
+INPUT_SECONDS_MAX = 60
+
+CARGO = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"]
+# Other than what `cargo test` builds, so that neither takes the other's crates, with or without counters, for its own.
+APART = [f"--config=profile.dev.package.{crate}.codegen-units=1" for crate in ("ingest", "schemas")]
+BUILD = ["cargo", "build", "--quiet", *CARGO, "--bins", *APART]
+REPLAY = ["cargo", "test", "--quiet", *CARGO, "--no-default-features"]
+LINTS = [
+    ["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"],
+    ["cargo", "clippy", *CARGO, "--no-default-features", "--all-targets", "--", "-D", "warnings"],
+]
+
+
+def add_arguments(group):
+    group.add_argument("--seconds", type=int, default=60)
+    group.add_argument("--merge", action="store_true", help="renew the committed corpus from what runs have found")
+
+
+def fuzz(targets, seconds, merge):
+    """`make fuzz`: one target for so long, from the committed corpus and what earlier runs have found."""
+    check_cargo()
+    if len(targets) != 1 or targets[0] not in TARGETS:
+        raise Problem(f"name one target with TARGET=...: {', '.join(TARGETS)}")
+    [target] = targets
+    if not has_cxx():
+        raise Problem("a C++ compiler is missing: install it (Debian and Ubuntu: apt-get install g++)")
+    build()
+    found = workspace.make_folder(workspace.RUN / "fuzz" / target)
+    if merge:
+        return merge_found(target, found)
+    return run(target, found, [f"-max_total_time={seconds}"])
+
+
+def short(perform):
+    """Replays the corpora and fuzzes each target a little; `perform` runs a command and returns its exit code."""
+    check_locks()
+    if not has_cxx():
+        say("!" * 100)
+        say("! A C++ compiler is missing: install it (Debian and Ubuntu: apt-get install g++).")
+        say("! Without it nothing is fuzzed, the corpora are replayed.")
+        say("!" * 100)
+        return perform(REPLAY)
+    code = perform(BUILD, environment())
+    if code != 0:
+        return code
+    for target in TARGETS:
+        options = [f"-max_total_time={SHORT_SECONDS}", f"-seed={SEED}"]
+        # What is found must not make the next run another one.
+        with step(f"fuzzing {target}"), tempfile.TemporaryDirectory() as found, tempfile.TemporaryFile("w+") as output:
+            code = run(target, Path(found), options, stdout=output, stderr=subprocess.STDOUT)
+            output.seek(0)
+            show(output.read(), code)
+        if code != 0:
+            return code
+    return 0
+
+
+def show(output, code):
+    """Of a short run: all from the failure on, or how many inputs there were."""
+    lines = output.splitlines()
+    if code == 0:
+        wanted = [line for line in lines if line.startswith("stat::number_of_executed_units")]
+    else:
+        failure = [place for place, line in enumerate(lines) if "panicked at" in line or "ERROR" in line]
+        wanted = lines[failure[0] :] if failure else lines[-20:]
+    for line in wanted:
+        say(f"  {line}")
+
+
+def check_locks():
+    """What is fuzzed is what is shipped, and is built once for both."""
+    ours, theirs = (versions(folder / "Cargo.lock") for folder in (FUZZ, workspace.ROOT))
+    others = sorted(name for name in ours.keys() & theirs.keys() if not ours[name] <= theirs[name])
+    if others:
+        raise Problem(
+            f"fuzz/Cargo.lock has other versions than Cargo.lock, of {', '.join(others)}: copy Cargo.lock to fuzz/ "
+            "and let `cargo metadata --manifest-path fuzz/Cargo.toml` add what is missing"
+        )
+
+
+def versions(lock):
+    """The versions of each crate."""
+    found = {}
+    for name, version in re.findall(r'^name = "(.+)"\nversion = "(.+)"$', lock.read_text(), re.MULTILINE):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+def has_cxx():
+    """Whether `cc`, which .cargo/config.toml names as CXX, compiles C++ too: it does where g++ is installed."""
+    argv = ["cc", "-x", "c++", "-include", "vector", "-fsyntax-only", os.devnull]
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def environment():
+    return {"RUSTC_WRAPPER": str(FUZZ / "instrument")}
+
+
+def build():
+    if run_visibly(BUILD, cwd=workspace.ROOT, env={**os.environ, **environment()}) != 0:
+        raise Problem("the fuzz targets could not be built")
+
+
+def command(target, options):
+    limits = [
+        f"-max_len={LENGTH_BYTES_MAX}",
+        f"-rss_limit_mb={MEMORY_MIB_MAX}",
+        f"-timeout={INPUT_SECONDS_MAX}",
+    ]
+    return [str(workspace.ROOT / "target/debug" / target), *limits, *options]
+
+
+def run(target, found, options, **popen_options):
+    failures = workspace.make_folder(workspace.RUN / "fuzz" / "failures")
+    words = [f"-dict={FUZZ / 'words.dict'}", f"-artifact_prefix={failures}/{target}-", "-print_final_stats=1"]
+    argv = command(target, [*words, *options, str(found), str(corpus(target))])
+    code = run_visibly(argv, cwd=workspace.ROOT, env={**os.environ, "RUST_BACKTRACE": "1"}, **popen_options)
+    if code != 0:
+        say(f"{target} broke a promise: the input is in {workspace.shown(failures)}. To see it again:")
+        say(f"  target/debug/{target} {workspace.shown(failures)}/{target}-...")
+        say(f"Mend it, and put the input into {workspace.shown(corpus(target))}, where every run replays it.")
+    return code
+
+
+def merge_found(target, found):
+    """Replaces the committed corpus by the fewest inputs, of it and of those found, that reach as much."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Counting how often code is reached would keep thousands of inputs, and show little more.
+        options = ["-set_cover_merge=1", "-use_counters=0"]
+        argv = command(target, [*options, folder, str(corpus(target)), str(found)])
+        if subprocess.run(argv, cwd=workspace.ROOT, check=False).returncode != 0:
+            raise Problem("an input fails: run the target without --merge first")
+        # libFuzzer names inputs by their hash; those with a name that says what they are stay.
+        for file in corpus(target).iterdir():
+            if re.fullmatch("[0-9a-f]{40}", file.name):
+                file.unlink()
+        for file in Path(folder).iterdir():
+            shutil.copyfile(file, corpus(target) / file.name)
+    say(f"{workspace.shown(corpus(target))} holds {len(list(corpus(target).iterdir()))} inputs")
+
+
+def corpus(target):
+    return workspace.make_folder(FUZZ / "corpus" / target)
