@@ -7,7 +7,7 @@
 //! `append::Appender` → brokers → `reader::Poller`, a thread of its own per reader → `inbox::Inbox` → `read`.
 //!
 //! # What holds
-//! * `Refused` is said before the first record is handed over, or when brokers refuse a record for what it is.
+//! * `Refused` is said before the first record is handed over, `Rejected` when brokers refuse a record for what it is.
 //!   All else is `Unknown`: a record that timed out may have been written, and one that librdkafka acknowledges
 //!   without an offset may not (`ack`).
 //! * Everything is bounded: unacknowledged bytes by [`KafkaConfig::queue_bytes_max`], time by

@@ -137,7 +137,7 @@ fn limit(text: &str, without: &str) -> Result<Limit, String> {
     text.parse().map(|n| Limit(Some(n))).map_err(|_| format!("it is a whole number, or `{without}`"))
 }
 
-fn pool() -> anyhow::Result<PgPool> {
+pub(crate) fn pool() -> anyhow::Result<PgPool> {
     let config = config::stores()?;
     postgres::pool(&config.database_url, config.database_connections_max)
         .context("DATABASE_URL can't be read")
@@ -148,7 +148,11 @@ async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<TenantId> {
 }
 
 /// Prints `made` as JSON, or as the line that `text` makes of it.
-fn print<T: Serialize>(json: bool, made: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<ExitCode> {
+pub(crate) fn print<T: Serialize>(
+    json: bool,
+    made: &T,
+    text: impl FnOnce(&T) -> String,
+) -> anyhow::Result<ExitCode> {
     let text = if json { serde_json::to_string(made)? } else { text(made).trim_end().to_owned() };
     tell(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -162,7 +166,7 @@ pub(crate) fn tell(text: &str) -> std::io::Result<()> {
     }
 }
 
-fn lines<T>(line: impl Fn(&T) -> String) -> impl FnOnce(&Vec<T>) -> String {
+pub(crate) fn lines<T>(line: impl Fn(&T) -> String) -> impl FnOnce(&Vec<T>) -> String {
     move |all| all.iter().map(|one| line(one) + "\n").collect()
 }
 

@@ -10,6 +10,7 @@ mod bind;
 mod run;
 mod command;
 mod load;
+mod spool;
 
 use std::process::ExitCode;
 

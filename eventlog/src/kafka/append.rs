@@ -105,7 +105,7 @@ impl Appender {
         for record in records {
             if record.partition >= self.partitions || record.payload.len() > schemas::limit::FRAME_BYTES_MAX {
                 let (partition, length) = (record.partition, record.payload.len());
-                return Err(AppendError::Refused(format!(
+                return Err(AppendError::Rejected(format!(
                     "no record of {length} bytes for partition {partition}"
                 )));
             }
