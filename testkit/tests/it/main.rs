@@ -14,3 +14,4 @@ mod recovery;
 mod rate_share;
 mod cold_start;
 mod keys;
+mod spool;

@@ -21,6 +21,8 @@ use crate::config::{OutageConfig, OutagePolicy, StoresConfig};
 
 /// Folder of the spool within the data folder.
 const SPOOL_FOLDER: &str = "spool";
+/// How long to look for Kafka before a start without it.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// How often to look for a Kafka that is away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,9 +38,12 @@ pub(super) fn config(stores: &StoresConfig, outage: &OutageConfig) -> Result<Opt
 /// Opens both.
 pub(super) async fn open(kafka: KafkaConfig, config: SpoolConfig, pool: &PgPool) -> anyhow::Result<OpenLog> {
     let fatal = watch::Sender::new(None);
-    let opened = match open_kafka(kafka.clone()).await {
+    let is_there = config.takes && Spool::is_in(&config.dir)?;
+    // What can be spooled does not wait for long.
+    let reach_timeout = if is_there { FIRST_LOOK } else { kafka.reach_timeout };
+    let opened = match open_kafka(KafkaConfig { reach_timeout, ..kafka.clone() }).await {
         Ok(opened) => Some(opened),
-        Err(error @ LogError::Unavailable(_)) if config.takes && Spool::is_in(&config.dir)? => {
+        Err(error @ LogError::Unavailable(_)) if is_there => {
             tracing::warn!(%error, "Kafka does not answer: started with the spool alone");
             None
         }
