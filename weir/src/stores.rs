@@ -37,7 +37,7 @@ pub(crate) async fn open_log(
         if let Some(spool) = outage.map(|outage| spool::config(config, outage)).transpose()?.flatten() {
             return spool::open(kafka, spool, pool).await;
         }
-        return Ok(open_kafka(kafka).await.context(NOT_OPEN)?);
+        return open_kafka(kafka).await.context(NOT_OPEN);
     }
     let local = LocalConfig {
         retention: Duration::from_secs(config.retention_hours * 3600),

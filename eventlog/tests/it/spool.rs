@@ -138,7 +138,7 @@ async fn what_a_dead_drain_may_have_handed_over_is_charged_before_it_is_handed_o
     eventually("a record is handed over", || handed(dir.path()) == 1).await;
     assert_eq!(drain.charged(), Vec::<String>::new(), "nothing was handed over before");
     drain.kill().await;
-    drop(SpooledLog::new(Arc::clone(&first)).close(SOON).await);
+    SpooledLog::new(Arc::clone(&first)).close(SOON).await;
     drop(first);
     mock.broker_round_trip_time(-1, Duration::ZERO).unwrap();
 

@@ -239,6 +239,12 @@ async fn a_node_that_is_killed_while_kafka_is_away_starts_without_it_and_loses_n
     cluster.broker.resume().await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     stop(&told, senders).await;
+    eventually(
+        "the one that was killed is settled: its spool is drained",
+        Duration::from_secs(60),
+        async || cluster.place.stores.postgres_number("SELECT count(*) FROM ingest_node").await == 2,
+    )
+    .await;
     assert!(told.kinds().is_subset(&[0, 402, 503].into()), "{:?}", told.kinds());
     assert!(*told.slowest.lock().unwrap() < REPLY_WITHIN);
     cluster.assert_kept(&told, quota).await;
