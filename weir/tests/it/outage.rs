@@ -1,11 +1,12 @@
 //! A broker that is held up under load: nobody waits, nothing is lost, and no cap is passed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use testkit::{Broker, Client, eventually};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 
 use crate::process::{Place, Process};
@@ -15,14 +16,17 @@ const REPLY_WITHIN: Duration = Duration::from_secs(8);
 const SENDERS: usize = 8;
 const BATCH: u64 = 10;
 
+/// A broker and five processes under load are as much as a machine may have besides other tests.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 /// What senders were told.
 #[derive(Default)]
 struct Told {
     next_id: AtomicU64,
-    accepted: Mutex<BTreeSet<u64>>,
+    accepted: std::sync::Mutex<BTreeSet<u64>>,
     /// Statuses other than 202, and how often. 0: no reply.
-    others: Mutex<Vec<u16>>,
-    slowest: Mutex<Duration>,
+    others: std::sync::Mutex<Vec<u16>>,
+    slowest: std::sync::Mutex<Duration>,
     enough: AtomicBool,
 }
 
@@ -91,10 +95,12 @@ struct Cluster {
     behind: Vec<Process>,
     tenant: String,
     key: String,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
     async fn start(quota: u64, settings: &[(&str, &str)]) -> Option<Self> {
+        let alone = ONE_AT_A_TIME.lock().await;
         let broker = Broker::start().await?;
         let mut place = Place::new(Some(&broker.address)).await;
         for (name, value) in settings {
@@ -109,7 +115,7 @@ impl Cluster {
             ingest.push(place.start("ingest").await);
         }
         let behind = vec![place.start("processor").await, place.start("billing").await];
-        Some(Self { broker, place, ingest, behind, tenant, key })
+        Some(Self { broker, place, ingest, behind, tenant, key, _alone: alone })
     }
 
     fn clients(&self) -> Vec<Client> {
