@@ -19,8 +19,8 @@ const BATCH_BYTES: usize = 4 << 20;
 const WINDOW_MAX: usize = 4096;
 /// How long the log may take to say what has become of a record: longer than Kafka's client tries.
 const CONFIRM_DEADLINE: Duration = Duration::from_secs(9);
-/// How long to wait for records before looking again.
-const READ_WAIT: Duration = Duration::from_secs(60);
+/// How long to wait for records before the log is looked at without any.
+const READ_WAIT: Duration = Duration::from_secs(1);
 /// Between two times of asking whether the log answers, and after it refused a record.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// After a record whose fate is unknown; doubled each time, since each time its events are charged once more.
@@ -73,7 +73,10 @@ impl Spool {
         let mut pace = Pace::CAREFUL;
         loop {
             let records = reader.read(BATCH_BYTES, READ_WAIT).await?;
-            let (Some(first), Some(last)) = (records.first(), records.last()) else { continue };
+            let (Some(first), Some(last)) = (records.first(), records.last()) else {
+                self.look_at_idle_log().await;
+                continue;
+            };
             let (oldest_ms, end) = (first.timestamp_ms, last.offset + 1);
             let pending = pending(&records, unclear_below)?;
             if !pending.is_empty() {
@@ -88,6 +91,15 @@ impl Spool {
                 self.hand_over(&*log, pending, &mut pace, charge).await?;
             }
             self.note_drained(&records, end).await?;
+        }
+    }
+
+    /// With nothing to hand over, an answer is all that can be had of a log before somebody tries it again.
+    async fn look_at_idle_log(&self) {
+        if let Some(log) = self.log().filter(|_| self.gate.is_closed())
+            && log.bounds().await.is_ok()
+        {
+            self.gate.open();
         }
     }
 

@@ -126,6 +126,24 @@ async fn what_is_accepted_while_brokers_are_away_is_in_the_log_when_they_are_bac
 }
 
 #[tokio::test]
+async fn appends_go_to_the_log_again_also_if_there_is_nothing_to_drain() {
+    let dir = TempDir::new().unwrap();
+    let (mock, kafka) = mock_topic(1);
+    let spool = spool(dir.path(), &kafka).await;
+    let log = SpooledLog::new(Arc::clone(&spool));
+    let drain = Drain::of(&spool);
+    while log.append(one("before"), SOON).await.is_err() {}
+    mock.broker_down(-1).unwrap();
+    let unclear = log.append(one("no copy is made of it"), SOON).await;
+    assert!(matches!(unclear, Err(AppendError::Unknown(_))), "{unclear:?}");
+    assert!(spool.status().spooling);
+    mock.broker_up(-1).unwrap();
+    eventually("it is seen that they are back", || !spool.status().spooling).await;
+    assert_eq!(spool.status().records, 0);
+    drain.kill().await;
+}
+
+#[tokio::test]
 async fn what_a_dead_drain_may_have_handed_over_is_charged_before_it_is_handed_over_again() {
     let dir = TempDir::new().unwrap();
     let (mock, kafka) = mock_topic(1);
