@@ -123,6 +123,7 @@ def start(supervisor, home):
         WEIR_TEST_DATABASE_URL=postgres.url("postgres"),
         WEIR_TEST_CLICKHOUSE_URL=f"http://127.0.0.1:{clickhouse_port}",
         WEIR_TEST_KAFKA_BROKERS=f"127.0.0.1:{kafka_port}" if with_kafka else "",
+        WEIR_TEST_KAFKA_JARS=str(kafka.jars_folder()) if with_kafka else "",
         WEIR_TEST_REDIS_URL=f"redis://127.0.0.1:{redis_port}" if with_redis else "",
         WEIR_TEST_VENV=str(python),
     )

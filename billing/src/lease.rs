@@ -49,35 +49,52 @@ pub enum LeaseError {
     Store(#[from] sqlx::Error),
 }
 
-/// Registers a run of an ingest process. The id must be new.
+/// Registers a run of an ingest process, with the spool that it may put events into. The id must be new.
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn register(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO ingest_node (id, lease_until) VALUES ($1, now() + $2 * interval '1 second')")
-        .bind(node)
-        .bind(lease_time.as_secs_f64())
-        .execute(pool)
-        .await?;
-    Ok(())
-}
-
-/// Prolongs all leases of the node: it may spend them for `lease_time` from before this call.
-///
-/// # Errors
-/// [`LeaseError::NodeGone`] if it must not.
-pub async fn heartbeat(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<(), LeaseError> {
-    let updated = sqlx::query(
-        "UPDATE ingest_node SET lease_until = now() + $2 * interval '1 second' WHERE id = $1 AND ends IS NULL",
+pub async fn register(
+    pool: &PgPool,
+    node: Uuid,
+    lease_time: Duration,
+    spool: Option<Uuid>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO ingest_node (id, lease_until, spool) VALUES ($1, now() + $2 * interval '1 second', $3)",
     )
     .bind(node)
     .bind(lease_time.as_secs_f64())
+    .bind(spool)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Prolongs all leases of the node: it may spend them for `lease_time` from before this call. Its spool is named
+/// again, should the node have been taken for dead meanwhile ([`crate::spool`]).
+///
+/// # Errors
+/// [`LeaseError::NodeGone`] if it must not.
+pub async fn heartbeat(
+    pool: &PgPool,
+    node: Uuid,
+    lease_time: Duration,
+    spool: Option<Uuid>,
+) -> Result<(), LeaseError> {
+    let updated = sqlx::query(
+        "UPDATE ingest_node SET lease_until = now() + $2 * interval '1 second', spool = $3
+         WHERE id = $1 AND ends IS NULL",
+    )
+    .bind(node)
+    .bind(lease_time.as_secs_f64())
+    .bind(spool)
     .execute(pool)
     .await?;
     if updated.rows_affected() == 1 { Ok(()) } else { Err(LeaseError::NodeGone) }
 }
 
-/// Says that the node spends no more: its leases are settled as soon as the log has been processed.
+/// Says that the node spends no more: its leases are settled as soon as its spool is drained and the log has been
+/// processed.
 ///
 /// # Errors
 /// If Postgres fails.

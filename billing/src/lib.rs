@@ -11,7 +11,8 @@
 //!
 //! # What holds
 //! * For each tenant and period, `quota_period.granted` = what live nodes hold or have spent + what was stored under
-//!   settled leases or without one. It is raised only up to the cap, so no more is ever accepted.
+//!   settled leases or without one + copies that come back as duplicates ([`spool`]). It is raised only up to the
+//!   cap, but for such copies, so no more is ever accepted.
 //! * Every change of usage and quota that a log record causes is made in the one transaction that moves the cursor
 //!   past that record.
 //! * Rows are locked in one order: `quota_period` by tenant and period, then `quota_lease` by id.
@@ -20,6 +21,7 @@ pub mod period;
 pub mod lease;
 pub mod settle;
 pub mod ledger;
+pub mod spool;
 pub mod reclaim;
 pub mod usage;
 pub mod outcomes;

@@ -1,7 +1,8 @@
 //! Reclaiming: what a dead ingest node had not spent goes back to its tenants, and not one event more.
 //!
 //! A node is dead when its lease has run out and every append that it may have begun has ended. Then the ends of
-//! the log's partitions are noted: whatever the node wrote stands before them. When all cursors have passed them,
+//! the log's partitions are noted: whatever the node wrote stands before them. A node whose spool may hold events that
+//! are not in the log yet is left alone until it does not ([`crate::spool`]). When all cursors have passed them,
 //! `processed` of its leases is final, and `granted - processed` is given back.
 
 use std::time::Duration;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 const EVERY: Duration = Duration::from_secs(1);
 /// From the end of a node's lease to the moment when no append of its can still land: the deadline of a request,
 /// and something for clocks and queues.
-const APPENDS_END_AFTER_SECONDS: i32 = 10;
+pub(crate) const APPENDS_END_AFTER_SECONDS: i32 = 10;
 
 /// Why a round failed; the next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ async fn round(pool: &PgPool, log: &dyn EventLog) -> Result<(), ReclaimError> {
 }
 
 async fn note_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), ReclaimError> {
-    const DEAD: &str = "ends IS NULL AND lease_until < now() - $1 * interval '1 second'";
+    const DEAD: &str = "ends IS NULL AND spool IS NULL AND lease_until < now() - $1 * interval '1 second'";
     let find = format!("SELECT id FROM ingest_node WHERE {DEAD}");
     let dead: Vec<Uuid> =
         sqlx::query_scalar(sqlx::AssertSqlSafe(find)).bind(APPENDS_END_AFTER_SECONDS).fetch_all(pool).await?;

@@ -8,7 +8,7 @@
 //! `append::Appender` → `pump::Pump` → brokers → `reader::Poller`, a thread of its own per reader → `inbox::Inbox` → `read`.
 //!
 //! # What holds
-//! * `Refused` is said before the first frame is left with the pump, or when brokers refuse a record for what it is.
+//! * `Refused` is said before the first frame is left with the pump, `Rejected` when brokers refuse a record for what it is.
 //!   All else is `Unknown`: a record that timed out may have been written, and one that librdkafka acknowledges
 //!   without an offset may not (`ack`).
 //! * Everything is bounded: unacknowledged bytes by [`KafkaConfig::queue_bytes_max`], time by

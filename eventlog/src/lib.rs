@@ -1,5 +1,5 @@
 //! A durable, partitioned, append-only log behind one trait, with two backends: Kafka, and segments on the local
-//! disk.
+//! disk. While Kafka is away, a [`spool`] on the local disk takes its place for appends.
 //!
 //! # Path of an event
 //! Ingest appends records with [`EventLog::append`]; when that returns `Ok`, every record is on disk ([`local`]:
@@ -14,6 +14,7 @@
 //!   a retry of the same events is made harmless by deduplication behind the log.
 //! * A position that the log no longer has (or does not have yet) is an error, never a silent jump.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use futures_util::future::BoxFuture;
 
 pub mod local;
 pub mod kafka;
+pub mod spool;
 pub mod metrics;
 
 /// One record to append.
@@ -62,6 +64,9 @@ pub enum AppendError {
     /// None of the records is in the log, nor will be. Trying again later may succeed.
     #[error("the log does not take records now: {0}")]
     Refused(String),
+    /// None of the records is in the log, because of what they are: trying again would be of no use.
+    #[error("the log takes no such record: {0}")]
+    Rejected(String),
     /// Some or all of the records may be in the log, now or later.
     #[error("the log did not confirm: {0}")]
     Unknown(String),
@@ -94,7 +99,8 @@ pub enum LogError {
     Unavailable(String),
 }
 
-/// A durable partitioned log. [`local::LocalLog`] and [`kafka::KafkaLog`] are the two.
+/// A durable partitioned log. [`local::LocalLog`] and [`kafka::KafkaLog`] are the two; [`spool::SpooledLog`] is the
+/// second with the first before it.
 pub trait EventLog: Send + Sync {
     /// How many partitions there are; frozen when the log was made.
     fn partitions(&self) -> u32;
@@ -119,6 +125,11 @@ pub trait EventLog: Send + Sync {
     /// Lets the log drop records before `before` of `partition` that are older than its retention. Never drops
     /// others. A backend that retains by itself does nothing.
     fn trim(&self, partition: u32, before: u64) -> BoxFuture<'_, Result<(), LogError>>;
+
+    /// Where a copy may go of records that the log did not confirm, if there is such a place.
+    fn spool(&self) -> Option<&Arc<spool::Spool>> {
+        None
+    }
 
     /// Waits until what has been handed over is written or has failed, for `deadline` at most.
     fn close(&self, deadline: Duration) -> BoxFuture<'_, ()>;

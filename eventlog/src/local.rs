@@ -34,11 +34,15 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 pub use self::config::LocalConfig;
+pub(crate) use self::directory::segment_files;
 use self::directory::{Lock, Meta};
 use self::disk::Disk;
+pub(crate) use self::disk::sync_dir;
 use self::partition::Partition;
 use self::queue::Queues;
 use self::reader::{BELOW_START, BEYOND_END, LocalReader};
+use self::record::PAYLOAD_BYTES_MAX;
+pub(crate) use self::record::RECORD_HEAD_LEN;
 use self::recover::{look, recover};
 use self::writer::{Shared, Writer};
 use crate::metrics::ACK_SECONDS;
@@ -60,6 +64,7 @@ pub struct LocalLog {
     meta: Meta,
     identity: String,
     partitions: Vec<Arc<Partition>>,
+    payload_bytes_max: usize,
     role: Role,
 }
 
@@ -91,6 +96,12 @@ impl LocalLog {
     }
 
     fn open_on(config: LocalConfig, disk: Disk) -> Result<Self, LogError> {
+        let payload_bytes_max = config.payload_bytes_max;
+        if payload_bytes_max > PAYLOAD_BYTES_MAX {
+            return Err(LogError::Config(format!(
+                "a local log can't have records of {payload_bytes_max} bytes: {PAYLOAD_BYTES_MAX} are the most"
+            )));
+        }
         directory::make(&config.dir)?;
         let lock = Arc::new(Lock::take(&config.dir)?);
         let meta = match directory::read_meta(&config.dir)? {
@@ -134,7 +145,7 @@ impl LocalLog {
             partitions.push(partition);
         }
         let role = Role::Write(Writers { queues, alive, lock, retention: config.retention });
-        Ok(Self { meta, identity: meta.identity.to_string(), partitions, role })
+        Ok(Self { meta, identity: meta.identity.to_string(), partitions, payload_bytes_max, role })
     }
 
     /// Opens a log for reading only, while another process may write to it. What is durable is looked at now,
@@ -151,7 +162,9 @@ impl LocalLog {
             let (segments, end) = look(dir, partition, meta.identity)?;
             partitions.push(Arc::new(Partition::new(partition, segments, end)));
         }
-        Ok(Self { meta, identity: meta.identity.to_string(), partitions, role: Role::Look(dir.to_owned()) })
+        let role = Role::Look(dir.to_owned());
+        let identity = meta.identity.to_string();
+        Ok(Self { meta, identity, partitions, payload_bytes_max: FRAME_BYTES_MAX, role })
     }
 
     /// Why a partition has failed, if one has: the process has to end, and to open the log anew.
@@ -165,6 +178,11 @@ impl LocalLog {
             Role::Write(Writers { queues, .. }) => queues.fatal(),
             Role::Look(_) => watch::Sender::new(None).subscribe(),
         }
+    }
+
+    /// The bounds of partition 0, which every log has.
+    pub(crate) fn bounds_of_first(&self) -> Bounds {
+        self.partitions.first().map_or(Bounds { start: 0, end: 0 }, |partition| partition.bounds())
     }
 
     /// Where another process writes, sees what it has written meanwhile.
@@ -190,13 +208,11 @@ impl LocalLog {
     fn check(&self, records: &[Append]) -> Result<(), AppendError> {
         for record in records {
             if record.partition >= self.meta.partitions {
-                return Err(AppendError::Refused(format!("there is no partition {}", record.partition)));
+                return Err(AppendError::Rejected(format!("there is no partition {}", record.partition)));
             }
-            if record.payload.len() > FRAME_BYTES_MAX {
-                let len = record.payload.len();
-                return Err(AppendError::Refused(format!(
-                    "a record of {len} bytes, above {FRAME_BYTES_MAX}"
-                )));
+            if record.payload.len() > self.payload_bytes_max {
+                let (len, max) = (record.payload.len(), self.payload_bytes_max);
+                return Err(AppendError::Rejected(format!("a record of {len} bytes, above {max}")));
             }
         }
         Ok(())

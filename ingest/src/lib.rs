@@ -12,8 +12,10 @@
 //! Where the key stands in the body, as browsers' SDKs have it, the body is read before the tenant is known: byte
 //! budgets, and the [`rate`] of an address, hold before that.
 //!
+//! While the log is away, events go to a [`spool`] on the local disk instead, if the node has one.
+//!
 //! # What a reply promises
-//! * 2xx: every event counted as accepted is durable in the log.
+//! * 2xx: every event counted as accepted is durable, in the log or in the spool.
 //! * 4xx: nothing of what is refused is in the log. A problem document says why.
 //! * 503 `not_durable`: not known. Sending the same ids again is safe.
 //!
@@ -36,6 +38,7 @@ pub mod rate;
 pub mod lease;
 pub mod allowance;
 pub mod append;
+pub mod spool;
 pub mod reply;
 pub mod outcomes;
 pub mod cors;

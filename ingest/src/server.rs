@@ -2,6 +2,7 @@
 
 mod receive;
 mod body;
+mod copy;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +36,7 @@ use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
 use crate::routes::{Dialect, Route, method_not_allowed, route};
+use crate::spool::SpoolKeeper;
 use crate::{cors, metrics};
 
 /// An ingest node that is ready to run.
@@ -106,7 +108,8 @@ impl Ingest {
         let saved = config.directory_file.clone().map(beside);
         let is_bound = *bound.borrow();
         let age = fill(&directory, &pool, is_bound, saved.as_ref()).await;
-        let (leases, mut keeper) = lease::keep(pool.clone(), config.lease_time);
+        let (leases, mut keeper) =
+            lease::keep(pool.clone(), config.lease_time, log.spool().map(|spool| spool.id()));
         if is_bound && let Err(error) = keeper.register().await {
             tracing::warn!(%error, "the node is not registered yet");
         }
@@ -162,6 +165,7 @@ impl Ingest {
         let (drained, after_requests) = Shutdown::new();
         let (bound, last) = (self.bound, after_requests);
         let directory = &self.node.directory;
+        let spool = SpoolKeeper::of(&self.node, &self.pool, &bound);
         let mut tasks = JoinSet::new();
         tasks.spawn(self.keeper.run(bound.clone(), last.clone()));
         tasks.spawn(directory::note_last_used(
@@ -184,6 +188,8 @@ impl Ingest {
             tasks.spawn(exchange.run(last.clone()));
         }
         tasks.spawn(directory::keep_fresh(Arc::clone(directory), self.pool, bound, self.age, last));
+        let (settled, after_tasks) = Shutdown::new();
+        let spool = spool.map(|spool| tokio::spawn(spool.run(shutdown.clone(), after_tasks)));
         let node = self.node;
         serve(self.listener, limits, shutdown, move |peer| {
             let node = Arc::clone(&node);
@@ -199,6 +205,25 @@ impl Ingest {
                 tracing::error!(%error, "a task of ingest did not end well");
             }
         }
+        // Last: the spool's drain goes on for as long as the stop allows, and then this node has ended, too.
+        settled.order();
+        if let Some(spool) = spool
+            && let Err(error) = spool.await
+        {
+            tracing::error!(%error, "the spool's task did not end well");
+        }
+    }
+}
+
+impl SpoolKeeper {
+    fn of(node: &Node, pool: &PgPool, bound: &watch::Receiver<bool>) -> Option<Self> {
+        Some(Self {
+            spool: Arc::clone(node.log.spool()?),
+            pool: pool.clone(),
+            clock: node.clock.clone(),
+            bound: bound.clone(),
+            drain_deadline: node.config.drain_deadline,
+        })
     }
 }
 

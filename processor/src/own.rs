@@ -66,6 +66,16 @@ pub enum BindError {
 /// # Errors
 /// [`BindError`].
 pub async fn bind_log(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> {
+    bind_name(pool, log).await?;
+    check_ends(pool, log).await
+}
+
+/// The same without a look at where the log ends. For a log that can't be reached: before anything is appended to it,
+/// it has to be bound for good.
+///
+/// # Errors
+/// [`BindError`].
+pub async fn bind_name(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> {
     let partitions = i32::try_from(log.partitions()).unwrap_or(i32::MAX);
     sqlx::query("INSERT INTO event_log (identity, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(log.identity())
@@ -89,7 +99,7 @@ pub async fn bind_log(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError
     .bind(partitions)
     .execute(pool)
     .await?;
-    check_ends(pool, log).await
+    Ok(())
 }
 
 /// No cursor stands past the end of its partition. Cursors are read first: the ends only grow.

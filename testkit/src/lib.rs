@@ -11,8 +11,10 @@ pub mod node;
 pub mod client;
 pub mod fault_proxy;
 pub mod proxy;
+pub mod broker;
 pub mod wait;
 
+pub use broker::Broker;
 pub use client::{Client, Reply};
 pub use fault_proxy::{Fault, FaultProxy};
 pub use node::{Node, NodeConfig};

@@ -29,7 +29,12 @@ pub(crate) enum Bound {
 /// (`exclusive`), ends what its predecessors left behind.
 pub(crate) async fn bind(pool: &PgPool, log: &dyn EventLog, exclusive: bool) -> anyhow::Result<Bound> {
     let bound = async {
-        own::bind_log(pool, log).await?;
+        if log.spool().is_some_and(|spool| !spool.is_connected()) {
+            // Whoever connects it binds it for good first.
+            own::bind_name(pool, log).await?;
+        } else {
+            own::bind_log(pool, log).await?;
+        }
         if exclusive {
             // The log's lock says that whoever served it before is dead: nobody needs to wait for their leases to run
             // out.
@@ -58,7 +63,7 @@ pub(crate) async fn bind_when_back(pool: &PgPool, log: &dyn EventLog, exclusive:
 }
 
 /// Whether it may help to ask again, without anybody doing anything to weir.
-fn is_away(error: &BindError) -> bool {
+pub(crate) fn is_away(error: &BindError) -> bool {
     match error {
         BindError::Store(error) => match error.as_database_error() {
             // Connections that break off, too many of them, a server that starts or stops.

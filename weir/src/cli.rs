@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::run::Roles;
-use crate::{command, config, load, outcomes, run};
+use crate::{command, config, load, outcomes, run, spool};
 
 /// Event ingestion with billing that can be proved.
 ///
@@ -52,6 +52,9 @@ enum Command {
     /// Plans
     #[command(subcommand)]
     Plan(command::PlanCommand),
+    /// What ingest nodes hold on their disks for a Kafka that is away
+    #[command(subcommand)]
+    Spool(spool::SpoolCommand),
     /// A tenant's usage in the current billing period
     Usage {
         /// Its name or id
@@ -83,6 +86,7 @@ impl Cli {
             Command::Project(project) => project.carry_out(json).await,
             Command::Key(key) => key.carry_out(json).await,
             Command::Plan(plan) => plan.carry_out(json).await,
+            Command::Spool(spool) => spool.carry_out(json).await,
             Command::Usage { tenant } => command::usage(&tenant, json).await,
             Command::Outcomes(outcomes) => outcomes.carry_out(json).await,
         }

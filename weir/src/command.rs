@@ -166,7 +166,7 @@ pub(crate) fn tell(text: &str) -> std::io::Result<()> {
     }
 }
 
-fn lines<T>(line: impl Fn(&T) -> String) -> impl FnOnce(&Vec<T>) -> String {
+pub(crate) fn lines<T>(line: impl Fn(&T) -> String) -> impl FnOnce(&Vec<T>) -> String {
     move |all| all.iter().map(|one| line(one) + "\n").collect()
 }
 

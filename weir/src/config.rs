@@ -1,8 +1,11 @@
 //! All settings of the binary.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
 
 use admin_api::AdminConfig;
 use billing::outcomes::RetentionConfig;
@@ -65,7 +68,7 @@ impl StoresConfig {
                 .get(
                     "WEIR_DATA_DIR",
                     "weir-data".to_owned(),
-                    "folder of the local disk log, and of ingest's copy of keys and tenants",
+                    "folder of the local disk log, of ingest's spool, and of its copy of keys and tenants",
                 )
                 .into(),
             partitions: (partitions > 0).then_some(partitions),
@@ -81,6 +84,68 @@ impl StoresConfig {
     /// How many partitions a log is made with.
     pub(crate) fn partitions_made(&self) -> u32 {
         self.partitions.unwrap_or(if self.kafka_brokers.is_some() { 8 } else { 1 })
+    }
+}
+
+/// What ingest does while Kafka is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OutagePolicy {
+    /// Takes events to the local disk.
+    Spool,
+    /// Refuses them.
+    Refuse,
+}
+
+impl fmt::Display for OutagePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spool => "spool",
+            Self::Refuse => "refuse",
+        })
+    }
+}
+
+impl FromStr for OutagePolicy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "spool" => Ok(Self::Spool),
+            "refuse" => Ok(Self::Refuse),
+            _ => Err("it is spool or refuse"),
+        }
+    }
+}
+
+/// What ingest does while Kafka is away, in figures.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OutageConfig {
+    pub(crate) policy: OutagePolicy,
+    pub(crate) spool_bytes_max: u64,
+    pub(crate) patience: Duration,
+}
+
+impl OutageConfig {
+    fn read(settings: &mut Settings) -> Self {
+        Self {
+            policy: settings.get(
+                "WEIR_OUTAGE_POLICY",
+                OutagePolicy::Spool,
+                "while Kafka is away: spool (take events to the local disk) or refuse (503)",
+            ),
+            spool_bytes_max: settings.number(
+                "WEIR_SPOOL_BYTES_MAX",
+                10 << 30,
+                16 << 20..=1 << 50,
+                "bytes of events on the local disk that wait for Kafka; beyond them 503",
+            ),
+            patience: Duration::from_millis(settings.number(
+                "WEIR_KAFKA_PATIENCE_MS",
+                2_000,
+                100..=6_000,
+                "milliseconds that Kafka has to confirm events before they go to the spool",
+            )),
+        }
     }
 }
 
@@ -118,6 +183,8 @@ pub(crate) struct Config {
     pub(crate) log_filter: String,
     pub(crate) ops_listen: SocketAddr,
     pub(crate) stores: StoresConfig,
+    /// `None`: this process takes no events.
+    pub(crate) outage: Option<OutageConfig>,
     pub(crate) ingest: Option<IngestConfig>,
     pub(crate) processor: Option<ProcessorConfig>,
     pub(crate) billing: Option<RetentionConfig>,
@@ -138,6 +205,7 @@ impl Config {
                 "address and port of /healthz, /readyz and /metrics",
             ),
             stores: StoresConfig::read(settings),
+            outage: roles.ingest.then(|| OutageConfig::read(settings)),
             ingest: roles.ingest.then(|| IngestConfig::read(settings)),
             processor: roles.processor.then(|| ProcessorConfig::read(settings)),
             billing: roles.billing.then(|| RetentionConfig::read(settings)),

@@ -11,6 +11,7 @@ mod run;
 mod command;
 mod outcomes;
 mod load;
+mod spool;
 
 use std::num::NonZero;
 use std::process::ExitCode;

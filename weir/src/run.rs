@@ -56,7 +56,8 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let ops = ops.with_context(|| format!("can't listen on {} (WEIR_OPS_ADDR)", config.ops_listen))?;
     let pool = postgres::pool(&config.stores.database_url, config.stores.database_connections_max)
         .context("DATABASE_URL can't be read")?;
-    let OpenLog { log, fatal, exclusive } = stores::open_log(&config.stores).await?;
+    let OpenLog { log, fatal, exclusive } =
+        stores::open_log(&config.stores, config.outage.as_ref(), &pool).await?;
     let readiness = Readiness::default();
     let (_until_the_end, ops_shutdown) = Shutdown::new();
     tokio::spawn(serve_ops(ops, readiness.clone(), metrics, ops_shutdown));

@@ -1,15 +1,18 @@
 //! The one place that decides which log there is.
 
+mod spool;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use eventlog::EventLog;
 use eventlog::kafka::{KafkaConfig, KafkaLog};
 use eventlog::local::{LocalConfig, LocalLog};
+use eventlog::{EventLog, LogError};
+use sqlx::PgPool;
 use tokio::sync::watch;
 
-use crate::config::StoresConfig;
+use crate::config::{OutageConfig, StoresConfig};
 
 /// A log that is open.
 pub(crate) struct OpenLog {
@@ -20,15 +23,21 @@ pub(crate) struct OpenLog {
     pub(crate) exclusive: bool,
 }
 
+const NOT_OPEN: &str = "the log in Kafka can't be opened";
 /// Folder of the local log within the data folder.
 const LOG_FOLDER: &str = "log";
 
-/// Opens the log for a serving process.
-pub(crate) async fn open_log(config: &StoresConfig) -> anyhow::Result<OpenLog> {
+/// Opens the log for a serving process; one that takes events says what is to be done with them while Kafka is away.
+pub(crate) async fn open_log(
+    config: &StoresConfig,
+    outage: Option<&OutageConfig>,
+    pool: &PgPool,
+) -> anyhow::Result<OpenLog> {
     if let Some(kafka) = kafka(config) {
-        let log = KafkaLog::open(kafka).await.context("the log in Kafka can't be opened")?;
-        let fatal = log.watch_fatal();
-        return Ok(OpenLog { log: Arc::new(log), fatal, exclusive: false });
+        if let Some(spool) = outage.map(|outage| spool::config(config, outage)).transpose()?.flatten() {
+            return spool::open(kafka, spool, pool).await;
+        }
+        return open_kafka(kafka).await.context(NOT_OPEN);
     }
     let local = LocalConfig {
         retention: Duration::from_secs(config.retention_hours * 3600),
@@ -39,10 +48,16 @@ pub(crate) async fn open_log(config: &StoresConfig) -> anyhow::Result<OpenLog> {
     Ok(OpenLog { log: Arc::new(log), fatal, exclusive: true })
 }
 
+async fn open_kafka(kafka: KafkaConfig) -> Result<OpenLog, LogError> {
+    let log = KafkaLog::open(kafka).await?;
+    let fatal = log.watch_fatal();
+    Ok(OpenLog { log: Arc::new(log), fatal, exclusive: false })
+}
+
 /// Opens the log beside a process that may be writing to it.
 pub(crate) async fn open_log_to_look(config: &StoresConfig) -> anyhow::Result<Arc<dyn EventLog>> {
-    if config.kafka_brokers.is_some() {
-        return Ok(open_log(config).await?.log);
+    if let Some(kafka) = kafka(config) {
+        return Ok(open_kafka(kafka).await.context(NOT_OPEN)?.log);
     }
     let folder = config.data_dir.join(LOG_FOLDER);
     let log = tokio::task::spawn_blocking(|| LocalLog::open_read_only(folder)).await??;

@@ -91,7 +91,7 @@ impl Ack {
         let unknown = self.unknown.load(Ordering::Relaxed);
         let Some(why) = self.why.get() else { return Ok(()) };
         let text = format!("{} of {} records failed: {why}", refused + unknown, self.records);
-        Err(if refused == self.records { AppendError::Refused(text) } else { AppendError::Unknown(text) })
+        Err(if refused == self.records { AppendError::Rejected(text) } else { AppendError::Unknown(text) })
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn refused_only_if_no_record_can_be_in_the_log() {
-        assert!(matches!(verdict(&[Refused(TOO_LARGE), Refused(TOO_LARGE)]), Err(AppendError::Refused(_))));
+        assert!(matches!(verdict(&[Refused(TOO_LARGE), Refused(TOO_LARGE)]), Err(AppendError::Rejected(_))));
         assert!(matches!(verdict(&[Refused(TOO_LARGE), Stored]), Err(AppendError::Unknown(_))));
         assert!(matches!(verdict(&[Refused(TOO_LARGE), Unknown(TIMED_OUT)]), Err(AppendError::Unknown(_))));
         assert!(matches!(verdict(&[Unknown(TIMED_OUT)]), Err(AppendError::Unknown(_))));

@@ -110,7 +110,7 @@ impl Appender {
         for record in records {
             if record.partition >= self.partitions || record.payload.len() > schemas::limit::FRAME_BYTES_MAX {
                 let (partition, length) = (record.partition, record.payload.len());
-                return Err(AppendError::Refused(format!(
+                return Err(AppendError::Rejected(format!(
                     "no record of {length} bytes for partition {partition}"
                 )));
             }
@@ -195,7 +195,7 @@ impl Deliveries {
         self.alarmed.store(true, Ordering::Release);
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         self.release(waiting.bytes());
-        waiting.settle(Delivered::Refused(code));
+        waiting.settle(Delivered::from(code));
     }
 
     fn release(&self, bytes: usize) {

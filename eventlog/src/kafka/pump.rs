@@ -46,8 +46,13 @@ impl Waiting {
         self.bytes
     }
 
-    /// Tells all of them.
+    /// Tells all of them. What brokers refuse for what is in it is the fault of one frame, and which is not known: those
+    /// that shared a record may try again.
     pub(super) fn settle(&self, delivered: Delivered) {
+        let delivered = match delivered {
+            Delivered::Refused(code) if self.acks.len() > 1 => Delivered::Unknown(code),
+            told @ (Delivered::Stored | Delivered::Refused(_) | Delivered::Unknown(_)) => told,
+        };
         self.acks.iter().for_each(|ack| ack.settle(delivered));
     }
 }

@@ -135,6 +135,13 @@ pub(super) fn segments(partition_dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> 
     Ok(found)
 }
 
+/// The files of all segments of the first partition.
+pub(crate) fn segment_files(dir: &Path) -> Result<Vec<PathBuf>, LogError> {
+    let partition_dir = partition_dir(dir, 0);
+    let found = segments(&partition_dir).map_err(|error| unavailable(&partition_dir, &error))?;
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
 /// The number in `synced`: the offsets below it have been durable. It is rewritten after each group and not
 /// synced, so after a power loss it may lag behind, or be gone; it never runs ahead.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ impl Disk {
 }
 
 /// Makes names created, renamed or removed in `dir` durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 

@@ -257,7 +257,7 @@ impl Ticket {
         tally.waiting -= 1;
         match outcome {
             Ok(()) => tally.stored = true,
-            Err(AppendError::Refused(reason)) => tally.refused = Some(reason),
+            Err(AppendError::Refused(reason) | AppendError::Rejected(reason)) => tally.refused = Some(reason),
             Err(AppendError::Unknown(reason)) => tally.unknown = Some(reason),
         }
         if tally.waiting == 0

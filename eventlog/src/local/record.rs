@@ -15,13 +15,14 @@ use uuid::Uuid;
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEAD_LEN: usize = 8 + 4 + 4 + 8 + 16 + 4;
 /// Bytes of a record's header.
-pub(super) const RECORD_HEAD_LEN: usize = 4 + 4 + 8 + 8 + 8;
+pub(crate) const RECORD_HEAD_LEN: usize = 4 + 4 + 8 + 8 + 8;
 /// Bytes that are read at once; every record fits.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 const MAGIC: [u8; 8] = *b"weir.log";
 const VERSION: u32 = 1;
-const PAYLOAD_BYTES_MAX: usize = CHUNK_BYTES - RECORD_HEAD_LEN;
+/// Bytes of the longest payload that a log may be told to take.
+pub(super) const PAYLOAD_BYTES_MAX: usize = CHUNK_BYTES - RECORD_HEAD_LEN;
 const _: () = assert!(schemas::limit::FRAME_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 
 /// What a record's checksum begins with.

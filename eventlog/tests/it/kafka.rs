@@ -8,7 +8,7 @@ use eventlog::kafka::{KafkaConfig, KafkaLog};
 use eventlog::{Append, EventLog, LogReader, Record};
 use schemas::frame::frames;
 
-mod cluster;
+pub(crate) mod cluster;
 mod roundtrip;
 mod bounds;
 mod topic;
@@ -19,14 +19,14 @@ mod readers;
 use cluster::Cluster;
 
 /// Longer than anything takes on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-fn record(partition: u32, text: impl Into<String>) -> Append {
+pub(crate) fn record(partition: u32, text: impl Into<String>) -> Append {
     let payload = Bytes::from(text.into());
     Append { partition, timestamp_ms: 1_760_000_000_000 + i64::from(partition), payload }
 }
 
-async fn open(config: &KafkaConfig) -> KafkaLog {
+pub(crate) async fn open(config: &KafkaConfig) -> KafkaLog {
     KafkaLog::open(config.clone()).await.unwrap()
 }
 
@@ -49,7 +49,7 @@ async fn read_some(reader: &mut dyn LogReader, count: usize) -> Vec<Record> {
 }
 
 /// Everything that a partition holds, by offset from 0.
-async fn read_partition(log: &KafkaLog, partition: u32) -> Vec<String> {
+pub(crate) async fn read_partition(log: &KafkaLog, partition: u32) -> Vec<String> {
     let bounds = log.bounds().await.unwrap()[partition as usize];
     let count = usize::try_from(bounds.end - bounds.start).unwrap();
     let mut reader = log.reader(&[(partition, bounds.start)]).await.unwrap();
@@ -61,12 +61,12 @@ async fn read_partition(log: &KafkaLog, partition: u32) -> Vec<String> {
 }
 
 /// What was appended, by record: those that were under way at the same moment share one.
-fn texts(record: &Record) -> Vec<String> {
+pub(crate) fn texts(record: &Record) -> Vec<String> {
     frames(&record.payload).map(|(raw, _)| String::from_utf8(raw.to_vec()).unwrap()).collect()
 }
 
 /// Of a record that was appended alone.
-fn text(record: &Record) -> String {
+pub(crate) fn text(record: &Record) -> String {
     let [text] = <[String; 1]>::try_from(texts(record)).unwrap();
     text
 }

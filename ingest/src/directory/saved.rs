@@ -120,7 +120,10 @@ impl Beside {
         if head.log != self.log.identity() {
             return Err(SavedError::OtherLog(head.log.clone()));
         }
-        let ends = self.ends().await.ok_or(SavedError::NoBounds)?;
+        // Nothing goes to a log that was not reached yet, and it is looked at before anything does.
+        let unreached = self.log.spool().is_some_and(|spool| !spool.is_connected());
+        let ends =
+            if unreached { head.ends.clone() } else { self.ends().await.ok_or(SavedError::NoBounds)? };
         if ends.len() != head.ends.len() {
             return Err(SavedError::OtherLog(format!("{} with {} partitions", head.log, head.ends.len())));
         }

@@ -30,6 +30,8 @@ pub struct Keeper {
     pool: PgPool,
     lease_time: Duration,
     id: Uuid,
+    /// Where this process may put events while the log is away.
+    spool: Option<Uuid>,
     refills: mpsc::UnboundedReceiver<Arc<Tenant>>,
     pending: Vec<Arc<Tenant>>,
     held: HashMap<TenantId, Arc<Tenant>>,
@@ -37,7 +39,7 @@ pub struct Keeper {
 
 /// The leases of a node that is not registered yet, and what keeps them.
 #[must_use]
-pub fn keep(pool: PgPool, lease_time: Duration) -> (Arc<Leases>, Keeper) {
+pub fn keep(pool: PgPool, lease_time: Duration, spool: Option<Uuid>) -> (Arc<Leases>, Keeper) {
     let (sender, refills) = mpsc::unbounded_channel();
     let id = Uuid::now_v7();
     let node = Mutex::new(Node { generation: UNREGISTERED, valid_until: Instant::now() });
@@ -47,6 +49,7 @@ pub fn keep(pool: PgPool, lease_time: Duration) -> (Arc<Leases>, Keeper) {
         pool,
         lease_time,
         id,
+        spool,
         refills,
         pending: Vec::new(),
         held: HashMap::new(),
@@ -61,7 +64,7 @@ impl Keeper {
     /// If Postgres fails; the node has no quota to spend then.
     pub async fn register(&mut self) -> Result<(), sqlx::Error> {
         let valid_until = Instant::now() + self.lease_time;
-        lease::register(&self.pool, self.id, self.lease_time).await?;
+        lease::register(&self.pool, self.id, self.lease_time, self.spool).await?;
         *self.leases.node.lock() = Node { generation: UNREGISTERED + 1, valid_until };
         Ok(())
     }
@@ -148,7 +151,9 @@ impl Keeper {
 
     async fn heartbeat(&mut self) {
         let valid_until = Instant::now() + self.lease_time;
-        match timeout(ROUND_DEADLINE, lease::heartbeat(&self.pool, self.id, self.lease_time)).await {
+        match timeout(ROUND_DEADLINE, lease::heartbeat(&self.pool, self.id, self.lease_time, self.spool))
+            .await
+        {
             Ok(Ok(())) => self.leases.node.lock().valid_until = valid_until,
             Ok(Err(LeaseError::NodeGone)) => self.register_anew().await,
             Ok(Err(error)) => tracing::warn!(%error, "the node's leases were not prolonged"),
@@ -160,7 +165,7 @@ impl Keeper {
     async fn register_anew(&mut self) {
         let valid_until = Instant::now() + self.lease_time;
         let id = Uuid::now_v7();
-        if let Err(error) = lease::register(&self.pool, id, self.lease_time).await {
+        if let Err(error) = lease::register(&self.pool, id, self.lease_time, self.spool).await {
             return self.failed(&error.to_string()).await;
         }
         tracing::warn!(old = %self.id, new = %id, "this node had been silent for too long and begins with new leases");

@@ -178,7 +178,7 @@ impl Node {
         }
         match self.log.append(records, left).await {
             Ok(()) => Ok(()),
-            Err(AppendError::Refused(why)) => {
+            Err(AppendError::Refused(why) | AppendError::Rejected(why)) => {
                 self.leases.refund(&sender.tenant, spent);
                 tracing::warn!(request_id = %origin.request_id, why, "the log refused a request");
                 let detail =
@@ -186,6 +186,10 @@ impl Node {
                 Err(Problem::new(Code::Overloaded, detail).into())
             }
             Err(AppendError::Unknown(why)) => {
+                let Err(no_copy) = self.append_copy(sender, events, &envelope, spent, deadline).await else {
+                    return Ok(());
+                };
+                let why = format!("{why}; {no_copy}");
                 tracing::warn!(request_id = %origin.request_id, why, "the log did not confirm a request");
                 let detail = "the log did not confirm in time; send the same events with the same ids again, none is stored twice";
                 Err(Problem::new(Code::NotDurable, detail).into())

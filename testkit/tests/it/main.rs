@@ -17,3 +17,4 @@ mod keys;
 mod outcomes;
 mod clock;
 mod gray;
+mod spool;

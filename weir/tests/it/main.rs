@@ -12,3 +12,4 @@ mod storm;
 mod scarce;
 mod secrets;
 mod quota;
+mod outage;

@@ -107,16 +107,20 @@ impl Place {
         let ports = Ports { ingest: free_port(), admin: free_port(), ops: free_port() };
         let mut command = self.command(&[role]);
         command.env("WEIR_LOG", "trace").stderr(log);
-        Self::spawn(command, role, ports).await
+        self.spawn(command, role, ports).await
     }
 
     async fn start_on(&self, role: &str, ports: Ports) -> Process {
         let mut command = self.command(&[role]);
         command.env("WEIR_LOG", "warn");
-        Self::spawn(command, role, ports).await
+        self.spawn(command, role, ports).await
     }
 
-    async fn spawn(mut command: Command, role: &str, ports: Ports) -> Process {
+    /// A process has a data folder of its own in a cluster.
+    async fn spawn(&self, mut command: Command, role: &str, ports: Ports) -> Process {
+        if self.settings.iter().any(|(name, _)| name == "KAFKA_BROKERS") {
+            command.env("WEIR_DATA_DIR", self.stores.folder.path().join(format!("data-{}", ports.ops)));
+        }
         let child = command
             .env("WEIR_INGEST_ADDR", format!("127.0.0.1:{}", ports.ingest))
             .env("WEIR_ADMIN_ADDR", format!("127.0.0.1:{}", ports.admin))
@@ -166,6 +170,13 @@ impl Process {
         let client = Client::new(([127, 0, 0, 1], self.ports.ops).into(), None);
         let reply = client.send(hyper::Method::GET, "/metrics", &[], "").await;
         String::from_utf8(reply.body.to_vec()).unwrap()
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        kilobytes.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// `kill -9`.

@@ -88,7 +88,7 @@ async fn a_record_may_have_the_length_of_a_frame_and_not_a_byte_more() {
     let log = LocalLog::open(config(&dir, 1)).unwrap();
     log.append(vec![record(0, vec![7; FRAME_BYTES_MAX])], SOON).await.unwrap();
     let longer = log.append(vec![record(0, "a"), record(0, vec![7; FRAME_BYTES_MAX + 1])], SOON).await;
-    assert!(matches!(longer, Err(AppendError::Refused(_))));
+    assert!(matches!(longer, Err(AppendError::Rejected(_))));
     let read = read_from(&log, 0, 0).await.unwrap();
     assert_eq!(read.len(), 1);
     assert_eq!(read[0].payload, vec![7; FRAME_BYTES_MAX]);
@@ -99,7 +99,7 @@ async fn an_unknown_partition_refuses_the_whole_request() {
     let dir = TempDir::new().unwrap();
     let log = LocalLog::open(config(&dir, 2)).unwrap();
     let outcome = log.append(vec![record(1, "a"), record(2, "b")], SOON).await;
-    assert!(matches!(outcome, Err(AppendError::Refused(_))));
+    assert!(matches!(outcome, Err(AppendError::Rejected(_))));
     assert_eq!(ends(&log).await, [0, 0]);
 }
 

@@ -59,7 +59,7 @@ async fn what_a_broker_refused_is_not_acknowledged_with_what_it_took_next() {
             match appended {
                 Ok(()) => acknowledged.push(text.clone()),
                 Err(AppendError::Unknown(_)) => unknown += 1,
-                Err(AppendError::Refused(why)) => panic!("{why}"),
+                Err(AppendError::Refused(why) | AppendError::Rejected(why)) => panic!("{why}"),
             }
         }
     }
@@ -75,9 +75,19 @@ async fn a_record_that_brokers_refuse_for_its_size_is_refused() {
     let log = open(&config).await;
     inject(&mock, RDKafkaApiKey::Produce, &[E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
     let refused = log.append(vec![record(0, "too large")], SOON).await;
-    assert!(matches!(refused, Err(AppendError::Refused(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AppendError::Rejected(_))), "{refused:?}");
     append_all(&log, 0, ["next".to_owned()]).await;
     assert_eq!(read_partition(&log, 0).await, ["next"]);
+}
+
+#[tokio::test]
+async fn frames_that_shared_a_refused_record_are_unknown() {
+    let (mock, config) = mock_topic(1);
+    let log = open(&config).await;
+    inject(&mock, RDKafkaApiKey::Produce, &[E::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let one_of_them_is_too_large = vec![record(0, "first"), record(0, "second")];
+    let unknown = log.append(one_of_them_is_too_large, SOON).await;
+    assert!(matches!(unknown, Err(AppendError::Unknown(_))), "{unknown:?}");
 }
 
 #[tokio::test]

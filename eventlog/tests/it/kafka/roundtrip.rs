@@ -67,9 +67,9 @@ async fn the_largest_frame_fits_and_a_larger_one_is_refused() {
     let max = schemas::limit::FRAME_BYTES_MAX;
     log.append(vec![record(0, "x".repeat(max))], SOON).await.unwrap();
     let refused = log.append(vec![record(0, "small"), record(0, "x".repeat(max + 1))], SOON).await;
-    assert!(matches!(refused, Err(eventlog::AppendError::Refused(_))), "{refused:?}");
+    assert!(matches!(refused, Err(eventlog::AppendError::Rejected(_))), "{refused:?}");
     let refused = log.append(vec![record(0, "small"), record(1, "no such partition")], SOON).await;
-    assert!(matches!(refused, Err(eventlog::AppendError::Refused(_))), "{refused:?}");
+    assert!(matches!(refused, Err(eventlog::AppendError::Rejected(_))), "{refused:?}");
     assert_eq!(read_partition(&log, 0).await, ["x".repeat(max)]);
 }
 

@@ -1,0 +1,285 @@
+//! Spools: what ingest nodes accepted while the log was away, and the books.
+//!
+//! # Every copy is charged
+//! A duplicate that the processor finds is refunded. So of two copies of an event in the log both must have been charged, or
+//! the refund is a gift, and a cap can be passed. A client's retry is charged like any request. A copy that weir makes
+//! itself is charged before it is made: ingest's copy for the spool out of the tenant's slice, the drain's by
+//! [`Copies`]. That one may pass the cap: nothing more is accepted for it, and it comes back with the duplicate, or
+//! with the node's lease if there was no earlier copy after all.
+//!
+//! # A dead node is settled after its spool
+//! Settling gives back `granted - processed`, so all that a node accepted must stand in the log by then
+//! ([`crate::reclaim`]). A node with a spool is registered with the spool's id, and is left alone while that column is
+//! set. Only the process that drains the spool clears it ([`release`]), in three steps:
+//!
+//! 1. it asks Postgres which nodes of its spool are dead ([`ended`]): their leases ran out so long ago that no append
+//!    of theirs can still begin;
+//! 2. it puts a mark into the spool, which comes behind all that was handed to the spool before, and waits until the
+//!    mark is drained;
+//! 3. it clears the column of those nodes whose `lease_until` is still what it was in step 1.
+//!
+//! Why nothing is missed: records of a node get into its spool only by the process that registered it, which held the
+//! lock on the spool's folder. If the process in step 1 is another one, that process is dead and all of its records
+//! stand before the mark. If it is the same one (a node that was silent for too long and registered anew), no append
+//! under the old leases begins after step 1, and those that were handed over before stand before the mark, because the
+//! spool writes in the order in which it was handed records. A node that was only thought dead comes back
+//! by its heartbeat, which moves `lease_until`: then step 3 leaves it alone. If the heartbeat comes after step 3, it
+//! sets the column again, or finds the node settled and registers anew, with nothing to spend in between. So the row of
+//! a node that may still spool always names the spool.
+//!
+//! A spool that is lost with its machine is never drained: `weir spool forget` clears the column for it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemas::frame::Frame;
+use schemas::id::{LeaseId, TenantId};
+use schemas::time::Micros;
+use serde::Serialize;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::lease::{make_periods, timestamp};
+use crate::reclaim::APPENDS_END_AFTER_SECONDS;
+
+/// Events of which a copy is about to be handed to the log, while another may be there.
+#[derive(Debug, Default)]
+pub struct Copies {
+    leases: BTreeMap<LeaseId, i64>,
+    periods: BTreeMap<(TenantId, Micros), i64>,
+}
+
+impl Copies {
+    /// Counts the events of frames. What was accepted without a lease is counted when it is stored, not here; neither is
+    /// a frame that can't be read, which ends as a dead letter.
+    pub fn of<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut copies = Self::default();
+        for frame in frames {
+            let Ok(frame) = Frame::parse(frame) else { continue };
+            let (envelope, events) = (frame.envelope, i64::from(frame.len()));
+            if envelope.lease != LeaseId::NONE {
+                let period = (envelope.tenant, Micros(envelope.period_start.saturating_mul(1_000_000)));
+                *copies.leases.entry(envelope.lease).or_default() += events;
+                *copies.periods.entry(period).or_default() += events;
+            }
+        }
+        copies
+    }
+
+    /// Charges them. A lease that is gone leaves the period charged, which is the safe side.
+    ///
+    /// # Errors
+    /// If Postgres fails; they may be charged then, and are to be charged again.
+    pub async fn charge(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        if self.leases.is_empty() {
+            return Ok(());
+        }
+        let tenants: Vec<i64> = self.periods.keys().map(|(tenant, _)| tenant.0).collect();
+        let starts: Vec<DateTime<Utc>> = self.periods.keys().map(|(_, start)| timestamp(*start)).collect();
+        let events: Vec<i64> = self.periods.values().copied().collect();
+        let mut tx = pool.begin().await?;
+        make_periods(&mut tx, &tenants, &starts).await?;
+        sqlx::query(
+            "WITH locked AS (
+                 SELECT q.tenant_id, q.period_start, w.events
+                 FROM quota_period q JOIN unnest($1::bigint[], $2::timestamptz[], $3::bigint[])
+                     AS w (tenant_id, period_start, events) USING (tenant_id, period_start)
+                 ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q)
+             UPDATE quota_period q SET granted = q.granted + l.events
+             FROM locked l WHERE (q.tenant_id, q.period_start) = (l.tenant_id, l.period_start)",
+        )
+        .bind(&tenants)
+        .bind(&starts)
+        .bind(&events)
+        .execute(&mut *tx)
+        .await?;
+        let (leases, events): (Vec<i64>, Vec<i64>) =
+            self.leases.iter().map(|(lease, events)| (lease.0, *events)).unzip();
+        sqlx::query(
+            "WITH locked AS (
+                 SELECT q.id, w.events FROM quota_lease q JOIN unnest($1::bigint[], $2::bigint[]) AS w (id, events) USING (id)
+                 ORDER BY q.id FOR UPDATE OF q)
+             UPDATE quota_lease q SET granted = q.granted + l.events FROM locked l WHERE q.id = l.id",
+        )
+        .bind(&leases)
+        .bind(&events)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await
+    }
+}
+
+/// A node that has ended, as Postgres had it when it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The node.
+    pub node: Uuid,
+    /// As text, since it may be `-infinity`.
+    lease_until: String,
+}
+
+/// The nodes of a spool that are dead and wait for it to be drained.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn ended(pool: &PgPool, spool: Uuid) -> Result<Vec<Ended>, sqlx::Error> {
+    let rows: Vec<(Uuid, String)> = sqlx::query_as(
+        "SELECT id, lease_until::text FROM ingest_node
+         WHERE spool = $1 AND lease_until < now() - $2 * interval '1 second'",
+    )
+    .bind(spool)
+    .bind(APPENDS_END_AFTER_SECONDS)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|(node, lease_until)| Ended { node, lease_until }).collect())
+}
+
+/// Says that the spool holds nothing of these nodes any more, as far as they have not come back. How many those are.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn release(pool: &PgPool, ended: &[Ended]) -> Result<u64, sqlx::Error> {
+    let (nodes, until): (Vec<Uuid>, Vec<&str>) =
+        ended.iter().map(|ended| (ended.node, ended.lease_until.as_str())).unzip();
+    let released = sqlx::query(
+        "UPDATE ingest_node n SET spool = NULL FROM unnest($1::uuid[], $2::text[]) AS e (id, lease_until)
+         WHERE n.id = e.id AND n.lease_until = e.lease_until::timestamptz",
+    )
+    .bind(&nodes)
+    .bind(&until)
+    .execute(pool)
+    .await?;
+    Ok(released.rows_affected())
+}
+
+/// A spool, as the books know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Spool {
+    /// Its id; it stands in `spool/meta` of the node's data folder.
+    pub id: Uuid,
+    /// When the first of its nodes started.
+    pub since: DateTime<Utc>,
+    /// Nodes that have ended and wait for it to be drained.
+    pub ended: i64,
+    /// Whether a process has it right now.
+    pub live: bool,
+    /// Events that leases of its ended nodes hold: accepted and not processed, or not spent.
+    pub held: i64,
+}
+
+/// All spools that may hold something.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(pool: &PgPool) -> Result<Vec<Spool>, sqlx::Error> {
+    let rows: Vec<(Uuid, DateTime<Utc>, i64, bool, i64)> = sqlx::query_as(
+        "SELECT n.spool, min(n.started_at), count(*) FILTER (WHERE n.lease_until <= now()), bool_or(n.lease_until > now()),
+                coalesce(sum((SELECT sum(l.granted - l.processed) FROM quota_lease l WHERE l.node_id = n.id))
+                    FILTER (WHERE n.lease_until <= now()), 0)::bigint
+         FROM ingest_node n WHERE n.spool IS NOT NULL GROUP BY n.spool ORDER BY 2, 1",
+    )
+    .fetch_all(pool)
+    .await?;
+    let spool = |(id, since, ended, live, held)| Spool { id, since, ended, live, held };
+    Ok(rows.into_iter().map(spool).collect())
+}
+
+/// Why a spool is not forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// No node waits for such a spool.
+    #[error("no node that has ended waits for the spool {0}")]
+    Unknown(Uuid),
+    /// It is not lost.
+    #[error(
+        "a node with the spool {0} is alive, or was a moment ago: it is drained as soon as the log is back"
+    )]
+    Live(Uuid),
+    /// Postgres failed.
+    #[error("Postgres failed")]
+    Store(#[from] sqlx::Error),
+}
+
+/// Gives a spool up for lost: its ended nodes are settled without it. How many those are. Should its events come into the log after all, a
+/// cap may be passed by as many.
+///
+/// # Errors
+/// [`ForgetError`]; nothing is changed then.
+pub async fn forget(pool: &PgPool, spool: Uuid) -> Result<u64, ForgetError> {
+    let mut tx = pool.begin().await?;
+    let lives: Vec<bool> = sqlx::query_scalar(
+        "SELECT lease_until >= now() - $2 * interval '1 second' FROM ingest_node WHERE spool = $1 FOR UPDATE",
+    )
+    .bind(spool)
+    .bind(APPENDS_END_AFTER_SECONDS)
+    .fetch_all(&mut *tx)
+    .await?;
+    if lives.is_empty() {
+        return Err(ForgetError::Unknown(spool));
+    }
+    if lives.contains(&true) {
+        return Err(ForgetError::Live(spool));
+    }
+    let forgotten = sqlx::query("UPDATE ingest_node SET spool = NULL WHERE spool = $1")
+        .bind(spool)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(forgotten.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::event::{Event, EventFlags, EventKind};
+    use schemas::frame::{Envelope, FrameWriter};
+    use schemas::id::{EventHash, KeyId, ProjectId};
+
+    use super::*;
+
+    fn frame(tenant: i64, lease: LeaseId, events: u128) -> bytes::Bytes {
+        let envelope = Envelope {
+            tenant: TenantId(tenant),
+            project: ProjectId(1),
+            key: KeyId::from_number(1).unwrap(),
+            lease,
+            period_start: 86_400,
+            received_at: Micros(100_000_000_000),
+            request_id: Uuid::nil(),
+            client_ip: None,
+            user_agent: "",
+        };
+        let mut writer = FrameWriter::new(&envelope, 0);
+        for hash in 0..events {
+            assert!(writer.push(&Event {
+                hash: EventHash(hash),
+                kind: EventKind::Track,
+                flags: EventFlags::default(),
+                timestamp: Micros(1),
+                id: "a",
+                name: "b",
+                user_id: "",
+                anonymous_id: "",
+                properties: "",
+                context: "",
+                extra: "",
+            }));
+        }
+        writer.finish()
+    }
+
+    #[test]
+    fn events_are_counted_by_lease_and_period_and_those_without_a_lease_are_not() {
+        let frames = [
+            frame(1, LeaseId(7), 2),
+            frame(1, LeaseId(7), 3),
+            frame(1, LeaseId(8), 4),
+            frame(2, LeaseId(9), 1),
+            frame(2, LeaseId::NONE, 50),
+            bytes::Bytes::from_static(b"no frame"),
+        ];
+        let copies = Copies::of(frames.iter().map(|frame| &frame[..]));
+        let day = Micros(86_400_000_000);
+        assert_eq!(copies.leases, [(LeaseId(7), 5), (LeaseId(8), 4), (LeaseId(9), 1)].into());
+        assert_eq!(copies.periods, [((TenantId(1), day), 9), ((TenantId(2), day), 1)].into());
+    }
+}

@@ -1,0 +1,58 @@
+//! A copy for the spool, of events that the log did not confirm.
+
+use std::time::Duration;
+
+use eventlog::AppendError;
+use schemas::frame::Envelope;
+use schemas::id::LeaseId;
+use tokio::time::{Instant, timeout_at};
+
+use super::Node;
+use crate::append::frames;
+use crate::directory::Sender;
+use crate::lease::Spent;
+use crate::validate::Known;
+
+/// How long a copy may wait for quota: its sender has waited for the log already.
+const QUOTA_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// Charges the events of a request a second time, since an earlier copy may be in the log
+    /// (`billing::spool` says why), and puts a copy into the spool. An error says why there is none.
+    pub(super) async fn append_copy(
+        &self,
+        sender: &Sender,
+        events: &[Known<'_>],
+        envelope: &Envelope<'_>,
+        spent: &Spent,
+        deadline: Instant,
+    ) -> Result<(), String> {
+        let spool = self.log.spool().ok_or("there is no spool")?;
+        let until = deadline.min(Instant::now() + QUOTA_PATIENCE);
+        let again = self.leases.spend(&sender.tenant, envelope.received_at, spent.events);
+        let again =
+            timeout_at(until, again).await.map_err(|_| "the quota for a copy can't be had in time")?;
+        let again = again.map_err(|problem| problem.detail.into_owned())?;
+        let refuse = |why: &str| {
+            self.leases.refund(&sender.tenant, &again);
+            Err(why.to_owned())
+        };
+        if again.events < spent.events {
+            return refuse("the quota does not cover a copy");
+        }
+        // The copy is counted in the period that its frame says.
+        if again.lease != LeaseId::NONE && again.period != spent.period {
+            return refuse("the period has ended meanwhile");
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return refuse("there is no time for a copy");
+        }
+        let envelope = Envelope { lease: again.lease, ..*envelope };
+        match spool.append(frames(&envelope, events, self.log.partitions()), left).await {
+            Ok(()) => Ok(()),
+            Err(AppendError::Refused(why) | AppendError::Rejected(why)) => refuse(&why),
+            Err(AppendError::Unknown(why)) => Err(why),
+        }
+    }
+}
