@@ -1,13 +1,15 @@
-# Everything but the bench is done by dev/river.py; `make help` lists it.
+# Everything but benches and the soak is done by dev/river.py; `make help` lists it.
 PYTHON ?= python3
 PORT ?= 7400
-SHAPE ?= run
 ROUNDS ?= 20
 CRASH_PORT ?= 7600
 SECONDS ?= 60
+MINUTES ?= 30
+LOAD ?= 60
+SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
 
-.PHONY: help run cluster stop stores test lint crash fuzz bench-ingest clean
+.PHONY: help run cluster stop stores test lint crash fuzz soak bench-ingest bench-growth clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,13 +33,19 @@ lint: ## formatting and lints
 	@$(RIVER) lint
 
 crash: ## kill -9 of everything under load, beside `make run`: SHAPE=cluster ROUNDS=20 SEED=1 CRASH_PORT=7600
-	@$(RIVER) crash --shape $(SHAPE) --rounds $(ROUNDS) --port $(CRASH_PORT) $(if $(SEED),--seed $(SEED))
+	@$(RIVER) crash --shape $(or $(SHAPE),run) --rounds $(ROUNDS) --port $(CRASH_PORT) $(if $(SEED),--seed $(SEED))
 
 fuzz: ## libFuzzer on TARGET=body, decompressor, frame, key or header for SECONDS=60; MERGE=1 renews its corpus
 	@$(RIVER) fuzz $(TARGET) --seconds $(SECONDS) $(if $(MERGE),--merge)
 
 bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, beside three floors of the same run; eight minutes
 	@$(PYTHON) dev/bench_ingest.py
+
+bench-growth: ## the same at 10 to 100,000 tenants, a million keys, 10,000 connections: is it flat? some eight minutes
+	@$(PYTHON) dev/bench_growth.py
+
+soak: ## steady load for MINUTES=30 at LOAD=60 % of what the river sustains: does anything grow? SHAPE=cluster SOAK_PORT=7700
+	@$(PYTHON) dev/soak.py --shape $(or $(SHAPE),cluster) --minutes $(MINUTES) --load $(LOAD) --port $(SOAK_PORT)
 
 clean: ## deletes all data, downloads and builds
 	@$(RIVER) clean

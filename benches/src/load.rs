@@ -15,6 +15,7 @@
 //! * Memory does not grow with the number of events.
 
 mod id;
+mod keys;
 mod options;
 mod body;
 mod pace;

@@ -2,14 +2,10 @@
 
 import dataclasses
 import json
-import os
 import statistics
-import subprocess
-from pathlib import Path
 
-import workspace
-from console import Problem, last_lines, say
-from supervisor import SIGNALS
+from bench import program
+from console import Problem, say
 
 CONNECTIONS = 64
 EVENT_BYTES = 300
@@ -23,7 +19,6 @@ PRODUCE_SECONDS = 4
 LATENCY_SECONDS = 4
 WARM_UP_SECONDS = 2
 SUBJECTS = "uncapped", "capped", "floor"
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 @dataclasses.dataclass
@@ -73,9 +68,9 @@ class Bench:
 
     def http_cell(self, name, batch):
         pid = self.subject.pid(self.subject.floor_name(batch) if name == "floor" else "ingest")
-        before = cpu_seconds(pid)
+        before = program.cpu_seconds(pid)
         report = self.load(name, batch, self.seconds)
-        spent = cpu_seconds(pid) - before
+        spent = program.cpu_seconds(pid) - before
         cell = self.http[name, batch]
         # Seconds a million events are microseconds an event.
         cell.cpu.append(spent * 1e6 / report["events_accepted"])
@@ -103,33 +98,9 @@ class Bench:
         return self.run([self.subject.floors, *arguments])
 
     def run(self, argv, **variables):
-        argv = [str(part) for part in argv]
-        with SIGNALS.held():
-            child = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env={**self.subject.environment, **variables},
-            )
-        try:
-            output, errors = child.communicate()
-        except BaseException:
-            child.kill()
-            child.wait()
-            raise
-        if child.returncode != 0:
-            raise Problem(f"`{Path(argv[0]).name} {argv[1]}` failed", last_lines(errors or output))
-        return json.loads(output)
+        return program.run(argv, {**self.subject.environment, **variables})
 
     def last(self, batch):
         """What a round has found, for those who wait."""
         cells = {name: self.http[name, batch] for name in SUBJECTS} | {"producer": self.producer[batch]}
         return ", ".join(f"{name} {cell.cpu[-1]:.2f} ({cell.rate[-1]:,.0f}/s)" for name, cell in cells.items())
-
-
-def cpu_seconds(pid):
-    """User and system time of the process with all its threads: proc_pid_stat(5), fields 14 and 15."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND

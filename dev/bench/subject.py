@@ -26,32 +26,40 @@ class Subject:
         self.supervisor = Supervisor(folder)
         self.keys = {}
         self.floor_ports = {}
-        self.ingest_port = self.brokers = self.environment = None
+        self.ingest_port = self.database = self.brokers = self.environment = None
 
     def start(self, batches):
-        postgres, clickhouse_port, broker, controller, self.ingest_port, ops, *floors = ports.choose(6 + len(batches))
-        log = self.folder / "log"
-        database = Postgres(self.folder, log, postgres, MAX_CONNECTIONS)
-        self.brokers = f"127.0.0.1:{broker}"
-        with step("starting postgres, kafka"):
-            self.supervisor.start(database.spec, kafka.spec(self.folder, log, broker, controller))
-        database.ensure_database(DATABASE)
-        self.environment = {
-            **os.environ,
-            "DATABASE_URL": database.url(DATABASE),
-            "CLICKHOUSE_URL": f"http://127.0.0.1:{clickhouse_port}",
-            "KAFKA_BROKERS": self.brokers,
-            "WEIR_DATA_DIR": str(workspace.make_folder(self.folder / "data")),
-            "WEIR_INGEST_ADDR": f"127.0.0.1:{self.ingest_port}",
-            "WEIR_OPS_ADDR": f"127.0.0.1:{ops}",
-        }
-        self.migrate(clickhouse.spec(self.folder, log, clickhouse_port))
+        self.start_stores()
+        self.ingest_port, ops, *floors = ports.choose(2 + len(batches))
+        self.environment.update(self.addresses(self.ingest_port, ops))
         for name, limits in TENANTS.items():
             demo.weir_json(self.weir, self.environment, "tenant", "create", name, "--plan", "unlimited", *limits)
             self.keys[name] = demo.weir_json(self.weir, self.environment, "key", "create", name)["key"]
         self.floor_ports = dict(zip(batches, floors, strict=True))
         with step("starting weir ingest and the floors"):
             self.supervisor.start(self.ingest(ops), *self.servers())
+
+    def start_stores(self):
+        """Postgres and Kafka, with weir's tables and topic."""
+        postgres, clickhouse_port, broker, controller = ports.choose(4)
+        log = self.folder / "log"
+        self.database = Postgres(self.folder, log, postgres, MAX_CONNECTIONS)
+        self.brokers = f"127.0.0.1:{broker}"
+        with step("starting postgres, kafka"):
+            self.supervisor.start(self.database.spec, kafka.spec(self.folder, log, broker, controller))
+        self.database.ensure_database(DATABASE)
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": self.database.url(DATABASE),
+            "CLICKHOUSE_URL": f"http://127.0.0.1:{clickhouse_port}",
+            "KAFKA_BROKERS": self.brokers,
+            "WEIR_DATA_DIR": str(workspace.make_folder(self.folder / "data")),
+        }
+        self.migrate(clickhouse.spec(self.folder, log, clickhouse_port))
+
+    @staticmethod
+    def addresses(ingest, ops):
+        return {"WEIR_INGEST_ADDR": f"127.0.0.1:{ingest}", "WEIR_OPS_ADDR": f"127.0.0.1:{ops}"}
 
     def migrate(self, clickhouse_spec):
         """ClickHouse is there only for as long as its tables are made: ingest never asks it, and it would take CPU."""
@@ -65,13 +73,13 @@ class Subject:
             stop_children([watched.child for watched in beside.watched])
             beside.processes_file.unlink(missing_ok=True)
 
-    def ingest(self, ops):
+    def ingest(self, ops, name="ingest", **environment):
         return Spec(
-            name="ingest",
+            name=name,
             argv=[self.weir, "ingest"],
-            log=self.folder / "log" / "ingest.log",
+            log=self.folder / "log" / f"{name}.log",
             is_ready=functools.partial(answers_ready, ops),
-            env=self.environment,
+            env={**self.environment, **environment},
             is_weir=True,
             stop_seconds=DRAIN_SECONDS,
         )

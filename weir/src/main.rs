@@ -6,6 +6,7 @@
 mod cli;
 mod config;
 mod stores;
+mod descriptors;
 mod bind;
 mod run;
 mod command;
@@ -39,6 +40,7 @@ fn runtime(only_ingests: bool) -> std::io::Result<tokio::runtime::Runtime> {
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    descriptors::raise();
     let runtime = match runtime(cli.only_ingests()) {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::bind::{Bound, bind, bind_when_back};
 use crate::config::Config;
+use crate::descriptors;
 use crate::stores::{self, OpenLog};
 
 /// From the order to stop to the end of the process, whatever hangs.
@@ -51,6 +52,9 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let config = Config::from_environment(roles)?;
     telemetry::log_to_stderr(&config.log_filter).context("WEIR_LOG can't be read")?;
     let metrics = telemetry::install_metrics()?;
+    if let Some(ingest) = &config.ingest {
+        descriptors::check(ingest.connections_max);
+    }
 
     let ops = TcpListener::bind(config.ops_listen).await;
     let ops = ops.with_context(|| format!("can't listen on {} (WEIR_OPS_ADDR)", config.ops_listen))?;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hyper::header::HeaderValue;
 use schemas::time::Micros;
 
 use super::id::RunId;
+use super::keys::{Keys, Turn};
 use super::link::Target;
 
 /// How long a run lasts if neither `--events` nor `--duration` says.
@@ -42,6 +42,9 @@ pub struct LoadOptions {
     /// API keys, with commas or repeated; connections are spread over them
     #[arg(long = "key", value_name = "KEY", env = "WEIR_KEY", hide_env_values = true, value_delimiter = ',')]
     pub keys: Vec<LoadKey>,
+    /// Instead of --key, the keys of this file, one a line, 2000000 at most: each request takes the next, each connection from a place of its own in the list
+    #[arg(long, value_name = "FILE")]
+    pub keys_file: Option<PathBuf>,
     /// Stop after this many events
     #[arg(long, value_name = "N")]
     pub events: Option<u64>,
@@ -93,6 +96,7 @@ impl LoadOptions {
         Self {
             urls: vec![url.into()],
             keys: vec![LoadKey(key.to_owned())],
+            keys_file: None,
             events: None,
             duration: None,
             rate: None,
@@ -115,8 +119,7 @@ impl LoadOptions {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) targets: Vec<Target>,
-    /// Values of the `Authorization` header.
-    pub(crate) keys: Vec<HeaderValue>,
+    pub(crate) keys: Keys,
     pub(crate) run_id: RunId,
     pub(crate) connections: u16,
     pub(crate) batch: u32,
@@ -143,7 +146,11 @@ impl Plan {
             }
         };
         require(!options.urls.is_empty(), "--url is missing (or WEIR_URL)");
-        require(!options.keys.is_empty(), "--key is missing (or WEIR_KEY)");
+        require(
+            options.keys_file.is_none() || options.retry_share == 0,
+            "--retry-share needs --key, not --keys-file: another key may be another project's, where the same id is \
+             another event",
+        );
         require(options.connections > 0, "--connections must be at least 1");
         require((1..=100_000).contains(&options.batch), "--batch must be 1 to 100000");
         require(options.event_bytes <= schemas::limit::EVENT_BYTES_MAX, "--event-bytes is over weir's limit");
@@ -152,21 +159,23 @@ impl Plan {
         require(options.events != Some(0), "--events must be at least 1");
         require(!options.deadline.is_zero(), "--deadline must not be zero");
 
-        let (mut targets, mut keys) = (Vec::new(), Vec::new());
+        let mut targets = Vec::new();
         for url in &options.urls {
             match Target::parse(url) {
                 Ok(target) => targets.push(target),
                 Err(error) => wrong.push(format!("--url {url}: {error}")),
             }
         }
-        for key in &options.keys {
-            match HeaderValue::try_from(format!("Bearer {}", key.0)) {
-                Ok(mut value) => {
-                    value.set_sensitive(true);
-                    keys.push(value);
-                }
-                Err(_) => wrong.push("a --key holds bytes that no header can carry".to_owned()),
-            }
+        let keys = match &options.keys_file {
+            Some(path) => Keys::of_file(path),
+            None => Keys::shared(options.keys.iter().map(|key| key.0.as_str())),
+        };
+        let keys = keys.unwrap_or_else(|error| {
+            wrong.push(format!("{error:#}"));
+            Keys::default()
+        });
+        if options.keys_file.is_none() && options.keys.is_empty() {
+            wrong.push("--key is missing (or WEIR_KEY), or --keys-file".to_owned());
         }
         anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("; "));
         Ok(Self {
@@ -196,10 +205,12 @@ impl Plan {
         u32::try_from(share).unwrap_or(u32::MAX)
     }
 
-    /// Which target and key a connection uses: every pair occurs once there are enough connections.
-    pub(crate) fn home(&self, connection: u16) -> (usize, usize) {
-        let connection = usize::from(connection);
-        (connection % self.targets.len(), connection / self.targets.len() % self.keys.len())
+    /// Which target a connection uses, and with which keys: every pair of both occurs once there are enough
+    /// connections.
+    pub(crate) fn home(&self, connection: u16) -> (usize, Turn) {
+        let targets = self.targets.len();
+        let turn = self.keys.turn(self.run_id, connection, self.connections, targets);
+        (usize::from(connection) % targets, turn)
     }
 }
 
@@ -251,6 +262,23 @@ mod tests {
     }
 
     #[test]
+    fn a_run_needs_a_key() {
+        let options = LoadOptions { keys: Vec::new(), ..LoadOptions::to("http://a", "k") };
+        assert!(Plan::new(&options).unwrap_err().to_string().contains("--key is missing"));
+    }
+
+    #[test]
+    fn a_file_of_keys_goes_with_everything_but_deliberate_resends() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "k\n").unwrap();
+        let keys_file = Some(file.path().to_owned());
+        let options = LoadOptions { keys: Vec::new(), keys_file, ..LoadOptions::to("http://a", "k") };
+        assert!(Plan::new(&options).is_ok());
+        let error = Plan::new(&LoadOptions { retry_share: 1, ..options }).unwrap_err().to_string();
+        assert!(error.contains("--retry-share"), "{error}");
+    }
+
+    #[test]
     fn options_do_not_print_their_keys() {
         assert!(!format!("{:?}", LoadOptions::to("http://a", "wk_live_secret")).contains("secret"));
     }
@@ -268,7 +296,11 @@ mod tests {
         options.urls.push("http://b".to_owned());
         options.keys.push(LoadKey("l".to_owned()));
         let plan = Plan::new(&options).unwrap();
-        assert_eq!((0..4).map(|c| plan.home(c)).collect::<Vec<_>>(), [(0, 0), (1, 0), (0, 1), (1, 1)]);
+        let home = |connection| {
+            let (target, mut turn) = plan.home(connection);
+            (target, turn.next())
+        };
+        assert_eq!((0..4).map(home).collect::<Vec<_>>(), [(0, 0), (1, 0), (0, 1), (1, 1)]);
     }
 
     #[test]

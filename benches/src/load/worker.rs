@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hyper::header::HeaderValue;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::body::{Bodies, Body};
 use super::id::Choices;
 use super::journal::{Entry, Range};
+use super::keys::Turn;
 use super::link::Link;
 use super::pace::Pace;
 use super::reply::Verdict;
@@ -38,6 +40,9 @@ pub(crate) struct Worker {
     bodies: Bodies,
     pace: Pace,
     choices: Choices,
+    /// Where most of its requests go.
+    target: usize,
+    turn: Turn,
     /// One for each target, opened when needed.
     links: Vec<Option<Link>>,
     next_sequence: u32,
@@ -50,8 +55,11 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(run: Arc<Run>, connection: u16) -> anyhow::Result<Self> {
         let plan = &run.plan;
+        let (target, turn) = plan.home(connection);
         Ok(Self {
             connection,
+            target,
+            turn,
             bodies: Bodies::new(plan, connection)?,
             pace: Pace::new(run.started, plan.interval, connection, plan.connections),
             choices: Choices::new(plan.run_id, connection),
@@ -134,7 +142,9 @@ impl Worker {
     async fn deliver(&mut self, batch: &Batch, from: Instant) -> anyhow::Result<bool> {
         let run = Arc::clone(&self.run);
         let (targets, since) = (run.plan.targets.len(), Instant::now());
-        let (mut target, key) = run.plan.home(self.connection);
+        // Of the batch: a second attempt with another key could store it a second time.
+        let key = run.plan.keys.header(self.turn.next())?;
+        let mut target = self.target;
         if batch.resent > 0 {
             // A duplicate may well arrive at another node than the original did.
             target = usize::try_from(self.choices.below(targets as u64)).unwrap_or_default();
@@ -143,7 +153,7 @@ impl Worker {
         loop {
             let mut wait = None;
             if self.connect(target).await {
-                let verdict = self.attempt(batch, target, key, from, attempts).await?;
+                let verdict = self.attempt(batch, target, &key, from, attempts).await?;
                 attempts += 1;
                 match verdict {
                     Verdict::Acknowledged(rejected) => {
@@ -208,7 +218,7 @@ impl Worker {
         &mut self,
         batch: &Batch,
         target: usize,
-        key: usize,
+        key: &HeaderValue,
         from: Instant,
         attempts: u32,
     ) -> anyhow::Result<Verdict> {
@@ -218,7 +228,7 @@ impl Worker {
         let from = if attempts == 0 { from } else { Instant::now() };
         let mut verdict = Verdict::unknown("not-connected");
         if let Some(link) = &mut self.links[target] {
-            let exchange = link.exchange(&plan.targets[target], &plan.keys[key], &batch.body, plan.gzip);
+            let exchange = link.exchange(&plan.targets[target], key, &batch.body, plan.gzip);
             verdict = match timeout(plan.deadline, exchange).await {
                 Ok(Ok(reply)) => Verdict::read(&reply, batch.events),
                 Ok(Err(_)) => Verdict::unknown("connection"),

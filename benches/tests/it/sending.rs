@@ -66,6 +66,34 @@ async fn every_key_is_used_and_none_is_written_down() {
 }
 
 #[tokio::test]
+async fn each_request_takes_the_next_key_of_a_file_and_every_attempt_of_it_the_same() {
+    let answers = |number: usize| match number % 3 {
+        1 => Answer::Unsure { stored: true },
+        _ => Answer::Accept,
+    };
+    let bench = Bench::new(answers).await;
+    let file = bench.journal_path().with_extension("keys");
+    std::fs::write(&file, (0..7).map(|number| format!("wk_live_{number}\n")).collect::<String>()).unwrap();
+    let bench = bench.with(|options| {
+        (options.keys, options.keys_file) = (Vec::new(), Some(file));
+        (options.events, options.connections, options.retry) = (Some(140), 2, true);
+    });
+    let report = bench.run().await;
+    assert!(report.requests_retried > 0, "{report}");
+    let (mut of_key, mut of_batch) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeMap::<_, BTreeSet<_>>::new());
+    for request in bench.server.received() {
+        of_key.entry(request.key().to_owned()).or_default().insert(request.ids[0].clone());
+        of_batch.entry(request.ids[0].clone()).or_default().insert(request.key().to_owned());
+    }
+    assert_eq!(of_key.values().map(BTreeSet::len).collect::<Vec<_>>(), [4; 7], "28 batches");
+    assert!(of_batch.values().all(|keys| keys.len() == 1), "{of_batch:?}");
+    // Each event was sent for one project alone, so that the journal's promises can be checked as ever.
+    assert_eq!((bench.server.stored().len(), bench.counts()), (140, (140, 0, 0)));
+    let written = std::fs::read_to_string(bench.journal_path()).unwrap();
+    assert!(!written.contains("wk_live"));
+}
+
+#[tokio::test]
 async fn compressed_bodies_hold_the_same_events() {
     let bench = Bench::new(|_| Answer::Accept).await.with(|options| options.gzip = true);
     let report = bench.run().await;

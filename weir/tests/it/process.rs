@@ -65,6 +65,19 @@ impl Place {
         proxy
     }
 
+    /// Starts a role that may have so many descriptors open until it asks for more.
+    pub(crate) async fn start_with_descriptors(&self, role: &str, soft_limit: u32) -> Process {
+        let ports = Ports { ingest: free_port(), admin: free_port(), ops: free_port() };
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", r#"ulimit -S -n "$1" && exec "$0" "$2""#, env!("CARGO_BIN_EXE_weir")])
+            .args([&soft_limit.to_string(), role])
+            .env_clear()
+            .envs(self.settings.iter().cloned())
+            .stdin(Stdio::null());
+        Self::spawn(command, role, ports).await
+    }
+
     /// The binary with these settings, and no others.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
