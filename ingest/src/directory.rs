@@ -22,6 +22,7 @@ use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
+use crate::admission::Held;
 use crate::lease::Slice;
 use crate::rate::Rate;
 use keys::{KeyEntry, Keys, NEVER};
@@ -69,6 +70,8 @@ pub struct Tenant {
     pub slice: Slice,
     /// Its rate on this node.
     pub rate: Rate,
+    /// Bytes of its bodies that this node works on.
+    pub in_flight: Held,
 }
 
 /// What a tenant may do, as Postgres has it.
@@ -202,7 +205,7 @@ impl Entries {
 impl Tenant {
     pub(crate) fn new(id: TenantId, terms: Terms) -> Self {
         let rate = Rate::new(terms.rate);
-        Self { id, terms: RwLock::new(terms), slice: Slice::default(), rate }
+        Self { id, terms: RwLock::new(terms), slice: Slice::default(), rate, in_flight: Held::default() }
     }
 
     /// Takes over what Postgres says now.

@@ -1,6 +1,7 @@
 //! The service: one request after the other along the path, and the life of the node.
 
 mod receive;
+mod upload;
 mod body;
 
 use std::convert::Infallible;
@@ -10,21 +11,25 @@ use std::time::{Duration, Instant};
 
 use eventlog::EventLog;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Version};
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use service::clock::Clock;
 use service::http::{HttpLimits, serve};
 use service::shutdown::Shutdown;
+use service::tls::{Tls, TlsError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::admission::Admission;
+use upload::Upload;
+
+use crate::admission::{Admission, AdmissionLimits};
 use crate::allowance;
 use crate::config::IngestConfig;
 use crate::directory::{self, Beside, Directory};
@@ -37,6 +42,7 @@ use crate::{cors, metrics};
 /// An ingest node that is ready to run.
 pub struct Ingest {
     listener: TcpListener,
+    tls: Option<Tls>,
     node: Arc<Node>,
     keeper: Keeper,
     exchange: Option<Exchange>,
@@ -65,6 +71,9 @@ pub enum StartError {
     /// The address can't be listened on.
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// Certificate or key are no good.
+    #[error("ingest can't speak TLS")]
+    Tls(#[from] TlsError),
     /// Rates can't be shared.
     #[error(transparent)]
     Redis(#[from] RedisError),
@@ -86,6 +95,10 @@ impl Ingest {
     ) -> Result<Self, StartError> {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
+        let tls = match config.tls.clone() {
+            Some(files) => Some(Tls::load(files).await?),
+            None => None,
+        };
         let directory = Arc::new(Directory::default());
         let beside = |path| Beside { path, log: Arc::clone(&log), clock: clock.clone() };
         let saved = config.directory_file.clone().map(beside);
@@ -95,7 +108,11 @@ impl Ingest {
         if is_bound && let Err(error) = keeper.register().await {
             tracing::warn!(%error, "the node is not registered yet");
         }
-        let admission = Admission::new(config.in_flight_bytes_max, config.body_bytes_max);
+        let admission = Admission::new(AdmissionLimits {
+            node: config.in_flight_bytes_max,
+            tenant: config.tenant_in_flight_bytes_max,
+            body: config.body_bytes_max,
+        });
         let rates = Arc::new(Rates::new(config.redis_url.is_some()));
         let exchange = config
             .redis_url
@@ -107,7 +124,7 @@ impl Ingest {
         }
         let addresses = Addresses::new(config.address_rate);
         let node = Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, log });
-        Ok(Self { listener, node, keeper, exchange, pool, bound, saved, age })
+        Ok(Self { listener, tls, node, keeper, exchange, pool, bound, saved, age })
     }
 
     /// Whether anybody can be served: keys and tenants are known.
@@ -128,8 +145,12 @@ impl Ingest {
     pub async fn run(self, shutdown: Shutdown) {
         let config = &self.node.config;
         let limits = HttpLimits {
+            name: "ingest",
             connections_max: config.connections_max,
             header_deadline: config.request_deadline,
+            idle_deadline: config.idle_deadline,
+            write_deadline: config.write_deadline,
+            drain_grace: config.drain_grace,
             drain_deadline: config.drain_deadline,
         };
         let (drained, after_requests) = Shutdown::new();
@@ -151,7 +172,7 @@ impl Ingest {
         }
         tasks.spawn(directory::keep_fresh(Arc::clone(directory), self.pool, bound, self.age, last));
         let node = self.node;
-        serve(self.listener, limits, shutdown, move |peer| {
+        serve(self.listener, self.tls, limits, shutdown, move |peer| {
             let node = Arc::clone(&node);
             service_fn(move |request| {
                 let node = Arc::clone(&node);
@@ -200,16 +221,20 @@ impl Node {
         let started = Instant::now();
         let request_id = Uuid::now_v7();
         let mut known = None;
-        let found = route(request.uri().path());
+        let (parts, body) = request.into_parts();
+        let mut upload = Upload::new(body);
+        let peer = self.config.trusted_proxies.client(peer, &parts.headers);
+        let found = one_host(&parts).and_then(|()| route(parts.uri.path()));
         let (name, result) = match found.clone() {
-            Ok(route) if request.method() == Method::OPTIONS => {
+            Ok(route) if parts.method == Method::OPTIONS => {
                 ("preflight", Ok(cors::preflight(request_id, route)))
             }
-            Ok(route) if !route.takes(request.method()) => ("none", Err(method_not_allowed(route).into())),
+            Ok(route) if !route.takes(&parts.method) => ("none", Err(method_not_allowed(route).into())),
             Ok(Route::ErrorPage(code)) => ("error_page", Ok(reply::page(request_id, code))),
-            Ok(Route::Events(dialect)) => {
-                (dialect.name(), self.receive(dialect, request, request_id, peer, &mut known).await)
-            }
+            Ok(Route::Events(dialect)) => (
+                dialect.name(),
+                self.receive(dialect, &parts, &mut upload, request_id, peer, &mut known).await,
+            ),
             Err(problem) => ("none", Err(Refusal::from(problem))),
         };
         let result = result.map_err(|refusal| self.charge_stranger(refusal, known.is_some(), peer));
@@ -228,6 +253,9 @@ impl Node {
             allowance::tell(reply.headers_mut(), &tenant, Micros(self.clock.now_micros()));
         }
         cors::share(reply.headers_mut());
+        if parts.version != Version::HTTP_2 && !upload.is_over(&parts.headers).await {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         reply
     }
 
@@ -242,6 +270,17 @@ impl Node {
             Err(wait) => Refusal::too_often(wait),
         }
     }
+}
+
+/// RFC 9112, 3.2: who names no host, or several, may not be who a proxy on the way has taken them for.
+fn one_host(parts: &Parts) -> Result<(), Problem> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let is_one = hosts.next().is_some() && hosts.next().is_none();
+    if is_one || parts.version != Version::HTTP_11 {
+        return Ok(());
+    }
+    Err(Problem::new(Code::InvalidArgument, "a request of HTTP/1.1 needs one `Host` in its header")
+        .at("host"))
 }
 
 /// What the client did wrong is for those who look closely; what weir could not do is for the operator.

@@ -5,9 +5,8 @@ use std::time::Duration;
 use billing::period::Period;
 use bytes::Bytes;
 use eventlog::AppendError;
-use hyper::body::Incoming;
 use hyper::header::{HeaderMap, USER_AGENT};
-use hyper::{Request, Uri, http};
+use hyper::{Uri, http};
 use schemas::frame::Envelope;
 use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
@@ -17,8 +16,10 @@ use uuid::Uuid;
 
 use super::Node;
 use super::body::Form;
+use super::upload::Upload;
 use crate::append::frames;
 use crate::decode::{Batch, Rejection};
+use crate::decompress::Room;
 use crate::directory::{Sender, Tenant};
 use crate::lease::Spent;
 use crate::reply::{self, Receipt, Refusal, Reply};
@@ -38,15 +39,16 @@ impl Node {
     pub(super) async fn receive(
         &self,
         dialect: Dialect,
-        request: Request<Incoming>,
+        parts: &http::request::Parts,
+        upload: &mut Upload,
         request_id: Uuid,
         peer: IpAddr,
         known: &mut Option<Arc<Tenant>>,
     ) -> Result<Reply, Refusal> {
         let deadline = admission::deadline(self.config.request_deadline);
-        let (http::request::Parts { headers, uri, .. }, body) = request.into_parts();
+        let http::request::Parts { headers, uri, .. } = parts;
         // Known before the body is read, where header or query say so.
-        let mut sender = presented(&headers, &uri)?.map(|key| self.sender(&key)).transpose()?;
+        let mut sender = presented(headers, uri)?.map(|key| self.sender(&key)).transpose()?;
         if sender.is_none() {
             if !dialect.has_key_in_body() {
                 return Err(auth::missing().into());
@@ -54,10 +56,11 @@ impl Node {
             self.addresses.check(peer).map_err(Refusal::too_often)?;
         }
         *known = sender.as_ref().map(|sender| Arc::clone(&sender.tenant));
-        let form = Form::of(dialect, &headers, uri.query())?;
-        let _admitted = self.admission.admit(&headers)?;
-        let body = self.admission.read(body, deadline).await?;
-        let body: Bytes = form.json(body, &headers, self.config.inflated_bytes_max)?;
+        let form = Form::of(dialect, headers, uri.query())?;
+        let mut admitted = self.admission.admit(headers, known.clone())?;
+        let body = upload.read(&self.admission, deadline).await?;
+        let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
+        let body: Bytes = form.json(body, headers, room)?;
         let batch = form.decode(&body, Micros(self.clock.now_micros()))?;
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
@@ -65,7 +68,8 @@ impl Node {
         }
         let sender = sender.ok_or_else(auth::missing)?;
         *known = Some(Arc::clone(&sender.tenant));
-        let origin = Origin { request_id, peer, headers: &headers };
+        admitted.belongs_to(&sender.tenant)?;
+        let origin = Origin { request_id, peer, headers };
         let tally = Tally::of(dialect, &batch);
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
         tally.count(accepted.as_ref().map(|(receipt, _)| receipt));

@@ -8,3 +8,4 @@ mod observed;
 mod kill;
 mod docs;
 mod cold_start;
+mod edge;

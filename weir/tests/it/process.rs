@@ -42,6 +42,8 @@ impl Place {
             ("WEIR_OPERATOR_TOKEN", testkit::river::OPERATOR_TOKEN.to_owned()),
             ("WEIR_PROCESSOR_LEASE_MS", "2000".to_owned()),
             ("WEIR_INGEST_LEASE_MS", "2000".to_owned()),
+            // Clients of tests keep connections that they need no more.
+            ("WEIR_DRAIN_GRACE_MS", "20".to_owned()),
         ];
         if let Some(brokers) = kafka_brokers {
             settings.push(("KAFKA_BROKERS", brokers.to_owned()));
@@ -52,11 +54,16 @@ impl Place {
         Self { stores, settings }
     }
 
+    /// Sets what processes that are started from now on read.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(set, _)| set != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Puts a proxy between processes that are started from now on and Postgres.
     pub(crate) async fn behind_proxy(&mut self) -> Proxy {
         let (proxy, url) = Proxy::to_postgres(&self.stores.database_url).await;
-        self.settings.retain(|(name, _)| name != "DATABASE_URL");
-        self.settings.push(("DATABASE_URL".to_owned(), url));
+        self.set("DATABASE_URL", &url);
         proxy
     }
 
@@ -139,6 +146,18 @@ impl Process {
         let client = Client::new(([127, 0, 0, 1], self.ports.ops).into(), None);
         let reply = client.send(hyper::Method::GET, "/metrics", &[], "").await;
         String::from_utf8(reply.body.to_vec()).unwrap()
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id().unwrap())).unwrap().count()
+    }
+
+    /// What it has in memory.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
     /// `kill -9`.
