@@ -19,8 +19,8 @@ use raw::Raw;
 
 /// A node with a key, whose deadlines are short.
 pub(crate) struct Edge {
-    pub(crate) place: Place,
-    process: Process,
+    place: Place,
+    process: Option<Process>,
     key: String,
     address: SocketAddr,
     descriptors: usize,
@@ -35,6 +35,14 @@ const SOON: Duration = Duration::from_secs(5);
 
 impl Edge {
     async fn start(settings: &[(&str, &str)]) -> Self {
+        let mut edge = Self::start_unasked(settings).await;
+        edge.assert_serves().await;
+        edge.descriptors = edge.process().descriptors();
+        edge
+    }
+
+    /// One whose listener was not tried yet.
+    async fn start_unasked(settings: &[(&str, &str)]) -> Self {
         let mut place = Place::new(None).await;
         for name in ["WEIR_REQUEST_DEADLINE_MS", "WEIR_IDLE_DEADLINE_MS", "WEIR_WRITE_DEADLINE_MS"] {
             place.set(name, &DEADLINE.as_millis().to_string());
@@ -47,10 +55,18 @@ impl Edge {
         let key = place.run_json(&["key", "create", "acme"]).await["key"].as_str().unwrap().to_owned();
         let process = place.start("standalone").await;
         let address = process.url.rsplit('/').next().unwrap().parse().unwrap();
-        let mut edge = Self { place, process, key, address, descriptors: 0 };
-        edge.assert_serves().await;
-        edge.descriptors = edge.process.descriptors();
-        edge
+        Self { place, process: Some(process), key, address, descriptors: 0 }
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().unwrap()
+    }
+
+    /// SIGTERM, and a new process at the same address as soon as the old one has ended.
+    async fn restart(&mut self) {
+        let mut process = self.process.take().unwrap();
+        assert!(process.terminate().await.success());
+        self.process = Some(self.place.start_again(process).await);
     }
 
     /// A connection of which nothing is known yet.
@@ -87,12 +103,12 @@ impl Edge {
             self.metric("weir_http_connections{listener=\"ingest\"}").await <= 1.0
         })
         .await;
-        let descriptors = self.process.descriptors();
+        let descriptors = self.process().descriptors();
         assert!(descriptors <= self.descriptors + STORES, "{descriptors}, where {} were", self.descriptors);
     }
 
     async fn metric(&self, name: &str) -> f64 {
-        let metrics = self.process.metrics().await;
+        let metrics = self.process().metrics().await;
         let values = metrics.lines().filter(|line| line.starts_with(name));
         values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }

@@ -167,6 +167,11 @@ impl Process {
 
     /// SIGTERM; the exit status.
     pub(crate) async fn stop(mut self) -> std::process::ExitStatus {
+        self.terminate().await
+    }
+
+    /// SIGTERM; the exit status.
+    pub(crate) async fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
         self.child.wait().await.unwrap()

@@ -173,7 +173,7 @@ fn refused_with_body(bytes: usize) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_vector_of_http1_gets_its_reply_and_the_next_request_is_not_mistaken() {
     let edge = Edge::start(&[]).await;
-    let resident = edge.process.resident_bytes();
+    let resident = edge.process().resident_bytes();
     for (what, bytes, status, code, then) in vectors(&edge) {
         let mut raw = edge.connect().await;
         raw.send(&bytes).await;
@@ -198,7 +198,7 @@ async fn every_vector_of_http1_gets_its_reply_and_the_next_request_is_not_mistak
         }
     }
     edge.assert_as_before().await;
-    let grown = edge.process.resident_bytes().saturating_sub(resident);
+    let grown = edge.process().resident_bytes().saturating_sub(resident);
     assert!(grown < 16 << 20, "{grown} bytes");
 }
 

@@ -201,7 +201,7 @@ async fn a_client_whose_errors_make_the_node_reset_streams_is_sent_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_without_end_cost_the_connection_and_nothing_else() {
     let edge = Edge::start(&[]).await;
-    let resident = edge.process.resident_bytes();
+    let resident = edge.process().resident_bytes();
     // CONTINUATION after CONTINUATION.
     let mut raw = open(&edge).await;
     raw.send(frame(HEADERS, END_STREAM, 1, &request("GET", "/errors/overloaded", &[]))).await;
@@ -237,14 +237,14 @@ async fn headers_without_end_cost_the_connection_and_nothing_else() {
     let refused = status(&mut raw, 3).await;
     assert_ne!(refused, Some(200), "of 46 KB");
     edge.assert_as_before().await;
-    let grown = edge.process.resident_bytes().saturating_sub(resident);
+    let grown = edge.process().resident_bytes().saturating_sub(resident);
     assert!(grown < 16 << 20, "{grown} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_settings_and_pings_are_answered_or_cut_and_hold_up_nobody() {
     let edge = Edge::start(&[]).await;
-    let resident = edge.process.resident_bytes();
+    let resident = edge.process().resident_bytes();
     for flood in [frame(SETTINGS, 0, 0, &[]), frame(PING, 0, 0, &[0; 8])] {
         let mut raw = open(&edge).await;
         let flood = flood.repeat(10_000);
@@ -258,6 +258,6 @@ async fn floods_of_settings_and_pings_are_answered_or_cut_and_hold_up_nobody() {
         drop((ended, raw));
     }
     edge.assert_as_before().await;
-    let grown = edge.process.resident_bytes().saturating_sub(resident);
+    let grown = edge.process().resident_bytes().saturating_sub(resident);
     assert!(grown < 16 << 20, "{grown} bytes");
 }

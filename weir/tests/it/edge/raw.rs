@@ -46,7 +46,11 @@ pub(crate) enum End {
 
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), read: Vec::new() }
+        Self::on(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub(crate) fn on(stream: TcpStream) -> Self {
+        Self { stream, read: Vec::new() }
     }
 
     /// Sends, or finds that the other side has gone.
