@@ -10,6 +10,7 @@
 //! that answers 503 for a sick one, must not be led by one tenant to take it from all.
 
 mod budget;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::directory::Tenant;
 use crate::metrics;
 
 pub use budget::Held;
+pub use turns::{Turn, Turns, Work};
 
 /// Bytes for which memory is had before they have come, however long a body says to be.
 const BEFOREHAND_BYTES_MAX: usize = 1 << 20;

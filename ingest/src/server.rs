@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use upload::Upload;
 
-use crate::admission::{Admission, AdmissionLimits};
+use crate::admission::{Admission, AdmissionLimits, Turns};
 use crate::allowance;
 use crate::config::IngestConfig;
 use crate::directory::{self, Beside, Directory};
@@ -62,6 +62,7 @@ struct Node {
     rates: Arc<Rates>,
     addresses: Addresses,
     admission: Admission,
+    turns: Turns,
     log: Arc<dyn EventLog>,
 }
 
@@ -123,7 +124,9 @@ impl Ingest {
             exchange.join().await;
         }
         let addresses = Addresses::new(config.address_rate);
-        let node = Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, log });
+        let turns = Turns::default();
+        let node =
+            Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, turns, log });
         Ok(Self { listener, tls, node, keeper, exchange, pool, bound, saved, age })
     }
 

@@ -35,6 +35,11 @@ impl Form {
         Ok(Self { dialect, shape, encoding, sent_at: sent_at(headers, query) })
     }
 
+    /// Whether a header says that the body is compressed.
+    pub(super) fn is_compressed(self) -> bool {
+        self.encoding.is_some()
+    }
+
     /// The body without compression, and without what a dialect wraps around its JSON.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::Node;
 use super::body::Form;
 use super::upload::Upload;
+use crate::admission::Work;
 use crate::append::frames;
 use crate::decode::{Batch, Rejection};
 use crate::decompress::Room;
@@ -32,6 +33,7 @@ struct Origin<'a> {
     request_id: Uuid,
     peer: IpAddr,
     headers: &'a HeaderMap,
+    work: Work,
 }
 
 impl Node {
@@ -59,9 +61,11 @@ impl Node {
         let form = Form::of(dialect, headers, uri.query())?;
         let mut admitted = self.admission.admit(headers, known.clone())?;
         let body = upload.read(&self.admission, deadline).await?;
+        let work = self.turns.wait(body.len(), form.is_compressed(), known.as_deref(), deadline).await?;
         let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
-        let body: Bytes = form.json(body, headers, room)?;
-        let batch = form.decode(&body, Micros(self.clock.now_micros()))?;
+        let body: Bytes = self.turns.run(&work, || form.json(body, headers, room)).await?;
+        let received_at = Micros(self.clock.now_micros());
+        let batch = self.turns.run(&work, || form.decode(&body, received_at)).await?;
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
             sender = Some(self.sender(&auth::from_text(key)?)?);
@@ -69,7 +73,7 @@ impl Node {
         let sender = sender.ok_or_else(auth::missing)?;
         *known = Some(Arc::clone(&sender.tenant));
         admitted.belongs_to(&sender.tenant)?;
-        let origin = Origin { request_id, peer, headers };
+        let origin = Origin { request_id, peer, headers, work };
         let tally = Tally::of(dialect, &batch);
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
         tally.count(accepted.as_ref().map(|(receipt, _)| receipt));
@@ -90,7 +94,8 @@ impl Node {
         deadline: Instant,
     ) -> Result<(Receipt, Vec<Known<'a>>), Refusal> {
         let Batch { events, mut rejected, .. } = batch;
-        let (mut events, duplicate_of_request) = identify(sender.project, events);
+        let (mut events, duplicate_of_request) =
+            self.turns.run(&origin.work, || identify(sender.project, events)).await;
         if events.is_empty() {
             return Err(every_event_bad(&rejected).into());
         }
@@ -138,7 +143,7 @@ impl Node {
             }),
             user_agent: user_agent.unwrap_or_default(),
         };
-        let records = frames(&envelope, events, self.log.partitions());
+        let records = self.turns.run(&origin.work, || frames(&envelope, events, self.log.partitions())).await;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // Whoever slept for so long may have been taken for dead, and the slice given to others.

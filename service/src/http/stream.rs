@@ -16,10 +16,12 @@ use tokio_rustls::server::TlsStream;
 use super::activity::Activity;
 
 /// For how long, and how much, a connection that is done is read on, so that the client gets to read its reply.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(8);
 const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What is not wanted is taken at 6 MB a second at most: a refused client should not cost more than a served one.
-const LINGER_BYTES: usize = 64 * 1024;
+/// What is not wanted is taken slowly, after a first megabyte at 1.6 MB a second: a refused client should not cost more
+/// than a served one.
+const LINGER_SOON_BYTES: usize = 1024 * 1024;
+const LINGER_STEP_BYTES: usize = 16 * 1024;
 const LINGER_PAUSE: Duration = Duration::from_millis(10);
 
 /// A connection's socket.
@@ -102,16 +104,18 @@ impl Watched {
                 }
             };
             *left = left.saturating_sub(taken);
-            *resume_at = now + LINGER_PAUSE;
+            if LINGER_BYTES_MAX - *left > LINGER_SOON_BYTES {
+                *resume_at = now + LINGER_PAUSE;
+            }
         }
     }
 }
 
-/// Reads and forgets what is there, up to [`LINGER_BYTES`]; 0 at the end.
+/// Reads and forgets what is there, up to [`LINGER_STEP_BYTES`]; 0 at the end.
 fn take(mut socket: Pin<&mut (dyn AsyncRead + Send + Unpin)>, cx: &mut Context<'_>) -> Poll<usize> {
     let mut room = [MaybeUninit::uninit(); 8 * 1024];
     let mut taken = 0;
-    while taken < LINGER_BYTES {
+    while taken < LINGER_STEP_BYTES {
         let mut buffer = ReadBuf::uninit(&mut room);
         match socket.as_mut().poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) if !buffer.filled().is_empty() => taken += buffer.filled().len(),

@@ -43,6 +43,10 @@ impl Edge {
 
     /// One whose listener was not tried yet.
     async fn start_unasked(settings: &[(&str, &str)]) -> Self {
+        Self::start_as("standalone", settings).await
+    }
+
+    async fn start_as(role: &str, settings: &[(&str, &str)]) -> Self {
         let mut place = Place::new(None).await;
         for name in ["WEIR_REQUEST_DEADLINE_MS", "WEIR_IDLE_DEADLINE_MS", "WEIR_WRITE_DEADLINE_MS"] {
             place.set(name, &DEADLINE.as_millis().to_string());
@@ -53,7 +57,7 @@ impl Edge {
         place.run(&["migrate"]).await;
         place.run(&["tenant", "create", "acme", "--plan", "unlimited"]).await;
         let key = place.run_json(&["key", "create", "acme"]).await["key"].as_str().unwrap().to_owned();
-        let process = place.start("standalone").await;
+        let process = place.start(role).await;
         let address = process.url.rsplit('/').next().unwrap().parse().unwrap();
         Self { place, process: Some(process), key, address, descriptors: 0 }
     }

@@ -96,8 +96,11 @@ async fn http2(seen: Arc<Seen>, address: SocketAddr, key: String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_rolling_restart_under_load_leaves_no_client_with_an_unknown_outcome() {
     const ROUNDS: usize = 3;
-    let settings =
-        [("WEIR_DRAIN_GRACE_MS", "1500"), ("WEIR_REQUEST_DEADLINE_MS", "8000"), ("WEIR_IDLE_DEADLINE_MS", "60000")];
+    let settings = [
+        ("WEIR_DRAIN_GRACE_MS", "1500"),
+        ("WEIR_REQUEST_DEADLINE_MS", "8000"),
+        ("WEIR_IDLE_DEADLINE_MS", "60000"),
+    ];
     let mut edges = vec![Edge::start(&settings).await, Edge::start(&settings).await];
     let seen = Arc::new(Seen::default());
     let mut clients = JoinSet::new();
@@ -125,9 +128,12 @@ async fn sigterm_rolling_restart_under_load_leaves_no_client_with_an_unknown_out
     while let Some(ended) = clients.join_next().await {
         ended.unwrap();
     }
-    let counts = [&seen.accepted, &seen.last, &seen.refused, &seen.unknown, &seen.other].map(|count| seen.get(count));
+    let counts =
+        [&seen.accepted, &seen.last, &seen.refused, &seen.unknown, &seen.other].map(|count| seen.get(count));
     let [accepted, last, refused, unknown, other] = counts;
-    println!("accepted {accepted}, last of a connection {last}, refused to connect {refused}, unknown {unknown}, other {other}");
+    println!(
+        "accepted {accepted}, last of a connection {last}, refused to connect {refused}, unknown {unknown}, other {other}"
+    );
     assert_eq!((unknown, other), (0, 0));
     assert!(accepted > 500 && last > 20 && refused > 0, "{counts:?}");
     for edge in &edges {

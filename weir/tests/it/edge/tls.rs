@@ -58,7 +58,11 @@ async fn edge_with_tls() -> (Edge, Pair, CertificateDer<'static>) {
 }
 
 /// A connection on which the node has shown that certificate.
-async fn connect(edge: &Edge, trusted: &CertificateDer<'static>, protocol: &str) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    edge: &Edge,
+    trusted: &CertificateDer<'static>,
+    protocol: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -86,7 +90,8 @@ async fn both_versions_of_http_are_spoken_within_tls() {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::post("https://localhost/v1/events").header("authorization", format!("Bearer {}", edge.key));
+    let request =
+        Request::post("https://localhost/v1/events").header("authorization", format!("Bearer {}", edge.key));
     let request = request.body(Full::<Bytes>::from(r#"{"event":"x"}"#)).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 202);
     let stranger = connect(&edge, &certificate, "spdy/3").await;
