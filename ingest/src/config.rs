@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use service::config::{Secret, Settings};
+use service::http::HttpLimits;
 use service::tls::TlsFiles;
 
 use crate::client_address::TrustedProxies;
@@ -14,12 +15,10 @@ use crate::client_address::TrustedProxies;
 pub struct IngestConfig {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// `None`: plain HTTP.
-    pub tls: Option<TlsFiles>,
+    /// How connections are held.
+    pub connections: ConnectionsConfig,
     /// Whose word counts on where a client is.
     pub trusted_proxies: TrustedProxies,
-    /// Open connections; one more waits.
-    pub connections_max: usize,
     /// Bytes of a body as sent.
     pub body_bytes_max: usize,
     /// Bytes of a body after decompression.
@@ -30,14 +29,6 @@ pub struct IngestConfig {
     pub tenant_in_flight_bytes_max: usize,
     /// From a request's header to its reply. SDKs give up after ten seconds.
     pub request_deadline: Duration,
-    /// From a reply to the next request on its connection.
-    pub idle_deadline: Duration,
-    /// From a reply's first byte to its last.
-    pub write_deadline: Duration,
-    /// From the order to stop to the end of connections that are silent.
-    pub drain_grace: Duration,
-    /// From the order to stop to the last reply.
-    pub drain_deadline: Duration,
     /// For how long the node may spend quota after its last word with Postgres.
     pub lease_time: Duration,
     /// Failed requests a second of one address, as long as it is not known who sends them; 0: no limit.
@@ -49,6 +40,73 @@ pub struct IngestConfig {
     pub redis_url: Option<Secret>,
     /// Where a client whose quota is used up is sent; stands in the problem document.
     pub upgrade_url: Option<String>,
+}
+
+/// How connections are held, whatever comes on them.
+#[derive(Debug, Clone)]
+pub struct ConnectionsConfig {
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Open connections; one more waits.
+    pub connections_max: usize,
+    /// From a reply to the next request on its connection.
+    pub idle_deadline: Duration,
+    /// From a reply's first byte to its last.
+    pub write_deadline: Duration,
+    /// From the order to stop to the end of connections that are silent.
+    pub drain_grace: Duration,
+    /// From the order to stop to the last reply.
+    pub drain_deadline: Duration,
+}
+
+impl ConnectionsConfig {
+    fn read(settings: &mut Settings) -> Self {
+        Self {
+            tls: TlsFiles::read(settings, "WEIR_TLS_CERT", "WEIR_TLS_KEY"),
+            connections_max: settings.number(
+                "WEIR_CONNECTIONS_MAX",
+                20_000,
+                1..=1_000_000,
+                "connections that are open at once",
+            ),
+            idle_deadline: settings.millis(
+                "WEIR_IDLE_DEADLINE_MS",
+                Duration::from_secs(75),
+                "milliseconds that a connection stays open without a request; above what a load balancer before it has",
+            ),
+            write_deadline: settings.millis(
+                "WEIR_WRITE_DEADLINE_MS",
+                Duration::from_secs(30),
+                "milliseconds that a client has to read its reply",
+            ),
+            drain_grace: Duration::from_millis(settings.number(
+                "WEIR_DRAIN_GRACE_MS",
+                5_000,
+                0..=14_000,
+                "milliseconds after SIGTERM in which silent connections stay open, so that their next reply can end them",
+            )),
+            drain_deadline: Duration::from_millis(settings.number(
+                "WEIR_DRAIN_DEADLINE_MS",
+                10_000,
+                100..=14_000,
+                "milliseconds that requests in flight have to end after SIGTERM",
+            )),
+        }
+    }
+
+    /// The same as the listener wants it.
+    #[must_use]
+    pub fn limits(&self, request_deadline: Duration) -> HttpLimits {
+        HttpLimits {
+            name: "ingest",
+            connections_max: self.connections_max,
+            header_deadline: request_deadline,
+            idle_deadline: self.idle_deadline,
+            write_deadline: self.write_deadline,
+            drain_grace: self.drain_grace,
+            drain_deadline: self.drain_deadline,
+        }
+    }
 }
 
 /// Reclaiming a dead node's quota counts on it that an append ends within ten seconds of its beginning
@@ -70,17 +128,11 @@ impl IngestConfig {
                 SocketAddr::from(([127, 0, 0, 1], 7400)),
                 "address and port on which events are received",
             ),
-            tls: TlsFiles::read(settings, "WEIR_TLS_CERT", "WEIR_TLS_KEY"),
+            connections: ConnectionsConfig::read(settings),
             trusted_proxies: settings.get(
                 "WEIR_TRUSTED_PROXIES",
                 TrustedProxies::default(),
                 "networks, with commas, of proxies whose X-Forwarded-For says where a client is, as in 10.0.0.0/8,::1",
-            ),
-            connections_max: settings.number(
-                "WEIR_CONNECTIONS_MAX",
-                20_000,
-                1..=1_000_000,
-                "connections that are open at once",
             ),
             body_bytes_max: settings.number(
                 "WEIR_BODY_BYTES_MAX",
@@ -106,28 +158,6 @@ impl IngestConfig {
                 8_000,
                 100..=REQUEST_DEADLINE_MS_MAX,
                 "milliseconds from a request's header to its reply",
-            )),
-            idle_deadline: settings.millis(
-                "WEIR_IDLE_DEADLINE_MS",
-                Duration::from_secs(75),
-                "milliseconds that a connection stays open without a request; above what a load balancer before it has",
-            ),
-            write_deadline: settings.millis(
-                "WEIR_WRITE_DEADLINE_MS",
-                Duration::from_secs(30),
-                "milliseconds that a client has to read its reply",
-            ),
-            drain_grace: Duration::from_millis(settings.number(
-                "WEIR_DRAIN_GRACE_MS",
-                5_000,
-                0..=14_000,
-                "milliseconds after SIGTERM in which silent connections stay open, so that their next reply can end them",
-            )),
-            drain_deadline: Duration::from_millis(settings.number(
-                "WEIR_DRAIN_DEADLINE_MS",
-                10_000,
-                100..=14_000,
-                "milliseconds that requests in flight have to end after SIGTERM",
             )),
             lease_time: settings.millis(
                 "WEIR_INGEST_LEASE_MS",

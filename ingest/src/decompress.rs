@@ -87,7 +87,7 @@ impl<'a> Room<'a> {
 /// `body_too_large` for more plain bytes than the room has; what [`Admitted::grow`] says; `invalid_encoding` for a body that is cut short, is not
 /// what `encoding` says, or goes on behind its end.
 pub fn decompress(encoding: Option<Encoding>, body: Bytes, room: &mut Room<'_>) -> Result<Bytes, Problem> {
-    let encoding = encoding.or_else(|| body.starts_with(&GZIP_MAGIC).then_some(Encoding::Gzip));
+    let encoding = encoding.or_else(|| is_gzip(&body).then_some(Encoding::Gzip));
     let plain = match encoding {
         None if body.len() > room.bytes_max => return Err(too_large(room.bytes_max)),
         None => return Ok(body),
@@ -97,6 +97,12 @@ pub fn decompress(encoding: Option<Encoding>, body: Bytes, room: &mut Room<'_>) 
         Some(Encoding::Brotli) => unbrotli(&body, room),
     };
     plain.map(Bytes::from)
+}
+
+/// Whether a body begins like gzip, and like no JSON.
+#[must_use]
+pub fn is_gzip(body: &[u8]) -> bool {
+    body.starts_with(&GZIP_MAGIC)
 }
 
 /// Reads to the end. `decoder` must say by an error if its input is cut short or goes on.

@@ -3,6 +3,7 @@
 mod receive;
 mod upload;
 mod body;
+mod told;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +19,7 @@ use hyper::{Method, Request, StatusCode, Version};
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use service::clock::Clock;
-use service::http::{HttpLimits, serve};
+use service::http::serve;
 use service::shutdown::Shutdown;
 use service::tls::{Tls, TlsError};
 use sqlx::PgPool;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use told::Told;
 use upload::Upload;
 
 use crate::admission::{Admission, AdmissionLimits, Turns};
@@ -63,6 +65,7 @@ struct Node {
     addresses: Addresses,
     admission: Admission,
     turns: Turns,
+    told: Told,
     log: Arc<dyn EventLog>,
 }
 
@@ -96,7 +99,7 @@ impl Ingest {
     ) -> Result<Self, StartError> {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
-        let tls = match config.tls.clone() {
+        let tls = match config.connections.tls.clone() {
             Some(files) => Some(Tls::load(files).await?),
             None => None,
         };
@@ -124,9 +127,19 @@ impl Ingest {
             exchange.join().await;
         }
         let addresses = Addresses::new(config.address_rate);
-        let turns = Turns::default();
-        let node =
-            Arc::new(Node { config, clock, directory, leases, rates, addresses, admission, turns, log });
+        let (turns, told) = (Turns::default(), Told::default());
+        let node = Arc::new(Node {
+            config,
+            clock,
+            directory,
+            leases,
+            rates,
+            addresses,
+            admission,
+            turns,
+            told,
+            log,
+        });
         Ok(Self { listener, tls, node, keeper, exchange, pool, bound, saved, age })
     }
 
@@ -147,15 +160,7 @@ impl Ingest {
     /// Serves until `shutdown` is ordered: then no more connections, requests in flight end, quota goes back.
     pub async fn run(self, shutdown: Shutdown) {
         let config = &self.node.config;
-        let limits = HttpLimits {
-            name: "ingest",
-            connections_max: config.connections_max,
-            header_deadline: config.request_deadline,
-            idle_deadline: config.idle_deadline,
-            write_deadline: config.write_deadline,
-            drain_grace: config.drain_grace,
-            drain_deadline: config.drain_deadline,
-        };
+        let limits = config.connections.limits(config.request_deadline);
         let (drained, after_requests) = Shutdown::new();
         let (bound, last) = (self.bound, after_requests);
         let directory = &self.node.directory;
@@ -246,7 +251,7 @@ impl Node {
         ::metrics::histogram!(metrics::REPLY_SECONDS, "route" => name)
             .record(started.elapsed().as_secs_f64());
         let mut reply = result.unwrap_or_else(|refusal| {
-            log_refusal(request_id, name, &refusal.problem);
+            self.log_refusal(request_id, name, &refusal.problem);
             reply::refusal(request_id, &refusal)
         });
         if let (StatusCode::METHOD_NOT_ALLOWED, Ok(route)) = (reply.status(), found) {
@@ -273,6 +278,18 @@ impl Node {
             Err(wait) => Refusal::too_often(wait),
         }
     }
+
+    /// What the client did wrong is for those who look closely; what weir could not do is for the operator.
+    fn log_refusal(&self, request_id: Uuid, route: &str, problem: &Problem) {
+        let Problem { code, detail, .. } = problem;
+        let untold = if *code == Code::Overloaded { self.told.turn(Instant::now()) } else { Some(0) };
+        match untold {
+            Some(untold) if code.status() >= 500 => {
+                tracing::warn!(%request_id, route, %code, %detail, untold, "refused");
+            }
+            Some(_) | None => tracing::debug!(%request_id, route, %code, %detail, "refused"),
+        }
+    }
 }
 
 /// RFC 9112, 3.2: who names no host, or several, may not be who a proxy on the way has taken them for.
@@ -284,13 +301,4 @@ fn one_host(parts: &Parts) -> Result<(), Problem> {
     }
     Err(Problem::new(Code::InvalidArgument, "a request of HTTP/1.1 needs one `Host` in its header")
         .at("host"))
-}
-
-/// What the client did wrong is for those who look closely; what weir could not do is for the operator.
-fn log_refusal(request_id: Uuid, route: &str, problem: &Problem) {
-    if problem.code.status() >= 500 {
-        tracing::warn!(%request_id, route, code = %problem.code, detail = %problem.detail, "refused");
-    } else {
-        tracing::debug!(%request_id, route, code = %problem.code, detail = %problem.detail, "refused");
-    }
 }

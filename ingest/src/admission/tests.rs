@@ -73,7 +73,7 @@ fn what_a_body_grows_by_is_charged_and_given_back() {
     let third = admission.admit(&length(1000), tenant(2)).unwrap();
     assert_eq!(one.grow(1).unwrap_err().code, Code::Overloaded);
     drop((one, other, third));
-    assert_eq!(admission.node.take_strictly(3000, 3000), true, "all came back");
+    assert!(admission.node.take_strictly(3000, 3000), "all came back");
 }
 
 #[test]

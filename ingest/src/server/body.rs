@@ -6,7 +6,7 @@ use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
 use crate::decode::{self, Batch, NativeShape};
-use crate::decompress::{Encoding, Room, decompress};
+use crate::decompress::{Encoding, Room, decompress, is_gzip};
 use crate::routes::Dialect;
 
 /// What a header says about its body.
@@ -35,9 +35,9 @@ impl Form {
         Ok(Self { dialect, shape, encoding, sent_at: sent_at(headers, query) })
     }
 
-    /// Whether a header says that the body is compressed.
-    pub(super) fn is_compressed(self) -> bool {
-        self.encoding.is_some()
+    /// Whether the body is compressed, by its header or by itself.
+    pub(super) fn is_compressed(self, body: &[u8]) -> bool {
+        self.encoding.is_some() || is_gzip(body)
     }
 
     /// The body without compression, and without what a dialect wraps around its JSON.

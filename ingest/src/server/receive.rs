@@ -61,7 +61,7 @@ impl Node {
         let form = Form::of(dialect, headers, uri.query())?;
         let mut admitted = self.admission.admit(headers, known.clone())?;
         let body = upload.read(&self.admission, deadline).await?;
-        let work = self.turns.wait(body.len(), form.is_compressed(), known.as_deref(), deadline).await?;
+        let work = self.turns.wait(body.len(), form.is_compressed(&body), known.as_deref(), deadline).await?;
         let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
         let body: Bytes = self.turns.run(&work, || form.json(body, headers, room)).await?;
         let received_at = Micros(self.clock.now_micros());
