@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use service::config::{Secret, Settings};
+use service::tls::TlsFiles;
 
 /// Bytes of the operator's token at least: 128 bits as hexadecimal digits.
 const TOKEN_BYTES_MIN: usize = 32;
@@ -14,6 +15,8 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
     /// What an operator presents as `Authorization: Bearer`.
     pub operator_token: Secret,
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 impl AdminConfig {
@@ -32,6 +35,7 @@ impl AdminConfig {
                 "WEIR_OPERATOR_TOKEN has {len} letters where {TOKEN_BYTES_MIN} are the least: make one with `openssl rand -hex 32`"
             ));
         }
-        Self { listen, operator_token }
+        let tls = TlsFiles::read(settings, "WEIR_ADMIN_TLS_CERT", "WEIR_ADMIN_TLS_KEY");
+        Self { listen, operator_token, tls }
     }
 }

@@ -9,6 +9,7 @@ use hyper_util::service::TowerToHyperService;
 use service::clock::Clock;
 use service::http::{HttpLimits, serve};
 use service::shutdown::Shutdown;
+use service::tls::{Tls, TlsError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 
@@ -16,26 +17,47 @@ use crate::config::AdminConfig;
 use crate::routes::{Api, router};
 
 const LIMITS: HttpLimits = HttpLimits {
+    name: "admin",
     connections_max: 1_000,
     header_deadline: Duration::from_secs(10),
+    idle_deadline: Duration::from_secs(75),
+    write_deadline: Duration::from_secs(30),
+    drain_grace: Duration::from_secs(1),
     drain_deadline: Duration::from_secs(5),
 };
 
 /// An admin API that is ready to run.
 pub struct Admin {
     listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
+}
+
+/// Why the admin API can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address can't be listened on.
+    #[error("can't listen on {0} (WEIR_ADMIN_ADDR)")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// Certificate or key are no good.
+    #[error("the admin API can't speak TLS")]
+    Tls(#[from] TlsError),
 }
 
 impl Admin {
     /// Binds the address.
     ///
     /// # Errors
-    /// If it can't be listened on.
-    pub async fn build(config: AdminConfig, pool: PgPool, clock: Clock) -> Result<Self, std::io::Error> {
-        let listener = TcpListener::bind(config.listen).await?;
+    /// [`StartError`].
+    pub async fn build(config: AdminConfig, pool: PgPool, clock: Clock) -> Result<Self, StartError> {
+        let listen = config.listen;
+        let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
+        let tls = match config.tls {
+            Some(files) => Some(Tls::load(files).await?),
+            None => None,
+        };
         let router = router(Api { pool, clock, token: Arc::new(config.operator_token) });
-        Ok(Self { listener, router })
+        Ok(Self { listener, tls, router })
     }
 
     /// The address that was bound.
@@ -49,6 +71,7 @@ impl Admin {
     /// Serves until `shutdown` is ordered and requests in flight have ended.
     pub async fn run(self, shutdown: Shutdown) {
         let router = self.router;
-        serve(self.listener, LIMITS, shutdown, move |_| TowerToHyperService::new(router.clone())).await;
+        serve(self.listener, self.tls, LIMITS, shutdown, move |_| TowerToHyperService::new(router.clone()))
+            .await;
     }
 }

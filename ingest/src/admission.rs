@@ -1,4 +1,16 @@
 //! Admission: how many bytes of bodies the node works on at once, and reading one body within its limits.
+//!
+//! There is a budget for the node, and within it one for each tenant, so that none takes the place of the others.
+//! Bytes are charged before they are held: a body's length before it is read, and what it grows by when it is
+//! decompressed before each step. Bodies whose sender is not known yet, since the key stands in them, share half of
+//! the node's budget until it is.
+//!
+//! Over the node's budget is 503 `overloaded`: any node may be less busy. Over the tenant's own it is 429
+//! `rate_limited`: the tenant has to send less at once, wherever it sends it; and load balancers, which take a node
+//! that answers 503 for a sick one, must not be led by one tenant to take it from all.
+
+mod budget;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,62 +21,75 @@ use hyper::HeaderMap;
 use hyper::body::Body;
 use hyper::header::CONTENT_LENGTH;
 use schemas::problem::{Code, Problem};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::directory::Tenant;
 use crate::metrics;
 
-/// Permits count in units of this many bytes.
-const UNIT: usize = 1024;
+pub use budget::Held;
+pub use turns::{Turn, Turns, Work};
 
-/// The node's budget of body bytes.
+/// The budgets of body bytes.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    units: Arc<Semaphore>,
-    body_bytes_max: usize,
+    node: Arc<Held>,
+    strangers: Arc<Held>,
+    limits: AdmissionLimits,
 }
 
-/// A body's share of the budget, held until the reply.
+/// Bytes at most.
+#[derive(Debug, Clone, Copy)]
+pub struct AdmissionLimits {
+    /// Of all bodies, as sent and decompressed, that are being worked on.
+    pub node: usize,
+    /// Of those of one tenant, unless it is a single one.
+    pub tenant: usize,
+    /// Of one body as sent.
+    pub body: usize,
+}
+
+/// A body's share of the budgets, held until the reply.
 #[derive(Debug)]
 pub struct Admitted {
-    _share: OwnedSemaphorePermit,
-    units: u32,
+    admission: Admission,
+    /// `None`: not known yet.
+    tenant: Option<Arc<Tenant>>,
+    bytes: usize,
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        ::metrics::gauge!(metrics::IN_FLIGHT_BYTES).decrement(as_bytes(self.units));
+        self.admission.node.give_back(self.bytes);
+        self.sharers().give_back(self.bytes);
+        ::metrics::gauge!(metrics::IN_FLIGHT_BYTES).decrement(for_gauge(self.bytes));
     }
 }
 
-/// Units as bytes, for the gauge.
-fn as_bytes(units: u32) -> f64 {
-    f64::from(units.saturating_mul(1024))
+/// Bytes for the gauge, of more than 4 GiB that many.
+fn for_gauge(bytes: usize) -> f64 {
+    f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))
 }
 
 impl Admission {
-    /// A budget of `in_flight_bytes_max` for bodies of at most `body_bytes_max` each.
+    /// Budgets of which nothing is taken.
     #[must_use]
-    pub fn new(in_flight_bytes_max: usize, body_bytes_max: usize) -> Self {
-        Self { units: Arc::new(Semaphore::new(in_flight_bytes_max.div_ceil(UNIT))), body_bytes_max }
+    pub fn new(limits: AdmissionLimits) -> Self {
+        Self { node: Arc::default(), strangers: Arc::default(), limits }
     }
 
     /// Admits a request before its body is read. A body without a length counts as the largest.
     ///
     /// # Errors
-    /// 413 if its length is over the limit, 503 if the node is full.
-    pub fn admit(&self, headers: &HeaderMap) -> Result<Admitted, Problem> {
+    /// 413 if its length is over the limit, 503 if the node is full, 429 if the tenant's share is.
+    pub fn admit(&self, headers: &HeaderMap, tenant: Option<Arc<Tenant>>) -> Result<Admitted, Problem> {
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        let bytes = length.unwrap_or(self.body_bytes_max);
-        if bytes > self.body_bytes_max {
+        let bytes = length.unwrap_or(self.limits.body);
+        if bytes > self.limits.body {
             return Err(self.too_large());
         }
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| {
-            Problem::new(Code::Overloaded, "the node works on as many bytes as it can: try again soon")
-        })?;
-        ::metrics::gauge!(metrics::IN_FLIGHT_BYTES).increment(as_bytes(units));
-        Ok(Admitted { _share: permit, units })
+        let mut admitted = Admitted { admission: self.clone(), tenant, bytes: 0 };
+        admitted.grow(bytes)?;
+        Ok(admitted)
     }
 
     /// Reads a body to its end.
@@ -76,7 +101,7 @@ impl Admission {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        match tokio::time::timeout_at(deadline, collect(Limited::new(body, self.body_bytes_max))).await {
+        match tokio::time::timeout_at(deadline, collect(Limited::new(body, self.limits.body))).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(self.too_large()),
             Ok(Err(_)) => {
@@ -92,9 +117,66 @@ impl Admission {
     fn too_large(&self) -> Problem {
         Problem::new(
             Code::BodyTooLarge,
-            format!("a body may have {} bytes as sent: send smaller batches", self.body_bytes_max),
+            format!("a body may have {} bytes as sent: send smaller batches", self.limits.body),
         )
     }
+}
+
+impl Admitted {
+    /// Takes more bytes.
+    ///
+    /// # Errors
+    /// 503 if the node is full, 429 if the tenant's share is. Nothing is taken then.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+        let Admission { node, limits, .. } = &self.admission;
+        if !node.take_strictly(bytes, limits.node) {
+            return Err(full());
+        }
+        let taken = match &self.tenant {
+            Some(tenant) if tenant.in_flight.take(self.bytes, bytes, limits.tenant) => Ok(()),
+            Some(_) => Err(too_much_at_once()),
+            None if self.admission.strangers.take(self.bytes, bytes, limits.node / 2) => Ok(()),
+            None => Err(full()),
+        };
+        if taken.is_err() {
+            node.give_back(bytes);
+            return taken;
+        }
+        self.bytes += bytes;
+        ::metrics::gauge!(metrics::IN_FLIGHT_BYTES).increment(for_gauge(bytes));
+        Ok(())
+    }
+
+    /// Charges the tenant, now that it is known.
+    ///
+    /// # Errors
+    /// 429 if its share is taken.
+    pub fn belongs_to(&mut self, tenant: &Arc<Tenant>) -> Result<(), Problem> {
+        if self.tenant.is_some() {
+            return Ok(());
+        }
+        if !tenant.in_flight.take(0, self.bytes, self.admission.limits.tenant) {
+            return Err(too_much_at_once());
+        }
+        self.admission.strangers.give_back(self.bytes);
+        self.tenant = Some(Arc::clone(tenant));
+        Ok(())
+    }
+
+    fn sharers(&self) -> &Held {
+        self.tenant.as_ref().map_or(&self.admission.strangers, |tenant| &tenant.in_flight)
+    }
+}
+
+fn full() -> Problem {
+    Problem::new(Code::Overloaded, "the node works on as many bytes as it can: try again soon")
+}
+
+fn too_much_at_once() -> Problem {
+    Problem::new(
+        Code::RateLimited,
+        "the tenant has as many bytes under way as it may: send fewer requests at once, or smaller ones",
+    )
 }
 
 /// A body that came in one piece is not copied.
@@ -130,45 +212,4 @@ pub fn deadline(request_deadline: Duration) -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use http_body_util::Full;
-    use hyper::header::HeaderValue;
-
-    use super::*;
-
-    fn length(bytes: usize) -> HeaderMap {
-        HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from(bytes))])
-    }
-
-    #[test]
-    fn a_length_at_the_limit_is_admitted_and_one_more_is_not() {
-        let admission = Admission::new(1 << 20, 1000);
-        assert!(admission.admit(&length(1000)).is_ok());
-        assert_eq!(admission.admit(&length(1001)).unwrap_err().code, Code::BodyTooLarge);
-    }
-
-    #[test]
-    fn the_budget_is_shared_and_comes_back() {
-        let admission = Admission::new(2 * UNIT, 2 * UNIT);
-        let first = admission.admit(&length(UNIT)).unwrap();
-        let second = admission.admit(&length(UNIT)).unwrap();
-        assert_eq!(admission.admit(&length(1)).unwrap_err().code, Code::Overloaded);
-        drop(first);
-        assert_eq!(
-            admission.admit(&HeaderMap::new()).unwrap_err().code,
-            Code::Overloaded,
-            "no length: the largest"
-        );
-        drop(second);
-        assert!(admission.admit(&HeaderMap::new()).is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_body_is_read_up_to_the_limit() {
-        let admission = Admission::new(1 << 20, 5);
-        let deadline = deadline(Duration::from_secs(5));
-        assert_eq!(admission.read(Full::from("12345"), deadline).await.unwrap(), "12345");
-        let over = admission.read(Full::from("123456"), deadline).await.unwrap_err();
-        assert_eq!(over.code, Code::BodyTooLarge);
-    }
-}
+mod tests;

@@ -5,24 +5,30 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use service::config::{Secret, Settings};
+use service::http::HttpLimits;
+use service::tls::TlsFiles;
+
+use crate::client_address::TrustedProxies;
 
 /// How an ingest node works. [`IngestConfig::read`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct IngestConfig {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Open connections; one more waits.
-    pub connections_max: usize,
+    /// How connections are held.
+    pub connections: ConnectionsConfig,
+    /// Whose word counts on where a client is.
+    pub trusted_proxies: TrustedProxies,
     /// Bytes of a body as sent.
     pub body_bytes_max: usize,
     /// Bytes of a body after decompression.
     pub inflated_bytes_max: usize,
     /// Bytes of all bodies that are being worked on.
     pub in_flight_bytes_max: usize,
+    /// Bytes of one tenant's bodies that are being worked on.
+    pub tenant_in_flight_bytes_max: usize,
     /// From a request's header to its reply. SDKs give up after ten seconds.
     pub request_deadline: Duration,
-    /// From the order to stop to the last reply.
-    pub drain_deadline: Duration,
     /// For how long the node may spend quota after its last word with Postgres.
     pub lease_time: Duration,
     /// Failed requests a second of one address, as long as it is not known who sends them; 0: no limit.
@@ -36,6 +42,73 @@ pub struct IngestConfig {
     pub upgrade_url: Option<String>,
 }
 
+/// How connections are held, whatever comes on them.
+#[derive(Debug, Clone)]
+pub struct ConnectionsConfig {
+    /// `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Open connections; one more waits.
+    pub connections_max: usize,
+    /// From a reply to the next request on its connection.
+    pub idle_deadline: Duration,
+    /// From a reply's first byte to its last.
+    pub write_deadline: Duration,
+    /// From the order to stop to the end of connections that are silent.
+    pub drain_grace: Duration,
+    /// From the order to stop to the last reply.
+    pub drain_deadline: Duration,
+}
+
+impl ConnectionsConfig {
+    fn read(settings: &mut Settings) -> Self {
+        Self {
+            tls: TlsFiles::read(settings, "WEIR_TLS_CERT", "WEIR_TLS_KEY"),
+            connections_max: settings.number(
+                "WEIR_CONNECTIONS_MAX",
+                20_000,
+                1..=1_000_000,
+                "connections that are open at once",
+            ),
+            idle_deadline: settings.millis(
+                "WEIR_IDLE_DEADLINE_MS",
+                Duration::from_secs(75),
+                "milliseconds that a connection stays open without a request; above what a load balancer before it has",
+            ),
+            write_deadline: settings.millis(
+                "WEIR_WRITE_DEADLINE_MS",
+                Duration::from_secs(30),
+                "milliseconds that a client has to read its reply",
+            ),
+            drain_grace: Duration::from_millis(settings.number(
+                "WEIR_DRAIN_GRACE_MS",
+                5_000,
+                0..=14_000,
+                "milliseconds after SIGTERM in which silent connections stay open, so that their next reply can end them",
+            )),
+            drain_deadline: Duration::from_millis(settings.number(
+                "WEIR_DRAIN_DEADLINE_MS",
+                10_000,
+                100..=14_000,
+                "milliseconds that requests in flight have to end after SIGTERM",
+            )),
+        }
+    }
+
+    /// The same as the listener wants it.
+    #[must_use]
+    pub fn limits(&self, request_deadline: Duration) -> HttpLimits {
+        HttpLimits {
+            name: "ingest",
+            connections_max: self.connections_max,
+            header_deadline: request_deadline,
+            idle_deadline: self.idle_deadline,
+            write_deadline: self.write_deadline,
+            drain_grace: self.drain_grace,
+            drain_deadline: self.drain_deadline,
+        }
+    }
+}
+
 /// Reclaiming a dead node's quota counts on it that an append ends within ten seconds of its beginning
 /// (`billing::reclaim`); and SDKs give up after ten.
 const REQUEST_DEADLINE_MS_MAX: u64 = 9_000;
@@ -43,17 +116,23 @@ const REQUEST_DEADLINE_MS_MAX: u64 = 9_000;
 impl IngestConfig {
     /// Reads the settings.
     pub fn read(settings: &mut Settings) -> Self {
+        let in_flight_bytes_max = settings.number(
+            "WEIR_IN_FLIGHT_BYTES_MAX",
+            256 << 20,
+            1 << 20..=64 << 30,
+            "bytes of all request bodies, as sent and decompressed, that are being worked on",
+        );
         Self {
             listen: settings.get(
                 "WEIR_INGEST_ADDR",
                 SocketAddr::from(([127, 0, 0, 1], 7400)),
                 "address and port on which events are received",
             ),
-            connections_max: settings.number(
-                "WEIR_CONNECTIONS_MAX",
-                20_000,
-                1..=1_000_000,
-                "connections that are open at once",
+            connections: ConnectionsConfig::read(settings),
+            trusted_proxies: settings.get(
+                "WEIR_TRUSTED_PROXIES",
+                TrustedProxies::default(),
+                "networks, with commas, of proxies whose X-Forwarded-For says where a client is, as in 10.0.0.0/8,::1",
             ),
             body_bytes_max: settings.number(
                 "WEIR_BODY_BYTES_MAX",
@@ -67,23 +146,18 @@ impl IngestConfig {
                 1 << 10..=1 << 30,
                 "bytes of a request body after decompression",
             ),
-            in_flight_bytes_max: settings.number(
-                "WEIR_IN_FLIGHT_BYTES_MAX",
-                256 << 20,
-                1 << 20..=64 << 30,
-                "bytes of all request bodies that are being worked on",
+            in_flight_bytes_max,
+            tenant_in_flight_bytes_max: settings.number(
+                "WEIR_TENANT_IN_FLIGHT_BYTES_MAX",
+                in_flight_bytes_max / 4,
+                1 << 10..=64 << 30,
+                "of these, bytes of one tenant, unless it is a single request",
             ),
             request_deadline: Duration::from_millis(settings.number(
                 "WEIR_REQUEST_DEADLINE_MS",
                 8_000,
                 100..=REQUEST_DEADLINE_MS_MAX,
                 "milliseconds from a request's header to its reply",
-            )),
-            drain_deadline: Duration::from_millis(settings.number(
-                "WEIR_DRAIN_DEADLINE_MS",
-                10_000,
-                100..=14_000,
-                "milliseconds that requests in flight have to end after SIGTERM",
             )),
             lease_time: settings.millis(
                 "WEIR_INGEST_LEASE_MS",

@@ -11,6 +11,8 @@ use flate2::bufread::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use schemas::problem::{Code, Problem};
 
+use crate::admission::Admitted;
+
 /// The largest window that a zstd frame may ask for, as a power of two: what levels up to 19 use.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Bytes that are decompressed at a time.
@@ -57,30 +59,60 @@ impl Encoding {
     }
 }
 
+/// How much a body may grow, and who pays for it.
+#[derive(Debug)]
+pub struct Room<'a> {
+    bytes_max: usize,
+    admitted: Option<&'a mut Admitted>,
+}
+
+impl<'a> Room<'a> {
+    /// Up to `bytes_max` plain bytes, and no more than the budgets allow.
+    pub fn charged(bytes_max: usize, admitted: &'a mut Admitted) -> Self {
+        Self { bytes_max, admitted: Some(admitted) }
+    }
+
+    /// Up to `bytes_max` plain bytes.
+    #[must_use]
+    pub fn free(bytes_max: usize) -> Self {
+        Self { bytes_max, admitted: None }
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), Problem> {
+        self.admitted.as_mut().map_or(Ok(()), |admitted| admitted.grow(bytes))
+    }
+}
+
 /// The plain body: `body` itself if it is not compressed. What begins like gzip is decompressed even where no
 /// header says so: no JSON begins like that, and clients' headers lie.
 ///
 /// # Errors
-/// `body_too_large` for more than `bytes_max` plain bytes; `invalid_encoding` for a body that is cut short, is not
+/// `body_too_large` for more plain bytes than the room has; what [`Admitted::grow`] says; `invalid_encoding` for a body that is cut short, is not
 /// what `encoding` says, or goes on behind its end.
-pub fn decompress(encoding: Option<Encoding>, body: Bytes, bytes_max: usize) -> Result<Bytes, Problem> {
-    let encoding = encoding.or_else(|| body.starts_with(&GZIP_MAGIC).then_some(Encoding::Gzip));
+pub fn decompress(encoding: Option<Encoding>, body: Bytes, room: &mut Room<'_>) -> Result<Bytes, Problem> {
+    let encoding = encoding.or_else(|| is_gzip(&body).then_some(Encoding::Gzip));
     let plain = match encoding {
-        None if body.len() > bytes_max => return Err(too_large(bytes_max)),
+        None if body.len() > room.bytes_max => return Err(too_large(room.bytes_max)),
         None => return Ok(body),
-        Some(Encoding::Gzip) => read("gzip", MultiGzDecoder::new(body.as_ref()), bytes_max),
-        Some(Encoding::Deflate) => inflate(&body, bytes_max),
-        Some(Encoding::Zstd) => unzstd(&body, bytes_max),
-        Some(Encoding::Brotli) => unbrotli(&body, bytes_max),
+        Some(Encoding::Gzip) => read("gzip", MultiGzDecoder::new(body.as_ref()), room),
+        Some(Encoding::Deflate) => inflate(&body, room),
+        Some(Encoding::Zstd) => unzstd(&body, room),
+        Some(Encoding::Brotli) => unbrotli(&body, room),
     };
     plain.map(Bytes::from)
 }
 
+/// Whether a body begins like gzip, and like no JSON.
+#[must_use]
+pub fn is_gzip(body: &[u8]) -> bool {
+    body.starts_with(&GZIP_MAGIC)
+}
+
 /// Reads to the end. `decoder` must say by an error if its input is cut short or goes on.
-fn read(format: &str, mut decoder: impl Read, bytes_max: usize) -> Result<Vec<u8>, Problem> {
-    let mut plain = Plain::new(bytes_max);
+fn read(format: &str, mut decoder: impl Read, room: &mut Room<'_>) -> Result<Vec<u8>, Problem> {
+    let mut plain = Plain::new(room);
     loop {
-        let room = plain.room();
+        let room = plain.room()?;
         match decoder.read(room) {
             Ok(0) => return Ok(plain.finish()),
             Ok(len) => plain.filled(len)?,
@@ -91,21 +123,21 @@ fn read(format: &str, mut decoder: impl Read, bytes_max: usize) -> Result<Vec<u8
     }
 }
 
-fn unzstd(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
+fn unzstd(body: &[u8], room: &mut Room<'_>) -> Result<Vec<u8>, Problem> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(|_| corrupt("zstd"))?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|_| corrupt("zstd"))?;
-    read("zstd", decoder, bytes_max)
+    read("zstd", decoder, room)
 }
 
 /// flate2's readers take the end of the input for the end of the stream, so the stream is driven here.
-fn inflate(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
+fn inflate(body: &[u8], room: &mut Room<'_>) -> Result<Vec<u8>, Problem> {
     let mut stream = Decompress::new(has_zlib_header(body));
-    let mut plain = Plain::new(bytes_max);
+    let mut plain = Plain::new(room);
     let mut rest = body;
     loop {
         let (read, written) = (stream.total_in(), stream.total_out());
         let status =
-            stream.decompress(rest, plain.room(), FlushDecompress::None).map_err(|_| corrupt("deflate"))?;
+            stream.decompress(rest, plain.room()?, FlushDecompress::None).map_err(|_| corrupt("deflate"))?;
         let advanced = |now: u64, before: u64| usize::try_from(now - before).unwrap_or_default();
         let (read, written) = (advanced(stream.total_in(), read), advanced(stream.total_out(), written));
         rest = &rest[read..];
@@ -126,16 +158,16 @@ fn has_zlib_header(body: &[u8]) -> bool {
 }
 
 /// The crate's reader passes over what follows the stream, so the stream is driven here.
-fn unbrotli(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
+fn unbrotli(body: &[u8], room: &mut Room<'_>) -> Result<Vec<u8>, Problem> {
     use brotli::enc::StandardAlloc;
     use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
 
     let alloc = StandardAlloc::default;
     let mut state = BrotliState::new(alloc(), alloc(), alloc());
-    let mut plain = Plain::new(bytes_max);
+    let mut plain = Plain::new(room);
     let (mut unread, mut read, mut total) = (body.len(), 0, 0);
     loop {
-        let room = plain.room();
+        let room = plain.room()?;
         let (mut free, mut written) = (room.len(), 0);
         let result = BrotliDecompressStream(
             &mut unread,
@@ -159,34 +191,37 @@ fn unbrotli(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
 }
 
 /// What has been decompressed, within its limit.
-struct Plain {
+struct Plain<'a, 'b> {
     /// Bytes from `len` on are room for more.
     bytes: Vec<u8>,
     len: usize,
-    bytes_max: usize,
+    room: &'a mut Room<'b>,
 }
 
-impl Plain {
-    fn new(bytes_max: usize) -> Self {
-        Self { bytes: Vec::new(), len: 0, bytes_max }
+impl<'a, 'b> Plain<'a, 'b> {
+    fn new(room: &'a mut Room<'b>) -> Self {
+        Self { bytes: Vec::new(), len: 0, room }
     }
 
     /// Room for the next bytes: never more than one byte beyond the limit, never none.
-    fn room(&mut self) -> &mut [u8] {
+    fn room(&mut self) -> Result<&mut [u8], Problem> {
         if self.len == self.bytes.len() {
-            let most = self.bytes_max.saturating_add(1);
+            let most = self.room.bytes_max.saturating_add(1);
+            let step = self.len.clamp(STEP_BYTES, LARGE_BYTES);
+            let len = (self.len + step).min(most);
+            self.room.take(len - self.len)?;
             if self.len >= LARGE_BYTES {
                 self.bytes.reserve_exact(most.saturating_sub(self.len));
             }
-            let step = self.len.clamp(STEP_BYTES, LARGE_BYTES);
-            self.bytes.resize((self.len + step).min(most), 0);
+            self.bytes.resize(len, 0);
         }
-        &mut self.bytes[self.len..]
+        Ok(&mut self.bytes[self.len..])
     }
 
     fn filled(&mut self, len: usize) -> Result<(), Problem> {
         self.len += len;
-        if self.len > self.bytes_max { Err(too_large(self.bytes_max)) } else { Ok(()) }
+        let bytes_max = self.room.bytes_max;
+        if self.len > bytes_max { Err(too_large(bytes_max)) } else { Ok(()) }
     }
 
     fn finish(mut self) -> Vec<u8> {

@@ -22,6 +22,7 @@ use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
+use crate::admission::{Held, Turn};
 use crate::lease::Slice;
 use crate::outcomes::Holder;
 use crate::rate::Rate;
@@ -70,6 +71,10 @@ pub struct Tenant {
     pub slice: Slice,
     /// Its rate on this node.
     pub rate: Rate,
+    /// Bytes of its bodies that this node works on.
+    pub in_flight: Held,
+    /// Which of its large bodies is worked on.
+    pub turn: Turn,
 }
 
 /// What a tenant may do, as Postgres has it.
@@ -220,7 +225,14 @@ impl Entries {
 impl Tenant {
     pub(crate) fn new(id: TenantId, terms: Terms) -> Self {
         let rate = Rate::new(terms.rate);
-        Self { id, terms: RwLock::new(terms), slice: Slice::default(), rate }
+        Self {
+            id,
+            terms: RwLock::new(terms),
+            slice: Slice::default(),
+            rate,
+            in_flight: Held::default(),
+            turn: Turn::default(),
+        }
     }
 
     /// Takes over what Postgres says now.

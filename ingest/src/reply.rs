@@ -52,10 +52,10 @@ pub fn whole_seconds(wait: Duration) -> u32 {
 }
 
 impl From<Problem> for Refusal {
-    /// A 503 says when to come back.
+    /// A 503 says when to come back, and so does a 429 of which nobody knows for how long it holds.
     fn from(problem: Problem) -> Self {
         let retry_after =
-            (problem.code.status() == 503).then(|| rand::random_range(1..=RETRY_JITTER_SECONDS));
+            matches!(problem.code.status(), 429 | 503).then(|| rand::random_range(1..=RETRY_JITTER_SECONDS));
         Self { problem, retry_after }
     }
 }
@@ -186,10 +186,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_503_says_by_itself_when_to_come_back() {
+    fn only_429_and_503_say_when_to_come_back() {
         for code in Code::ALL {
             let refusal = Refusal::from(Problem::new(*code, "x"));
-            assert_eq!(refusal.retry_after.is_some(), code.status() == 503, "{code}");
+            assert_eq!(refusal.retry_after.is_some(), [429, 503].contains(&code.status()), "{code}");
             assert!(refusal.retry_after.is_none_or(|seconds| (1..=RETRY_JITTER_SECONDS).contains(&seconds)));
         }
     }

@@ -1,7 +1,9 @@
 //! The service: one request after the other along the path, and the life of the node.
 
 mod receive;
+mod upload;
 mod body;
+mod told;
 mod copy;
 
 use std::convert::Infallible;
@@ -12,22 +14,28 @@ use std::time::{Duration, Instant};
 use ::metrics::{Counter, Histogram};
 use eventlog::EventLog;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, StatusCode, Version};
 use schemas::intake::Intake;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use service::clock::Clock;
-use service::http::{HttpLimits, serve};
+use service::http::serve;
 use service::shutdown::Shutdown;
+use service::tls::{Tls, TlsError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::admission::Admission;
+use receive::Arrival;
+use told::Told;
+use upload::Upload;
+
+use crate::admission::{Admission, AdmissionLimits, Turns};
 use crate::allowance;
 use crate::config::IngestConfig;
 use crate::directory::{self, Beside, Directory};
@@ -42,6 +50,7 @@ use crate::{cors, metrics};
 /// An ingest node that is ready to run.
 pub struct Ingest {
     listener: TcpListener,
+    tls: Option<Tls>,
     node: Arc<Node>,
     keeper: Keeper,
     exchange: Option<Exchange>,
@@ -61,6 +70,8 @@ struct Node {
     rates: Arc<Rates>,
     addresses: Addresses,
     admission: Admission,
+    turns: Turns,
+    told: Told,
     log: Arc<dyn EventLog>,
     outcomes: Arc<Outcomes>,
     accepted: Accepted,
@@ -82,6 +93,9 @@ pub enum StartError {
     /// The address can't be listened on.
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// Certificate or key are no good.
+    #[error("ingest can't speak TLS")]
+    Tls(#[from] TlsError),
     /// Rates can't be shared.
     #[error(transparent)]
     Redis(#[from] RedisError),
@@ -103,6 +117,10 @@ impl Ingest {
     ) -> Result<Self, StartError> {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
+        let tls = match config.connections.tls.clone() {
+            Some(files) => Some(Tls::load(files).await?),
+            None => None,
+        };
         let directory = Arc::new(Directory::default());
         let beside = |path| Beside { path, log: Arc::clone(&log), clock: clock.clone() };
         let saved = config.directory_file.clone().map(beside);
@@ -113,7 +131,11 @@ impl Ingest {
         if is_bound && let Err(error) = keeper.register().await {
             tracing::warn!(%error, "the node is not registered yet");
         }
-        let admission = Admission::new(config.in_flight_bytes_max, config.body_bytes_max);
+        let admission = Admission::new(AdmissionLimits {
+            node: config.in_flight_bytes_max,
+            tenant: config.tenant_in_flight_bytes_max,
+            body: config.body_bytes_max,
+        });
         let rates = Arc::new(Rates::new(config.redis_url.is_some()));
         let exchange = config
             .redis_url
@@ -125,6 +147,7 @@ impl Ingest {
         }
         let addresses = Addresses::new(config.address_rate);
         let outcomes = Arc::new(Outcomes::default());
+        let (turns, told) = (Turns::default(), Told::default());
         let node = Arc::new(Node {
             config,
             clock,
@@ -133,11 +156,13 @@ impl Ingest {
             rates,
             addresses,
             admission,
+            turns,
+            told,
             log,
             outcomes,
             accepted: Accepted::new(),
         });
-        Ok(Self { listener, node, keeper, exchange, pool, bound, saved, age })
+        Ok(Self { listener, tls, node, keeper, exchange, pool, bound, saved, age })
     }
 
     /// Whether anybody can be served: keys and tenants are known.
@@ -157,11 +182,7 @@ impl Ingest {
     /// Serves until `shutdown` is ordered: then no more connections, requests in flight end, quota goes back.
     pub async fn run(self, shutdown: Shutdown) {
         let config = &self.node.config;
-        let limits = HttpLimits {
-            connections_max: config.connections_max,
-            header_deadline: config.request_deadline,
-            drain_deadline: config.drain_deadline,
-        };
+        let limits = config.connections.limits(config.request_deadline);
         let (drained, after_requests) = Shutdown::new();
         let (bound, last) = (self.bound, after_requests);
         let directory = &self.node.directory;
@@ -191,7 +212,7 @@ impl Ingest {
         let (settled, after_tasks) = Shutdown::new();
         let spool = spool.map(|spool| tokio::spawn(spool.run(shutdown.clone(), after_tasks)));
         let node = self.node;
-        serve(self.listener, limits, shutdown, move |peer| {
+        serve(self.listener, self.tls, limits, shutdown, move |peer| {
             let node = Arc::clone(&node);
             service_fn(move |request| {
                 let node = Arc::clone(&node);
@@ -222,7 +243,7 @@ impl SpoolKeeper {
             pool: pool.clone(),
             clock: node.clock.clone(),
             bound: bound.clone(),
-            drain_deadline: node.config.drain_deadline,
+            drain_deadline: node.config.connections.drain_deadline,
         })
     }
 }
@@ -274,15 +295,19 @@ impl Node {
         let started = Instant::now();
         let request_id = Uuid::now_v7();
         let mut known = None;
-        let found = route(request.uri().path());
+        let (parts, body) = request.into_parts();
+        let mut upload = Upload::new(body);
+        let peer = self.config.trusted_proxies.client(peer, &parts.headers);
+        let found = one_host(&parts).and_then(|()| route(parts.uri.path()));
         let (name, result) = match found.clone() {
-            Ok(route) if request.method() == Method::OPTIONS => {
+            Ok(route) if parts.method == Method::OPTIONS => {
                 ("preflight", Ok(cors::preflight(request_id, route)))
             }
-            Ok(route) if !route.takes(request.method()) => ("none", Err(method_not_allowed(route).into())),
+            Ok(route) if !route.takes(&parts.method) => ("none", Err(method_not_allowed(route).into())),
             Ok(Route::ErrorPage(code)) => ("error_page", Ok(reply::page(request_id, code))),
             Ok(Route::Events(dialect)) => {
-                (dialect.name(), self.receive(dialect, request, request_id, peer, &mut known).await)
+                let arrival = Arrival { dialect, parts: &parts, request_id, peer };
+                (dialect.name(), self.receive(arrival, &mut upload, &mut known).await)
             }
             Err(problem) => ("none", Err(Refusal::from(problem))),
         };
@@ -300,7 +325,7 @@ impl Node {
             }
         }
         let mut reply = result.unwrap_or_else(|refusal| {
-            log_refusal(request_id, name, &refusal.problem);
+            self.log_refusal(request_id, name, &refusal.problem);
             reply::refusal(request_id, &refusal)
         });
         if let (StatusCode::METHOD_NOT_ALLOWED, Ok(route)) = (reply.status(), found) {
@@ -310,6 +335,9 @@ impl Node {
             allowance::tell(reply.headers_mut(), &tenant, Micros(self.clock.now_micros()));
         }
         cors::share(reply.headers_mut());
+        if parts.version != Version::HTTP_2 && !upload.is_over(&parts.headers).await {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         reply
     }
 
@@ -324,13 +352,27 @@ impl Node {
             Err(wait) => Refusal::too_often(wait),
         }
     }
+
+    /// What the client did wrong is for those who look closely; what weir could not do is for the operator.
+    fn log_refusal(&self, request_id: Uuid, route: &str, problem: &Problem) {
+        let Problem { code, detail, .. } = problem;
+        let untold = if *code == Code::Overloaded { self.told.turn(Instant::now()) } else { Some(0) };
+        match untold {
+            Some(untold) if code.status() >= 500 => {
+                tracing::warn!(%request_id, route, %code, %detail, untold, "refused");
+            }
+            Some(_) | None => tracing::debug!(%request_id, route, %code, %detail, "refused"),
+        }
+    }
 }
 
-/// What the client did wrong is for those who look closely; what weir could not do is for the operator.
-fn log_refusal(request_id: Uuid, route: &str, problem: &Problem) {
-    if problem.code.status() >= 500 {
-        tracing::warn!(%request_id, route, code = %problem.code, detail = %problem.detail, "refused");
-    } else {
-        tracing::debug!(%request_id, route, code = %problem.code, detail = %problem.detail, "refused");
+/// RFC 9112, 3.2: who names no host, or several, may not be who a proxy on the way has taken them for.
+fn one_host(parts: &Parts) -> Result<(), Problem> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let is_one = hosts.next().is_some() && hosts.next().is_none();
+    if is_one || parts.version != Version::HTTP_11 {
+        return Ok(());
     }
+    Err(Problem::new(Code::InvalidArgument, "a request of HTTP/1.1 needs one `Host` in its header")
+        .at("host"))
 }

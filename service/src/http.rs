@@ -1,114 +1,137 @@
-//! The accept loop that every HTTP listener of weir shares: HTTP/1.1 and h2c, with a limit on connections, a
-//! deadline for the header, and a drain in which each connection finishes its request and closes.
+//! The accept loop that every HTTP listener of weir shares: HTTP/1.1 and h2c, or both within TLS, with a limit on
+//! connections and a deadline for whatever a client may be slow at.
+//!
+//! # What ends a connection
+//! | a client that | is cut after |
+//! |---|---|
+//! | connects and does not send a whole first header (with TLS: does not finish the handshake) | `header_deadline` |
+//! | has begun a later header and does not end it | `header_deadline` from its first byte |
+//! | does not ask for anything any more | `idle_deadline`, a quarter more at most; HTTP/2 is told by GOAWAY |
+//! | does not read its reply | `write_deadline` |
+//!
+//! Bodies are the service's: it knows how large they may be. A connection that ends with bytes of a request still on
+//! their way is not closed at once, since a reset could overtake the reply: it is read on for a moment, slowly.
+//!
+//! # Drain
+//! When the order to stop is given, the listener is closed without losing who has connected already. Requests in
+//! flight are answered. HTTP/2 is told by GOAWAY. HTTP/1 can only be told by a reply: for `drain_grace`, connections
+//! stay open and each reply carries `Connection: close`; then those that are silent are closed, and what is still open
+//! at `drain_deadline` is cut. So only a client that was silent for all of the grace, and sends a request in the
+//! instant of the close, can't know what became of it.
+
+mod activity;
+mod connection;
+mod listener;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
+use crate::metrics;
 use crate::shutdown::Shutdown;
+use crate::tls::Tls;
+use connection::Protocol;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// Any error of a service or a body.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a listener takes.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
+    /// What metrics call it.
+    pub name: &'static str,
     /// Open connections; one more waits in the kernel's queue.
     pub connections_max: usize,
-    /// From a connection's start, or the end of its last reply, to the end of the next header.
+    /// From a connection's start to the end of its first header, and from the first byte to the end of each later one.
     pub header_deadline: Duration,
+    /// From the last reply to the next request's first byte.
+    pub idle_deadline: Duration,
+    /// From a reply's first byte to its last.
+    pub write_deadline: Duration,
+    /// From the order to stop to the end of connections that are silent.
+    pub drain_grace: Duration,
     /// From the order to stop to the last connection's end; what is still open then is cut.
     pub drain_deadline: Duration,
 }
 
-/// Bytes of a request's header, and the limit on the number of fields.
-const HEADER_BYTES_MAX: usize = 32 * 1024;
-const HEADER_FIELDS_MAX: usize = 100;
-/// After `accept` fails (no descriptors left): a pause, so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Requests that one HTTP/2 connection may have open at once.
-const STREAMS_MAX: u32 = 256;
+/// What the connections of a listener share.
+struct Shared {
+    limits: HttpLimits,
+    protocol: Protocol,
+    tls: Option<Tls>,
+    shutdown: Shutdown,
+    /// Whether replies are the last of their connections.
+    draining: Arc<AtomicBool>,
+    /// The order to end at once.
+    cut: Shutdown,
+}
+
+/// A connection as it was accepted, with its place among the open ones.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+}
 
 /// Serves `listener` until `shutdown` is ordered and the drain has ended. `service_of` makes the service of one
 /// connection, given the peer's address.
-pub async fn serve<S, F, B>(listener: TcpListener, limits: HttpLimits, shutdown: Shutdown, service_of: F)
-where
+pub async fn serve<S, F, B>(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    limits: HttpLimits,
+    shutdown: Shutdown,
+    service_of: F,
+) where
     F: Fn(SocketAddr) -> S,
     S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let connections = Arc::new(Semaphore::new(limits.connections_max));
-    let graceful = GracefulShutdown::new();
-    let builder = connection_builder(limits.header_deadline);
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let (cut, cut_ordered) = Shutdown::new();
+    let shared = Arc::new(Shared {
+        limits,
+        protocol: connection::protocol(&limits),
+        tls,
+        shutdown: shutdown.clone(),
+        draining: Arc::default(),
+        cut: cut_ordered,
+    });
+    let start = |Accepted { stream, peer, place }| {
+        let life = connection::live(Arc::clone(&shared), stream, peer, service_of(peer));
+        tokio::spawn(async move {
+            let open = ::metrics::gauge!(metrics::CONNECTIONS, "listener" => limits.name);
+            open.increment(1);
+            life.await;
+            open.decrement(1);
+            drop(place);
+        });
+    };
     loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
+        tokio::select! {
+            accepted = listener::accept(&listener, &places) => accepted.map(start),
             () = shutdown.ordered() => break,
         };
-        let Some((stream, peer, permit)) = accepted else { continue };
-        let service = service_of(peer);
-        let io = TokioIo::new(stream);
-        let connection = graceful.watch(builder.serve_connection(io, service).into_owned());
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "connection ended early");
-            }
-            drop(permit);
-        });
     }
-    drop(listener);
-    if timeout(limits.drain_deadline, graceful.shutdown()).await.is_err() {
-        tracing::warn!("connections were still open at the end of the drain");
+    shared.draining.store(true, Ordering::Relaxed);
+    let deadline = Instant::now() + limits.drain_deadline;
+    listener::close(listener, &places, start).await;
+    let all = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
+    if timeout_at(deadline, places.acquire_many(all)).await.is_err() {
+        tracing::warn!(listener = limits.name, "connections were still open at the end of the drain");
+        cut.order();
+        let _all_gone = timeout_at(deadline + Duration::from_secs(1), places.acquire_many(all)).await;
     }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => {
-            // Replies are small and complete: waiting to fill a packet only delays them.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%peer, %error, "no TCP_NODELAY");
-            }
-            Some((stream, peer, permit))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "accept failed");
-            sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
-}
-
-fn connection_builder(header_deadline: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_deadline)
-        .max_buf_size(HEADER_BYTES_MAX)
-        .max_headers(HEADER_FIELDS_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(32 * 1024)
-        .keep_alive_interval(Some(Duration::from_secs(20)));
-    builder
 }

@@ -5,6 +5,8 @@ pub mod config;
 pub mod telemetry;
 pub mod clock;
 pub mod shutdown;
+pub mod metrics;
+pub mod tls;
 pub mod http;
 pub mod ops;
 pub mod postgres;

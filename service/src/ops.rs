@@ -38,11 +38,15 @@ pub async fn serve_ops(
     shutdown: Shutdown,
 ) {
     let limits = HttpLimits {
+        name: "ops",
         connections_max: 64,
         header_deadline: Duration::from_secs(10),
+        idle_deadline: Duration::from_secs(75),
+        write_deadline: Duration::from_secs(30),
+        drain_grace: Duration::ZERO,
         drain_deadline: Duration::from_secs(1),
     };
-    serve(listener, limits, shutdown, move |_| {
+    serve(listener, None, limits, shutdown, move |_| {
         let (readiness, metrics) = (readiness.clone(), metrics.clone());
         service_fn(move |request| std::future::ready(answer(&request, &readiness, &metrics)))
     })

@@ -46,7 +46,11 @@ impl Node {
     /// Starts it.
     pub async fn start(config: NodeConfig) -> Self {
         let NodeConfig { pool, log, settings, directory_file, is_bound, clock } = config;
-        let fixed = [("WEIR_INGEST_ADDR", "127.0.0.1:0"), ("WEIR_DRAIN_DEADLINE_MS", "1000")];
+        let fixed = [
+            ("WEIR_INGEST_ADDR", "127.0.0.1:0"),
+            ("WEIR_DRAIN_DEADLINE_MS", "1000"),
+            ("WEIR_DRAIN_GRACE_MS", "20"),
+        ];
         let fixed = fixed.map(|(name, value)| (name, value.to_owned()));
         let all = fixed.into_iter().chain(settings).map(|(name, value)| (name.to_owned(), value));
         let mut settings = Settings::new(all);

@@ -93,6 +93,8 @@ impl River {
             ("WEIR_OPERATOR_TOKEN", OPERATOR_TOKEN.to_owned()),
             ("WEIR_BATCH_LINGER_MS", "20".to_owned()),
             ("WEIR_DRAIN_DEADLINE_MS", "2000".to_owned()),
+            // Clients of tests keep connections that they need no more.
+            ("WEIR_DRAIN_GRACE_MS", "20".to_owned()),
         ];
         settings.extend(config.settings);
         let mut settings = Settings::new(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));

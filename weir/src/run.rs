@@ -53,7 +53,7 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     telemetry::log_to_stderr(&config.log_filter).context("WEIR_LOG can't be read")?;
     let metrics = telemetry::install_metrics()?;
     if let Some(ingest) = &config.ingest {
-        descriptors::check(ingest.connections_max);
+        descriptors::check(ingest.connections.connections_max);
     }
 
     let ops = TcpListener::bind(config.ops_listen).await;
@@ -165,9 +165,7 @@ impl<'a> Serving<'a> {
     async fn start_the_rest(&mut self) -> anyhow::Result<()> {
         let (config, pool, log, clock) = (self.config, self.pool, self.log, Clock::system());
         if let Some(admin) = &config.admin {
-            let admin = Admin::build(admin.clone(), pool.clone(), clock.clone())
-                .await
-                .with_context(|| format!("can't listen on {} (WEIR_ADMIN_ADDR)", admin.listen))?;
+            let admin = Admin::build(admin.clone(), pool.clone(), clock.clone()).await?;
             tracing::info!(address = %admin.local_addr()?, "the admin API listens");
             let shutdown = self.front_shutdown.clone();
             self.front.spawn(async move {

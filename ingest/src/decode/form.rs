@@ -7,7 +7,7 @@ use bytes::Bytes;
 use schemas::problem::Problem;
 
 use super::text::percent_decoded;
-use crate::decompress::decompress;
+use crate::decompress::{Room, decompress};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -20,7 +20,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 ///
 /// # Errors
 /// As [`decompress`], for compressed bytes within the form.
-pub fn json_of_form(body: Bytes, bytes_max: usize) -> Result<Bytes, Problem> {
+pub fn json_of_form(body: Bytes, room: &mut Room<'_>) -> Result<Bytes, Problem> {
     if is_json(&body) {
         return Ok(body);
     }
@@ -30,7 +30,7 @@ pub fn json_of_form(body: Bytes, bytes_max: usize) -> Result<Bytes, Problem> {
         return Ok(value.into());
     }
     match BASE64.decode(without_spaces(value)) {
-        Ok(decoded) => decompress(None, decoded.into(), bytes_max),
+        Ok(decoded) => decompress(None, decoded.into(), room),
         Err(_) => Ok(body),
     }
 }

@@ -11,6 +11,7 @@ mod shapes;
 use serde_json::Value;
 
 use super::*;
+use crate::decompress::Room;
 
 fn json(body: &str) -> Batch<'_> {
     native(body.as_bytes(), NativeShape::Json).unwrap_or_else(|problem| panic!("{body}: {problem:?}"))

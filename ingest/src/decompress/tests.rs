@@ -4,7 +4,10 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use proptest::prelude::*;
 
+use hyper::header::CONTENT_LENGTH;
+
 use super::*;
+use crate::admission::{Admission, AdmissionLimits};
 
 const ALL: [Encoding; 4] = [Encoding::Gzip, Encoding::Deflate, Encoding::Zstd, Encoding::Brotli];
 
@@ -36,7 +39,7 @@ fn raw_deflate(plain: &[u8]) -> Vec<u8> {
 }
 
 fn plain(encoding: Encoding, body: &[u8], bytes_max: usize) -> Result<Bytes, Problem> {
-    decompress(Some(encoding), Bytes::copy_from_slice(body), bytes_max)
+    decompress(Some(encoding), Bytes::copy_from_slice(body), &mut Room::free(bytes_max))
 }
 
 /// Text that compresses, but not to nothing.
@@ -64,8 +67,11 @@ fn a_body_may_be_as_large_as_the_limit_and_not_a_byte_larger() {
             let over = plain(encoding, &compressed(encoding, &events(limit + 1)), limit);
             assert_eq!(over.unwrap_err().code, Code::BodyTooLarge, "{encoding:?}");
         }
-        assert_eq!(decompress(None, events(limit).into(), limit).unwrap().len(), limit);
-        assert_eq!(decompress(None, events(limit + 1).into(), limit).unwrap_err().code, Code::BodyTooLarge);
+        assert_eq!(decompress(None, events(limit).into(), &mut Room::free(limit)).unwrap().len(), limit);
+        assert_eq!(
+            decompress(None, events(limit + 1).into(), &mut Room::free(limit)).unwrap_err().code,
+            Code::BodyTooLarge
+        );
     }
 }
 
@@ -77,9 +83,10 @@ fn a_bomb_costs_no_more_than_the_limit() {
         assert!(bomb.len() < 100_000);
         assert_eq!(plain(encoding, &bomb, 1 << 20).unwrap_err().code, Code::BodyTooLarge, "{encoding:?}");
     }
-    let mut room = Plain::new(1_000_000);
+    let mut free = Room::free(1_000_000);
+    let mut room = Plain::new(&mut free);
     while room.filled(0).is_ok() && room.len <= 1_000_000 {
-        let len = room.room().len();
+        let len = room.room().unwrap().len();
         room.len += len;
     }
     assert_eq!(room.bytes.len(), 1_000_001);
@@ -155,9 +162,9 @@ fn a_zstd_window_is_bounded() {
 #[test]
 fn gzip_without_a_header_is_recognised() {
     let body = Bytes::from(compressed(Encoding::Gzip, b"[1]"));
-    assert_eq!(decompress(None, body, 100).unwrap(), "[1]");
-    assert_eq!(decompress(None, Bytes::from_static(b"[1]"), 100).unwrap(), "[1]");
-    assert_eq!(decompress(None, Bytes::new(), 0).unwrap(), "");
+    assert_eq!(decompress(None, body, &mut Room::free(100)).unwrap(), "[1]");
+    assert_eq!(decompress(None, Bytes::from_static(b"[1]"), &mut Room::free(100)).unwrap(), "[1]");
+    assert_eq!(decompress(None, Bytes::new(), &mut Room::free(0)).unwrap(), "");
 }
 
 #[test]
@@ -208,5 +215,25 @@ proptest! {
                 prop_assert_eq!(plain, body.clone());
             }
         }
+    }
+}
+
+#[test]
+fn what_a_body_grows_to_is_charged_before_it_is_held() {
+    let limits = AdmissionLimits { node: 1 << 20, tenant: 1 << 20, body: 100_000 };
+    let zeros = vec![0; 64 << 20];
+    for encoding in ALL {
+        let admission = Admission::new(limits);
+        let bomb = Bytes::from(compressed(encoding, &zeros));
+        let mut admitted =
+            admission.admit(&[(CONTENT_LENGTH, bomb.len().into())].into_iter().collect(), None).unwrap();
+        let full = decompress(Some(encoding), bomb, &mut Room::charged(64 << 20, &mut admitted)).unwrap_err();
+        assert_eq!(full.code, Code::Overloaded, "{encoding:?}");
+        let honest = compressed(encoding, &events(100_000));
+        drop(admitted);
+        let mut admitted =
+            admission.admit(&[(CONTENT_LENGTH, honest.len().into())].into_iter().collect(), None).unwrap();
+        let mut room = Room::charged(64 << 20, &mut admitted);
+        assert_eq!(decompress(Some(encoding), honest.into(), &mut room).unwrap().len(), 100_000);
     }
 }

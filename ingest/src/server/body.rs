@@ -6,7 +6,7 @@ use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
 use crate::decode::{self, Batch, NativeShape};
-use crate::decompress::{Encoding, decompress};
+use crate::decompress::{Encoding, Room, decompress, is_gzip};
 use crate::routes::Dialect;
 
 /// What a header says about its body.
@@ -35,14 +35,19 @@ impl Form {
         Ok(Self { dialect, shape, encoding, sent_at: sent_at(headers, query) })
     }
 
+    /// Whether the body is compressed, by its header or by itself.
+    pub(super) fn is_compressed(self, body: &[u8]) -> bool {
+        self.encoding.is_some() || is_gzip(body)
+    }
+
     /// The body without compression, and without what a dialect wraps around its JSON.
     ///
     /// # Errors
     /// As [`decompress`]; and for CloudEvents in headers as [`decode::binary_cloudevent`].
-    pub(super) fn json(self, body: Bytes, headers: &HeaderMap, bytes_max: usize) -> Result<Bytes, Problem> {
-        let body = decompress(self.encoding, body, bytes_max)?;
+    pub(super) fn json(self, body: Bytes, headers: &HeaderMap, mut room: Room<'_>) -> Result<Bytes, Problem> {
+        let body = decompress(self.encoding, body, &mut room)?;
         match self.dialect {
-            Dialect::PostHog | Dialect::PostHogV1 => decode::json_of_form(body, bytes_max),
+            Dialect::PostHog | Dialect::PostHogV1 => decode::json_of_form(body, &mut room),
             Dialect::CloudEvents => structured(body, headers),
             Dialect::Native | Dialect::Segment(_) => Ok(body),
         }

@@ -6,9 +6,8 @@ use ::metrics::Counter;
 use billing::period::Period;
 use bytes::Bytes;
 use eventlog::AppendError;
-use hyper::body::Incoming;
 use hyper::header::{HeaderMap, USER_AGENT};
-use hyper::{Request, Uri, http};
+use hyper::{Uri, http};
 use schemas::event::EventFlags;
 use schemas::frame::Envelope;
 use schemas::intake::{Intake, Warning};
@@ -20,8 +19,11 @@ use uuid::Uuid;
 
 use super::Node;
 use super::body::Form;
+use super::upload::Upload;
+use crate::admission::Work;
 use crate::append::frames;
 use crate::decode::{Batch, Rejection};
+use crate::decompress::Room;
 use crate::directory::{Sender, Tenant};
 use crate::lease::Spent;
 use crate::outcomes::Attempt;
@@ -35,20 +37,28 @@ struct Origin<'a> {
     request_id: Uuid,
     peer: IpAddr,
     headers: &'a HeaderMap,
+    work: Work,
+}
+
+/// A request that brings events, but for its body.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival<'a> {
+    pub(super) dialect: Dialect,
+    pub(super) parts: &'a http::request::Parts,
+    pub(super) request_id: Uuid,
+    pub(super) peer: IpAddr,
 }
 
 impl Node {
     /// The path of a request that brings events, to its reply and its tenant's outcomes.
     pub(super) async fn receive(
         &self,
-        dialect: Dialect,
-        request: Request<Incoming>,
-        request_id: Uuid,
-        peer: IpAddr,
+        arrival: Arrival<'_>,
+        upload: &mut Upload,
         known: &mut Option<Arc<Tenant>>,
     ) -> Result<Reply, Refusal> {
         let mut attempt = Attempt::new(&self.outcomes);
-        let result = self.take_in(dialect, request, request_id, peer, known, &mut attempt).await;
+        let result = self.take_in(arrival, upload, known, &mut attempt).await;
         if let Err(refusal) = &result {
             attempt.refused(refusal.problem.code);
         }
@@ -57,17 +67,15 @@ impl Node {
 
     async fn take_in(
         &self,
-        dialect: Dialect,
-        request: Request<Incoming>,
-        request_id: Uuid,
-        peer: IpAddr,
+        Arrival { dialect, parts, request_id, peer }: Arrival<'_>,
+        upload: &mut Upload,
         known: &mut Option<Arc<Tenant>>,
         attempt: &mut Attempt<'_>,
     ) -> Result<Reply, Refusal> {
         let deadline = admission::deadline(self.config.request_deadline);
-        let (http::request::Parts { headers, uri, .. }, body) = request.into_parts();
+        let http::request::Parts { headers, uri, .. } = parts;
         // Known before the body is read, where header or query say so.
-        let mut sender = presented(&headers, &uri)?.map(|key| self.sender(&key, attempt)).transpose()?;
+        let mut sender = presented(headers, uri)?.map(|key| self.sender(&key, attempt)).transpose()?;
         if sender.is_none() {
             if !dialect.has_key_in_body() {
                 return Err(auth::missing().into());
@@ -75,18 +83,22 @@ impl Node {
             self.addresses.check(peer).map_err(Refusal::too_often)?;
         }
         *known = sender.as_ref().map(|sender| Arc::clone(&sender.tenant));
-        let form = Form::of(dialect, &headers, uri.query())?;
-        let _admitted = self.admission.admit(&headers)?;
-        let body = self.admission.read(body, deadline).await?;
-        let body: Bytes = form.json(body, &headers, self.config.inflated_bytes_max)?;
-        let batch = form.decode(&body, Micros(self.clock.now_micros()))?;
+        let form = Form::of(dialect, headers, uri.query())?;
+        let mut admitted = self.admission.admit(headers, known.clone())?;
+        let body = upload.read(&self.admission, deadline).await?;
+        let work = self.turns.wait(body.len(), form.is_compressed(&body), known.as_deref(), deadline).await?;
+        let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
+        let body: Bytes = self.turns.run(&work, || form.json(body, headers, room)).await?;
+        let received_at = Micros(self.clock.now_micros());
+        let batch = self.turns.run(&work, || form.decode(&body, received_at)).await?;
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
             sender = Some(self.sender(&auth::from_text(key)?, attempt)?);
         }
         let sender = sender.ok_or_else(auth::missing)?;
         *known = Some(Arc::clone(&sender.tenant));
-        let origin = Origin { request_id, peer, headers: &headers };
+        admitted.belongs_to(&sender.tenant)?;
+        let origin = Origin { request_id, peer, headers, work };
         let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
         tally.count(accepted.as_ref(), attempt);
@@ -117,7 +129,8 @@ impl Node {
         deadline: Instant,
     ) -> Result<(Receipt, Vec<Known<'a>>), Refusal> {
         let Batch { events, mut rejected, .. } = batch;
-        let (mut events, duplicate_of_request) = identify(sender.project, events);
+        let (mut events, duplicate_of_request) =
+            self.turns.run(&origin.work, || identify(sender.project, events)).await;
         if events.is_empty() {
             return Err(every_event_bad(&rejected).into());
         }
@@ -165,7 +178,7 @@ impl Node {
             }),
             user_agent: user_agent.unwrap_or_default(),
         };
-        let records = frames(&envelope, events, self.log.partitions());
+        let records = self.turns.run(&origin.work, || frames(&envelope, events, self.log.partitions())).await;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // Whoever slept for so long may have been taken for dead, and the slice given to others.

@@ -10,6 +10,7 @@ mod dialects;
 mod browsers;
 mod sdk;
 mod proof;
+mod proxies;
 mod recovery;
 mod rate_share;
 mod cold_start;

@@ -14,3 +14,4 @@ mod scarce;
 mod secrets;
 mod quota;
 mod outage;
+mod edge;

@@ -42,6 +42,8 @@ impl Place {
             ("WEIR_OPERATOR_TOKEN", testkit::river::OPERATOR_TOKEN.to_owned()),
             ("WEIR_PROCESSOR_LEASE_MS", "2000".to_owned()),
             ("WEIR_INGEST_LEASE_MS", "2000".to_owned()),
+            // Clients of tests keep connections that they need no more.
+            ("WEIR_DRAIN_GRACE_MS", "20".to_owned()),
         ];
         if let Some(brokers) = kafka_brokers {
             settings.push(("KAFKA_BROKERS", brokers.to_owned()));
@@ -75,7 +77,7 @@ impl Place {
             .env_clear()
             .envs(self.settings.iter().cloned())
             .stdin(Stdio::null());
-        Self::spawn(command, role, ports).await
+        self.spawn(command, role, ports).await
     }
 
     /// The binary with these settings, and no others.
@@ -185,6 +187,11 @@ impl Process {
         String::from_utf8(reply.body.to_vec()).unwrap()
     }
 
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id().unwrap())).unwrap().count()
+    }
+
     /// Bytes of memory that it holds.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
@@ -199,6 +206,11 @@ impl Process {
 
     /// SIGTERM; the exit status.
     pub(crate) async fn stop(mut self) -> std::process::ExitStatus {
+        self.terminate().await
+    }
+
+    /// SIGTERM; the exit status.
+    pub(crate) async fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
         self.child.wait().await.unwrap()

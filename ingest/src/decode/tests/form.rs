@@ -9,7 +9,7 @@ use super::*;
 const JSON: &str = r#"{"event":"ü?>","distinct_id":"~~~"}"#;
 
 fn json_of(body: impl Into<Bytes>) -> Bytes {
-    json_of_form(body.into(), 1_000).unwrap()
+    json_of_form(body.into(), &mut Room::free(1_000)).unwrap()
 }
 
 fn percent_encoded(text: &str) -> String {
@@ -42,7 +42,10 @@ fn compressed_bytes_within_a_form_are_held_to_the_limit() {
         format!("data={}", STANDARD.encode(encoder.finish().unwrap()))
     };
     assert_eq!(json_of(gzip(1_000)).len(), 1_000);
-    assert_eq!(json_of_form(gzip(1_001).into(), 1_000).unwrap_err().code, Code::BodyTooLarge);
+    assert_eq!(
+        json_of_form(gzip(1_001).into(), &mut Room::free(1_000)).unwrap_err().code,
+        Code::BodyTooLarge
+    );
 }
 
 #[test]

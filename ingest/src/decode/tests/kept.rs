@@ -150,7 +150,7 @@ proptest! {
             let _ = segment(body, Some(EventKind::Identify));
             let _ = posthog(body, Micros(0), None);
             let _ = cloudevents(body);
-            let _ = json_of_form(body.to_vec().into(), 100);
+            let _ = json_of_form(body.to_vec().into(), &mut Room::free(100));
         }
     }
 
@@ -171,7 +171,7 @@ proptest! {
         let written = |body: serde_json::Value| if escape { ascii(&body.to_string()) } else { body.to_string() };
         let body = written(serde_json::json!({"api_key": "k", "batch": events}));
         for end in 0..body.len() {
-            let body = json_of_form(body.as_bytes()[..end].to_vec().into(), 1 << 20).unwrap();
+            let body = json_of_form(body.as_bytes()[..end].to_vec().into(), &mut Room::free(1 << 20)).unwrap();
             prop_assert_eq!(posthog(&body, Micros(0), None).unwrap_err().code, Code::InvalidJson);
         }
         let body = written(serde_json::json!(events));
