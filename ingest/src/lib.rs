@@ -39,6 +39,7 @@ pub mod append;
 pub mod reply;
 pub mod outcomes;
 pub mod cors;
+pub mod settings;
 
 pub use config::IngestConfig;
 pub use server::Ingest;

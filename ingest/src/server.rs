@@ -35,7 +35,7 @@ use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
 use crate::routes::{Dialect, Route, method_not_allowed, route};
-use crate::{cors, metrics};
+use crate::{cors, metrics, settings};
 
 /// An ingest node that is ready to run.
 pub struct Ingest {
@@ -255,6 +255,9 @@ impl Node {
                 ("preflight", Ok(cors::preflight(request_id, route)))
             }
             Ok(route) if !route.takes(request.method()) => ("none", Err(method_not_allowed(route).into())),
+            Ok(Route::Settings(family)) => {
+                ("settings", settings::settings(request_id, family, &request).map_err(Refusal::from))
+            }
             Ok(Route::ErrorPage(code)) => ("error_page", Ok(reply::page(request_id, code))),
             Ok(Route::Events(dialect)) => {
                 (dialect.name(), self.receive(dialect, request, request_id, peer, &mut known).await)
