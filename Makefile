@@ -6,7 +6,7 @@ ROUNDS ?= 20
 CRASH_PORT ?= 7600
 RIVER = $(PYTHON) dev/river.py
 
-.PHONY: help run cluster stop stores test lint crash bench-ingest clean
+.PHONY: help run cluster stop stores test test-sdks lint crash bench-ingest clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ stores: ## only stores, for running single tests
 
 test: ## formatting, lints and all tests against real stores
 	@$(RIVER) test
+
+test-sdks: ## SDKs for Node, Go and browsers against a running weir; needs node, npm and go
+	@$(RIVER) test-sdks
 
 lint: ## formatting and lints
 	@$(RIVER) lint

@@ -291,10 +291,13 @@ impl Node {
         reply
     }
 
-    /// What went wrong before it was known who sends it is charged to the address.
+    /// What went wrong before it was known who sends it is charged to the address. Not so a path or method that is not
+    /// there: an SDK that asks for feature flags is told so at each call, and its events come from the same address.
     fn charge_stranger(&self, refusal: Refusal, is_known: bool, peer: IpAddr) -> Refusal {
         let code = refusal.problem.code;
-        if is_known || !((400..500).contains(&code.status()) || code == Code::Unavailable) {
+        let is_harmless = matches!(code, Code::NotFound | Code::MethodNotAllowed);
+        let is_charged = (400..500).contains(&code.status()) || code == Code::Unavailable;
+        if is_known || is_harmless || !is_charged {
             return refusal;
         }
         match self.addresses.charge(peer) {
