@@ -26,7 +26,7 @@ stores: ## only stores, for running single tests
 test: ## formatting, lints and all tests against real stores
 	@$(RIVER) test
 
-test-sdks: ## SDKs for Node, Go and browsers against a running weir; needs node, npm and go
+test-sdks: ## SDKs for Node, Go and browsers against a running weir; needs node, npm, go and chromium
 	@$(RIVER) test-sdks
 
 lint: ## formatting and lints

@@ -5,7 +5,7 @@
     river.py stop           ends either from another shell
     river.py stores         only stores, for running single tests
     river.py test [-- CMD]  formatting, lints and all tests (or CMD) against such stores
-    river.py test-sdks      SDKs of other languages against a running weir; needs node and go; -- NAME... chooses some
+    river.py test-sdks      SDKs of other languages against a running weir; -- NAME... chooses some
     river.py crash          kill -9 of everything under load, again and again, in a folder of its own
     river.py lint           formatting and lints
     river.py clean          deletes everything that was started, downloaded or built
@@ -33,10 +33,11 @@ from supervisor import SIGNALS, Interrupted
 
 def main():
     parser = argparse.ArgumentParser(prog="river.py", description="weir and its stores on a developer's machine")
-    parser.add_argument("command", choices=["run", "cluster", "stop", "stores", "test", "test-sdks", "lint", "crash", "clean"])
+    commands = ["run", "cluster", "stop", "stores", "test", "test-sdks", "lint", "crash", "clean"]
+    parser.add_argument("command", choices=commands)
     parser.add_argument("--port", help="the first of weir's ports, 7400 or for crash 7600; all others move with it")
     campaign.add_arguments(parser.add_argument_group("for crash"))
-    parser.add_argument("argument", nargs="*", help="for test: the command to run instead of all tests, after --")
+    parser.add_argument("argument", nargs="*", help="for test: the command to run instead of all tests, after --; for test-sdks: some SDKs' names")
     chosen = parser.parse_args()
     # Folders must be open to the user that Postgres runs as; files with secrets are closed one by one.
     os.umask(0o022)

@@ -16,6 +16,8 @@ NONE, RESET, REPLY_LOST = "none", "reset", "reply lost"
 # What happens to the first requests that carry events, in the order of arrival; nothing to later ones. A tuple is a
 # refusal by the proxy: status and seconds of `Retry-After`.
 FAULTS = [REPLY_LOST, NONE, (503, 1), RESET, NONE, (429, 1), NONE, (503, None), REPLY_LOST]
+# Besides those below `v1`.
+EVENT_PATHS = ("batch", "e", "i/v0/e", "capture", "i/v1/analytics/events", "api/v1/events")
 UPSTREAM_SECONDS = 30
 PER_CONNECTION = ("connection", "transfer-encoding", "content-length", "keep-alive", "expect")
 
@@ -53,13 +55,17 @@ class Proxy:
 
     def side_calls(self):
         """(method, path without its query, status) of the others, each once."""
-        others = [seen for seen in self.seen if seen[0] != "OPTIONS" and not (seen[0] == "POST" and carries_events(seen[1]))]
-        return sorted({(method, path.partition("?")[0], status) for method, path, _, status, _ in others}, key=str)
+        calls = [
+            (method, path.partition("?")[0], status)
+            for method, path, _, status, _ in self.seen
+            if method != "OPTIONS" and not (method == "POST" and carries_events(path))
+        ]
+        return sorted(set(calls), key=str)
 
 
 def carries_events(path):
     path = path.partition("?")[0].strip("/")
-    return path.startswith("v1/") or path in ("batch", "e", "i/v0/e", "capture", "i/v1/analytics/events", "api/v1/events")
+    return path.startswith("v1/") or path in EVENT_PATHS
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -3,7 +3,7 @@ import { props, turns, user } from './events.js'
 
 const { host, key, count, name } = window.task
 const errors = []
-const text = (value) => (value instanceof Error ? String(value) : typeof value === 'string' ? value : JSON.stringify(value))
+const text = (value) => (typeof value === 'object' && !(value instanceof Error) ? JSON.stringify(value) : String(value))
 for (const level of ['error', 'warn']) {
   const write = console[level]
   console[level] = (...values) => {
