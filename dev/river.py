@@ -37,7 +37,8 @@ def main():
     parser.add_argument("command", choices=commands)
     parser.add_argument("--port", help="the first of weir's ports, 7400 or for crash 7600; all others move with it")
     campaign.add_arguments(parser.add_argument_group("for crash"))
-    parser.add_argument("argument", nargs="*", help="for test: the command to run instead of all tests, after --; for test-sdks: some SDKs' names")
+    after = "after --: for test the command to run instead of all tests, for test-sdks the names of some SDKs"
+    parser.add_argument("argument", nargs="*", help=after)
     chosen = parser.parse_args()
     # Folders must be open to the user that Postgres runs as; files with secrets are closed one by one.
     os.umask(0o022)

@@ -233,7 +233,7 @@ async fn who_asks_for_feature_flags_may_still_send_events() {
         assert_eq!(client.post_json("/flags/?v=2", "{}").await.status, 404);
         let key = &customer.key;
         let body = format!(r#"{{"api_key":"{key}","batch":[{{"event":"x","uuid":"flags-{number}"}}]}}"#);
-        assert_eq!(client.post_json("/batch/", &body).await.status, 200, "after {number} questions");
+        assert_eq!(client.post_json("/batch/", body).await.status, 200, "after {number} questions");
     }
     metered(&river, &customer, 30).await;
     river.stop().await;
