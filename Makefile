@@ -9,7 +9,7 @@ LOAD ?= 60
 SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
 
-.PHONY: help run cluster stop stores test lint crash fuzz soak bench-ingest bench-growth clean
+.PHONY: help run cluster stop stores test test-sdks lint crash fuzz soak bench-ingest bench-growth clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ stores: ## only stores, for running single tests
 
 test: ## formatting, lints, all tests against real stores, and a short run of the fuzz targets
 	@$(RIVER) test
+
+test-sdks: ## SDKs for Node, Go and browsers against a running weir; needs node, npm, go and chromium
+	@$(RIVER) test-sdks
 
 lint: ## formatting and lints
 	@$(RIVER) lint

@@ -5,6 +5,7 @@
     river.py stop           ends either from another shell
     river.py stores         only stores, for running single tests
     river.py test [-- CMD]  formatting, lints and all tests (or CMD) against such stores
+    river.py test-sdks      SDKs of other languages against a running weir; -- NAME... chooses some
     river.py crash          kill -9 of everything under load, again and again, in a folder of its own
     river.py fuzz TARGET    libFuzzer on one target of fuzz/, for --seconds
     river.py lint           formatting and lints
@@ -27,19 +28,20 @@ import stopping
 import testing
 from console import Problem, show_problem
 from crash import campaign
+from sdks import check
 from shapes import parse_port
 from supervisor import SIGNALS, Interrupted
 
 
 def main():
     parser = argparse.ArgumentParser(prog="river.py", description="weir and its stores on a developer's machine")
-    parser.add_argument("command", choices=["run", "cluster", "stop", "stores", "test", "lint", "crash", "fuzz", "clean"])
+    commands = ["run", "cluster", "stop", "stores", "test", "test-sdks", "lint", "crash", "fuzz", "clean"]
+    parser.add_argument("command", choices=commands)
     parser.add_argument("--port", help="the first of weir's ports, 7400 or for crash 7600; all others move with it")
     campaign.add_arguments(parser.add_argument_group("for crash"))
     fuzzing.add_arguments(parser.add_argument_group("for fuzz"))
-    parser.add_argument(
-        "argument", nargs="*", help="for test: the command to run instead of all tests, after --; for fuzz: the target"
-    )
+    after = "after --: for test the command to run instead of all tests, for test-sdks the names of some SDKs; for fuzz"
+    parser.add_argument("argument", nargs="*", help=f"{after} the target")
     chosen = parser.parse_args()
     # Folders must be open to the user that Postgres runs as; files with secrets are closed one by one.
     os.umask(0o022)
@@ -52,7 +54,7 @@ def main():
         show_problem(Problem(f"{error.filename or 'the system'}: {error.strerror or error}"))
     except Interrupted:
         # The ordinary end of what runs until Ctrl-C, but not of what has a verdict.
-        return 130 if chosen.command in ("test", "lint", "crash", "fuzz") else 0
+        return 130 if chosen.command in ("test", "test-sdks", "lint", "crash", "fuzz") else 0
     return 1
 
 
@@ -63,6 +65,7 @@ def perform(chosen):
         "stop": stopping.stop,
         "stores": testing.stay,
         "test": lambda: testing.test(chosen.argument),
+        "test-sdks": lambda: check.test(chosen.argument),
         "lint": testing.lint,
         "crash": lambda: campaign.run(chosen.shape, chosen.rounds, chosen.seed, parse_port(chosen.port or "7600")),
         "fuzz": lambda: fuzzing.fuzz(chosen.argument, chosen.seconds, chosen.merge),

@@ -80,7 +80,9 @@ class Environment(dict):
 
 
 @contextlib.contextmanager
-def stores():
+def stores(start=None):
+    """What `start` starts, all stores if it is not given, in a folder that is deleted at the end."""
+    start = start or start_all
     check_python()
     folder = workspace.make_folder(workspace.RUN / "test")
     with contextlib.ExitStack() as held:
@@ -101,7 +103,7 @@ def stores():
             remove(home)
 
 
-def start(supervisor, home):
+def start_all(supervisor, home):
     with_kafka = can_have(
         kafka.install, ["default-jre-headless", "maven"], "the Kafka tests run on librdkafka's mock cluster"
     )

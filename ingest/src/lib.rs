@@ -43,6 +43,7 @@ pub mod spool;
 pub mod reply;
 pub mod outcomes;
 pub mod cors;
+pub mod settings;
 
 pub use config::IngestConfig;
 pub use server::Ingest;

@@ -170,7 +170,9 @@ pub fn page(request_id: Uuid, code: Code) -> Reply {
     json(StatusCode::OK, "text/markdown; charset=utf-8", code.page().as_bytes().to_vec(), request_id)
 }
 
-fn json(status: StatusCode, content_type: &'static str, body: Vec<u8>, request_id: Uuid) -> Reply {
+/// A reply with a whole document.
+#[must_use]
+pub fn json(status: StatusCode, content_type: &'static str, body: Vec<u8>, request_id: Uuid) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::from(body)));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -9,8 +9,19 @@ use schemas::problem::{Code, Problem};
 pub enum Route {
     /// Takes events.
     Events(Dialect),
+    /// What SDKs ask for before they send.
+    Settings(Settings),
     /// A page of `docs/errors`.
     ErrorPage(Code),
+}
+
+/// Whose SDKs ask for settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settings {
+    /// Segment's, with the key in the path.
+    Segment,
+    /// RudderStack's.
+    RudderStack,
 }
 
 /// What the events of a path are written in, and what their senders take for success.
@@ -66,7 +77,7 @@ impl Route {
     pub fn methods(self) -> &'static str {
         match self {
             Self::Events(_) => "POST, OPTIONS",
-            Self::ErrorPage(_) => "GET, HEAD, OPTIONS",
+            Self::Settings(_) | Self::ErrorPage(_) => "GET, HEAD, OPTIONS",
         }
     }
 
@@ -75,7 +86,7 @@ impl Route {
     pub fn takes(self, method: &Method) -> bool {
         match self {
             Self::Events(_) => method == Method::POST,
-            Self::ErrorPage(_) => method == Method::GET || method == Method::HEAD,
+            Self::Settings(_) | Self::ErrorPage(_) => method == Method::GET || method == Method::HEAD,
         }
     }
 }
@@ -90,6 +101,9 @@ pub fn route(path: &str) -> Result<Route, Problem> {
     if let Some(code) = path.strip_prefix("errors/") {
         let code = Code::ALL.iter().find(|known| known.as_str() == code);
         return code.copied().map(Route::ErrorPage).ok_or_else(not_found);
+    }
+    if let Some(settings) = settings(path) {
+        return Ok(Route::Settings(settings));
     }
     let dialect = match path {
         "v1/events" => Dialect::Native,
@@ -106,6 +120,14 @@ pub fn route(path: &str) -> Result<Route, Problem> {
         _ => return Err(not_found()),
     };
     Ok(Route::Events(dialect))
+}
+
+fn settings(path: &str) -> Option<Settings> {
+    let key = path.strip_prefix("v1/projects/").and_then(|path| path.strip_suffix("/settings"));
+    match path {
+        "sourceConfig" => Some(Settings::RudderStack),
+        _ => key.filter(|key| !key.contains('/')).map(|_| Settings::Segment),
+    }
 }
 
 /// The 405 of a route that does not take the method.
@@ -142,6 +164,20 @@ mod tests {
     }
 
     #[test]
+    fn sdks_find_their_settings() {
+        for (path, settings) in [
+            ("/v1/projects/wk_live_x/settings", Settings::Segment),
+            ("//v1/projects/wk_live_x/settings", Settings::Segment),
+            ("/sourceConfig", Settings::RudderStack),
+            ("/sourceConfig/", Settings::RudderStack),
+        ] {
+            let found = route(path).unwrap();
+            assert_eq!(found, Route::Settings(settings), "{path}");
+            assert!(found.takes(&Method::GET) && !found.takes(&Method::POST), "{path}");
+        }
+    }
+
+    #[test]
     fn other_methods_and_paths_are_told_what_to_do() {
         let events = route("/v1/events").unwrap();
         assert!(events.takes(&Method::POST) && !events.takes(&Method::GET) && !events.takes(&Method::HEAD));
@@ -149,7 +185,7 @@ mod tests {
         let page = route("/errors/quota_exceeded").unwrap();
         assert_eq!(page, Route::ErrorPage(Code::QuotaExceeded));
         assert!(page.takes(&Method::GET) && page.takes(&Method::HEAD) && !page.takes(&Method::POST));
-        for path in ["/v2/events", "/errors/no_such_code", "/", "/v1/events/x"] {
+        for path in ["/v2/events", "/errors/no_such_code", "/", "/v1/events/x", "/v1/projects/a/b/settings"] {
             assert_eq!(route(path).unwrap_err().code, Code::NotFound, "{path}");
         }
     }

@@ -45,7 +45,7 @@ use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
 use crate::routes::{Dialect, Route, method_not_allowed, route};
 use crate::spool::SpoolKeeper;
-use crate::{cors, metrics};
+use crate::{cors, metrics, settings};
 
 /// An ingest node that is ready to run.
 pub struct Ingest {
@@ -304,6 +304,9 @@ impl Node {
                 ("preflight", Ok(cors::preflight(request_id, route)))
             }
             Ok(route) if !route.takes(&parts.method) => ("none", Err(method_not_allowed(route).into())),
+            Ok(Route::Settings(family)) => {
+                ("settings", settings::settings(request_id, family, &parts).map_err(Refusal::from))
+            }
             Ok(Route::ErrorPage(code)) => ("error_page", Ok(reply::page(request_id, code))),
             Ok(Route::Events(dialect)) => {
                 let arrival = Arrival { dialect, parts: &parts, request_id, peer };
@@ -341,10 +344,13 @@ impl Node {
         reply
     }
 
-    /// What went wrong before it was known who sends it is charged to the address.
+    /// What went wrong before it was known who sends it is charged to the address. Not so a path or method that is not
+    /// there: an SDK that asks for feature flags is told so at each call, and its events come from the same address.
     fn charge_stranger(&self, refusal: Refusal, is_known: bool, peer: IpAddr) -> Refusal {
         let code = refusal.problem.code;
-        if is_known || !((400..500).contains(&code.status()) || code == Code::Unavailable) {
+        let is_harmless = matches!(code, Code::NotFound | Code::MethodNotAllowed);
+        let is_charged = (400..500).contains(&code.status()) || code == Code::Unavailable;
+        if is_known || is_harmless || !is_charged {
             return refusal;
         }
         match self.addresses.charge(peer) {

@@ -223,3 +223,18 @@ async fn who_guesses_keys_is_held_up_and_who_has_one_is_not() {
     assert_eq!(river.client(&customer.key).post_ids(["good"]).await.status, 202);
     river.stop().await;
 }
+
+/// As PostHog's SDKs on a server do, whose key stands in the body.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_feature_flags_may_still_send_events() {
+    let (river, customer) = river_with(vec![("WEIR_ADDRESS_RATE", "2".to_owned())]).await;
+    let client = Client::new(river.ingest, None);
+    for number in 0..30 {
+        assert_eq!(client.post_json("/flags/?v=2", "{}").await.status, 404);
+        let key = &customer.key;
+        let body = format!(r#"{{"api_key":"{key}","batch":[{{"event":"x","uuid":"flags-{number}"}}]}}"#);
+        assert_eq!(client.post_json("/batch/", body).await.status, 200, "after {number} questions");
+    }
+    metered(&river, &customer, 30).await;
+    river.stop().await;
+}

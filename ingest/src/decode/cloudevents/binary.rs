@@ -61,14 +61,22 @@ fn is_attribute(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-/// A header's value as a text: percent-decoded, and without quotes if it stands in some (HTTP binding, 3.1.3.2).
+/// A header's value as a text: percent-decoded, and without quotes if it stands in some (HTTP binding, 3.1.3.2). The
+/// JavaScript SDK encodes nothing, and fetch then sends Latin-1.
 fn text(name: &str, value: &[u8]) -> Result<String, Problem> {
+    let latin1: String;
+    let value = if super::super::utf8(value).is_ok() {
+        value
+    } else {
+        latin1 = value.iter().copied().map(char::from).collect();
+        latin1.as_bytes()
+    };
     let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
     let decoded = match unquoted {
         Some(quoted) => percent_decoded(&without_backslashes(quoted)),
         None => percent_decoded(value),
     };
-    String::from_utf8(decoded).map_err(|_| invalid(name, "it is not UTF-8, percent-encoded or not"))
+    String::from_utf8(decoded).map_err(|_| invalid(name, "what is percent-encoded in it is not UTF-8"))
 }
 
 fn without_backslashes(quoted: &[u8]) -> Vec<u8> {

@@ -192,6 +192,22 @@ fn the_mode_is_told_by_content_type_and_header() {
     assert!(!is_binary_cloudevent(["host", "ce-traceparent"].into_iter(), "application/json"));
 }
 
+/// As the JavaScript SDK sends it with fetch, which writes Latin-1.
+#[test]
+fn an_attribute_that_nobody_encoded_is_read() {
+    let attribute = |value: &[u8]| binary(&[("ce-region", value)], "", b"").map(|event| parsed(&event));
+    use serde_json::json;
+    for (value, text) in [
+        (b"z\xfcrich".as_slice(), "zürich"),
+        ("zürich".as_bytes(), "zürich"),
+        (b"z%C3%BCrich", "zürich"),
+        (b"\"z\xfcrich %22\"", "zürich \""),
+    ] {
+        assert_eq!(attribute(value).unwrap(), json!({"region": text}), "{value:?}");
+    }
+    assert_eq!(attribute(b"z%FCrich").unwrap_err().code, Code::InvalidEvent);
+}
+
 #[test]
 fn binary_data_of_any_type_is_kept() {
     let data = |content_type: &str, body: &[u8]| {

@@ -1,0 +1,152 @@
+"""The SDKs, by their programs, and what each program's events look like when they are stored."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+
+import workspace
+from console import Problem, run_quietly, step
+
+HERE = workspace.DEV / "sdks"
+NAMED = "JSONExtractString(properties, 'größe') = 'ü \"<&>\" 😀' AND JSONExtractFloat(properties, 'total') >= 0"
+ITEMS = "JSONExtractString(properties, 'items', 1, 'sku') = 'a'"
+GOOD = f"{NAMED} AND {ITEMS}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sdk:
+    """`rows` has a condition for each kind of call that takes turns; each event must meet that of its turn."""
+
+    language: str
+    program: str
+    package: str
+    rows: tuple
+    # What weir answers if all is well.
+    success: int = 200
+    # Whether it gives each event an id. Without one, weir can't tell what is sent again from what is new.
+    has_ids: bool = True
+    # Behind host, key and count.
+    more: tuple = ()
+    count: int = 1_000
+
+    @property
+    def name(self):
+        return f"{self.package} ({self.language})"
+
+
+SEGMENT = (
+    f"type = 'track' AND event = 'Order Completed' AND user_id != '' AND {GOOD}",
+    f"type = 'identify' AND user_id != '' AND JSONExtractString(properties, 'plan') = 'pro' AND {GOOD}",
+    f"type = 'page' AND event = 'Home' AND user_id != '' AND {GOOD}",
+    f"type = 'screen' AND event = 'Start' AND startsWith(anonymous_id, 'anonymous-') AND {GOOD}",
+    f"type = 'group' AND JSONExtractString(extra, 'groupId') = 'acme' AND {GOOD}",
+    "type = 'alias' AND user_id != '' AND startsWith(JSONExtractString(extra, 'previousId'), 'anonymous-')",
+)
+# RudderStack's identify and group calls carry their traits in the context.
+RUDDER = (
+    SEGMENT[0],
+    "type = 'identify' AND user_id != '' AND JSONExtractString(context, 'traits', 'plan') = 'pro'",
+    *SEGMENT[2:],
+)
+POSTHOG = (
+    f"type = 'track' AND event = 'Order Completed' AND user_id != '' AND {GOOD}",
+    "type = 'identify' AND user_id != '' AND (JSONExtractString(properties, '$set', 'plan') = 'pro' "
+    "OR JSONExtractString(extra, '$set', 'plan') = 'pro')",
+    f"type = 'page' AND event = '$pageview' AND user_id != '' AND {GOOD}",
+    "type = 'group' AND startsWith(JSONExtractString(properties, '$group_key'), 'acme-') "
+    "AND JSONHas(properties, '$group_set', 'größe')",
+    "type = 'alias' AND startsWith(JSONExtractString(properties, 'alias'), 'alias-')",
+)
+CLOUDEVENT = (
+    f"event = 'order.placed' AND JSONExtractString(extra, 'region') = 'zürich' AND user_id != '' "
+    f"AND startsWith(event_id, '/orders e ') AND {GOOD}",
+)
+METERED = (f"event = 'tokens' AND user_id != '' AND startsWith(event_id, 'sdk-check event-') AND {GOOD}",)
+
+# In browsers there is no screen, and a call for each kind of event that is left.
+SEGMENT_WEB = (*SEGMENT[:3], *SEGMENT[4:])
+RUDDER_WEB = (*RUDDER[:3], *RUDDER[4:])
+POSTHOG_WEB = (
+    POSTHOG[0],
+    "event = '$set' AND user_id != '' AND (JSONExtractString(properties, '$set', 'plan') = 'pro' "
+    "OR JSONExtractString(extra, '$set', 'plan') = 'pro')",
+    *POSTHOG[2:],
+)
+
+
+def browser(package, rows, name):
+    """Fewer events: each is a request of its own, and the SDKs' queues in a browser hold a hundred."""
+    return Sdk("browser", "browser.js", package, rows, more=(name,), count=200)
+
+
+SDKS = [
+    Sdk("node", "segment-node.js", "@segment/analytics-node", SEGMENT),
+    Sdk("node", "rudder-node.js", "@rudderstack/rudder-sdk-node", RUDDER),
+    Sdk("node", "posthog-node.js", "posthog-node", POSTHOG),
+    Sdk("node", "cloudevents-node.js", "cloudevents", CLOUDEVENT, 204),
+    Sdk("node", "openmeter-node.js", "@openmeter/sdk", METERED, 204),
+    Sdk("go", "segment", "gopkg.in/segmentio/analytics-go.v3", SEGMENT),
+    Sdk("go", "posthog", "github.com/posthog/posthog-go", POSTHOG, has_ids=False),
+    Sdk("go", "cloudevents", "github.com/cloudevents/sdk-go/v2", CLOUDEVENT, 204),
+    browser("@segment/analytics-next", SEGMENT_WEB, "segment"),
+    browser("@rudderstack/analytics-js", RUDDER_WEB, "rudder"),
+    browser("posthog-js", POSTHOG_WEB, "posthog"),
+]
+CHROMIUM = os.environ.get("CHROMIUM") or "chromium"
+
+
+def check_tools():
+    """One line for all that is missing."""
+    wanted = {"node": "Node 20 or newer", "npm": "npm", "go": "Go 1.24 or newer"}
+    missing = [what for tool, what in wanted.items() if shutil.which(tool) is None]
+    if missing:
+        raise Problem(f"the SDKs need {' and '.join(missing)}, which is not in the PATH")
+
+
+def has_browser():
+    return shutil.which(CHROMIUM) is not None
+
+
+def install():
+    """Puts programs and SDKs into the cache; the folder of each language's."""
+    node = install_node()
+    return {"node": node, "browser": node, "go": build_go()}
+
+
+def install_node():
+    source = HERE / "node"
+    pins = b"".join((source / name).read_bytes() for name in ("package.json", "package-lock.json"))
+    folder = workspace.make_folder(workspace.CACHE / f"sdks-node-{hashlib.sha256(pins).hexdigest()[:12]}")
+    for file in source.iterdir():
+        if file.is_file():
+            shutil.copy(file, folder)
+    marker = folder / "installed"
+    if not marker.exists():
+        with step("downloading the SDKs for Node; once"):
+            argv = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            run_quietly(argv, "npm can't install what dev/sdks/node pins: check the network", cwd=folder)
+        marker.touch()
+    return folder
+
+
+def build_go():
+    folder = workspace.make_folder(workspace.CACHE / "sdks-go")
+    with step("building the programs in Go"):
+        argv = ["go", "build", "-o", f"{folder}/", "./..."]
+        run_quietly(argv, "the programs in dev/sdks/go can't be built", cwd=HERE / "go")
+    return folder
+
+
+def argv(sdk, folders):
+    program = str(folders[sdk.language] / sdk.program)
+    return [program] if sdk.language == "go" else ["node", program]
+
+
+def version(sdk):
+    """The one that is pinned."""
+    if sdk.language != "go":
+        return json.loads((HERE / "node" / "package.json").read_text())["dependencies"][sdk.package]
+    return re.search(rf"{re.escape(sdk.package)} v(\S+)", (HERE / "go" / "go.mod").read_text())[1]
