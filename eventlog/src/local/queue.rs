@@ -2,6 +2,9 @@
 //!
 //! One lock stands before all queues, so that a request for several partitions is taken as a whole or not at all;
 //! it is held for as long as it takes to push or to take, never during I/O.
+//!
+//! A request of many bytes is written piece by piece, one a group, so that small ones that come after it wait for a
+//! piece and not for all of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +20,8 @@ use crate::{Append, AppendError};
 
 /// Bytes of one group commit, unless a single request has more.
 const GROUP_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a piece, unless a single record has more.
+const PIECE_BYTES_MAX: usize = 1 << 20;
 /// How often a full disk is looked at.
 const ROOM_LOOKED_FOR_EVERY: Duration = Duration::from_secs(1);
 
@@ -37,12 +42,13 @@ impl Refusing {
     }
 }
 
-/// The records of one request for one partition.
+/// The records of one request for one partition, or a piece of them.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) records: Vec<Append>,
     /// On disk, headers included.
     pub(super) bytes: usize,
+    is_piece: bool,
     ticket: Arc<Ticket>,
 }
 
@@ -84,7 +90,10 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Lane {
-    requests: VecDeque<Request>,
+    /// Whole requests.
+    small: VecDeque<Request>,
+    /// Pieces, those of one request in their order.
+    pieces: VecDeque<Request>,
     refusing: Option<Refusing>,
 }
 
@@ -107,7 +116,7 @@ impl Queues {
         state.admit(&requests, self.bytes_max).map_err(AppendError::Refused)?;
         for (partition, request) in requests {
             state.bytes += request.bytes;
-            state.lanes[partition].requests.push_back(request);
+            state.lanes[partition].push(request);
             self.wake[partition].notify_one();
         }
         gauge!(QUEUE_BYTES).set(state.bytes as f64);
@@ -120,7 +129,7 @@ impl Queues {
         loop {
             let open = state.open;
             let lane = &mut state.lanes[partition];
-            if !lane.requests.is_empty() {
+            if !lane.is_empty() {
                 return Work::Group(lane.take_group());
             } else if !open {
                 return Work::End;
@@ -145,7 +154,7 @@ impl Queues {
             let mut state = self.state.lock();
             let lane = &mut state.lanes[partition];
             lane.refusing = Some(refusing.clone());
-            let waiting = lane.requests.drain(..).collect();
+            let waiting = lane.small.drain(..).chain(lane.pieces.drain(..)).collect();
             state.count_refusing();
             waiting
         };
@@ -202,21 +211,32 @@ impl State {
 }
 
 impl Lane {
+    fn push(&mut self, request: Request) {
+        let lane = if request.is_piece { &mut self.pieces } else { &mut self.small };
+        lane.push_back(request);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.small.is_empty() && self.pieces.is_empty()
+    }
+
+    /// The small ones, and a piece: neither kind waits for all of the other.
     fn take_group(&mut self) -> Vec<Request> {
         let mut group = Vec::new();
         let mut bytes = 0;
-        while let Some(request) = self.requests.front() {
+        while let Some(request) = self.small.front() {
             bytes += request.bytes;
             if bytes > GROUP_BYTES_MAX && !group.is_empty() {
                 break;
             }
-            group.extend(self.requests.pop_front());
+            group.extend(self.small.pop_front());
         }
+        group.extend(self.pieces.pop_front());
         group
     }
 }
 
-/// Splits records by partition. The caller has checked the partitions.
+/// Splits records by partition, and many bytes for one into pieces. The caller has checked the partitions.
 fn requests(records: Vec<Append>, reply: Reply) -> Vec<(usize, Request)> {
     let mut lanes: Vec<(usize, Vec<Append>)> = Vec::new();
     for record in records {
@@ -226,14 +246,41 @@ fn requests(records: Vec<Append>, reply: Reply) -> Vec<(usize, Request)> {
             None => lanes.push((partition, vec![record])),
         }
     }
+    let parts: Vec<_> = lanes
+        .into_iter()
+        .flat_map(|(partition, records)| {
+            let pieces = pieces(records);
+            let is_piece = pieces.len() > 1;
+            pieces.into_iter().map(move |piece| (partition, is_piece, piece))
+        })
+        .collect();
     let tally =
-        Tally { waiting: lanes.len(), stored: false, refused: None, unknown: None, reply: Some(reply) };
+        Tally { waiting: parts.len(), stored: false, refused: None, unknown: None, reply: Some(reply) };
     let ticket = Arc::new(Ticket(Mutex::new(tally)));
-    let request = |(partition, records): (usize, Vec<Append>)| {
-        let bytes = records.iter().map(|record| record.payload.len() + RECORD_HEAD_LEN).sum();
-        (partition, Request { records, bytes, ticket: Arc::clone(&ticket) })
+    let request = |(partition, is_piece, records): (usize, bool, Vec<Append>)| {
+        let bytes = records.iter().map(bytes_of).sum();
+        (partition, Request { records, bytes, is_piece, ticket: Arc::clone(&ticket) })
     };
-    lanes.into_iter().map(request).collect()
+    parts.into_iter().map(request).collect()
+}
+
+/// On disk.
+fn bytes_of(record: &Append) -> usize {
+    record.payload.len() + RECORD_HEAD_LEN
+}
+
+fn pieces(records: Vec<Append>) -> Vec<Vec<Append>> {
+    let (mut pieces, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for record in records {
+        bytes += bytes_of(&record);
+        if bytes > PIECE_BYTES_MAX && !last.is_empty() {
+            pieces.push(std::mem::take(&mut last));
+            bytes = bytes_of(&record);
+        }
+        last.push(record);
+    }
+    pieces.push(last);
+    pieces
 }
 
 type Reply = oneshot::Sender<Result<(), AppendError>>;

@@ -138,3 +138,35 @@ async fn close_writes_what_was_handed_over_and_takes_nothing_more() {
     let log = LocalLog::open(config(&dir, 1)).unwrap();
     assert_eq!(texts(&log, 0).await, ["first", "second"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_request_waits_for_a_piece_of_a_large_one_and_not_for_all_of_it() {
+    let dir = TempDir::new().unwrap();
+    let faults = Faults::new();
+    let log = Arc::new(LocalLog::open_on(config(&dir, 1), faults.disk()).unwrap());
+    let large: Vec<Append> = (0..6_u8)
+        .map(|n| Append { partition: 0, timestamp_ms: 0, payload: vec![n; FRAME_BYTES_MAX].into() })
+        .collect();
+    // The first one is on its way to the disk while the others queue, in this order.
+    faults.set_hang(true);
+    let first = tokio::spawn({
+        let log = Arc::clone(&log);
+        async move { append(&log, 0, "first").await }
+    });
+    faults.hangs.notified().await;
+    let mut queued = std::pin::pin!(log.append(large.clone(), SOON));
+    assert!(futures_util::poll!(&mut queued).is_pending());
+    let mut small = std::pin::pin!(append(&log, 0, "small"));
+    assert!(futures_util::poll!(&mut small).is_pending());
+    faults.set_hang(false);
+    first.await.unwrap();
+    small.await;
+    queued.await.unwrap();
+    let found = read_from(&log, 0, 0).await.unwrap();
+    let expected: Vec<Bytes> = [Bytes::from("first"), "small".into()]
+        .into_iter()
+        .chain(large.into_iter().map(|it| it.payload))
+        .collect();
+    let found: Vec<Bytes> = found.into_iter().map(|it| it.payload).collect();
+    assert!(found == expected, "{:?}", found.iter().map(Bytes::len).collect::<Vec<_>>());
+}
