@@ -61,6 +61,7 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use http_body_util::BodyExt;
+    use hyper::Request;
     use hyper::header::AUTHORIZATION;
     use schemas::key::ApiKey;
     use schemas::problem::Code;
