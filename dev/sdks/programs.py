@@ -66,9 +66,10 @@ CLOUDEVENT = (
 )
 METERED = (f"event = 'tokens' AND user_id != '' AND startsWith(event_id, 'sdk-check event-') AND {GOOD}",)
 
-# In browsers there is no screen, and a call for each kind of event that is left.
-SEGMENT_WEB = (*SEGMENT[:3], *SEGMENT[4:])
-RUDDER_WEB = (*RUDDER[:3], *RUDDER[4:])
+# In browsers there is no screen, and nobody is known before the first identify.
+TRACK_WEB = f"type = 'track' AND event = 'Order Completed' AND anonymous_id != '' AND {GOOD}"
+SEGMENT_WEB = (TRACK_WEB, *SEGMENT[1:3], *SEGMENT[4:])
+RUDDER_WEB = (TRACK_WEB, *RUDDER[1:3], *RUDDER[4:])
 POSTHOG_WEB = (
     POSTHOG[0],
     "event = '$set' AND user_id != '' AND (JSONExtractString(properties, '$set', 'plan') = 'pro' "

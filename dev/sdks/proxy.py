@@ -53,10 +53,10 @@ class Proxy:
         """The requests that carry events."""
         return [seen for seen in self.seen if seen[0] == "POST" and carries_events(seen[1])]
 
-    def side_calls(self):
-        """(method, path without its query, status) of the others, each once."""
+    def side_calls(self, key):
+        """(method, path without its query and key, status) of the others, each once."""
         calls = [
-            (method, path.partition("?")[0], status)
+            (method, path.partition("?")[0].replace(key, "KEY"), status)
             for method, path, _, status, _ in self.seen
             if method != "OPTIONS" and not (method == "POST" and carries_events(path))
         ]
