@@ -239,25 +239,35 @@ impl<'a> Watch<'a> {
         {
             return Some(self.begin_closing(now));
         }
-        if self.stage == Stage::Closing {
+        let is_stuck = matches!(phase.0, Phase::Header | Phase::Writing);
+        if self.stage == Stage::Closing && !(is_stuck && self.is_over(now)) {
             return Some(now + ALMOST_THERE);
         }
-        let Some(limit) = self.limit(phase.0) else { return Some(now + self.shared.limits.header_deadline) };
-        let end = self.since + limit;
-        if now < end {
+        if !self.is_over(now) {
+            let limit = self.limit(phase.0);
             // What it does may have begun right after the last look.
-            let next = end.min(now + limit / 4 + ALMOST_THERE);
+            let next = now + limit.unwrap_or(self.shared.limits.header_deadline) / 4 + ALMOST_THERE;
+            let next = limit.map_or(next, |limit| next.min(self.since + limit));
             return Some(if let Stage::Grace(until) = self.stage { next.min(until) } else { next });
         }
         count_cut(&self.shared.limits, name(phase.0));
         match phase.0 {
-            Phase::Fresh | Phase::Idle if self.stage == Stage::Open => Some(self.begin_closing(now)),
+            Phase::Fresh | Phase::Idle if self.is_open() => Some(self.begin_closing(now)),
             Phase::Writing => {
                 self.activity.give_up();
                 None
             }
             Phase::Fresh | Phase::Idle | Phase::Header | Phase::Answering => None,
         }
+    }
+
+    /// Whether what it does has lasted too long.
+    fn is_over(&self, now: Instant) -> bool {
+        self.limit(self.phase.0).is_some_and(|limit| now >= self.since + limit)
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open | Stage::Grace(_))
     }
 
     fn drain(&mut self) -> Instant {
@@ -293,7 +303,7 @@ impl<'a> Watch<'a> {
     fn limit(&self, phase: Phase) -> Option<Duration> {
         let limits = &self.shared.limits;
         match phase {
-            Phase::Idle if self.stage == Stage::Open => Some(limits.idle_deadline),
+            Phase::Idle if self.is_open() => Some(limits.idle_deadline),
             Phase::Fresh | Phase::Header | Phase::Idle => Some(limits.header_deadline),
             Phase::Writing => Some(limits.write_deadline),
             Phase::Answering => None,

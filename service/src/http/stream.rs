@@ -17,6 +17,8 @@ use super::activity::Activity;
 
 /// For how long, and how much, a connection that is done is read on, so that the client gets to read its reply.
 const LINGER: Duration = Duration::from_secs(8);
+/// And for how long if nothing comes.
+const LINGER_SILENT: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What is not wanted is taken slowly, after a first megabyte at 1.6 MB a second: a refused client should not cost more
 /// than a served one.
@@ -63,7 +65,7 @@ pub(super) struct Watched {
 /// How far the end of a connection has got.
 enum Linger {
     NotYet,
-    Reading { until: Instant, left: usize, resume_at: Instant, alarm: Pin<Box<Sleep>> },
+    Reading { until: Instant, left: usize, resume_at: Instant, silent_at: Instant, alarm: Pin<Box<Sleep>> },
     Done,
 }
 
@@ -81,7 +83,7 @@ impl Watched {
 
     /// Reads and forgets until the client closes too, or has had its time.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Linger::Reading { until, left, resume_at, alarm } = &mut self.linger else {
+        let Linger::Reading { until, left, resume_at, silent_at, alarm } = &mut self.linger else {
             return Poll::Ready(());
         };
         loop {
@@ -99,11 +101,12 @@ impl Watched {
                 Poll::Ready(taken) => taken,
                 Poll::Pending => {
                     // Whichever comes first: bytes, or the end of the time.
-                    alarm.as_mut().reset(*until);
+                    alarm.as_mut().reset(*silent_at.min(until));
                     return alarm.as_mut().poll(cx);
                 }
             };
             *left = left.saturating_sub(taken);
+            *silent_at = now + LINGER_SILENT;
             if LINGER_BYTES_MAX - *left > LINGER_SOON_BYTES {
                 *resume_at = now + LINGER_PAUSE;
             }
@@ -180,6 +183,7 @@ impl AsyncWrite for Watched {
                 until: now + LINGER,
                 left: LINGER_BYTES_MAX,
                 resume_at: now,
+                silent_at: now + LINGER_SILENT,
                 alarm: Box::pin(sleep_until(now)),
             };
         }
