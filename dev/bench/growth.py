@@ -12,6 +12,10 @@ from soaking.sample import status_of
 
 BATCHES = 10, 1
 WARM_UP_SECONDS = 2
+# Of the first events of tenants with a cap: all that wait are leased a slice in one round.
+CAPS_KNOWN_SECONDS = 5
+FIRST_CONNECTIONS = 1_000
+FIRST_SECONDS = 20
 # Of connections: events in a request.
 BATCH = 10
 # Requests a second, and the connections among which they are shared out. One connection can't carry as many as ten
@@ -53,10 +57,6 @@ class Growth:
         """All sizes, over all their keys, from as many connections as `make bench-ingest` has."""
         for size in self.sizes:
             self.add(size)
-            if series == "capped":
-                self.subject.cap(size)
-        # A cap is known within a second; a hundred thousand of them take longer.
-        time.sleep(5 if series == "capped" else 0)
         for size in self.sizes:
             self.closed(series, size, BATCHES[0], CONNECTIONS, WARM_UP_SECONDS)
         for number in range(self.rounds):
@@ -67,6 +67,16 @@ class Growth:
             self.tell(number, series)
 
     def capped(self):
+        """The same once most tenants hold a slice of their quota; and before, what a tenant's first event costs."""
+        for size in self.sizes:
+            self.add(size)
+            self.subject.cap(size)
+        # A cap is known within a second; a hundred thousand of them take longer.
+        time.sleep(CAPS_KNOWN_SECONDS)
+        for size in self.sizes:
+            figure = self.closed("capped", size, 1, FIRST_CONNECTIONS, FIRST_SECONDS, size.tenants)
+            self.note(("first", size), figure)
+        self.tell(0, "first")
         self.tenants("capped")
 
     # Connections
@@ -95,11 +105,11 @@ class Growth:
 
     # One figure
 
-    def closed(self, series, who, batch, connections, seconds):
+    def closed(self, series, who, batch, connections, seconds, events_max=EVENTS_MAX):
         """All that is spent between the first request and the last reply, by all events."""
         pid = self.pid(who, batch)
         before = program.cpu_seconds(pid)
-        events = ["--events", EVENTS_MAX // connections * connections]
+        events = ["--events", events_max]
         report = program.finish(self.load(who, batch, connections, "--duration", f"{seconds}s", *events))
         spent = program.cpu_seconds(pid) - before
         self.check(report, who, may_refuse=series == "capped")

@@ -18,6 +18,8 @@ def text(growth):
     ):
         if name in series:
             parts += [title, tenants(growth, name)]
+    if "first" in series:
+        parts += ["The first events of tenants with a cap: 1,000 connections, batch 1, once", first(growth)]
     if "open" in series:
         parts += ["10 tenants; the same requests a second (open loop), batches of 10", open_loop(growth)]
     if "closed" in series:
@@ -41,6 +43,16 @@ def tenants(growth, series):
             line += [spread(cpu(found)), times(ratios), median(found, "rate", "{:,.0f}"), median(found, "p99", "{:.1f}")]
         line += [f"{refused:.1%}", f"{growth.at_start[size]}, {found[-1].rss}", worst(verdicts)]
         lines.append(line)
+    return rows(headings, lines)
+
+
+def first(growth):
+    headings = ["tenants", "keys", "weir", "events/s", "p50 ms", "p99 ms"]
+    lines = []
+    for size in growth.sizes:
+        found = growth.found["first", size]
+        figures = [median(found, what, "{:,.1f}") for what in ("cpu", "rate", "p50", "p99")]
+        lines.append([f"{size.tenants:,}", f"{size.keys:,}", *figures])
     return rows(headings, lines)
 
 
