@@ -12,6 +12,7 @@ use ingest::decode::{
     Batch, NativeShape, binary_cloudevent, cloudevents, is_binary_cloudevent, json_of_form, native, posthog,
     segment,
 };
+use ingest::decompress::Room;
 use schemas::event::EventKind;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
@@ -90,7 +91,7 @@ fn lines(body: &[u8]) {
 
 /// As PostHog's SDKs in browsers send it.
 fn form(body: &[u8]) {
-    match json_of_form(Bytes::copy_from_slice(body), FORM_BYTES_MAX) {
+    match json_of_form(Bytes::copy_from_slice(body), &mut Room::free(FORM_BYTES_MAX)) {
         Ok(json) => {
             assert!(json.len() <= body.len().max(FORM_BYTES_MAX));
             whole(posthog(&json, RECEIVED_AT, Some(RECEIVED_AT)), &json);
