@@ -37,7 +37,7 @@ crash: ## kill -9 of everything under load, beside `make run`: SHAPE=cluster ROU
 bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, beside three floors of the same run; eight minutes
 	@$(PYTHON) dev/bench_ingest.py
 
-bench-growth: ## the same at 10 to 100,000 tenants, a million keys, 10,000 connections: is it flat? some eight minutes
+bench-growth: ## the same at 10 to 100,000 tenants, a million keys, 10,000 connections: is it flat? twelve minutes
 	@$(PYTHON) dev/bench_growth.py
 
 soak: ## steady load for MINUTES=30 at LOAD=60 % of what the river sustains: does anything grow? SHAPE=cluster SOAK_PORT=7700
