@@ -46,7 +46,7 @@ class Subject:
         self.database = Postgres(self.folder, log, postgres, MAX_CONNECTIONS)
         self.brokers = f"127.0.0.1:{broker}"
         with step("starting postgres, kafka"):
-            self.supervisor.start(self.database.spec, kafka.spec(self.folder, log, broker, controller))
+            self.supervisor.start(self.database.spec, kafka.spec(self.folder, log, broker, controller, kafka.FORGETFUL))
         self.database.ensure_database(DATABASE)
         self.environment = {
             **os.environ,
