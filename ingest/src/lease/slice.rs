@@ -20,7 +20,7 @@ const LASTS: Duration = Duration::from_secs(1);
 /// Where so many times as much is left in Postgres as an idle slice holds, nobody misses it.
 const AMPLE: i64 = 100;
 /// After so many sweeps without an event it is given back all the same: what is left in Postgres may have changed.
-const IDLE_SWEEPS_MAX: u32 = 60;
+const IDLE_SWEEPS_MAX: u32 = 15;
 
 /// A tenant's slice on this node.
 #[derive(Debug, Default)]
@@ -197,7 +197,7 @@ impl Slice {
     }
 
     /// Takes what is not going to be spent: of earlier periods, and of this one if nothing was spent since the last
-    /// call or `all` is wanted. Where others have ample room it stays for a minute, so that a tenant that sends every
+    /// call or `all` is wanted. Where others have ample room it stays for a quarter of a minute, so that a tenant that sends every
     /// few seconds does not need Postgres for each request. Also says whether anything is still held.
     pub(super) fn sweep(&self, generation: u64, all: bool) -> (Vec<(LeaseId, i64)>, bool) {
         let mut state = self.state.lock();
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_slice_that_nobody_misses_stays_for_a_minute() {
+    fn an_idle_slice_that_nobody_misses_stays_for_a_while() {
         for (left, sweeps) in [(899, 1), (900, IDLE_SWEEPS_MAX)] {
             let slice = Slice::default();
             assert_eq!(spend(&slice, 1), None);

@@ -212,5 +212,6 @@ async fn a_tenant_that_sends_as_much_as_it_can_leaves_others_served() {
     let [accepted, refused] = [&taken.accepted, &taken.refused].map(|count| count.load(Ordering::Relaxed));
     println!("the other tenant: {accepted} batches accepted, {refused} refused");
     assert!(accepted > 0);
-    assert!(percentile(&beside, 99) < Duration::from_secs(1), "{}", figures(&beside));
+    // Half of a request's deadline, in a debug build on a machine that may have more to do: no figure, but no starving.
+    assert!(percentile(&beside, 99) < Duration::from_secs(4), "{}", figures(&beside));
 }
