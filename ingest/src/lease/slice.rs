@@ -17,10 +17,6 @@ const LIKE_FIRST: i64 = 100;
 const LIKE_MAX: i64 = 1 << 20;
 /// A slice that lasts less than this is too small.
 const LASTS: Duration = Duration::from_secs(1);
-/// Where so many times as much is left in Postgres as an idle slice holds, nobody misses it.
-const AMPLE: i64 = 100;
-/// After so many sweeps without an event it is given back all the same: what is left in Postgres may have changed.
-const IDLE_SWEEPS_MAX: u32 = 15;
 
 /// A tenant's slice on this node.
 #[derive(Debug, Default)]
@@ -46,8 +42,6 @@ struct State {
     refilled_at: Option<Instant>,
     /// Whether anything was spent since the last sweep.
     busy: bool,
-    /// Sweeps in a row since which nothing was.
-    idle_sweeps: u32,
     /// What was left of slices of earlier periods.
     stale: Vec<(LeaseId, i64)>,
 }
@@ -66,7 +60,6 @@ impl Default for State {
             like: LIKE_FIRST,
             refilled_at: None,
             busy: false,
-            idle_sweeps: 0,
             stale: Vec::new(),
         }
     }
@@ -197,17 +190,13 @@ impl Slice {
     }
 
     /// Takes what is not going to be spent: of earlier periods, and of this one if nothing was spent since the last
-    /// call or `all` is wanted. Where others have ample room it stays for a quarter of a minute, so that a tenant that sends every
-    /// few seconds does not need Postgres for each request. Also says whether anything is still held.
+    /// call or `all` is wanted. Also says whether anything is still held.
     pub(super) fn sweep(&self, generation: u64, all: bool) -> (Vec<(LeaseId, i64)>, bool) {
         let mut state = self.state.lock();
         state.renew(generation);
         let mut unspent = std::mem::take(&mut state.stale);
         let idle = !std::mem::take(&mut state.busy) && state.waiting == 0;
-        state.idle_sweeps = if idle { state.idle_sweeps.saturating_add(1) } else { 0 };
-        let ample = state.beyond.is_some_and(|beyond| beyond / AMPLE >= state.left);
-        let missed = idle && (!ample || state.idle_sweeps >= IDLE_SWEEPS_MAX);
-        if (missed || all) && state.left > 0 {
+        if (idle || all) && state.left > 0 {
             unspent.push((state.lease, state.left));
             state.beyond = state.beyond.map(|beyond| beyond + state.left);
             state.left = 0;
@@ -255,15 +244,10 @@ mod tests {
 
     /// Postgres grants `granted` events to a request that waits for `events`.
     fn refill_for(slice: &Slice, events: u32, granted: i64) {
-        refill_beside(slice, events, granted, 50);
-    }
-
-    /// And has `left` for others.
-    fn refill_beside(slice: &Slice, events: u32, granted: i64, left: i64) {
         let _waiting = slice.wait_for(events);
         let want = slice.want(TenantId(1));
         let (tenant, period_start) = (want.tenant, want.period_start);
-        let grant = Grant { tenant, period_start, lease: LeaseId(9), granted, left };
+        let grant = Grant { tenant, period_start, lease: LeaseId(9), granted, left: 50 };
         slice.refill(&want, 1, Some(grant));
     }
 
@@ -378,19 +362,5 @@ mod tests {
         assert_eq!(slice.sweep(1, false), (vec![], true));
         assert_eq!(slice.sweep(1, false), (vec![(LeaseId(9), 9)], false));
         assert_eq!(spend(&slice, 1), None);
-    }
-
-    #[test]
-    fn an_idle_slice_that_nobody_misses_stays_for_a_while() {
-        for (left, sweeps) in [(899, 1), (900, IDLE_SWEEPS_MAX)] {
-            let slice = Slice::default();
-            assert_eq!(spend(&slice, 1), None);
-            refill_beside(&slice, 1, 10, left);
-            assert_eq!(spend(&slice, 1), Some(1));
-            for _ in 0..sweeps {
-                assert_eq!(slice.sweep(1, false), (vec![], true), "{left}");
-            }
-            assert_eq!(slice.sweep(1, false), (vec![(LeaseId(9), 9)], false), "{left}");
-        }
     }
 }
