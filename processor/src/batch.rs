@@ -80,11 +80,24 @@ pub fn ranges(records: &[Record], owned: &BTreeMap<u32, Owned>) -> Vec<Range> {
 /// Reads the records' frames.
 #[must_use]
 pub fn decode(records: &[Record]) -> Decoded<'_> {
+    decode_some(records, usize::MAX).0
+}
+
+/// Reads the frames of the first records, up to `events_max` events or one record; also tells how many records those
+/// are.
+#[must_use]
+pub fn decode_some(records: &[Record], events_max: usize) -> (Decoded<'_>, usize) {
     let mut decoded = Decoded::default();
-    for record in records {
+    for (done, record) in records.iter().enumerate() {
+        let (events, unreadable) = (decoded.events.len(), decoded.unreadable.len());
         decode_record(record, &mut decoded);
+        if done > 0 && decoded.events.len() > events_max {
+            decoded.events.truncate(events);
+            decoded.unreadable.truncate(unreadable);
+            return (decoded, done);
+        }
     }
-    decoded
+    (decoded, records.len())
 }
 
 fn decode_record<'a>(record: &'a Record, decoded: &mut Decoded<'a>) {

@@ -2,6 +2,8 @@
 
 use billing::ledger::{Counts, Usage};
 use billing::settle::Settlement;
+use schemas::id::{Position, ProjectId, TenantId};
+use schemas::time::Micros;
 use sqlx::types::chrono::DateTime;
 use sqlx::{PgConnection, PgPool};
 
@@ -12,7 +14,7 @@ const LEDGER_ROW_EVENTS: i64 = 100_000;
 
 /// What a batch commits.
 #[derive(Debug, Default)]
-pub struct Commit<'a> {
+pub struct Commit {
     /// The cursors' moves.
     pub ranges: Vec<Range>,
     /// For the batch ledger: counts and xor hash of each range, in the order of `ranges`.
@@ -22,7 +24,7 @@ pub struct Commit<'a> {
     /// For quotas.
     pub settlement: Settlement,
     /// For the dead letters.
-    pub dead: Vec<Unreadable<'a>>,
+    pub dead: Vec<DeadLetter>,
 }
 
 /// What became of a range's events.
@@ -32,6 +34,40 @@ pub struct RangeSum {
     pub counts: Counts,
     /// Exclusive or over the low 64 bits of the stored events' hashes.
     pub xor_hash: i64,
+}
+
+/// What of a record can't be read, and what is known of it.
+#[derive(Debug)]
+pub struct DeadLetter {
+    /// The partition.
+    pub partition: u32,
+    /// Where the unreadable part begins.
+    pub position: Position,
+    /// Whose it is, if the envelope could be read.
+    pub owner: Option<(TenantId, ProjectId)>,
+    /// When it was received, if the envelope could be read.
+    pub received_at: Option<Micros>,
+    /// How many accepted events are in it: 1 where that can't be known.
+    pub events: u16,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The whole frame.
+    pub raw: Vec<u8>,
+}
+
+impl From<Unreadable<'_>> for DeadLetter {
+    fn from(unreadable: Unreadable<'_>) -> Self {
+        let envelope = unreadable.envelope;
+        Self {
+            partition: unreadable.partition,
+            position: unreadable.position,
+            owner: envelope.map(|envelope| (envelope.tenant, envelope.project)),
+            received_at: envelope.map(|envelope| envelope.received_at),
+            events: unreadable.events,
+            reason: unreadable.reason.to_string(),
+            raw: unreadable.raw.to_vec(),
+        }
+    }
 }
 
 /// How a commit ended.
@@ -47,7 +83,7 @@ pub enum Committed {
 ///
 /// # Errors
 /// If Postgres fails and whether it committed is not known: call again.
-pub async fn commit(pool: &PgPool, batch: &Commit<'_>) -> Result<Committed, sqlx::Error> {
+pub async fn commit(pool: &PgPool, batch: &Commit) -> Result<Committed, sqlx::Error> {
     if already_committed(pool, &batch.ranges).await? {
         return Ok(Committed::Yes);
     }
@@ -98,7 +134,7 @@ async fn move_cursors(tx: &mut PgConnection, ranges: &[Range]) -> Result<bool, s
 }
 
 /// Prolongs each partition's last ledger row, or begins one where that row is full.
-async fn write_ledger(tx: &mut PgConnection, batch: &Commit<'_>) -> Result<(), sqlx::Error> {
+async fn write_ledger(tx: &mut PgConnection, batch: &Commit) -> Result<(), sqlx::Error> {
     let columns = Columns::of(&batch.ranges);
     let counts = |of: fn(&Counts) -> i64| batch.sums.iter().map(|sum| of(&sum.counts)).collect::<Vec<i64>>();
     let xor_hash: Vec<i64> = batch.sums.iter().map(|sum| sum.xor_hash).collect();
@@ -128,7 +164,7 @@ async fn write_ledger(tx: &mut PgConnection, batch: &Commit<'_>) -> Result<(), s
     Ok(())
 }
 
-async fn write_dead_letters(tx: &mut PgConnection, dead: &[Unreadable<'_>]) -> Result<(), sqlx::Error> {
+async fn write_dead_letters(tx: &mut PgConnection, dead: &[DeadLetter]) -> Result<(), sqlx::Error> {
     for letter in dead {
         sqlx::query(
             "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw)
@@ -136,12 +172,12 @@ async fn write_dead_letters(tx: &mut PgConnection, dead: &[Unreadable<'_>]) -> R
         )
         .bind(i64::from(letter.partition))
         .bind(letter.position.number().to_string())
-        .bind(letter.envelope.map(|envelope| envelope.tenant.0))
-        .bind(letter.envelope.map(|envelope| envelope.project.0))
-        .bind(letter.envelope.and_then(|envelope| DateTime::from_timestamp_micros(envelope.received_at.0)))
+        .bind(letter.owner.map(|(tenant, _)| tenant.0))
+        .bind(letter.owner.map(|(_, project)| project.0))
+        .bind(letter.received_at.and_then(|at| DateTime::from_timestamp_micros(at.0)))
         .bind(i64::from(letter.events))
-        .bind(letter.reason.to_string())
-        .bind(letter.raw)
+        .bind(&letter.reason)
+        .bind(&letter.raw)
         .execute(&mut *tx)
         .await?;
     }

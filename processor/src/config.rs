@@ -11,6 +11,8 @@ pub struct ProcessorConfig {
     pub lease_time: Duration,
     /// Payload bytes that end a batch.
     pub batch_bytes_max: usize,
+    /// Events that end a batch; one record may pass it.
+    pub batch_events_max: usize,
     /// How long a batch that is not full waits for more.
     pub linger: Duration,
     /// How long ClickHouse may take over one insert.
@@ -34,6 +36,12 @@ impl ProcessorConfig {
                 16 << 20,
                 1 << 16..=256 << 20,
                 "bytes of log records that end a batch",
+            ),
+            batch_events_max: settings.number(
+                "WEIR_BATCH_EVENTS_MAX",
+                100_000,
+                1..=1_000_000,
+                "events that end a batch",
             ),
             linger: settings.millis(
                 "WEIR_BATCH_LINGER_MS",

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clickhouse::Client;
 
-use crate::batch::Placed;
-use crate::row::EventRow;
+use crate::block::Block;
+use crate::row;
 
 /// Rows of a block at most; a batch never reaches it, so that it becomes one block and one part a table partition.
 const BLOCK_ROWS_MAX: &str = "1048576";
 
-/// Inserts `rows` and returns when ClickHouse has them on disk.
+/// Inserts the block and returns when ClickHouse has them on disk.
 ///
 /// # Errors
 /// Whatever fails, the rows may be in ClickHouse, some of them or all, now or later: [`crate::repair::end_insert`],
@@ -19,11 +19,10 @@ pub async fn insert(
     client: &Client,
     query_id: &str,
     deadline: Duration,
-    rows: &[Placed<'_>],
+    block: &Block,
 ) -> Result<(), clickhouse::error::Error> {
     let mut insert = client
-        .insert::<EventRow<'_>>("events")
-        .await?
+        .insert_formatted_with(row::statement())
         .with_timeouts(Some(deadline), Some(deadline))
         .with_setting("query_id", query_id)
         // Acknowledged when written, not when queued.
@@ -34,8 +33,8 @@ pub async fn insert(
         .with_setting("max_insert_block_size", BLOCK_ROWS_MAX)
         .with_setting("min_insert_block_size_rows", BLOCK_ROWS_MAX)
         .with_setting("min_insert_block_size_bytes", "1073741824");
-    for placed in rows {
-        insert.write(&EventRow::from(placed)).await?;
+    for piece in block.pieces() {
+        insert.send(piece).await?;
     }
     insert.end().await
 }

@@ -18,21 +18,9 @@ pub struct Judged<'a> {
     /// Events that ClickHouse must have, in the order of partition and position.
     pub fresh: Vec<Placed<'a>>,
     /// What Postgres must be told.
-    pub commit: Commit<'a>,
+    pub commit: Commit,
     /// When the newest event was received.
     pub newest: Option<Micros>,
-}
-
-impl<'a> Judged<'a> {
-    /// The fresh events that are not `present`.
-    #[must_use]
-    pub fn missing(&self, present: &Present) -> Vec<Placed<'a>> {
-        if present.is_empty() {
-            return self.fresh.clone();
-        }
-        let is_missing = |placed: &&Placed<'a>| !present.contains(&(placed.partition, placed.position));
-        self.fresh.iter().filter(is_missing).copied().collect()
-    }
 }
 
 /// Gives each event its outcome and counts it. An event that ClickHouse has at this very position is stored,
@@ -67,7 +55,7 @@ pub fn judge<'a>(
     for letter in decoded.unreadable {
         let place = places.get(&letter.partition).copied();
         judged.count(place, letter.envelope.as_ref(), Outcome::Dead, i64::from(letter.events));
-        judged.commit.dead.push(letter);
+        judged.commit.dead.push(letter.into());
     }
     judged
 }

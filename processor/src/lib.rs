@@ -3,8 +3,9 @@
 //! # Path of an event
 //! A processor [`own`]s some partitions; each has a cursor in Postgres. It reads a [`batch`] of frames after the
 //! cursors, finds the ids seen before ([`dedup`]), asks ClickHouse which rows of that range it has already, if
-//! there can be any ([`repair`]), [`insert`]s the others in one block, and [`commit`]s: one Postgres transaction
-//! moves the cursors and adds usage, quota, batch ledger and dead letters.
+//! there can be any ([`repair`]), [`insert`]s the others in one [`block`], and [`commit`]s: one Postgres transaction
+//! moves the cursors and adds usage, quota, batch ledger and dead letters. Three batches are under way at a time
+//! ([`run`]): while one is committed, the next is inserted and the one after that is read.
 //!
 //! # What holds
 //! * *Stored once.* What is a row depends on the log alone: an event is a duplicate if and only if its id stands at
@@ -24,9 +25,11 @@ pub mod batch;
 pub mod dedup;
 pub mod repair;
 pub mod judge;
-pub mod row;
+mod row;
+pub mod block;
 pub mod insert;
 pub mod commit;
+pub mod stores;
 pub mod run;
 pub mod verify;
 

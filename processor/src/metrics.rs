@@ -2,7 +2,7 @@
 
 /// Counter: events that reached an outcome, by `outcome` (stored, duplicate, dead), at commit.
 pub const EVENTS: &str = "weir_processor_events_total";
-/// Histogram: seconds a batch spends in a stage, by `stage` (repair with decoding, dedup, insert, commit).
+/// Histogram: seconds a batch spends in a stage, by `stage` (read, read_back, decode, dedup, encode, insert, commit).
 pub const STAGE_SECONDS: &str = "weir_processor_stage_seconds";
 /// Gauge: seconds between the receipt of the newest committed event and its commit.
 pub const LAG_SECONDS: &str = "weir_processor_lag_seconds";

@@ -1,0 +1,97 @@
+//! A block: rows as ClickHouse takes them, and which row is where.
+
+use bytes::Bytes;
+use schemas::id::Position;
+
+use crate::batch::Placed;
+use crate::repair::Present;
+use crate::row;
+
+/// Rows that are encoded already, so that they borrow nothing of the records that they came from.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// The columns' names and types, then the rows.
+    bytes: Bytes,
+    /// Where the first row begins.
+    start: usize,
+    rows: Vec<Row>,
+}
+
+/// Where a row stands, in the log and in the block.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    partition: u32,
+    position: Position,
+    /// One past its last byte.
+    end: usize,
+}
+
+impl Block {
+    /// Encodes the events' rows.
+    #[must_use]
+    pub fn of(events: &[Placed<'_>]) -> Self {
+        let mut bytes = Vec::with_capacity(events.iter().map(row::bytes_about).sum());
+        row::write_header(&mut bytes);
+        let start = bytes.len();
+        let mut rows = Vec::with_capacity(events.len());
+        for placed in events {
+            row::write(&mut bytes, placed);
+            rows.push(Row { partition: placed.partition, position: placed.position, end: bytes.len() });
+        }
+        Self { bytes: bytes.into(), start, rows }
+    }
+
+    /// The rows that are not `present`.
+    #[must_use]
+    pub fn without(&self, present: &Present) -> Self {
+        if present.is_empty() {
+            return self.clone();
+        }
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        bytes.extend_from_slice(&self.bytes[..self.start]);
+        let start = self.start;
+        let mut rows = Vec::new();
+        for (row, encoded) in self.encoded() {
+            if !present.contains(&(row.partition, row.position)) {
+                bytes.extend_from_slice(encoded);
+                rows.push(Row { end: bytes.len(), ..row });
+            }
+        }
+        Self { bytes: bytes.into(), start, rows }
+    }
+
+    /// Partition, position and bytes of each row.
+    pub fn rows(&self) -> impl Iterator<Item = (u32, Position, &[u8])> {
+        self.encoded().map(|(row, encoded)| (row.partition, row.position, encoded))
+    }
+
+    fn encoded(&self) -> impl Iterator<Item = (Row, &[u8])> {
+        let starts = std::iter::once(self.start).chain(self.rows.iter().map(|row| row.end));
+        self.rows.iter().zip(starts).map(|(row, start)| (*row, &self.bytes[start..row.end]))
+    }
+
+    /// What is sent, in pieces of a size that the connection's buffers like.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Bytes> {
+        const PIECE: usize = 256 << 10;
+        let bytes = &self.bytes;
+        (0..bytes.len()).step_by(PIECE).map(move |from| bytes.slice(from..bytes.len().min(from + PIECE)))
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Bytes that it takes to send it.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}

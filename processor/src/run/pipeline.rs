@@ -1,0 +1,181 @@
+//! The second half of a batch's way: inserted, then committed, while the next ones are prepared.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use service::shutdown::Shutdown;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::lease::Lease;
+use super::stage::Stage;
+use super::{Interrupted, PAUSE_FIRST, PAUSE_LAST};
+use crate::commit::Committed;
+use crate::metrics;
+use crate::own::Owned;
+use crate::repair;
+use crate::run::prepare::Prepared;
+use crate::stores::{Books, Table};
+
+/// Batches under way at a time: one being prepared, one inserted, one committed. Bounds the memory that they take.
+pub(super) const DEPTH: u32 = 3;
+
+/// A prepared batch, and the room that it takes.
+struct Batch {
+    prepared: Prepared,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Two tasks and the way to them. Dropping it ends them wherever they are, as a crash would.
+pub(super) struct Pipeline {
+    room: Arc<Semaphore>,
+    input: Sender<Batch>,
+    committed: Arc<Mutex<BTreeMap<u32, u64>>>,
+    stages: JoinSet<Result<(), Interrupted>>,
+}
+
+/// What the two tasks work with.
+#[derive(Clone)]
+pub(super) struct Workshop<T, B> {
+    pub(super) node: Uuid,
+    pub(super) table: T,
+    pub(super) books: B,
+    pub(super) lease: Arc<Lease>,
+    pub(super) insert_deadline: Duration,
+    pub(super) clock: service::clock::Clock,
+}
+
+impl Pipeline {
+    pub(super) fn start<T: Table, B: Books>(workshop: &Workshop<T, B>, shutdown: &Shutdown) -> Self {
+        let (input, to_insert) = channel(1);
+        let (inserted, to_commit) = channel(1);
+        let committed = Arc::new(Mutex::new(BTreeMap::new()));
+        let mut stages = JoinSet::new();
+        stages.spawn(insert_all(workshop.clone(), to_insert, inserted));
+        stages.spawn(commit_all(workshop.clone(), to_commit, Arc::clone(&committed), shutdown.clone()));
+        Self { room: Arc::new(Semaphore::new(DEPTH as usize)), input, committed, stages }
+    }
+
+    /// Waits until there is room for one more batch.
+    pub(super) async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).acquire_owned().await.ok()
+    }
+
+    /// Hands a batch on. If a stage has failed it is dropped: the next session reads it again.
+    pub(super) async fn put(&self, prepared: Prepared, room: OwnedSemaphorePermit) {
+        let _failed = self.input.send(Batch { prepared, _room: room }).await;
+    }
+
+    /// Waits until everything that was put is committed, or given up because a stage has failed.
+    pub(super) async fn drained(&self) {
+        let _all = self.room.acquire_many(DEPTH).await;
+    }
+
+    /// Whether a stage has failed: [`Pipeline::finish`] tells why.
+    pub(super) fn has_failed(&self) -> bool {
+        self.input.is_closed()
+    }
+
+    /// Notes where partitions stand that were just taken.
+    pub(super) fn begins(&self, taken: &[Owned]) {
+        self.committed.lock().extend(taken.iter().map(|own| (own.partition, own.next_offset)));
+    }
+
+    /// The first offset that is not committed yet, of each partition that was taken.
+    pub(super) fn committed(&self) -> BTreeMap<u32, u64> {
+        self.committed.lock().clone()
+    }
+
+    /// Ends it in order: what was put is inserted and committed.
+    pub(super) async fn finish(self) -> Result<(), Interrupted> {
+        let Self { input, mut stages, .. } = self;
+        drop(input);
+        let mut outcome = Ok(());
+        while let Some(ended) = stages.join_next().await {
+            let ended = ended.unwrap_or_else(|broke| Err(Interrupted::Broke(broke.to_string())));
+            outcome = outcome.and(ended);
+        }
+        outcome
+    }
+}
+
+async fn insert_all<T: Table, B: Books>(
+    workshop: Workshop<T, B>,
+    mut from: Receiver<Batch>,
+    to: Sender<Batch>,
+) -> Result<(), Interrupted> {
+    loop {
+        let batch = tokio::select! {
+            batch = from.recv() => batch,
+            () = to.closed() => None,
+        };
+        let Some(batch) = batch else { return Ok(()) };
+        let mut stage = Stage::begin();
+        workshop.store(&batch.prepared).await?;
+        stage.ends("insert");
+        if to.send(batch).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn commit_all<T: Table, B: Books>(
+    workshop: Workshop<T, B>,
+    mut from: Receiver<Batch>,
+    committed: Arc<Mutex<BTreeMap<u32, u64>>>,
+    shutdown: Shutdown,
+) -> Result<(), Interrupted> {
+    while let Some(batch) = from.recv().await {
+        let mut stage = Stage::begin();
+        workshop.commit(&batch.prepared, &shutdown).await?;
+        stage.ends("commit");
+        let ranges = &batch.prepared.commit.ranges;
+        committed.lock().extend(ranges.iter().map(|range| (range.partition, range.hi)));
+        batch.prepared.observe(&workshop.clock);
+    }
+    Ok(())
+}
+
+impl<T: Table, B: Books> Workshop<T, B> {
+    /// Brings every fresh event into the table, whatever it takes.
+    async fn store(&self, prepared: &Prepared) -> Result<(), Interrupted> {
+        let mut block = prepared.block.without(&prepared.present);
+        let mut pause = PAUSE_FIRST;
+        while !block.is_empty() {
+            if !self.lease.holds() {
+                return Err(Interrupted::Lapsed);
+            }
+            let query_id = repair::query_prefix(self.node) + &Uuid::now_v7().to_string();
+            let inserted = self.table.insert(&query_id, &block, self.insert_deadline).await;
+            let Err(error) = inserted else { return Ok(()) };
+            ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
+            tracing::warn!(%error, rows = block.len(), "an insert was not confirmed, reading back");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_LAST);
+            self.table.end_insert(&query_id).await?;
+            let present = self.table.present(&prepared.commit.ranges).await?;
+            block = block.without(&present);
+        }
+        Ok(())
+    }
+
+    /// Commits, asking again for as long as the books do not say whether they have.
+    async fn commit(&self, prepared: &Prepared, shutdown: &Shutdown) -> Result<(), Interrupted> {
+        let mut pause = PAUSE_FIRST;
+        loop {
+            match self.books.commit(&prepared.commit).await {
+                Ok(Committed::Yes) => return Ok(()),
+                Ok(Committed::NotOwner) => return Err(Interrupted::NotOwner),
+                Err(error) => tracing::warn!(%error, "a commit was not confirmed, asking again"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_LAST),
+                () = shutdown.ordered() => return Err(Interrupted::Stopping),
+            }
+        }
+    }
+}

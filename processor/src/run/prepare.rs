@@ -1,0 +1,83 @@
+//! The first half of a batch's way: records become a block of rows and a commit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use eventlog::Record;
+use schemas::time::Micros;
+use service::clock::Clock;
+
+use super::stage::Stage;
+use crate::batch::{self, Range};
+use crate::block::Block;
+use crate::commit::Commit;
+use crate::dedup::SeenIds;
+use crate::judge::judge;
+use crate::metrics;
+use crate::own::Owned;
+use crate::repair::Present;
+
+/// A batch that needs nothing but the stores.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// A row for each fresh event.
+    pub(super) block: Block,
+    /// Which of them the table had before.
+    pub(super) present: Present,
+    /// What the books must be told.
+    pub(super) commit: Commit,
+    /// When its newest event was received.
+    newest: Option<Micros>,
+}
+
+/// What is prepared, and with what.
+pub(super) struct Material {
+    pub(super) records: Vec<Record>,
+    pub(super) owned: BTreeMap<u32, Owned>,
+    pub(super) seen: BTreeMap<u32, SeenIds>,
+    pub(super) present: Present,
+    pub(super) events_max: usize,
+}
+
+/// A batch, what is left of the records, and the ids.
+pub(super) struct Product {
+    pub(super) prepared: Prepared,
+    pub(super) left: Vec<Record>,
+    pub(super) seen: BTreeMap<u32, SeenIds>,
+}
+
+/// Prepares a batch of the first records. Takes the processor's time, not the stores'.
+pub(super) fn prepare(material: Material) -> Product {
+    let Material { mut records, owned, mut seen, present, events_max } = material;
+    let mut stage = Stage::begin();
+    let (decoded, taken) = batch::decode_some(&records, events_max);
+    let ranges: Vec<Range> = batch::ranges(&records[..taken], &owned);
+    stage.ends("decode");
+    let judged = judge(decoded, ranges, &mut seen, &present);
+    stage.ends("dedup");
+    let block = Block::of(&judged.fresh);
+    stage.ends("encode");
+    let prepared = Prepared { block, present, commit: judged.commit, newest: judged.newest };
+    let left = records.split_off(taken);
+    Product { prepared, left, seen }
+}
+
+impl Prepared {
+    /// Tells what became of it, once it is committed.
+    pub(super) fn observe(&self, clock: &Clock) {
+        for sum in &self.commit.sums {
+            for (outcome, events) in [
+                ("stored", sum.counts.stored),
+                ("duplicate", sum.counts.duplicate),
+                ("dead", sum.counts.dead),
+            ] {
+                ::metrics::counter!(metrics::EVENTS, "outcome" => outcome)
+                    .increment(u64::try_from(events).unwrap_or_default());
+            }
+        }
+        if let Some(newest) = self.newest {
+            let lag = Duration::from_micros(u64::try_from(clock.now_micros() - newest.0).unwrap_or_default());
+            ::metrics::gauge!(metrics::LAG_SECONDS).set(lag.as_secs_f64());
+        }
+    }
+}

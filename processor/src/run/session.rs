@@ -1,0 +1,261 @@
+//! A session: from owning partitions to the first failure, or to the order to stop.
+
+use std::collections::BTreeMap;
+
+use eventlog::{EventLog, LogReader, Record};
+use schemas::time::Micros;
+use service::shutdown::Shutdown;
+use tokio::task::spawn_blocking;
+use tokio::time::{Duration, Instant};
+
+use super::Interrupted;
+use super::pipeline::{Pipeline, Workshop};
+use super::prepare::{Material, Prepared, Product, prepare};
+use super::stage::Stage;
+use crate::batch::{self, Range};
+use crate::config::ProcessorConfig;
+use crate::dedup::SeenIds;
+use crate::metrics;
+use crate::own::Owned;
+use crate::repair::Present;
+use crate::stores::{Books, Table};
+
+/// How long one read waits for the first record.
+const READ_WAIT: Duration = Duration::from_millis(100);
+/// How often ids beyond the window are forgotten, and the log trimmed.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// Everything that is known of the partitions owned. It ends with the session: the next one reads it anew.
+pub(super) struct Session<'a, T, B> {
+    workshop: &'a Workshop<T, B>,
+    log: &'a dyn EventLog,
+    config: &'a ProcessorConfig,
+    /// What is owned; `next_offset` is the first that no batch has been prepared of.
+    owned: BTreeMap<u32, Owned>,
+    seen: BTreeMap<u32, SeenIds>,
+    /// Batches up to there must be read back before they are inserted.
+    dirty_until: BTreeMap<u32, u64>,
+    reader: Option<Box<dyn LogReader>>,
+    /// Read, but not prepared: they did not fit into the last batch.
+    left: Vec<Record>,
+}
+
+impl<'a, T: Table, B: Books> Session<'a, T, B> {
+    pub(super) fn new(
+        workshop: &'a Workshop<T, B>,
+        log: &'a dyn EventLog,
+        config: &'a ProcessorConfig,
+    ) -> Self {
+        let (owned, seen, dirty_until) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { workshop, log, config, owned, seen, dirty_until, reader: None, left: Vec::new() }
+    }
+
+    /// Why it ended. What was prepared by then is inserted and committed first, if that can be.
+    pub(super) async fn run(mut self, shutdown: &Shutdown) -> Interrupted {
+        let pipeline = Pipeline::start(self.workshop, shutdown);
+        let fed = self.feed(&pipeline, shutdown).await;
+        // A failure of the pipeline comes first: what feeding it saw may be its echo.
+        let finished = pipeline.finish().await;
+        ::metrics::gauge!(metrics::PARTITIONS).set(0.0);
+        match (finished, fed) {
+            (Err(why), _) | (Ok(()), Err(why)) => why,
+            (Ok(()), Ok(())) => Interrupted::Broke("a stage ended early".to_owned()),
+        }
+    }
+
+    /// Until something fails; `Ok` if it is the pipeline that did.
+    async fn feed(&mut self, pipeline: &Pipeline, shutdown: &Shutdown) -> Result<(), Interrupted> {
+        let mut balanced_at: Option<Instant> = None;
+        let mut tidied_at = Instant::now();
+        while !pipeline.has_failed() {
+            if shutdown.is_ordered() {
+                return Err(Interrupted::Stopping);
+            }
+            if balanced_at.is_none_or(|at| at.elapsed() > self.config.lease_time / 5) {
+                self.balance(pipeline).await?;
+                balanced_at = Some(Instant::now());
+            }
+            if tidied_at.elapsed() > TIDY_EVERY {
+                self.tidy(pipeline).await?;
+                tidied_at = Instant::now();
+            }
+            self.step(pipeline, shutdown).await?;
+        }
+        Ok(())
+    }
+
+    /// One batch, if there is anything to read.
+    async fn step(&mut self, pipeline: &Pipeline, shutdown: &Shutdown) -> Result<(), Interrupted> {
+        let Some(room) = pipeline.room().await else { return Ok(()) };
+        let mut stage = Stage::begin();
+        let records = self.read(shutdown).await?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        stage.ends("read");
+        let present = self.read_back(&records).await?;
+        stage.ends("read_back");
+        let prepared = self.prepare(records, present).await?;
+        for range in &prepared.commit.ranges {
+            if let Some(owned) = self.owned.get_mut(&range.partition) {
+                owned.next_offset = range.hi;
+            }
+        }
+        pipeline.put(prepared, room).await;
+        ::metrics::gauge!(metrics::IDS_HELD).set(count(self.seen.values().map(SeenIds::len).sum()));
+        Ok(())
+    }
+
+    /// Records of one batch: until it is full, or `linger` after its first.
+    async fn read(&mut self, shutdown: &Shutdown) -> Result<Vec<Record>, Interrupted> {
+        let Some(reader) = self.reader.as_mut() else {
+            // Nothing owned: others have all of it.
+            tokio::select! {
+                () = tokio::time::sleep(READ_WAIT) => {}
+                () = shutdown.ordered() => {}
+            }
+            return Ok(Vec::new());
+        };
+        let mut records = std::mem::take(&mut self.left);
+        // What is left of a full batch fills the next.
+        let is_full = !records.is_empty();
+        let mut bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+        let bytes_max = self.config.batch_bytes_max;
+        if bytes < bytes_max {
+            let wait = if is_full { Duration::ZERO } else { READ_WAIT };
+            records.extend(reader.read(bytes_max - bytes, wait).await?);
+        }
+        if records.is_empty() || is_full {
+            return Ok(records);
+        }
+        let full_at = Instant::now() + self.config.linger;
+        loop {
+            bytes = records.iter().map(|record| record.payload.len()).sum();
+            let wait = full_at.saturating_duration_since(Instant::now());
+            if bytes >= bytes_max || wait.is_zero() || shutdown.is_ordered() {
+                return Ok(records);
+            }
+            records.extend(reader.read(bytes_max - bytes, wait).await?);
+        }
+    }
+
+    /// What the table has of these records already, where that can be anything.
+    async fn read_back(&mut self, records: &[Record]) -> Result<Present, Interrupted> {
+        if self.dirty_until.is_empty() {
+            return Ok(Present::new());
+        }
+        let is_dirty =
+            |range: &Range| self.dirty_until.get(&range.partition).is_some_and(|until| range.lo < *until);
+        let dirty: Vec<Range> = batch::ranges(records, &self.owned).into_iter().filter(is_dirty).collect();
+        Ok(self.workshop.table.present(&dirty).await?)
+    }
+
+    async fn prepare(&mut self, records: Vec<Record>, present: Present) -> Result<Prepared, Interrupted> {
+        let material = Material {
+            records,
+            owned: self.owned.clone(),
+            seen: std::mem::take(&mut self.seen),
+            present,
+            events_max: self.config.batch_events_max,
+        };
+        let product = spawn_blocking(move || prepare(material)).await;
+        let Product { prepared, left, seen } =
+            product.map_err(|broke| Interrupted::Broke(broke.to_string()))?;
+        (self.left, self.seen) = (left, seen);
+        Ok(prepared)
+    }
+
+    /// Takes or gives partitions until this processor has its share, and makes ready what it took.
+    async fn balance(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
+        let Workshop { node, table, books, lease, .. } = self.workshop;
+        lease.renew(books).await?;
+        let share = books.share().await?;
+        if self.owned.len() > share {
+            // Only what is committed can be given away without being done twice.
+            pipeline.drained().await;
+            if pipeline.has_failed() {
+                return Ok(());
+            }
+        }
+        let kept: Vec<u32> = self.owned.keys().take(share).copied().collect();
+        books.keep_only(*node, &kept).await?;
+        if self.owned.len() > share {
+            let excess: Vec<u32> = self.owned.keys().skip(share).copied().collect();
+            for partition in &excess {
+                self.owned.remove(partition);
+                self.seen.remove(partition);
+                self.dirty_until.remove(partition);
+            }
+            return self.open_reader().await;
+        }
+        if self.owned.len() == share {
+            return Ok(());
+        }
+        let wanted = share - self.owned.len();
+        let (taken, dead) = books.acquire(*node, self.config.lease_time, wanted).await?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        for node in dead {
+            table.end_inserts_of(node).await?;
+        }
+        self.make_ready(&taken).await?;
+        pipeline.begins(&taken);
+        self.open_reader().await
+    }
+
+    /// Fills the dedup store and finds what must be read back, before a partition is served.
+    async fn make_ready(&mut self, taken: &[Owned]) -> Result<(), Interrupted> {
+        let Workshop { table, clock, .. } = self.workshop;
+        let window = i64::try_from(self.config.dedup_window.as_micros()).unwrap_or(i64::MAX);
+        let since = Micros(clock.now_micros().saturating_sub(window)).hour();
+        self.dirty_until.extend(table.dirty_until(taken).await?);
+        for own in taken {
+            let seen = table.seen_ids(own.partition, since).await?;
+            tracing::info!(
+                partition = own.partition,
+                from = own.next_offset,
+                epoch = own.epoch,
+                ids = seen.len(),
+                "took a partition"
+            );
+            self.seen.insert(own.partition, seen);
+            self.owned.insert(own.partition, *own);
+        }
+        Ok(())
+    }
+
+    async fn open_reader(&mut self) -> Result<(), Interrupted> {
+        self.reader = None;
+        self.left.clear();
+        ::metrics::gauge!(metrics::PARTITIONS).set(count(self.owned.len()));
+        let from: Vec<(u32, u64)> = self.owned.values().map(|own| (own.partition, own.next_offset)).collect();
+        if !from.is_empty() {
+            self.reader = Some(self.log.reader(&from).await?);
+        }
+        Ok(())
+    }
+
+    /// Forgets ids beyond the window, and lets the log drop what is processed and old.
+    async fn tidy(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
+        let now = Micros(self.workshop.clock.now_micros());
+        for seen in self.seen.values_mut() {
+            seen.forget_before(now, self.config.dedup_window);
+        }
+        for (partition, before) in pipeline.committed() {
+            if self.owned.contains_key(&partition) {
+                self.log.trim(partition, before).await?;
+            }
+        }
+        // Past what was there when the partitions were taken, nothing needs reading back.
+        let owned = &self.owned;
+        self.dirty_until
+            .retain(|partition, until| owned.get(partition).is_some_and(|own| own.next_offset < *until));
+        Ok(())
+    }
+}
+
+/// A count as a gauge takes it.
+fn count(n: usize) -> f64 {
+    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+}

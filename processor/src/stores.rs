@@ -1,0 +1,213 @@
+//! What the loop asks of its two stores. Production has one of each, [`ClickHouse`] and [`Postgres`]; the simulation
+//! in `tests/` puts stores in their place that lose, delay and repeat.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::time::Duration;
+
+use clickhouse::Client;
+use schemas::time::Micros;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::batch::Range;
+use crate::block::Block;
+use crate::commit::{self, Commit, Committed};
+use crate::dedup::SeenIds;
+use crate::insert;
+use crate::own::{self, Owned};
+use crate::repair::{self, Present};
+
+/// How long one question to a store may take. Postgres itself ends a statement after 10 s; this is for a store that
+/// has stopped answering altogether.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A store failed, or did not answer: what it was asked for may have been done.
+#[derive(Debug, thiserror::Error)]
+#[error("{store}: {source}")]
+pub struct StoreError {
+    /// Its name.
+    pub store: &'static str,
+    /// What it said.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// The table of events.
+pub trait Table: Clone + Send + Sync + 'static {
+    /// Inserts a block and returns when its rows are on disk.
+    ///
+    /// # Errors
+    /// Whatever fails, the rows may be in the table, some of them or all, now or later: [`Table::end_insert`], then
+    /// [`Table::present`].
+    fn insert(
+        &self,
+        query_id: &str,
+        block: &Block,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Ends the insert `query_id`, if it still runs. After `Ok` it has ended one way or the other.
+    ///
+    /// # Errors
+    /// Nothing is known then.
+    fn end_insert(&self, query_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Ends every insert of the processor `node`, which is taken for dead. After `Ok`, what it had sent is in the table
+    /// or will never be.
+    ///
+    /// # Errors
+    /// Nothing is known then.
+    fn end_inserts_of(&self, node: Uuid) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The positions of `ranges` that the table has.
+    ///
+    /// # Errors
+    /// Nothing must be inserted then.
+    fn present(&self, ranges: &[Range]) -> impl Future<Output = Result<Present, StoreError>> + Send;
+
+    /// One past the last offset of each partition of which the table has a row at or after its cursor. Partitions
+    /// without such a row are left out.
+    ///
+    /// # Errors
+    /// The partitions must not be served then.
+    fn dirty_until(
+        &self,
+        owned: &[Owned],
+    ) -> impl Future<Output = Result<BTreeMap<u32, u64>, StoreError>> + Send;
+
+    /// The ids of a partition received since `since`, with their first positions.
+    ///
+    /// # Errors
+    /// The partition must not be served then.
+    fn seen_ids(
+        &self,
+        partition: u32,
+        since: Micros,
+    ) -> impl Future<Output = Result<SeenIds, StoreError>> + Send;
+}
+
+/// Cursors, ownership and ledgers.
+pub trait Books: Clone + Send + Sync + 'static {
+    /// As [`own::renew`].
+    ///
+    /// # Errors
+    /// The lease may not be renewed.
+    fn renew(&self, node: Uuid, lease_time: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`own::share`].
+    ///
+    /// # Errors
+    /// The share is not known.
+    fn share(&self) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// As [`own::acquire`].
+    ///
+    /// # Errors
+    /// Partitions may have been taken all the same.
+    fn acquire(
+        &self,
+        node: Uuid,
+        lease_time: Duration,
+        most: usize,
+    ) -> impl Future<Output = Result<(Vec<Owned>, BTreeSet<Uuid>), StoreError>> + Send;
+
+    /// As [`own::keep_only`].
+    ///
+    /// # Errors
+    /// To be tried again.
+    fn keep_only(&self, node: Uuid, kept: &[u32]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`own::leave`].
+    ///
+    /// # Errors
+    /// Others take the partitions when the lease has run out.
+    fn leave(&self, node: Uuid) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`commit::commit`].
+    ///
+    /// # Errors
+    /// Whether it committed is not known: to be called again.
+    fn commit(&self, batch: &Commit) -> impl Future<Output = Result<Committed, StoreError>> + Send;
+}
+
+/// The table in ClickHouse.
+#[derive(Clone)]
+pub struct ClickHouse(pub Client);
+
+/// The books in Postgres.
+#[derive(Debug, Clone)]
+pub struct Postgres(pub PgPool);
+
+/// Names the store in its error, and an answer that does not come is one.
+async fn asked<T, E: Error + Send + Sync + 'static>(
+    store: &'static str,
+    patience: Duration,
+    answer: impl Future<Output = Result<T, E>> + Send,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer.map_err(|error| StoreError { store, source: Box::new(error) }),
+        Err(_) => Err(StoreError { store, source: format!("no answer in {} s", patience.as_secs()).into() }),
+    }
+}
+
+impl Table for ClickHouse {
+    async fn insert(&self, query_id: &str, block: &Block, deadline: Duration) -> Result<(), StoreError> {
+        // The deadline holds for each chunk and for the end.
+        asked("ClickHouse", deadline * 2, insert::insert(&self.0, query_id, deadline, block)).await
+    }
+
+    async fn end_insert(&self, query_id: &str) -> Result<(), StoreError> {
+        asked("ClickHouse", PATIENCE, repair::end_insert(&self.0, query_id)).await
+    }
+
+    async fn end_inserts_of(&self, node: Uuid) -> Result<(), StoreError> {
+        asked("ClickHouse", PATIENCE, repair::end_inserts_of(&self.0, node)).await
+    }
+
+    async fn present(&self, ranges: &[Range]) -> Result<Present, StoreError> {
+        asked("ClickHouse", PATIENCE, repair::present(&self.0, ranges)).await
+    }
+
+    async fn dirty_until(&self, owned: &[Owned]) -> Result<BTreeMap<u32, u64>, StoreError> {
+        asked("ClickHouse", PATIENCE, repair::dirty_until(&self.0, owned)).await
+    }
+
+    async fn seen_ids(&self, partition: u32, since: Micros) -> Result<SeenIds, StoreError> {
+        repair::seen_ids(&self.0, partition, since)
+            .await
+            .map_err(|error| StoreError { store: "ClickHouse", source: Box::new(error) })
+    }
+}
+
+impl Books for Postgres {
+    async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<(), StoreError> {
+        asked("Postgres", PATIENCE, own::renew(&self.0, node, lease_time)).await
+    }
+
+    async fn share(&self) -> Result<usize, StoreError> {
+        asked("Postgres", PATIENCE, own::share(&self.0)).await
+    }
+
+    async fn acquire(
+        &self,
+        node: Uuid,
+        lease_time: Duration,
+        most: usize,
+    ) -> Result<(Vec<Owned>, BTreeSet<Uuid>), StoreError> {
+        asked("Postgres", PATIENCE, own::acquire(&self.0, node, lease_time, most)).await
+    }
+
+    async fn keep_only(&self, node: Uuid, kept: &[u32]) -> Result<(), StoreError> {
+        asked("Postgres", PATIENCE, own::keep_only(&self.0, node, kept)).await
+    }
+
+    async fn leave(&self, node: Uuid) -> Result<(), StoreError> {
+        asked("Postgres", PATIENCE, own::leave(&self.0, node)).await
+    }
+
+    async fn commit(&self, batch: &Commit) -> Result<Committed, StoreError> {
+        asked("Postgres", PATIENCE, commit::commit(&self.0, batch)).await
+    }
+}
