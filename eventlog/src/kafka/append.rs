@@ -47,18 +47,9 @@ pub(super) struct Deliveries {
 
 impl Appender {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
-        let deliveries = Deliveries {
-            settled: AtomicU64::new(0),
-            queued_bytes: AtomicU64::new(0),
-            queue_bytes: metrics::gauge!(QUEUE_BYTES),
-            gate: Gate::new(),
-            last_error: Mutex::new(None),
-            alarmed: AtomicBool::new(false),
-            fatal: watch::Sender::new(None),
-        };
         let producer: BaseProducer<Deliveries> = config
             .producer()?
-            .create_with_context(deliveries)
+            .create_with_context(Deliveries::new())
             .map_err(|error| LogError::Config(format!("Kafka client: {error}")))?;
         let producer = Arc::new(producer);
         let pump = Pump::start(Arc::clone(&producer), config.topic.clone(), config.linger)?;
@@ -179,6 +170,18 @@ impl Appender {
 }
 
 impl Deliveries {
+    pub(super) fn new() -> Self {
+        Self {
+            settled: AtomicU64::new(0),
+            queued_bytes: AtomicU64::new(0),
+            queue_bytes: metrics::gauge!(QUEUE_BYTES),
+            gate: Gate::new(),
+            last_error: Mutex::new(None),
+            alarmed: AtomicBool::new(false),
+            fatal: watch::Sender::new(None),
+        }
+    }
+
     /// The last error that librdkafka told of, as the end of a sentence.
     pub(super) fn because(&self) -> String {
         self.last_error.lock().as_ref().map_or_else(String::new, |error| format!(" (last: {error})"))

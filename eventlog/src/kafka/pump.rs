@@ -62,7 +62,7 @@ type Producer = BaseProducer<Deliveries>;
 #[derive(Default)]
 struct Queue {
     state: Mutex<State>,
-    /// For the thread: there is something to do. For [`Pump::close`]: there is nothing left.
+    /// For the thread: there is something to do. For [`Pump::wait_until_empty`]: there is nothing left.
     changed: Condvar,
 }
 
@@ -71,6 +71,8 @@ struct State {
     left_here: Vec<(Vec<Append>, Arc<Ack>)>,
     asleep: bool,
     ended: bool,
+    /// The thread has taken what was left here, and has not counted it as outstanding yet.
+    in_hand: bool,
     /// Records handed over and not settled.
     outstanding: u64,
 }
@@ -126,7 +128,7 @@ impl Drop for Pump {
 
 impl State {
     fn is_empty(&self) -> bool {
-        self.left_here.is_empty() && self.outstanding == 0
+        self.left_here.is_empty() && !self.in_hand && self.outstanding == 0
     }
 }
 
@@ -173,6 +175,7 @@ impl Thread {
         if state.ended {
             return false;
         }
+        state.in_hand = false;
         state.outstanding = self.sent - self.settled();
         if state.is_empty() {
             self.queue.changed.notify_all();
@@ -181,6 +184,7 @@ impl Thread {
             state.asleep = false;
         }
         mem::swap(taken, &mut state.left_here);
+        state.in_hand = !taken.is_empty();
         true
     }
 
@@ -234,5 +238,41 @@ impl Thread {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rdkafka::ClientConfig;
+
+    use super::*;
+
+    /// A producer that reaches no broker, and the thread's own part without the thread.
+    fn thread() -> Thread {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1");
+        let producer = Arc::new(config.create_with_context(Deliveries::new()).unwrap());
+        let topic = "events".to_owned();
+        Thread { producer, topic, queue: Arc::default(), slots: Vec::new(), sent: 0 }
+    }
+
+    #[test]
+    fn what_the_thread_has_in_hand_is_not_done_with() {
+        let mut thread = thread();
+        let record = Append { partition: 0, timestamp_ms: 0, payload: Bytes::from_static(b"frame") };
+        let ack = Ack::new(1);
+        thread.queue.state.lock().left_here.push((vec![record], Arc::clone(&ack)));
+        assert!(!thread.queue.state.lock().is_empty(), "left here");
+        let mut taken = Vec::new();
+        assert!(thread.take(&mut taken));
+        assert_eq!(taken.len(), 1);
+        assert!(!thread.queue.state.lock().is_empty(), "in hand");
+        for (records, ack) in taken.drain(..) {
+            records.iter().for_each(|record| thread.add(record, &ack));
+        }
+        thread.send(0);
+        assert!(thread.take(&mut taken));
+        assert!(!thread.queue.state.lock().is_empty(), "outstanding");
     }
 }
