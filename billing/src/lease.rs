@@ -191,9 +191,10 @@ async fn room(tx: &mut PgConnection, wants: &[Want]) -> Result<Vec<(Want, i64)>,
     .bind(&starts)
     .fetch_all(&mut *tx)
     .await?;
+    // A node that has just started asks for thousands at once: no search for each.
+    let wants: HashMap<Row, &Want> = wants.iter().map(|want| (row_of(want), want)).collect();
     let room_of = |(tenant, start, granted, cap): (i64, DateTime<Utc>, i64, i64)| {
-        let same = |want: &&Want| want.tenant.0 == tenant && timestamp(want.period_start) == start;
-        wants.iter().find(same).map(|want| (*want, cap.saturating_sub(granted).max(0)))
+        wants.get(&(tenant, start)).map(|want| (**want, cap.saturating_sub(granted).max(0)))
     };
     Ok(rows.into_iter().filter_map(room_of).collect())
 }
@@ -238,14 +239,13 @@ async fn take(tx: &mut PgConnection, node: Uuid, slices: &[(Want, i64)]) -> Resu
     .bind(node)
     .fetch_all(&mut *tx)
     .await?;
+    let leases: HashMap<Row, i64> =
+        rows.into_iter().map(|(lease, tenant, start)| ((tenant, start), lease)).collect();
     let grant_of = |(want, events): &(Want, i64)| {
-        let same = |row: &&(i64, i64, DateTime<Utc>)| {
-            row.1 == want.tenant.0 && row.2 == timestamp(want.period_start)
-        };
-        rows.iter().find(same).map(|row| Grant {
+        leases.get(&row_of(want)).map(|lease| Grant {
             tenant: want.tenant,
             period_start: want.period_start,
-            lease: LeaseId(row.0),
+            lease: LeaseId(*lease),
             granted: *events,
             left: 0,
         })
@@ -269,6 +269,13 @@ pub(crate) async fn make_periods(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Tenant and start of the period, as Postgres holds them.
+type Row = (i64, DateTime<Utc>);
+
+fn row_of(want: &Want) -> Row {
+    (want.tenant.0, timestamp(want.period_start))
 }
 
 /// An instant as Postgres holds it; what the calendar does not know becomes its end.
