@@ -45,6 +45,22 @@ func (e *Errors) Add(err error) {
 	}
 }
 
+// Callback counts what an SDK is done with, where it takes one for its messages M. On Close such an SDK drops what
+// would have to be sent again.
+type Callback[M any] struct {
+	Errors  *Errors
+	Pending *sync.WaitGroup
+}
+
+// Success is called for a message that was sent.
+func (c Callback[M]) Success(M) { c.Pending.Done() }
+
+// Failure is called for a message that was given up.
+func (c Callback[M]) Failure(_ M, err error) {
+	c.Errors.Add(err)
+	c.Pending.Done()
+}
+
 // Exit ends the program, with 1 if the SDK reported an error.
 func (e *Errors) Exit() {
 	e.lock.Lock()

@@ -9,24 +9,11 @@ import (
 	"weir.example/sdks/events"
 )
 
-// callback counts what the SDK is done with. On Close it drops what would have to be sent again.
-type callback struct {
-	errors  *events.Errors
-	pending *sync.WaitGroup
-}
-
-func (c callback) Success(analytics.Message) { c.pending.Done() }
-
-func (c callback) Failure(_ analytics.Message, err error) {
-	c.errors.Add(err)
-	c.pending.Done()
-}
-
 func main() {
 	host, key, count := events.Arguments()
 	errors, pending := &events.Errors{}, &sync.WaitGroup{}
 	pending.Add(count)
-	client, err := analytics.NewWithConfig(key, analytics.Config{Endpoint: host, Callback: callback{errors, pending}})
+	client, err := analytics.NewWithConfig(key, analytics.Config{Endpoint: host, Callback: events.Callback[analytics.Message]{Errors: errors, Pending: pending}})
 	errors.Add(err)
 	for number := range count {
 		user, properties := events.User(number), events.Properties(number)
