@@ -2,6 +2,7 @@
 //! moves the processor's cursor.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use chrono::{DateTime, Utc};
 use schemas::id::{ProjectId, TenantId};
@@ -52,14 +53,22 @@ impl Counts {
     }
 }
 
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.stored += other.stored;
+        self.duplicate += other.duplicate;
+        self.dead += other.dead;
+    }
+}
+
 /// What a batch adds to usage.
 #[derive(Debug, Default)]
 pub struct Usage(BTreeMap<Account, Counts>);
 
 impl Usage {
-    /// Adds `events` that ended in `outcome`.
-    pub fn count(&mut self, account: Account, outcome: Outcome, events: i64) {
-        self.0.entry(account).or_default().add(outcome, events);
+    /// Adds events of an account.
+    pub fn add(&mut self, account: Account, counts: Counts) {
+        *self.0.entry(account).or_default() += counts;
     }
 
     /// Writes it, in the transaction that moves the cursor.

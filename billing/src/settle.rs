@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use schemas::id::{LeaseId, TenantId};
-use schemas::outcome::Outcome;
 use schemas::time::Micros;
 use sqlx::PgConnection;
 
 use crate::lease::{make_periods, timestamp};
+use crate::ledger::Counts;
 
 /// What a batch says of quotas: collected event by event, applied once.
 #[derive(Debug, Default)]
@@ -18,26 +18,16 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// Counts `events` accepted events of one frame that ended in `outcome`.
-    pub fn count(
-        &mut self,
-        tenant: TenantId,
-        period_start: Micros,
-        lease: LeaseId,
-        outcome: Outcome,
-        events: i64,
-    ) {
-        let change = match (lease == LeaseId::NONE, outcome) {
-            // Counted against the quota when it was leased.
-            (false, Outcome::Stored) => 0,
-            (false, Outcome::Duplicate | Outcome::Dead) => -events,
-            // No cap when it was accepted: it counts from now on, should one be set.
-            (true, Outcome::Stored) => events,
-            (true, Outcome::Duplicate | Outcome::Dead) => 0,
+    /// Adds accepted events of one lease, by how they ended.
+    pub fn add(&mut self, tenant: TenantId, period_start: Micros, lease: LeaseId, counts: Counts) {
+        let change = if lease == LeaseId::NONE {
+            // No cap when they were accepted: they count from now on, should one be set.
+            counts.stored
+        } else {
+            *self.leases.entry(lease).or_default() += counts.accepted();
+            // The stored ones were counted against the quota when it was leased.
+            -counts.duplicate - counts.dead
         };
-        if lease != LeaseId::NONE {
-            *self.leases.entry(lease).or_default() += events;
-        }
         if change != 0 {
             *self.periods.entry((tenant, period_start)).or_default() += change;
         }

@@ -80,14 +80,18 @@ pub fn ranges(records: &[Record], owned: &BTreeMap<u32, Owned>) -> Vec<Range> {
 /// Reads the records' frames.
 #[must_use]
 pub fn decode(records: &[Record]) -> Decoded<'_> {
-    decode_some(records, usize::MAX).0
+    decode_some(records, usize::MAX, Vec::new()).0
 }
 
-/// Reads the frames of the first records, up to `events_max` events or one record; also tells how many records those
-/// are.
+/// Reads the frames of the first records, up to `events_max` events or one record, into the memory of `events`; also
+/// tells how many records those are.
 #[must_use]
-pub fn decode_some(records: &[Record], events_max: usize) -> (Decoded<'_>, usize) {
-    let mut decoded = Decoded::default();
+pub fn decode_some<'a>(
+    records: &'a [Record],
+    events_max: usize,
+    events: Vec<Placed<'a>>,
+) -> (Decoded<'a>, usize) {
+    let mut decoded = Decoded { events, unreadable: Vec::new() };
     for (done, record) in records.iter().enumerate() {
         let (events, unreadable) = (decoded.events.len(), decoded.unreadable.len());
         decode_record(record, &mut decoded);
@@ -135,6 +139,14 @@ fn decode_record<'a>(record: &'a Record, decoded: &mut Decoded<'a>) {
     }
 }
 
+/// The same memory for events of other records: empty, and as large as it was.
+#[must_use]
+pub fn emptied<'a>(mut events: Vec<Placed<'_>>) -> Vec<Placed<'a>> {
+    events.clear();
+    // Collected in place, since source and target have the same size.
+    events.into_iter().map(|_| unreachable!("there are none")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use schemas::event::{EventFlags, EventKind};
@@ -175,6 +187,31 @@ mod tests {
             }));
         }
         writer.finish().to_vec()
+    }
+
+    #[test]
+    fn emptied_memory_is_kept() {
+        let payload = frame(1, &["a", "b", "c"]).into();
+        let records = [Record { partition: 4, offset: 7, timestamp_ms: 5_000, payload }];
+        let events = decode(&records).events;
+        let (memory, capacity) = (events.as_ptr().addr(), events.capacity());
+        let emptied: Vec<Placed<'static>> = emptied(events);
+        assert_eq!((emptied.as_ptr().addr(), emptied.capacity(), emptied.len()), (memory, capacity, 0));
+    }
+
+    #[test]
+    fn a_batch_ends_before_the_record_that_would_pass_its_events_but_has_one() {
+        let record = |offset, ids: &[&str]| Record {
+            partition: 4,
+            offset,
+            timestamp_ms: 5_000,
+            payload: frame(1, ids).into(),
+        };
+        let records = [record(7, &["a", "b", "c"]), record(8, &["d"]), record(9, &["e"])];
+        for (events_max, events, taken) in [(1, 3, 1), (3, 3, 1), (4, 4, 2), (5, 5, 3), (9, 5, 3)] {
+            let (decoded, done) = decode_some(&records, events_max, Vec::new());
+            assert_eq!((decoded.events.len(), done), (events, taken), "{events_max}");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! A block: rows as ClickHouse takes them, and which row is where.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use schemas::id::Position;
 
@@ -11,7 +14,7 @@ use crate::row;
 #[derive(Debug, Clone)]
 pub struct Block {
     /// The columns' names and types, then the rows.
-    bytes: Bytes,
+    bytes: Arc<Vec<u8>>,
     /// Where the first row begins.
     start: usize,
     rows: Vec<Row>,
@@ -30,7 +33,15 @@ impl Block {
     /// Encodes the events' rows.
     #[must_use]
     pub fn of(events: &[Placed<'_>]) -> Self {
-        let mut bytes = Vec::with_capacity(events.iter().map(row::bytes_about).sum());
+        Self::within(Vec::new(), events)
+    }
+
+    /// The same in a buffer that [`Block::into_buffer`] has given back: fresh pages cost more than what is written on
+    /// them.
+    pub(crate) fn within(buffer: Vec<u8>, events: &[Placed<'_>]) -> Self {
+        let mut bytes = buffer;
+        bytes.clear();
+        bytes.reserve(events.iter().map(row::bytes_about).sum());
         row::write_header(&mut bytes);
         let start = bytes.len();
         let mut rows = Vec::with_capacity(events.len());
@@ -38,7 +49,7 @@ impl Block {
             row::write(&mut bytes, placed);
             rows.push(Row { partition: placed.partition, position: placed.position, end: bytes.len() });
         }
-        Self { bytes: bytes.into(), start, rows }
+        Self { bytes: Arc::new(bytes), start, rows }
     }
 
     /// The rows that are not `present`.
@@ -57,7 +68,7 @@ impl Block {
                 rows.push(Row { end: bytes.len(), ..row });
             }
         }
-        Self { bytes: bytes.into(), start, rows }
+        Self { bytes: Arc::new(bytes), start, rows }
     }
 
     /// Partition, position and bytes of each row.
@@ -73,8 +84,16 @@ impl Block {
     /// What is sent, in pieces of a size that the connection's buffers like.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = Bytes> {
         const PIECE: usize = 256 << 10;
-        let bytes = &self.bytes;
-        (0..bytes.len()).step_by(PIECE).map(move |from| bytes.slice(from..bytes.len().min(from + PIECE)))
+        let end = self.bytes.len();
+        (0..end).step_by(PIECE).map(move |from| {
+            let range = from..end.min(from + PIECE);
+            Bytes::from_owner(Piece { bytes: Arc::clone(&self.bytes), range })
+        })
+    }
+
+    /// The memory, if nobody else has a hold on it.
+    pub(crate) fn into_buffer(self) -> Option<Vec<u8>> {
+        Arc::into_inner(self.bytes)
     }
 
     /// How many rows there are.
@@ -93,5 +112,17 @@ impl Block {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+}
+
+/// A part of a block on its way.
+struct Piece {
+    bytes: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[self.range.clone()]
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use billing::ledger::Account;
+use billing::ledger::{Account, Counts};
 use schemas::frame::Envelope;
+use schemas::id::LeaseId;
 use schemas::outcome::Outcome;
 use schemas::time::Micros;
 
@@ -32,56 +33,91 @@ pub fn judge<'a>(
     seen: &mut BTreeMap<u32, SeenIds>,
     present: &Present,
 ) -> Judged<'a> {
-    let places: BTreeMap<u32, usize> =
-        ranges.iter().enumerate().map(|(i, range)| (range.partition, i)).collect();
-    let sums = vec![RangeSum::default(); ranges.len()];
-    let commit = Commit { ranges, sums, ..Commit::default() };
-    let mut judged = Judged { fresh: Vec::with_capacity(decoded.events.len()), commit, newest: None };
-    for placed in decoded.events {
+    let Decoded { events: mut fresh, unreadable } = decoded;
+    let mut tally = Tally::of(ranges);
+    fresh.retain(|placed| {
         let (envelope, event) = (&placed.envelope, &placed.event);
         let seen = seen.entry(placed.partition).or_default();
         let duplicate = seen.see(envelope.project, event.hash, placed.position, envelope.received_at);
-        let there = present.contains(&(placed.partition, placed.position));
-        let outcome = if duplicate && !there { Outcome::Duplicate } else { Outcome::Stored };
-        let place = places.get(&placed.partition).copied();
-        judged.count(place, Some(envelope), outcome, 1);
-        if outcome == Outcome::Stored {
-            if let Some(sum) = place.and_then(|place| judged.commit.sums.get_mut(place)) {
-                sum.xor_hash ^= low_bits(event.hash.0);
-            }
-            judged.fresh.push(placed);
+        let is_stored = !duplicate || present.contains(&(placed.partition, placed.position));
+        let run = tally.run(placed.partition, Some(envelope));
+        if is_stored {
+            run.counts.add(Outcome::Stored, 1);
+            run.xor_hash ^= low_bits(event.hash.0);
+        } else {
+            run.counts.add(Outcome::Duplicate, 1);
         }
+        is_stored
+    });
+    for letter in unreadable {
+        let run = tally.run(letter.partition, letter.envelope.as_ref());
+        run.counts.add(Outcome::Dead, i64::from(letter.events));
+        tally.commit.dead.push(letter.into());
     }
-    for letter in decoded.unreadable {
-        let place = places.get(&letter.partition).copied();
-        judged.count(place, letter.envelope.as_ref(), Outcome::Dead, i64::from(letter.events));
-        judged.commit.dead.push(letter.into());
-    }
-    judged
+    tally.end_run();
+    Judged { fresh, commit: tally.commit, newest: tally.newest }
 }
 
-impl Judged<'_> {
-    fn count(
-        &mut self,
-        place: Option<usize>,
-        envelope: Option<&Envelope<'_>>,
-        outcome: Outcome,
-        events: i64,
-    ) {
-        if let Some(sum) = place.and_then(|place| self.commit.sums.get_mut(place)) {
-            sum.counts.add(outcome, events);
+/// Events that count for the same range of the log, account and lease: those of a frame at least. They are counted
+/// together, since what they count for has to be looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Target {
+    partition: u32,
+    /// Of those whose envelope could be read.
+    account: Option<(Account, LeaseId)>,
+}
+
+/// What counts for one target.
+#[derive(Debug)]
+struct Run {
+    target: Target,
+    counts: Counts,
+    xor_hash: i64,
+}
+
+/// Adds runs up to a commit.
+struct Tally {
+    commit: Commit,
+    /// Of each partition, the place of its range.
+    places: BTreeMap<u32, usize>,
+    run: Option<Run>,
+    newest: Option<Micros>,
+}
+
+impl Tally {
+    fn of(ranges: Vec<Range>) -> Self {
+        let places = ranges.iter().enumerate().map(|(i, range)| (range.partition, i)).collect();
+        let sums = vec![RangeSum::default(); ranges.len()];
+        let commit = Commit { ranges, sums, ..Commit::default() };
+        Self { commit, places, run: None, newest: None }
+    }
+
+    /// The run that an event belongs to.
+    fn run(&mut self, partition: u32, envelope: Option<&Envelope<'_>>) -> &mut Run {
+        let account = envelope.map(|envelope| {
+            let period_start = Micros(envelope.period_start.saturating_mul(Micros::SECOND));
+            let (tenant, project) = (envelope.tenant, envelope.project);
+            let account = Account { tenant, project, period_start, hour: envelope.received_at.hour() };
+            (account, envelope.lease)
+        });
+        self.newest = self.newest.max(envelope.map(|envelope| envelope.received_at));
+        let target = Target { partition, account };
+        if self.run.as_ref().is_some_and(|run| run.target != target) {
+            self.end_run();
         }
-        let Some(envelope) = envelope else { return };
-        let period_start = Micros(envelope.period_start.saturating_mul(Micros::SECOND));
-        let account = Account {
-            tenant: envelope.tenant,
-            project: envelope.project,
-            period_start,
-            hour: envelope.received_at.hour(),
-        };
-        self.commit.usage.count(account, outcome, events);
-        self.commit.settlement.count(envelope.tenant, period_start, envelope.lease, outcome, events);
-        self.newest = self.newest.max(Some(envelope.received_at));
+        self.run.get_or_insert_with(|| Run { target, counts: Counts::default(), xor_hash: 0 })
+    }
+
+    fn end_run(&mut self) {
+        let Some(Run { target, counts, xor_hash }) = self.run.take() else { return };
+        let place = self.places.get(&target.partition);
+        if let Some(sum) = place.and_then(|place| self.commit.sums.get_mut(*place)) {
+            sum.xor_hash ^= xor_hash;
+            sum.counts += counts;
+        }
+        let Some((account, lease)) = target.account else { return };
+        self.commit.usage.add(account, counts);
+        self.commit.settlement.add(account.tenant, account.period_start, lease, counts);
     }
 }
 

@@ -34,8 +34,17 @@ struct Batch {
 pub(super) struct Pipeline {
     room: Arc<Semaphore>,
     input: Sender<Batch>,
-    committed: Arc<Mutex<BTreeMap<u32, u64>>>,
+    done: Arc<Done>,
     stages: JoinSet<Result<(), Interrupted>>,
+}
+
+/// What committed batches leave behind.
+#[derive(Default)]
+struct Done {
+    /// The first offset that is not committed yet.
+    committed: Mutex<BTreeMap<u32, u64>>,
+    /// Memory of blocks.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 /// What the two tasks work with.
@@ -53,11 +62,11 @@ impl Pipeline {
     pub(super) fn start<T: Table, B: Books>(workshop: &Workshop<T, B>, shutdown: &Shutdown) -> Self {
         let (input, to_insert) = channel(1);
         let (inserted, to_commit) = channel(1);
-        let committed = Arc::new(Mutex::new(BTreeMap::new()));
+        let done = Arc::new(Done::default());
         let mut stages = JoinSet::new();
         stages.spawn(insert_all(workshop.clone(), to_insert, inserted));
-        stages.spawn(commit_all(workshop.clone(), to_commit, Arc::clone(&committed), shutdown.clone()));
-        Self { room: Arc::new(Semaphore::new(DEPTH as usize)), input, committed, stages }
+        stages.spawn(commit_all(workshop.clone(), to_commit, Arc::clone(&done), shutdown.clone()));
+        Self { room: Arc::new(Semaphore::new(DEPTH as usize)), input, done, stages }
     }
 
     /// Waits until there is room for one more batch.
@@ -82,12 +91,17 @@ impl Pipeline {
 
     /// Notes where partitions stand that were just taken.
     pub(super) fn begins(&self, taken: &[Owned]) {
-        self.committed.lock().extend(taken.iter().map(|own| (own.partition, own.next_offset)));
+        self.done.committed.lock().extend(taken.iter().map(|own| (own.partition, own.next_offset)));
     }
 
     /// The first offset that is not committed yet, of each partition that was taken.
     pub(super) fn committed(&self) -> BTreeMap<u32, u64> {
-        self.committed.lock().clone()
+        self.done.committed.lock().clone()
+    }
+
+    /// Memory for a block; of one that is done with, if there is any.
+    pub(super) fn spare_block(&self) -> Vec<u8> {
+        self.done.spare.lock().pop().unwrap_or_default()
     }
 
     /// Ends it in order: what was put is inserted and committed.
@@ -126,7 +140,7 @@ async fn insert_all<T: Table, B: Books>(
 async fn commit_all<T: Table, B: Books>(
     workshop: Workshop<T, B>,
     mut from: Receiver<Batch>,
-    committed: Arc<Mutex<BTreeMap<u32, u64>>>,
+    done: Arc<Done>,
     shutdown: Shutdown,
 ) -> Result<(), Interrupted> {
     while let Some(batch) = from.recv().await {
@@ -134,8 +148,9 @@ async fn commit_all<T: Table, B: Books>(
         workshop.commit(&batch.prepared, &shutdown).await?;
         stage.ends("commit");
         let ranges = &batch.prepared.commit.ranges;
-        committed.lock().extend(ranges.iter().map(|range| (range.partition, range.hi)));
+        done.committed.lock().extend(ranges.iter().map(|range| (range.partition, range.hi)));
         batch.prepared.observe(&workshop.clock);
+        done.spare.lock().extend(batch.prepared.block.into_buffer());
     }
     Ok(())
 }

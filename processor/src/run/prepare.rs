@@ -8,7 +8,7 @@ use schemas::time::Micros;
 use service::clock::Clock;
 
 use super::stage::Stage;
-use crate::batch::{self, Range};
+use crate::batch::{self, Placed, Range};
 use crate::block::Block;
 use crate::commit::Commit;
 use crate::dedup::SeenIds;
@@ -37,6 +37,14 @@ pub(super) struct Material {
     pub(super) seen: BTreeMap<u32, SeenIds>,
     pub(super) present: Present,
     pub(super) events_max: usize,
+    pub(super) memory: Memory,
+}
+
+/// What batches leave to those that come after them.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub(super) events: Vec<Placed<'static>>,
+    pub(super) block: Vec<u8>,
 }
 
 /// A batch, what is left of the records, and the ids.
@@ -44,22 +52,24 @@ pub(super) struct Product {
     pub(super) prepared: Prepared,
     pub(super) left: Vec<Record>,
     pub(super) seen: BTreeMap<u32, SeenIds>,
+    pub(super) events: Vec<Placed<'static>>,
 }
 
 /// Prepares a batch of the first records. Takes the processor's time, not the stores'.
 pub(super) fn prepare(material: Material) -> Product {
-    let Material { mut records, owned, mut seen, present, events_max } = material;
+    let Material { mut records, owned, mut seen, present, events_max, memory } = material;
     let mut stage = Stage::begin();
-    let (decoded, taken) = batch::decode_some(&records, events_max);
+    let (decoded, taken) = batch::decode_some(&records, events_max, batch::emptied(memory.events));
     let ranges: Vec<Range> = batch::ranges(&records[..taken], &owned);
     stage.ends("decode");
     let judged = judge(decoded, ranges, &mut seen, &present);
     stage.ends("dedup");
-    let block = Block::of(&judged.fresh);
+    let block = Block::within(memory.block, &judged.fresh);
+    let events = batch::emptied(judged.fresh);
     stage.ends("encode");
     let prepared = Prepared { block, present, commit: judged.commit, newest: judged.newest };
     let left = records.split_off(taken);
-    Product { prepared, left, seen }
+    Product { prepared, left, seen, events }
 }
 
 impl Prepared {

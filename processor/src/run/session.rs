@@ -10,9 +10,9 @@ use tokio::time::{Duration, Instant};
 
 use super::Interrupted;
 use super::pipeline::{Pipeline, Workshop};
-use super::prepare::{Material, Prepared, Product, prepare};
+use super::prepare::{Material, Memory, Prepared, Product, prepare};
 use super::stage::Stage;
-use crate::batch::{self, Range};
+use crate::batch::{self, Placed, Range};
 use crate::config::ProcessorConfig;
 use crate::dedup::SeenIds;
 use crate::metrics;
@@ -38,6 +38,8 @@ pub(super) struct Session<'a, T, B> {
     reader: Option<Box<dyn LogReader>>,
     /// Read, but not prepared: they did not fit into the last batch.
     left: Vec<Record>,
+    /// Memory for the next batch's events.
+    events: Vec<Placed<'static>>,
 }
 
 impl<'a, T: Table, B: Books> Session<'a, T, B> {
@@ -47,7 +49,17 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         config: &'a ProcessorConfig,
     ) -> Self {
         let (owned, seen, dirty_until) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { workshop, log, config, owned, seen, dirty_until, reader: None, left: Vec::new() }
+        Self {
+            workshop,
+            log,
+            config,
+            owned,
+            seen,
+            dirty_until,
+            reader: None,
+            left: Vec::new(),
+            events: Vec::new(),
+        }
     }
 
     /// Why it ended. What was prepared by then is inserted and committed first, if that can be.
@@ -95,7 +107,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         stage.ends("read");
         let present = self.read_back(&records).await?;
         stage.ends("read_back");
-        let prepared = self.prepare(records, present).await?;
+        let prepared = self.prepare(records, present, pipeline.spare_block()).await?;
         for range in &prepared.commit.ranges {
             if let Some(owned) = self.owned.get_mut(&range.partition) {
                 owned.next_offset = range.hi;
@@ -150,18 +162,24 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         Ok(self.workshop.table.present(&dirty).await?)
     }
 
-    async fn prepare(&mut self, records: Vec<Record>, present: Present) -> Result<Prepared, Interrupted> {
+    async fn prepare(
+        &mut self,
+        records: Vec<Record>,
+        present: Present,
+        block: Vec<u8>,
+    ) -> Result<Prepared, Interrupted> {
         let material = Material {
             records,
             owned: self.owned.clone(),
             seen: std::mem::take(&mut self.seen),
             present,
             events_max: self.config.batch_events_max,
+            memory: Memory { events: std::mem::take(&mut self.events), block },
         };
         let product = spawn_blocking(move || prepare(material)).await;
-        let Product { prepared, left, seen } =
+        let Product { prepared, left, seen, events } =
             product.map_err(|broke| Interrupted::Broke(broke.to_string()))?;
-        (self.left, self.seen) = (left, seen);
+        (self.left, self.seen, self.events) = (left, seen, events);
         Ok(prepared)
     }
 
