@@ -5,8 +5,10 @@ left out with a loud line: their variables are then empty.
 """
 
 import contextlib
+import dataclasses
 import os
 import shutil
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -114,7 +116,9 @@ def start_all(supervisor, home):
     # Chosen late, so that nobody takes them while packages are being downloaded.
     postgres_port, clickhouse_port, kafka_port, controller_port, redis_port = ports.choose(5)
     postgres = Postgres(home, log, postgres_port, MAX_CONNECTIONS)
-    specs = [postgres.spec, clickhouse.spec(home, log, clickhouse_port)]
+    # "Immediate": what it holds is deleted, and the checkpoint of some hundred databases can take half a minute.
+    soon_gone = dataclasses.replace(postgres.spec, stop_signal=signal.SIGQUIT)
+    specs = [soon_gone, clickhouse.spec(home, log, clickhouse_port)]
     if with_kafka:
         specs.append(kafka.spec(home, log, kafka_port, controller_port))
     if with_redis:
