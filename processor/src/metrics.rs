@@ -6,6 +6,8 @@ pub const EVENTS: &str = "weir_processor_events_total";
 pub const STAGE_SECONDS: &str = "weir_processor_stage_seconds";
 /// Gauge: seconds between the receipt of the newest committed event and its commit.
 pub const LAG_SECONDS: &str = "weir_processor_lag_seconds";
+/// Gauge: log records of the partitions owned that are not committed yet.
+pub const LAG_RECORDS: &str = "weir_processor_lag_records";
 /// Gauge: partitions owned.
 pub const PARTITIONS: &str = "weir_processor_partitions";
 /// Gauge: ids held for deduplication.

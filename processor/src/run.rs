@@ -90,7 +90,8 @@ impl<T: Table, B: Books> Processor<T, B> {
         let node = Uuid::now_v7();
         let lease = Arc::new(Lease::new(node, config.lease_time));
         let insert_deadline = config.insert_deadline;
-        Self { workshop: Workshop { node, table, books, lease, insert_deadline, clock }, log, config }
+        let done = Arc::default();
+        Self { workshop: Workshop { node, table, books, lease, insert_deadline, clock, done }, log, config }
     }
 
     /// Processes until `shutdown` is ordered. A store that fails is waited for, with the log as the buffer.
@@ -99,11 +100,13 @@ impl<T: Table, B: Books> Processor<T, B> {
     /// [`Fatal`]: a person is needed.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Fatal> {
         let (lease, books) = (Arc::clone(&self.workshop.lease), self.workshop.books.clone());
-        // Ends with this future, however that ends.
-        let mut renewal = JoinSet::new();
-        renewal.spawn(async move { lease.renew_for_ever(books).await });
+        let (done, log) = (Arc::clone(&self.workshop.done), Arc::clone(&self.log));
+        // They end with this future, however that ends.
+        let mut beside = JoinSet::new();
+        beside.spawn(async move { lease.renew_for_ever(books).await });
+        beside.spawn(async move { done.measure_for_ever(&*log).await });
         let ended = self.sessions(&shutdown).await;
-        renewal.shutdown().await;
+        beside.shutdown().await;
         if let Err(error) = self.workshop.books.leave(self.workshop.node).await {
             tracing::warn!(%error, "partitions were not released; others take them when the lease has run out");
         }

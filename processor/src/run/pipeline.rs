@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventlog::EventLog;
 use parking_lot::Mutex;
 use service::shutdown::Shutdown;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -24,6 +25,9 @@ use crate::stores::{Books, Table};
 /// Batches under way at a time: one being prepared, one inserted, one committed. Bounds the memory that they take.
 pub(super) const DEPTH: u32 = 3;
 
+/// How often the distance to the log's end is measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+
 /// A prepared batch, and the room that it takes.
 struct Batch {
     prepared: Prepared,
@@ -40,11 +44,28 @@ pub(super) struct Pipeline {
 
 /// What committed batches leave behind.
 #[derive(Default)]
-struct Done {
-    /// The first offset that is not committed yet.
+pub(super) struct Done {
+    /// The first offset that is not committed yet, of each partition that this session took.
     committed: Mutex<BTreeMap<u32, u64>>,
     /// Memory of blocks.
     spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Done {
+    /// Tells again and again how far what is committed lies behind the log's end, whatever the stages wait for.
+    pub(super) async fn measure_for_ever(&self, log: &dyn EventLog) {
+        loop {
+            tokio::time::sleep(MEASURE_EVERY).await;
+            let committed = self.committed.lock().clone();
+            // A log that can't be reached is told of by whoever reads it.
+            let Ok(bounds) = log.bounds().await else { continue };
+            let behind = (0..).zip(bounds).filter_map(|(partition, bounds)| {
+                committed.get(&partition).map(|committed| bounds.end.saturating_sub(*committed))
+            });
+            let behind = u32::try_from(behind.sum::<u64>()).unwrap_or(u32::MAX);
+            ::metrics::gauge!(metrics::LAG_RECORDS).set(f64::from(behind));
+        }
+    }
 }
 
 /// What the two tasks work with.
@@ -56,16 +77,18 @@ pub(super) struct Workshop<T, B> {
     pub(super) lease: Arc<Lease>,
     pub(super) insert_deadline: Duration,
     pub(super) clock: service::clock::Clock,
+    pub(super) done: Arc<Done>,
 }
 
 impl Pipeline {
     pub(super) fn start<T: Table, B: Books>(workshop: &Workshop<T, B>, shutdown: &Shutdown) -> Self {
         let (input, to_insert) = channel(1);
         let (inserted, to_commit) = channel(1);
-        let done = Arc::new(Done::default());
+        let done = Arc::clone(&workshop.done);
+        done.committed.lock().clear();
         let mut stages = JoinSet::new();
         stages.spawn(insert_all(workshop.clone(), to_insert, inserted));
-        stages.spawn(commit_all(workshop.clone(), to_commit, Arc::clone(&done), shutdown.clone()));
+        stages.spawn(commit_all(workshop.clone(), to_commit, shutdown.clone()));
         Self { room: Arc::new(Semaphore::new(DEPTH as usize)), input, done, stages }
     }
 
@@ -140,7 +163,6 @@ async fn insert_all<T: Table, B: Books>(
 async fn commit_all<T: Table, B: Books>(
     workshop: Workshop<T, B>,
     mut from: Receiver<Batch>,
-    done: Arc<Done>,
     shutdown: Shutdown,
 ) -> Result<(), Interrupted> {
     while let Some(batch) = from.recv().await {
@@ -148,9 +170,9 @@ async fn commit_all<T: Table, B: Books>(
         workshop.commit(&batch.prepared, &shutdown).await?;
         stage.ends("commit");
         let ranges = &batch.prepared.commit.ranges;
-        done.committed.lock().extend(ranges.iter().map(|range| (range.partition, range.hi)));
+        workshop.done.committed.lock().extend(ranges.iter().map(|range| (range.partition, range.hi)));
         batch.prepared.observe(&workshop.clock);
-        done.spare.lock().extend(batch.prepared.block.into_buffer());
+        workshop.done.spare.lock().extend(batch.prepared.block.into_buffer());
     }
     Ok(())
 }
