@@ -1,6 +1,7 @@
 //! Judging a batch: which outcome each accepted event ends in, and all that follows from it.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use billing::ledger::Account;
 use schemas::frame::Envelope;
@@ -9,7 +10,7 @@ use schemas::time::Micros;
 
 use crate::batch::{Decoded, Placed, Range};
 use crate::commit::{Commit, RangeSum};
-use crate::dedup::SeenIds;
+use crate::dedup::{Seen, SeenIds};
 use crate::repair::Present;
 
 /// A batch with its verdicts.
@@ -37,13 +38,16 @@ impl<'a> Judged<'a> {
 
 /// Gives each event its outcome and counts it. An event that ClickHouse has at this very position is stored,
 /// whatever the dedup store says today: its row is there.
-#[must_use]
+///
+/// # Errors
+/// If a store of seen ids fails, or there is none for a partition: nothing is known of the batch then.
 pub fn judge<'a>(
     decoded: Decoded<'a>,
     ranges: Vec<Range>,
     seen: &mut BTreeMap<u32, SeenIds>,
     present: &Present,
-) -> Judged<'a> {
+) -> io::Result<Judged<'a>> {
+    let mut duplicates = look_up(&decoded.events, seen)?;
     let places: BTreeMap<u32, usize> =
         ranges.iter().enumerate().map(|(i, range)| (range.partition, i)).collect();
     let sums = vec![RangeSum::default(); ranges.len()];
@@ -51,8 +55,8 @@ pub fn judge<'a>(
     let mut judged = Judged { fresh: Vec::with_capacity(decoded.events.len()), commit, newest: None };
     for placed in decoded.events {
         let (envelope, event) = (&placed.envelope, &placed.event);
-        let seen = seen.entry(placed.partition).or_default();
-        let duplicate = seen.see(envelope.project, event.hash, placed.position, envelope.received_at);
+        let verdicts = duplicates.get_mut(&placed.partition);
+        let duplicate = verdicts.and_then(Iterator::next).ok_or_else(|| no_store(placed.partition))?;
         let there = present.contains(&(placed.partition, placed.position));
         let outcome = if duplicate && !there { Outcome::Duplicate } else { Outcome::Stored };
         let place = places.get(&placed.partition).copied();
@@ -69,7 +73,33 @@ pub fn judge<'a>(
         judged.count(place, letter.envelope.as_ref(), Outcome::Dead, i64::from(letter.events));
         judged.commit.dead.push(letter);
     }
-    judged
+    Ok(judged)
+}
+
+/// Whether each event of a partition is a duplicate, in order.
+fn look_up(
+    events: &[Placed<'_>],
+    seen: &mut BTreeMap<u32, SeenIds>,
+) -> io::Result<BTreeMap<u32, impl Iterator<Item = bool> + use<>>> {
+    let mut asked: BTreeMap<u32, Vec<Seen>> = BTreeMap::new();
+    for placed in events {
+        asked.entry(placed.partition).or_default().push(Seen {
+            project: placed.envelope.project,
+            hash: placed.event.hash,
+            position: placed.position,
+            received_at: placed.envelope.received_at,
+        });
+    }
+    let mut duplicates = BTreeMap::new();
+    for (partition, asked) in asked {
+        let store = seen.get_mut(&partition).ok_or_else(|| no_store(partition))?;
+        duplicates.insert(partition, store.see(&asked)?.into_iter());
+    }
+    Ok(duplicates)
+}
+
+fn no_store(partition: u32) -> io::Error {
+    io::Error::other(format!("there is no store of the ids of partition {partition}"))
 }
 
 impl Judged<'_> {

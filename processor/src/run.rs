@@ -15,7 +15,8 @@ use uuid::Uuid;
 use crate::batch::{self, Range};
 use crate::commit::{Commit, Committed, commit};
 use crate::config::ProcessorConfig;
-use crate::dedup::SeenIds;
+use crate::dedup::fill::{self, FillError};
+use crate::dedup::{IdStores, SeenIds};
 use crate::judge::{Judged, judge};
 use crate::own::{self, Owned};
 use crate::repair::{self, Present};
@@ -38,6 +39,7 @@ pub struct Processor {
     clock: Clock,
     config: ProcessorConfig,
     owned: BTreeMap<u32, Owned>,
+    stores: Arc<IdStores>,
     seen: BTreeMap<u32, SeenIds>,
     /// Batches up to there must be read back before they are inserted.
     dirty_until: BTreeMap<u32, u64>,
@@ -53,6 +55,8 @@ enum Interrupted {
     ClickHouse(#[from] clickhouse::error::Error),
     #[error("log: {0}")]
     Log(#[from] LogError),
+    #[error("{0}")]
+    Ids(#[from] FillError),
     #[error("a partition was taken by another processor")]
     NotOwner,
     #[error("stopping")]
@@ -77,6 +81,13 @@ impl Processor {
         clock: Clock,
         config: ProcessorConfig,
     ) -> Self {
+        let stores = IdStores::new(
+            config.ids_folder.clone(),
+            log.identity(),
+            log.partitions(),
+            config.dedup_window,
+            config.ids_memory_max,
+        );
         Self {
             node: Uuid::now_v7(),
             pool,
@@ -85,6 +96,7 @@ impl Processor {
             clock,
             config,
             owned: BTreeMap::new(),
+            stores: Arc::new(stores),
             seen: BTreeMap::new(),
             dirty_until: BTreeMap::new(),
             reader: None,
@@ -109,6 +121,7 @@ impl Processor {
                 }
                 interrupted @ (Interrupted::Postgres(_)
                 | Interrupted::ClickHouse(_)
+                | Interrupted::Ids(_)
                 | Interrupted::Log(LogError::Unavailable(_))
                 | Interrupted::NotOwner) => {
                     if started.elapsed() > PAUSE_LAST {
@@ -124,6 +137,7 @@ impl Processor {
             }
         };
         renewal.abort();
+        put_away(std::mem::take(&mut self.seen)).await;
         if let Err(error) = own::leave(&self.pool, self.node).await {
             tracing::warn!(%error, "partitions were not released; others take them when the lease has run out");
         }
@@ -172,7 +186,7 @@ impl Processor {
             .collect();
         let present = repair::present(&self.clickhouse, &dirty).await?;
         stage.ends("repair");
-        let judged = judge(decoded, ranges, &mut self.seen, &present);
+        let judged = judge(decoded, ranges, &mut self.seen, &present).map_err(FillError::Disk)?;
         stage.ends("dedup");
         self.store(&judged, present).await?;
         stage.ends("insert");
@@ -259,9 +273,10 @@ impl Processor {
             let excess: Vec<u32> = self.owned.keys().skip(share).copied().collect();
             for partition in &excess {
                 self.owned.remove(partition);
-                self.seen.remove(partition);
                 self.dirty_until.remove(partition);
             }
+            let given = self.seen.extract_if(.., |partition, _| excess.contains(partition)).collect();
+            put_away(given).await;
             return self.open_reader().await;
         }
         if self.owned.len() == share {
@@ -281,18 +296,10 @@ impl Processor {
 
     /// Fills the dedup store and finds what must be read back, before a partition is served.
     async fn prepare(&mut self, taken: &[Owned]) -> Result<(), Interrupted> {
-        let window = i64::try_from(self.config.dedup_window.as_micros()).unwrap_or(i64::MAX);
-        let since = Micros(self.clock.now_micros().saturating_sub(window)).hour();
         self.dirty_until.extend(repair::dirty_until(&self.clickhouse, taken).await?);
         for own in taken {
-            let seen = repair::seen_ids(&self.clickhouse, own.partition, since).await?;
-            tracing::info!(
-                partition = own.partition,
-                from = own.next_offset,
-                epoch = own.epoch,
-                ids = seen.len(),
-                "took a partition"
-            );
+            let now = Micros(self.clock.now_micros());
+            let seen = fill::open_filled(&self.stores, &self.clickhouse, own, now).await?;
             self.seen.insert(own.partition, seen);
             self.owned.insert(own.partition, *own);
         }
@@ -314,7 +321,7 @@ impl Processor {
     async fn forget_ownership(&mut self) {
         self.reader = None;
         self.owned.clear();
-        self.seen.clear();
+        put_away(std::mem::take(&mut self.seen)).await;
         self.dirty_until.clear();
         ::metrics::gauge!(metrics::PARTITIONS).set(0.0);
         if let Err(error) = own::keep_only(&self.pool, self.node, &[]).await {
@@ -326,8 +333,9 @@ impl Processor {
     async fn tidy(&mut self) -> Result<(), Interrupted> {
         let now = Micros(self.clock.now_micros());
         for seen in self.seen.values_mut() {
-            seen.forget_before(now, self.config.dedup_window);
+            seen.forget_before(now).map_err(FillError::Disk)?;
         }
+        self.observe_ids();
         for own in self.owned.values() {
             self.log.trim(own.partition, own.next_offset).await?;
         }
@@ -345,12 +353,36 @@ impl Processor {
                     .increment(u64::try_from(events).unwrap_or_default());
             }
         }
-        ::metrics::gauge!(metrics::IDS_HELD).set(count(self.seen.values().map(SeenIds::len).sum()));
+        self.observe_ids();
         if let Some(newest) = judged.newest {
             let lag =
                 Duration::from_micros(u64::try_from(self.clock.now_micros() - newest.0).unwrap_or_default());
             ::metrics::gauge!(metrics::LAG_SECONDS).set(lag.as_secs_f64());
         }
+    }
+
+    fn observe_ids(&self) {
+        ::metrics::gauge!(metrics::IDS_HELD).set(count(self.seen.values().map(SeenIds::len).sum()));
+        ::metrics::gauge!(metrics::IDS_RUNS).set(count(self.seen.values().map(SeenIds::runs).sum()));
+        let disk_bytes: u64 = self.seen.values().map(SeenIds::disk_bytes).sum();
+        ::metrics::gauge!(metrics::IDS_DISK_BYTES).set(disk_bytes as f64);
+        ::metrics::gauge!(metrics::IDS_MEMORY_BYTES).set(self.stores.memory_bytes() as f64);
+    }
+}
+
+/// Brings to disk what is in memory of these ids, so that nothing has to be read from ClickHouse by whoever opens them
+/// next, and lets go of them. If it fails, they are read.
+async fn put_away(seen: BTreeMap<u32, SeenIds>) {
+    let put_away = fill::blocking(move || {
+        for (partition, mut seen) in seen {
+            if let Err(error) = seen.flush() {
+                tracing::warn!(%error, partition, "the youngest ids were not brought to disk");
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = put_away.await {
+        tracing::warn!(%error, "the youngest ids were not brought to disk");
     }
 }
 
