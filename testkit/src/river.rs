@@ -160,8 +160,14 @@ impl River {
     /// Makes a tenant, with a quota of its own or none, and a key.
     pub async fn customer(&self, name: &str, quota: Option<i64>) -> Customer {
         let plan = if quota.is_some() { "developer" } else { "unlimited" };
-        let new =
-            NewTenant { name: name.to_owned(), plan: plan.to_owned(), quota, rate: None, time_zone: None };
+        let new = NewTenant {
+            name: name.to_owned(),
+            plan: plan.to_owned(),
+            quota,
+            rate: None,
+            time_zone: None,
+            client_ip: None,
+        };
         let tenant = TenantId(tenant::create(&self.stores.pool, &new).await.unwrap().id);
         Customer { tenant, key: self.key(tenant, project::DEFAULT).await }
     }
