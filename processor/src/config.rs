@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use service::config::Settings;
 
+use crate::enrich::Enricher;
+
 /// How a processor works. [`ProcessorConfig::read`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct ProcessorConfig {
@@ -17,6 +19,8 @@ pub struct ProcessorConfig {
     pub insert_deadline: Duration,
     /// For how long an id is remembered, from its receipt.
     pub dedup_window: Duration,
+    /// What says where addresses are, and reads user agents.
+    pub enricher: Enricher,
 }
 
 impl ProcessorConfig {
@@ -53,6 +57,7 @@ impl ProcessorConfig {
                     "days, from receipt, in which a repeated id is a duplicate",
                 ),
             ),
+            enricher: Enricher::read(settings),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clickhouse::Client;
 
 use crate::batch::Placed;
+use crate::enrich::Enricher;
 use crate::row::EventRow;
 
 /// Rows of a block at most; a batch never reaches it, so that it becomes one block and one part a table partition.
@@ -20,6 +21,7 @@ pub async fn insert(
     query_id: &str,
     deadline: Duration,
     rows: &[Placed<'_>],
+    enricher: &Enricher,
 ) -> Result<(), clickhouse::error::Error> {
     let mut insert = client
         .insert::<EventRow<'_>>("events")
@@ -34,8 +36,10 @@ pub async fn insert(
         .with_setting("max_insert_block_size", BLOCK_ROWS_MAX)
         .with_setting("min_insert_block_size_rows", BLOCK_ROWS_MAX)
         .with_setting("min_insert_block_size_bytes", "1073741824");
+    let mut cache = enricher.begin_batch();
     for placed in rows {
-        insert.write(&EventRow::from(placed)).await?;
+        let enriched = enricher.enrich(placed, &mut cache);
+        insert.write(&EventRow::new(placed, &enriched)).await?;
     }
     insert.end().await
 }

@@ -3,7 +3,7 @@
 //! # Path of an event
 //! A processor [`own`]s some partitions; each has a cursor in Postgres. It reads a [`batch`] of frames after the
 //! cursors, finds the ids seen before ([`dedup`]), asks ClickHouse which rows of that range it has already, if
-//! there can be any ([`repair`]), [`insert`]s the others in one block, and [`commit`]s: one Postgres transaction
+//! there can be any ([`repair`]), [`enrich`]es the others and [`insert`]s them in one block, and [`commit`]s: one Postgres transaction
 //! moves the cursors and adds usage, quota, batch ledger and dead letters.
 //!
 //! # What holds
@@ -24,6 +24,7 @@ pub mod batch;
 pub mod dedup;
 pub mod repair;
 pub mod judge;
+pub mod enrich;
 pub mod row;
 pub mod insert;
 pub mod commit;
@@ -31,4 +32,5 @@ pub mod run;
 pub mod verify;
 
 pub use config::ProcessorConfig;
+pub use enrich::Enricher;
 pub use run::Processor;

@@ -10,5 +10,9 @@ pub const LAG_SECONDS: &str = "weir_processor_lag_seconds";
 pub const PARTITIONS: &str = "weir_processor_partitions";
 /// Gauge: ids held for deduplication.
 pub const IDS_HELD: &str = "weir_processor_ids_held";
+/// Counter: replaced geo databases, by `result` (ok, failed: the old one stays).
+pub const GEO_RELOADS: &str = "weir_processor_geo_reloads_total";
+/// Gauge: when the geo database in use was made, unix seconds.
+pub const GEO_BUILT_SECONDS: &str = "weir_processor_geo_built_seconds";
 /// Counter: inserts whose outcome was unclear or failed, each followed by a read-back.
 pub const INSERT_RETRIES: &str = "weir_processor_insert_retries_total";

@@ -220,8 +220,14 @@ impl Processor {
                 return Ok(());
             }
             let query_id = repair::query_prefix(self.node) + &Uuid::now_v7().to_string();
-            let inserted =
-                insert::insert(&self.clickhouse, &query_id, self.config.insert_deadline, &missing).await;
+            let inserted = insert::insert(
+                &self.clickhouse,
+                &query_id,
+                self.config.insert_deadline,
+                &missing,
+                &self.config.enricher,
+            )
+            .await;
             let Err(error) = inserted else { return Ok(()) };
             ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
             tracing::warn!(%error, rows = missing.len(), "an insert was not confirmed, reading back");

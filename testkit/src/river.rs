@@ -113,6 +113,7 @@ impl River {
         let addresses = (ingest.local_addr().unwrap(), admin.local_addr().unwrap());
         front_tasks.spawn(ingest.run(front_shutdown.clone()));
         front_tasks.spawn(admin.run(front_shutdown));
+        back_tasks.spawn(processor.enricher.clone().keep_fresh(back_shutdown.clone()));
         for _ in 0..config.processors {
             let (pool, log) = (stores.pool.clone(), Arc::clone(&log));
             let processor = Processor::new(pool, stores.clickhouse(), log, clock.clone(), processor.clone());

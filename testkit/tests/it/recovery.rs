@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventlog::Append;
+use processor::Enricher;
 use processor::own::Owned;
 use processor::verify::verify;
 use processor::{batch, insert, judge};
@@ -39,7 +40,9 @@ async fn insert_without_commit(river: &River, records: usize, rows: usize) {
     let judged =
         judge::judge(batch::decode(&read), ranges, &mut BTreeMap::new(), &processor::repair::Present::new());
     let clickhouse = river.stores.clickhouse();
-    insert::insert(&clickhouse, "dead", Duration::from_secs(10), &judged.fresh[..rows]).await.unwrap();
+    insert::insert(&clickhouse, "dead", Duration::from_secs(10), &judged.fresh[..rows], &Enricher::default())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
