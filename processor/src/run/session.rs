@@ -176,6 +176,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             present,
             events_max: self.config.batch_events_max,
             memory: Memory { events: std::mem::take(&mut self.events), block },
+            enricher: self.config.enricher.clone(),
         };
         let product = fill::blocking(move || prepare(material)).await;
         let Product { prepared, left, seen, events } = product.map_err(FillError::Disk)?;

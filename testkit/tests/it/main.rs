@@ -11,6 +11,7 @@ mod browsers;
 mod sdk;
 mod proof;
 mod proxies;
+mod enrich;
 mod recovery;
 mod rate_share;
 mod cold_start;
