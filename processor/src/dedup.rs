@@ -47,12 +47,12 @@ use schemas::time::Micros;
 
 use disk::{Disk, Held};
 use entry::Entry;
+pub use entry::Seen;
 use hours::Hours;
 use look_up::LookUp;
 use memory::Taken;
-use table::Table;
-pub use entry::Seen;
 pub use stores::{IdStores, Opened};
+use table::Table;
 
 /// Events that are looked up together: so many that those next to one another are near one another on disk, and few
 /// enough that what is worked on stays in the CPU's cache.
@@ -79,7 +79,8 @@ pub struct SeenIds {
     table_hour: Option<Micros>,
     places: usize,
     look_up: LookUp,
-    _tables: Taken,
+    /// What is set aside for tables.
+    tables: Taken,
 }
 
 impl SeenIds {
@@ -224,6 +225,13 @@ impl SeenIds {
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
         self.disk.runs().iter().map(|run| run.header.file_len()).sum()
+    }
+
+    /// Bytes of memory that are set aside for tables and not taken yet.
+    #[must_use]
+    pub fn unused_bytes(&self) -> u64 {
+        let frozen = self.frozen.as_ref().map_or(0, |table| table.bytes());
+        self.tables.bytes().saturating_sub((self.table.bytes() + frozen) as u64)
     }
 
     /// Waits until nothing is written or merged. For tests and benches.

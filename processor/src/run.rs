@@ -366,7 +366,9 @@ impl Processor {
         ::metrics::gauge!(metrics::IDS_RUNS).set(count(self.seen.values().map(SeenIds::runs).sum()));
         let disk_bytes: u64 = self.seen.values().map(SeenIds::disk_bytes).sum();
         ::metrics::gauge!(metrics::IDS_DISK_BYTES).set(disk_bytes as f64);
-        ::metrics::gauge!(metrics::IDS_MEMORY_BYTES).set(self.stores.memory_bytes() as f64);
+        let unused: u64 = self.seen.values().map(SeenIds::unused_bytes).sum();
+        let memory_bytes = self.stores.memory_bytes().saturating_sub(unused);
+        ::metrics::gauge!(metrics::IDS_MEMORY_BYTES).set(memory_bytes as f64);
     }
 }
 

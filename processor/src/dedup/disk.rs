@@ -188,8 +188,7 @@ impl Disk {
 
     fn merge_if_due(self: &Arc<Self>) {
         let runs = self.runs();
-        let sizes: Vec<Size> =
-            runs.iter().map(|run| Size { span: run.span, ids: run.header.ids }).collect();
+        let sizes: Vec<Size> = runs.iter().map(|run| Size { span: run.span, ids: run.header.ids }).collect();
         let Some(chosen) = choose(&sizes, self.span.load(Ordering::Relaxed), self.smallest) else { return };
         let mut work = self.work.lock();
         let waits = work.merge_not_before.is_some_and(|at| Instant::now() < at);
@@ -233,7 +232,9 @@ impl Disk {
         }
         let is_of_use = run.is_some();
         let replaced = self.publish(|runs, _| {
-            let Some(first) = runs.iter().position(|run| run.number == chosen[0].number) else { return false };
+            let Some(first) = runs.iter().position(|run| run.number == chosen[0].number) else {
+                return false;
+            };
             let same = runs[first..].iter().zip(chosen).filter(|(a, b)| a.number == b.number).count();
             if same == chosen.len() {
                 runs.splice(first..first + same, run);

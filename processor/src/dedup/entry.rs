@@ -61,7 +61,6 @@ impl Entry {
 }
 
 /// The upper half of a hash.
-#[expect(clippy::cast_possible_truncation, reason = "128 bits less 64")]
 pub(super) fn high(hash: u128) -> u64 {
     (hash >> 64) as u64
 }

@@ -39,7 +39,8 @@ pub async fn open_filled(
     let began = Instant::now();
     let (opening, partition, generation) = (std::sync::Arc::clone(stores), own.partition, own.ids_generation);
     let Opened { store, holds_below } = blocking(move || opening.open(partition, generation)).await?;
-    let (from, cursor) = (holds_below.unwrap_or(Position::from_number(0)), Position::first_of(own.next_offset));
+    let (from, cursor) =
+        (holds_below.unwrap_or(Position::from_number(0)), Position::first_of(own.next_offset));
     let newest = repair::newest_id(client, partition, from).await?.max(store.newest());
     let mut filling = Filling { store: Some(store), chunk: Vec::with_capacity(CHUNK_ROWS), rows: 0 };
     if let Some(newest) = newest {

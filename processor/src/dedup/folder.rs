@@ -55,7 +55,10 @@ impl Folder {
         taken.ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::WouldBlock,
-                format!("other processes hold all stores of the ids of partition {partition} in {}", root.display()),
+                format!(
+                    "other processes hold all stores of the ids of partition {partition} in {}",
+                    root.display()
+                ),
             )
         })
     }
@@ -141,8 +144,7 @@ mod tests {
     #[test]
     fn each_holder_has_a_place_of_its_own_and_unused_ones_are_emptied() {
         let root = tempfile::tempdir().unwrap();
-        let mut held: Vec<Folder> =
-            (0..PLACES).map(|_| Folder::take(root.path(), 7).unwrap()).collect();
+        let mut held: Vec<Folder> = (0..PLACES).map(|_| Folder::take(root.path(), 7).unwrap()).collect();
         let names: Vec<_> = held.iter().map(|folder| folder.path.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["7", "7-2", "7-3", "7-4"]);
         let refused = Folder::take(root.path(), 7).unwrap_err();

@@ -143,9 +143,8 @@ impl Run {
         let target = high(hash);
         let before = self.index.partition_point(|first| *first < target).saturating_sub(1);
         let after = self.index.partition_point(|first| *first <= target);
-        let block_of = |sample: usize| {
-            (sample as u64).saturating_mul(self.header.sample_every).min(self.header.blocks)
-        };
+        let block_of =
+            |sample: usize| (sample as u64).saturating_mul(self.header.sample_every).min(self.header.blocks);
         Bracket {
             low: block_of(before),
             high: block_of(after),

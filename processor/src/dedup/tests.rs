@@ -45,12 +45,7 @@ fn id(n: u64) -> EventHash {
 }
 
 fn event(n: u64, position: u64) -> Seen {
-    Seen {
-        project: ProjectId(1),
-        hash: id(n),
-        position: Position::from_number(position),
-        received_at: NOON,
-    }
+    Seen { project: ProjectId(1), hash: id(n), position: Position::from_number(position), received_at: NOON }
 }
 
 fn see_one(store: &mut SeenIds, seen: Seen) -> bool {
@@ -127,7 +122,8 @@ fn a_forced_collision_of_hashes_hides_nothing_of_another_project() {
     assert!(store.see(&many).unwrap().iter().all(|duplicate| !duplicate));
     store.flush().unwrap();
     store.settle().unwrap();
-    let again: Vec<Seen> = many.iter().map(|seen| Seen { position: Position::from_number(9_999), ..*seen }).collect();
+    let again: Vec<Seen> =
+        many.iter().map(|seen| Seen { position: Position::from_number(9_999), ..*seen }).collect();
     assert!(store.see(&again).unwrap().iter().all(|duplicate| *duplicate));
     assert!(!see_one(&mut store, of(5_000, 10_000)));
 }
@@ -199,7 +195,10 @@ fn old_ids_leave_the_disk_as_whole_files() {
     assert!(store.runs() <= 10, "one a day, and those of today: {}", store.runs());
     let spans = (12..20).map(|day| day * 100);
     for n in spans {
-        assert!(see_one(&mut store, Seen { received_at: Micros(NOON.0 + 19 * DAY), ..event(n, 5_000 + n) }), "{n}");
+        assert!(
+            see_one(&mut store, Seen { received_at: Micros(NOON.0 + 19 * DAY), ..event(n, 5_000 + n) }),
+            "{n}"
+        );
     }
 }
 

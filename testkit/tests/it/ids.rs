@@ -95,7 +95,8 @@ async fn a_store_that_is_behind_reads_the_gap_and_nothing_else() {
     std::fs::remove_dir_all(&ids).unwrap();
     std::fs::rename(&behind, &ids).unwrap();
     // What is on disk is known from there alone: ClickHouse does not have it any more.
-    let delete = format!("ALTER TABLE events DELETE WHERE position < {first_of_gap} SETTINGS mutations_sync = 1");
+    let delete =
+        format!("ALTER TABLE events DELETE WHERE position < {first_of_gap} SETTINGS mutations_sync = 1");
     stores.clickhouse().query(&delete).execute().await.unwrap();
     assert_eq!(stores.clickhouse_number("SELECT count() FROM events").await, 300);
     let river = River::start_on(stores, log, one_partition()).await;
@@ -110,7 +111,8 @@ async fn a_store_that_is_behind_reads_the_gap_and_nothing_else() {
 async fn ids_that_become_known_behind_the_cursor_are_known_under_the_next_generation() {
     let (customer, stores, log) = stopped_after_500().await;
     let project: i64 =
-        i64::try_from(stores.clickhouse_number("SELECT toUInt64(any(project_id)) FROM events").await).unwrap();
+        i64::try_from(stores.clickhouse_number("SELECT toUInt64(any(project_id)) FROM events").await)
+            .unwrap();
     // The event 550 turns up at a place behind the cursor where no row was, as a repaired one would.
     let id = "550";
     let hash = EventHash::of(ProjectId(project), id).0;
@@ -132,7 +134,8 @@ async fn ids_that_become_known_behind_the_cursor_are_known_under_the_next_genera
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processors_with_one_folder_hand_partitions_over() {
-    let river = River::start_with(RiverConfig { partitions: 4, processors: 2, ..RiverConfig::default() }).await;
+    let river =
+        River::start_with(RiverConfig { partitions: 4, processors: 2, ..RiverConfig::default() }).await;
     let customer = river.customer("acme", None).await;
     for round in 0..10 {
         assert_eq!(river.client(&customer.key).post_ids(round * 50..round * 50 + 100).await.status, 202);

@@ -54,9 +54,7 @@ impl Header {
         if &bytes[..16] != MAGIC {
             return Err(damaged("it is not of a version that this program reads".to_owned()));
         }
-        let number = |place: usize| {
-            bytes[32 + place * 8..][..8].try_into().map_or(0, u64::from_le_bytes)
-        };
+        let number = |place: usize| bytes[32 + place * 8..][..8].try_into().map_or(0, u64::from_le_bytes);
         let crc = |place: usize| bytes[place..][..4].try_into().map_or(0, u32::from_le_bytes);
         if crc(CRC_AT) != crc32c::crc32c(&bytes[..CRC_AT]) {
             return Err(damaged("its header is damaged".to_owned()));

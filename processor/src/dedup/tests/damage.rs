@@ -132,7 +132,8 @@ fn a_block_that_a_merge_finds_damaged_is_an_error_too() {
     let noticed = (1..20).find(|round| {
         let ids = event(0, 0).hash.0;
         let far = round * 10_000;
-        let seen = store.see(&events(far..far + 60, 1)).and_then(|_| store.flush()).and_then(|()| store.settle());
+        let seen =
+            store.see(&events(far..far + 60, 1)).and_then(|_| store.flush()).and_then(|()| store.settle());
         ids > 0 && seen.is_err()
     });
     assert!(noticed.is_some_and(|round| round > 1), "{noticed:?}");

@@ -22,7 +22,9 @@ enum Step {
     /// Time goes on by so many hours, and what is too old is forgotten.
     Later(u8),
     /// Stopped and opened anew, with everything on disk or, as after a crash, without what was in memory.
-    Reopen { flushed: bool },
+    Reopen {
+        flushed: bool,
+    },
     /// Killed while tables may be on their way to disk, or runs being merged.
     Kill,
     /// The folder is gone.
@@ -73,9 +75,10 @@ impl Model {
 
     /// Within the window it is a duplicate; of an id never stored before, it is not. Between, both are right.
     fn check(&self, seen: &Seen, duplicate: bool) -> Result<(), TestCaseError> {
-        let stored = self.log.iter().rev().find(|(before, stored)| {
-            *stored && (before.project, before.hash) == (seen.project, seen.hash)
-        });
+        let stored =
+            self.log.iter().rev().find(|(before, stored)| {
+                *stored && (before.project, before.hash) == (seen.project, seen.hash)
+            });
         match stored {
             None => prop_assert!(!duplicate, "{:?} was never seen", seen),
             Some((before, _)) if before.received_at.0 >= seen.received_at.0 - 7 * DAY => {
@@ -108,9 +111,10 @@ impl Model {
         let Opened { mut store, holds_below } = stores.open(0, 0).unwrap();
         let from = holds_below.unwrap_or(Position::from_number(0));
         let since = Micros(NOON.0 + self.now - 7 * DAY).hour();
-        let rows = self.log.iter().filter(|(seen, stored)| {
-            *stored && seen.position >= from && seen.received_at >= since
-        });
+        let rows = self
+            .log
+            .iter()
+            .filter(|(seen, stored)| *stored && seen.position >= from && seen.received_at >= since);
         // In the order of ClickHouse, not of the log.
         let rows: BTreeMap<u128, Seen> =
             rows.map(|(seen, _)| (seen.hash.0 ^ u128::from(seen.position.number()), *seen)).collect();
