@@ -4,6 +4,7 @@
 
 mod river;
 mod identity;
+mod ids;
 mod cap;
 mod refusals;
 mod dialects;
