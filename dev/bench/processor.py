@@ -75,8 +75,8 @@ class Bench:
         with SIGNALS.held():
             child = Child(self.rig.processor(name, ops))
         try:
-            child.wait_until_ready()
             with profile.of(child.pid, self.rig.folder, self.chosen.profile) as profiled:
+                child.wait_until_ready()
                 found = caught_up(child, ops, filled["events"])
                 elapsed, cpu = time.monotonic() - begun, program.cpu_seconds(child.pid)
                 spent = {store: now - stores[store] for store, now in self.rig.cpu_seconds().items()}
@@ -92,7 +92,7 @@ class Bench:
             cpu=cpu,
             stores=spent,
             stages=by_stage(found, STAGE_SUM),
-            batches=int(max(by_stage(found, STAGE_COUNT).values(), default=0)),
+            batches=int(by_stage(found, STAGE_COUNT)["commit"]),
             profile=profiled.read(cpu),
         )
 

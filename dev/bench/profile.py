@@ -6,17 +6,18 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
-from console import Problem, last_lines
+from console import Problem, last_lines, say
 
 HERTZ = 499
+# Of the CPU time: with less, a thread was missed.
+SAMPLED_MIN = 0.8
 # A stack belongs to the first of these that any function in it, from the innermost outwards, belongs to.
 STAGES = {
     "read": r"eventlog::|rdkafka|rd_kafka",
     "decode": r"processor::batch|schemas::frame",
     "dedup": r"processor::(dedup|judge|ids)|SeenIds",
-    "encode": r"processor::(row|encode)|rowbinary|serialize_row|EventRow",
+    "encode": r"processor::(row|block)|rowbinary|EventRow",
     "commit": r"processor::commit|sqlx|billing::",
     "send": r"processor::(insert|repair)|clickhouse|hyper",
     "own": r"processor::own",
@@ -34,6 +35,8 @@ class Profile:
         if self.file is None:
             return None
         samples = [(stage_of(names), names[0]) for names in stacks(self.file)]
+        if len(samples) < SAMPLED_MIN * cpu_seconds * HERTZ:
+            say(f"! perf saw {len(samples) / HERTZ:.1f} of {cpu_seconds:.1f} CPU-seconds: a thread escaped it")
         stages = collections.Counter(stage for stage, _ in samples)
         functions = collections.Counter(samples)
         return [
@@ -66,7 +69,6 @@ def of(pid, folder, is_wanted):
         file,
     ]
     perf = subprocess.Popen([str(part) for part in argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    time.sleep(0.2)
     try:
         yield Profile(file)
     finally:
