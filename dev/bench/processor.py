@@ -9,6 +9,7 @@ from bench import profile, program
 from console import Problem, say, step
 from process import Child, stop_children
 from soaking.sample import metrics, status_of, total
+from stores import clickhouse
 from supervisor import SIGNALS
 
 POLL_SECONDS = 0.05
@@ -38,8 +39,9 @@ class Run:
     elapsed: float
     cpu: float
     stores: dict
-    # Seconds on the clock, by stage.
+    # Seconds on the clock, by stage; `received` is a part of the insert, in which ClickHouse's engine waits.
     stages: dict
+    received: float
     batches: int
     # Seconds of CPU from samples of its threads' stacks: by stage, and by stage and innermost function.
     profile: tuple = None
@@ -70,7 +72,7 @@ class Bench:
     def process(self, name, filled):
         """From the log's beginning to its end."""
         (ops,) = ports.choose(1)
-        stores = self.rig.cpu_seconds()
+        stores, received = self.rig.cpu_seconds(), self.received()
         begun = time.monotonic()
         with SIGNALS.held():
             child = Child(self.rig.processor(name, ops))
@@ -92,6 +94,7 @@ class Bench:
             cpu=cpu,
             stores=spent,
             stages=by_stage(found, STAGE_SUM),
+            received=self.received() - received,
             batches=int(by_stage(found, STAGE_COUNT)["commit"]),
             profile=profiled.read(cpu),
         )
@@ -110,6 +113,9 @@ class Bench:
         found["clickhouse"] = self.rig.cpu_seconds()["clickhouse"] - before
         self.rig.query(f"DROP DATABASE {floor} SYNC")
         return found
+
+    def received(self):
+        return sum(costs["receiving_seconds"] for costs in clickhouse.costs_of_shim(self.rig.clickhouse_url))
 
     @staticmethod
     def last(cell):

@@ -13,7 +13,7 @@ FUNCTIONS = 16
 
 def text(bench):
     stages = sorted({stage for cell in bench.cells for run in cell.runs for stage in run.stages})
-    stores = sorted({store for cell in bench.cells for run in cell.runs for store in run.stores})
+    stores = list(bench.cells[0].runs[0].stores)
     parts = [
         f"CPU-seconds per million, median of {bench.chosen.rounds}: of weir and of the stores per event, of the floor "
         f"per row. Goals: weir at most {GOAL_CPU:.0f}, and at most {GOAL_RATIO:.0f} times what the client takes that "
@@ -24,7 +24,10 @@ def text(bench):
             (cpu_row(cell, stores) for cell in bench.cells),
         ),
         "Seconds on the clock per million events, by stage, as the processor's own metric has them",
-        rows(["batch", "duplicates", *stages, "all, by the clock"], (stage_row(cell, stages) for cell in bench.cells)),
+        rows(
+            ["batch", "duplicates", *stages, "the shim receives rows", "all, by the clock"],
+            (stage_row(cell, stages) for cell in bench.cells),
+        ),
     ]
     if bench.chosen.profile:
         parts += ["CPU-seconds per million events, by stage, from samples of its stacks", profile_table(bench)]
@@ -57,7 +60,8 @@ def cpu_row(cell, stores):
 def stage_row(cell, stages):
     cells = (statistics.median(run.stages.get(stage, 0) / run.events * 1e6 for run in cell.runs) for stage in stages)
     whole = statistics.median(run.elapsed / run.events * 1e6 for run in cell.runs)
-    return [*name(cell), *(f"{value:.2f}" for value in cells), f"{whole:.2f}"]
+    received = statistics.median(run.received / run.events * 1e6 for run in cell.runs)
+    return [*name(cell), *(f"{value:.2f}" for value in cells), f"{received:.2f}", f"{whole:.2f}"]
 
 
 def profile_table(bench):
