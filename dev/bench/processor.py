@@ -8,7 +8,7 @@ import ports
 from bench import profile, program
 from console import Problem, say, step
 from process import Child, stop_children
-from soaking.sample import metrics, status_of, total
+from soaking.sample import metrics, total
 from stores import clickhouse
 from supervisor import SIGNALS
 
@@ -115,7 +115,7 @@ class Bench:
         return found
 
     def received(self):
-        return sum(costs["receiving_seconds"] for costs in clickhouse.costs_of_shim(self.rig.clickhouse_url))
+        return clickhouse.costs_of_shim(self.rig.clickhouse_url).get("receiving_seconds", 0.0)
 
     @staticmethod
     def last(cell):
@@ -126,14 +126,15 @@ class Bench:
         )
 
 
-def caught_up(child, ops, events):
-    """What the processor tells of itself once it has counted so many events."""
+def caught_up(child, ops, events, on_look=lambda found: None):
+    """What the processor tells of itself once it has counted so many events; `on_look` is told of each look before."""
     seen, since = -1, time.monotonic()
     while True:
         found = metrics(ops)
         counted = int(total(found, COUNTED))
         if counted >= events:
             return found
+        on_look(found)
         if counted > seen:
             seen, since = counted, time.monotonic()
         if child.exit_code() is not None:
@@ -145,7 +146,3 @@ def caught_up(child, ops, events):
 
 def by_stage(found, name):
     return {labels.partition('stage="')[2].split('"')[0]: value for each, labels, value in found if each == name}
-
-
-def rss_bytes(pid):
-    return status_of(pid)["VmRSS"] << 10

@@ -29,6 +29,7 @@ class Rig:
     def __init__(self, folder, weir, floors, kind):
         self.folder, self.weir, self.floors, self.kind = folder, weir, floors, kind
         self.supervisor = Supervisor(folder)
+        self.partitions = PARTITIONS[kind]
         self.database = self.brokers = self.clickhouse_url = self.accounts = None
         self.environment = {}
 
@@ -82,7 +83,7 @@ class Rig:
         return self.run_floor(
             "fill",
             *self.place(name),
-            *("--partitions", PARTITIONS[self.kind], "--accounts", ",".join(self.accounts)),
+            *("--partitions", self.partitions, "--accounts", ",".join(self.accounts)),
             *("--events", events, "--batch", batch, "--duplicates", duplicates),
         )
 
@@ -121,7 +122,8 @@ class Rig:
 
 def stores_cpu_seconds(pids, clickhouse_url):
     found = {"clickhouse": program.cpu_seconds(pids["clickhouse"])}
-    found |= {SHIM: costs["cpu_seconds"] for costs in clickhouse.costs_of_shim(clickhouse_url)}
+    if costs := clickhouse.costs_of_shim(clickhouse_url):
+        found[SHIM] = costs["cpu_seconds"]
     found["postgres"] = program.family_cpu_seconds(pids["postgres"])
     found |= {name: program.cpu_seconds(pids[name]) for name in ("kafka", "redis") if name in pids}
     return found

@@ -1,0 +1,102 @@
+"""A processor that has been away: all that waits for it, and how it looks while it catches up."""
+
+import dataclasses
+import time
+
+import ports
+from bench import program
+from bench.processor import COUNTED, caught_up
+from bench.table import rows
+from console import Problem, step
+from process import Child, stop_children
+from soaking.sample import ids_bytes, status_of, total
+from supervisor import SIGNALS
+
+NAME = "away"
+LOOK_SECONDS = 1
+# That the tables show; all are looked at.
+LINES = 12
+# What the processor may grow by from the second third of the time to the last, beyond what the ids take by design.
+FLAT = 0.10
+
+
+@dataclasses.dataclass
+class Look:
+    at: float
+    counted: int
+    rss: int
+    ids: int
+    cpu: float
+
+
+class CatchUp:
+    def __init__(self, rig, events, batch):
+        self.rig, self.events, self.batch = rig, events, batch
+        self.filled = None
+        self.looks = []
+
+    def measure(self):
+        self.rig.make(NAME)
+        with step(f"filling a log with {self.events:,} events, {self.batch} a request"):
+            self.filled = self.rig.fill(NAME, self.events, self.batch, 0)
+        (ops,) = ports.choose(1)
+        begun = time.monotonic()
+        with SIGNALS.held():
+            child = Child(self.rig.processor(NAME, ops))
+        try:
+            child.wait_until_ready()
+            with step(f"catching up with {self.filled['events']:,} events"):
+                found = caught_up(child, ops, self.filled["events"], lambda found: self.look(child.pid, begun, found))
+            self.looks.append(self.seen(child.pid, begun, found))
+        finally:
+            stop_children([child])
+        stored = int(total(found, COUNTED, 'outcome="stored"'))
+        if stored != self.filled["distinct"]:
+            raise Problem(f"{stored} events were stored, not {self.filled['distinct']}")
+
+    def look(self, pid, begun, found):
+        if not self.looks or time.monotonic() - begun - self.looks[-1].at >= LOOK_SECONDS:
+            self.looks.append(self.seen(pid, begun, found))
+
+    @staticmethod
+    def seen(pid, begun, found):
+        return Look(
+            at=time.monotonic() - begun,
+            counted=int(total(found, COUNTED)),
+            rss=status_of(pid)["VmRSS"] << 10,
+            ids=int(total(found, "weir_processor_ids_held")),
+            cpu=program.cpu_seconds(pid),
+        )
+
+    def text(self):
+        last = self.looks[-1]
+        every = max(1, len(self.looks) // LINES)
+        chosen = [self.looks[0], *self.looks[every:-1:every], last]
+        lines = (self.line(before, look) for before, look in zip(chosen, chosen[1:], strict=False))
+        second, third = (self.median_without_ids(part) for part in (1, 2))
+        verdict = "flat" if third <= second * (1 + FLAT) else "NOT FLAT"
+        megabytes = self.filled["payload_bytes"] / 1e6
+        return "\n\n".join(
+            [
+                f"{last.counted:,} events ({megabytes:,.0f} MB of log) waited; caught up after {last.at:.1f} s: "
+                f"{last.counted / last.at:,.0f} events/s, {megabytes / last.at:.0f} MB/s, "
+                f"{last.cpu / last.counted * 1e6:.2f} CPU-seconds per million of the processor's own",
+                rows(["s", "behind", "events/s", "RSS MB", "ids held", "RSS without ids, MB"], lines),
+                f"Median RSS without ids, second and last third of the time: {second / 1e6:.0f}, {third / 1e6:.0f} MB: "
+                f"{verdict}",
+            ]
+        )
+
+    def line(self, before, look):
+        rate = (look.counted - before.counted) / max(0.001, look.at - before.at)
+        behind = self.filled["events"] - look.counted
+        cells = f"{look.at:.0f}", f"{behind:,}", f"{rate:,.0f}", f"{look.rss / 1e6:.0f}", f"{look.ids:,}"
+        return [*cells, f"{self.without_ids(look) / 1e6:.0f}"]
+
+    def without_ids(self, look):
+        return look.rss - ids_bytes(look.ids, self.rig.partitions)
+
+    def median_without_ids(self, third):
+        count = len(self.looks) // 3
+        values = sorted(map(self.without_ids, self.looks[third * count : (third + 1) * count]))
+        return values[len(values) // 2] if values else 0
