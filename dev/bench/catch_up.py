@@ -1,6 +1,7 @@
 """A processor that has been away: all that waits for it, and how it looks while it catches up."""
 
 import dataclasses
+import statistics
 import time
 
 import ports
@@ -9,14 +10,14 @@ from bench.processor import COUNTED, caught_up
 from bench.table import rows
 from console import Problem, step
 from process import Child, stop_children
-from soaking.sample import ids_bytes, status_of, total
+from soaking.sample import status_of, total
 from supervisor import SIGNALS
 
 NAME = "away"
 LOOK_SECONDS = 1
 # That the tables show; all are looked at.
 LINES = 12
-# What the processor may grow by from the second third of the time to the last, beyond what the ids take by design.
+# What the processor may grow by from the second third of the time to its end, for memory that is called flat.
 FLAT = 0.10
 
 
@@ -73,30 +74,30 @@ class CatchUp:
         every = max(1, len(self.looks) // LINES)
         chosen = [self.looks[0], *self.looks[every:-1:every], last]
         lines = (self.line(before, look) for before, look in zip(chosen, chosen[1:], strict=False))
-        second, third = (self.median_without_ids(part) for part in (1, 2))
-        verdict = "flat" if third <= second * (1 + FLAT) else "NOT FLAT"
         megabytes = self.filled["payload_bytes"] / 1e6
         return "\n\n".join(
             [
                 f"{last.counted:,} events ({megabytes:,.0f} MB of log) waited; caught up after {last.at:.1f} s: "
                 f"{last.counted / last.at:,.0f} events/s, {megabytes / last.at:.0f} MB/s, "
                 f"{last.cpu / last.counted * 1e6:.2f} CPU-seconds per million of the processor's own",
-                rows(["s", "behind", "events/s", "RSS MB", "ids held", "RSS without ids, MB"], lines),
-                f"Median RSS without ids, second and last third of the time: {second / 1e6:.0f}, {third / 1e6:.0f} MB: "
-                f"{verdict}",
+                rows(["s", "behind", "events/s", "RSS MB", "ids held"], lines),
+                self.memory(),
             ]
         )
 
     def line(self, before, look):
         rate = (look.counted - before.counted) / max(0.001, look.at - before.at)
         behind = self.filled["events"] - look.counted
-        cells = f"{look.at:.0f}", f"{behind:,}", f"{rate:,.0f}", f"{look.rss / 1e6:.0f}", f"{look.ids:,}"
-        return [*cells, f"{self.without_ids(look) / 1e6:.0f}"]
+        return [f"{look.at:.0f}", f"{behind:,}", f"{rate:,.0f}", f"{look.rss / 1e6:.0f}", f"{look.ids:,}"]
 
-    def without_ids(self, look):
-        return look.rss - ids_bytes(look.ids, self.rig.partitions)
-
-    def median_without_ids(self, third):
-        count = len(self.looks) // 3
-        values = sorted(map(self.without_ids, self.looks[third * count : (third + 1) * count]))
-        return values[len(values) // 2] if values else 0
+    def memory(self):
+        """Of the last third against the second, in which all that is allocated once has been."""
+        third = len(self.looks) // 3
+        second, last = self.looks[third : 2 * third], self.looks[2 * third :]
+        rss = [statistics.median(look.rss for look in part) for part in (second, last)]
+        ids = [statistics.median(look.ids for look in part) for part in (second, last)]
+        growth = rss[1] - rss[0]
+        verdict = (
+            "flat" if growth <= FLAT * rss[0] else f"grows by {growth / max(1, ids[1] - ids[0]):.0f} bytes an id held"
+        )
+        return f"Median RSS of the second third of the time and of the last: {rss[0] / 1e6:.0f}, {rss[1] / 1e6:.0f} MB: {verdict}"
