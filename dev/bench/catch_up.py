@@ -27,6 +27,8 @@ class Look:
     counted: int
     rss: int
     ids: int
+    # Of the resident memory, as the processor counts it.
+    ids_bytes: int
     cpu: float
 
 
@@ -66,6 +68,7 @@ class CatchUp:
             counted=int(total(found, COUNTED)),
             rss=status_of(pid)["VmRSS"] << 10,
             ids=int(total(found, "weir_processor_ids_held")),
+            ids_bytes=int(total(found, "weir_processor_ids_memory_bytes")),
             cpu=program.cpu_seconds(pid),
         )
 
@@ -80,7 +83,7 @@ class CatchUp:
                 f"{last.counted:,} events ({megabytes:,.0f} MB of log) waited; caught up after {last.at:.1f} s: "
                 f"{last.counted / last.at:,.0f} events/s, {megabytes / last.at:.0f} MB/s, "
                 f"{last.cpu / last.counted * 1e6:.2f} CPU-seconds per million of the processor's own",
-                rows(["s", "behind", "events/s", "RSS MB", "ids held"], lines),
+                rows(["s", "behind", "events/s", "RSS MB", "ids held", "MB of memory for them"], lines),
                 self.memory(),
             ]
         )
@@ -88,7 +91,8 @@ class CatchUp:
     def line(self, before, look):
         rate = (look.counted - before.counted) / max(0.001, look.at - before.at)
         behind = self.filled["events"] - look.counted
-        return [f"{look.at:.0f}", f"{behind:,}", f"{rate:,.0f}", f"{look.rss / 1e6:.0f}", f"{look.ids:,}"]
+        cells = f"{look.at:.0f}", f"{behind:,}", f"{rate:,.0f}", f"{look.rss / 1e6:.0f}", f"{look.ids:,}"
+        return [*cells, f"{look.ids_bytes / 1e6:.0f}"]
 
     def memory(self):
         """Of the last third against the second, in which all that is allocated once has been."""

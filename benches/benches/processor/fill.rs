@@ -148,10 +148,10 @@ impl Task {
 async fn append(log: &Arc<dyn EventLog>, requests: Vec<Vec<Append>>, at_once: usize) -> anyhow::Result<()> {
     let mut under_way = JoinSet::new();
     for records in requests {
-        if under_way.len() >= at_once.max(1) {
-            if let Some(ended) = under_way.join_next().await {
-                ended??;
-            }
+        if under_way.len() >= at_once.max(1)
+            && let Some(ended) = under_way.join_next().await
+        {
+            ended??;
         }
         let log = Arc::clone(log);
         under_way.spawn(async move { log.append(records, DEADLINE).await });
