@@ -14,7 +14,9 @@ import workspace
 from console import Problem
 from process import Spec
 
-HIGHEST_OFFSET = 15
+HIGHEST_OFFSET = 19
+# Of the proxy before each store, where `make faults` has put them.
+PROXIES = {"DATABASE_URL": 16, "CLICKHOUSE_URL": 17, "KAFKA_BROKERS": 18, "REDIS_URL": 19}
 # A weir process drains for up to 20 s.
 DRAIN_SECONDS = 25
 
@@ -33,7 +35,19 @@ class Shape:
         self.starts_postgres = not os.environ.get("DATABASE_URL")
         self.starts_clickhouse = not os.environ.get("CLICKHOUSE_URL")
         self.starts_kafka = self.is_cluster and not os.environ.get("KAFKA_BROKERS")
+        self.has_proxies = bool(os.environ.get("WEIR_RUN_PROXIES"))
         self.starts_redis = self.is_cluster and not os.environ.get("REDIS_URL")
+
+    def proxies(self):
+        """(port of the proxy, port of the store) by the variable that names the store; empty if there are none."""
+        stores = (self.postgres, self.clickhouse, self.kafka, self.redis)
+        pairs = {name: (self.base + PROXIES[name], store) for name, store in zip(PROXIES, stores, strict=True)}
+        return pairs if self.has_proxies else {}
+
+    def through_proxies(self, values):
+        """The addresses of the stores as weir's processes are to have them."""
+        pairs = self.proxies()
+        return {name: values[name].replace(f":{pairs[name][1]}", f":{pairs[name][0]}") for name in pairs if name in values}
 
     @property
     def database(self):

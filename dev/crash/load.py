@@ -13,12 +13,14 @@ ENDS_WITHIN_SECONDS = 30
 
 
 class Load:
+    OPTIONS = ("--retry", "--retry-share", "10")
+
     def __init__(self, river, tenant, key, label, *options):
         self.tenant = tenant
         self.journal = river.folder / "journals" / f"{label}.journal"
         self.output = self.journal.with_suffix(".json")
         self.killed = False
-        argv = [river.binary, "load", "--json", "--retry", "--retry-share", "10", "--journal", self.journal, *options]
+        argv = [river.binary, "load", "--json", *self.OPTIONS, "--journal", self.journal, *options]
         with open(self.output, "wb") as out, open(self.journal.with_suffix(".log"), "wb") as log, SIGNALS.held():
             self.process = subprocess.Popen(
                 [str(part) for part in argv],

@@ -34,8 +34,23 @@ pub async fn insert(
         .with_setting("max_insert_block_size", BLOCK_ROWS_MAX)
         .with_setting("min_insert_block_size_rows", BLOCK_ROWS_MAX)
         .with_setting("min_insert_block_size_bytes", "1073741824");
+    if faults::mutant("clickhouse-token") {
+        insert = insert
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplication_token", token(rows));
+    }
+    faults::point("processor.before_insert");
     for placed in rows {
         insert.write(&EventRow::from(placed)).await?;
     }
-    insert.end().await
+    insert.end().await?;
+    faults::point("processor.after_insert");
+    Ok(())
+}
+
+/// What a processor must not rely on: a name for these rows, by which ClickHouse is to know them again.
+fn token(rows: &[Placed<'_>]) -> String {
+    let ends = [rows.first(), rows.last()]
+        .map(|placed| placed.map(|placed| (placed.partition, placed.position.number())));
+    format!("{ends:?}")
 }

@@ -53,6 +53,7 @@ pub fn judge<'a>(
         let (envelope, event) = (&placed.envelope, &placed.event);
         let seen = seen.entry(placed.partition).or_default();
         let duplicate = seen.see(envelope.project, event.hash, placed.position, envelope.received_at);
+        let duplicate = duplicate && !faults::mutant("no-dedup");
         let there = present.contains(&(placed.partition, placed.position));
         let outcome = if duplicate && !there { Outcome::Duplicate } else { Outcome::Stored };
         let place = places.get(&placed.partition).copied();

@@ -47,7 +47,11 @@ impl<'a> From<&Placed<'a>> for EventRow<'a> {
             user_id: event.user_id,
             anonymous_id: event.anonymous_id,
             timestamp: event.timestamp.0,
-            received_at: envelope.received_at.0,
+            received_at: if faults::mutant("now-in-row") {
+                faults::now_micros()
+            } else {
+                envelope.received_at.0
+            },
             properties: event.properties,
             context: event.context,
             extra: event.extra,

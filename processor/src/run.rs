@@ -174,6 +174,9 @@ impl Processor {
         stage.ends("repair");
         let judged = judge(decoded, ranges, &mut self.seen, &present);
         stage.ends("dedup");
+        if faults::mutant("commit-before-insert") {
+            self.commit(&judged.commit, shutdown).await?;
+        }
         self.store(&judged, present).await?;
         stage.ends("insert");
         self.commit(&judged.commit, shutdown).await?;
