@@ -16,11 +16,12 @@ from faults import catalogue, disk, mutants, table
 from faults.catalogue import ALL, CLUSTER, DISK, RUN
 from faults.session import Session, noted
 from faults.subject import River
-from shapes import Shape
-from stores import kafka, postgres_place, redis
+from shapes import HIGHEST_OFFSET, Shape
+from stores import clickhouse, kafka, postgres_place, redis
 from supervisor import SIGNALS
 
 SHAPES = (RUN, DISK, CLUSTER)
+PORTS = HIGHEST_OFFSET + 1
 # In `make test`: two faults at their worst moment, and two rules whose breach they show.
 SMOKE = ("kill-at-log.taken", "kill-at-processor.before_commit")
 SMOKE_MUTANTS = ("reply-before-durable", "no-read-back")
@@ -33,6 +34,8 @@ def add_arguments(group):
 
 
 def run(chosen, port):
+    """On ports from `port` on, or where there is room."""
+    port = port or ports.choose_block(PORTS)
     seed = secrets.randbelow(1_000_000) if chosen.seed is None else chosen.seed
     check_cargo()
     check_python()
@@ -154,13 +157,13 @@ class Campaign:
         shape.starts_postgres = shape.starts_clickhouse = True
         shape.has_proxies = True
         shape.starts_kafka = shape.starts_redis = shape.is_cluster
-        ports.check_free({self.port + offset: "the campaign" for offset in range(20)})
+        ports.check_free({self.port + offset: "the campaign" for offset in range(PORTS)})
         self.rivers += 1
         folder = self.folder / f"{self.seed}-{self.rivers}-{mutant or shape_name}"
         remove(folder)
         for name in ("log", "journals"):
             workspace.make_folder(folder / name)
-        own = self.own_disk(folder) if shape_name == DISK else None
+        own = self.own_disks(folder) if shape_name == DISK else ()
         session = Session(River(folder, shape, self.binary, mutant), self.seed, own, mutant)
         before = len(self.rounds)
         try:
@@ -176,11 +179,12 @@ class Campaign:
         else:
             say(f"- its river stays in {workspace.shown(folder)}")
 
-    def own_disk(self, folder):
+    def own_disks(self, folder):
         if not self.has_own_mounts:
             disk.has_own_mounts()
             self.has_own_mounts = True
-        return disk.Disk(folder / "disk.image", folder / "data")
+        places = "data", clickhouse.data_folder(folder).name
+        return [disk.Disk(folder / f"{place}.image", folder / place) for place in places]
 
     def note(self, each, mutant=None):
         if mutant is None:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from crash.plan import POSTGRES_SESSION
 from faults import hoard
 from faults.subject import LEASE_SECONDS, state_of
-from ports import accepts
 from soaking.sample import metrics, total
 
 RUN, CLUSTER, DISK = "run", "cluster", "disk"
@@ -205,6 +204,14 @@ def disk_full(harm):
     harm.took_place(refused, "the log took records still")
 
 
+def clickhouse_disk_full(harm):
+    filler = harm.session.clickhouse_disk.fill()
+    time.sleep(6)
+    filler.unlink()
+    retries = total(metrics(harm.river.shape.ops), "weir_processor_insert_retries_total")
+    harm.took_place(retries, "every insert found room")
+
+
 def power_cut(harm):
     """The machine of the log: what was not synced is gone, and so is every process."""
     with harm.supervisor_held():
@@ -231,7 +238,7 @@ def few_descriptors(harm):
             with contextlib.suppress(OSError):
                 held.enter_context(socket.create_connection(("127.0.0.1", harm.river.shape.ingest), timeout=1))
         time.sleep(6)
-    harm.took_place(accepts(harm.river.shape.ingest), "ingest does not listen")
+        harm.took_place(harm.river.lacks_descriptors(name), "there were descriptors left")
 
 
 def bodies_held_back(harm):
@@ -271,6 +278,7 @@ def catalogue():
     yield Fault("sigterm", RUN, 4, terminate_in_turn)
     yield Fault("power-cut", DISK, 3, power_cut)
     yield Fault("disk-full", DISK, 6, disk_full)
+    yield Fault("disk-full-clickhouse", DISK, 6, clickhouse_disk_full)
     for name in ("ingest-1", "processor-1", "billing", "admin", "kafka", "redis"):
         yield Fault(f"kill-{name}", CLUSTER, 4, kill(name))
     for point in CLUSTER_POINTS:

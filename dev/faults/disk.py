@@ -1,4 +1,4 @@
-"""A file system of its own for weir's log, which can be full, and from which the power can be cut.
+"""A file system of its own for weir's log or a store, which can be full, and from which the power can be cut.
 
 An ext4 in a file, mounted where only this process and its children see it. `EXT4_IOC_SHUTDOWN` without a flush of its
 journal is what a power cut leaves: what was not synced is gone. Needs root, a loop device and mkfs.ext4.

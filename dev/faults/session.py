@@ -29,8 +29,10 @@ class Round:
 
 
 class Session:
-    def __init__(self, river, seed, disk=None, mutant=None):
-        self.river, self.seed, self.disk, self.mutant = river, seed, disk, mutant
+    def __init__(self, river, seed, disks=(), mutant=None):
+        self.river, self.seed, self.mutant = river, seed, mutant
+        # Of the log and of ClickHouse, where they have any of their own.
+        self.disk, self.clickhouse_disk = disks or (None, None)
         self.keys, self.hoarder_keys = {}, []
         self.loads, self.poisons, self.journals = [], [], []
         self.cap = 0
@@ -128,8 +130,9 @@ class Session:
                 each.process.wait()
         if not self.river.end():
             say("! the river did not stop in time and was killed")
-        if self.disk is not None:
-            self.disk.unmount()
+        for each in (self.disk, self.clickhouse_disk):
+            if each is not None:
+                each.unmount()
 
 
 def noted(each, seed, mutant):

@@ -128,6 +128,10 @@ class River(subject.River):
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
+    def lacks_descriptors(self, name):
+        pid = self.pids()[name]
+        return len(os.listdir(f"/proc/{pid}/fd")) >= resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] - 1
+
 
 def state_of(pid):
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:

@@ -45,7 +45,7 @@ pub(crate) async fn open_log(
     };
     // The campaign waits for a segment's end.
     #[cfg(feature = "faults")]
-    let local = LocalConfig { segment_bytes_max: 4 << 20, ..local };
+    let local = LocalConfig { segment_bytes_max: 1 << 20, ..local };
     let log = tokio::task::spawn_blocking(|| LocalLog::open(local)).await??;
     let fatal = log.watch_fatal();
     Ok(OpenLog { log: Arc::new(log), fatal, exclusive: true })
