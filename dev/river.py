@@ -39,7 +39,8 @@ def main():
     parser = argparse.ArgumentParser(prog="river.py", description="weir and its stores on a developer's machine")
     commands = ["run", "cluster", "stop", "stores", "test", "test-sdks", "lint", "crash", "faults", "fuzz", "clean"]
     parser.add_argument("command", choices=commands)
-    parser.add_argument("--port", help="the first of weir's ports, 7400, for crash 7600, for faults where there is room; all others move with it")
+    first = "7400, for crash 7600, for faults where there is room"
+    parser.add_argument("--port", help=f"the first of weir's ports, {first}; all others move with it")
     campaign.add_arguments(parser.add_argument_group("for crash"))
     fault_campaign.add_arguments(parser.add_argument_group("for faults, which has --shape and --seed, too"))
     fuzzing.add_arguments(parser.add_argument_group("for fuzz"))
@@ -71,7 +72,7 @@ def perform(chosen):
         "test-sdks": lambda: check.test(chosen.argument),
         "lint": testing.lint,
         "faults": lambda: fault_campaign.run(chosen, parse_port(chosen.port) if chosen.port else None),
-        "crash": lambda: campaign.run(chosen.shape or "run", chosen.rounds, chosen.seed, parse_port(chosen.port or "7600")),
+        "crash": lambda: campaign.run(chosen.shape, chosen.rounds, chosen.seed, parse_port(chosen.port or "7600")),
         "fuzz": lambda: fuzzing.fuzz(chosen.argument, chosen.seconds, chosen.merge),
         "clean": stopping.clean,
     }

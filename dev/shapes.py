@@ -47,7 +47,11 @@ class Shape:
     def through_proxies(self, values):
         """The addresses of the stores as weir's processes are to have them."""
         pairs = self.proxies()
-        return {name: values[name].replace(f":{pairs[name][1]}", f":{pairs[name][0]}") for name in pairs if name in values}
+        return {
+            name: values[name].replace(f":{store}", f":{proxy}")
+            for name, (proxy, store) in pairs.items()
+            if name in values
+        }
 
     @property
     def database(self):

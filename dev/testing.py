@@ -36,7 +36,10 @@ FAULTS = [sys.executable, "dev/river.py", "faults", "--smoke", "--seed", "1"]
 
 
 def test(command):
-    """Runs `command` against the stores, or formatting, lints, all tests, a minute of faults and the fuzz targets; returns the exit code."""
+    """Runs `command` against the stores, or formatting, lints, all tests, a minute of faults and the fuzz targets.
+
+    Returns the exit code.
+    """
     check_cargo()
     took = {}
     try:

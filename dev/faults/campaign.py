@@ -5,8 +5,10 @@ a line of JSON for each fault; of a river that broke a promise all of it stays.
 """
 
 import contextlib
+import os
 import secrets
 import shutil
+import subprocess
 
 import ports
 import workspace
@@ -76,6 +78,7 @@ class Campaign:
         target = workspace.target_folder() / "debug" / "weir"
         # A copy: the next build of the same name has no fail points.
         self.binary = shutil.copy2(target, self.folder / "weir")
+        check_that_it_says_so(self.binary)
 
     # What is run
 
@@ -204,7 +207,17 @@ class Campaign:
         say()
         for line in [*lines, "", table.LEGEND]:
             say(line)
-        workspace.write_atomically(self.folder / f"{self.seed}-{what}.md", "\n".join([*lines, "", table.LEGEND, ""]), mode=0o644)
+        text = "\n".join([*lines, "", table.LEGEND, ""])
+        workspace.write_atomically(self.folder / f"{self.seed}-{what}.md", text, mode=0o644)
+
+
+def check_that_it_says_so(binary):
+    """Nobody is to run such a build by mistake."""
+    env = {name: value for name, value in os.environ.items() if name != "WEIR_FAULTS"}
+    words = "--version", "config"
+    version, config = (subprocess.run([binary, word], env=env, capture_output=True, text=True) for word in words)
+    if "with faults" not in version.stdout or config.returncode != 64 or "WEIR_FAULTS" not in config.stderr:
+        raise Problem(f"a build with fail points passes for another: {version.stdout}", config.stderr)
 
 
 def remove(folder):

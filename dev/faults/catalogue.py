@@ -189,7 +189,7 @@ def torn_tail(harm):
         harm.river.order("log.written", "kill", harm.chance.randint(1, 10))
         harm.took_place(harm.river.wait_until_fired(), "nothing was written")
         time.sleep(0.2)
-        last = max((path for path in segments.rglob("*") if path.suffix == ".log"), key=lambda path: path.name, default=None)
+        last = max(segments.rglob("*.log"), key=lambda path: path.name, default=None)
         harm.took_place(last is not None, f"no segment in {segments}")
         if last is not None:
             with open(last, "ab") as file:

@@ -82,7 +82,8 @@ class Watch:
             for name, (memory, files) in self.most.items():
                 found.expect(memory <= RSS_MAX, f"{name} held {memory >> 20} MiB, of {RSS_MAX >> 20} that it may")
                 found.expect(files <= DESCRIPTORS_MAX, f"{name} had {files} descriptors open")
-        found.resources = {name: f"{memory >> 20} MiB, {files} descriptors" for name, (memory, files) in self.most.items()}
+        for name, (memory, files) in self.most.items():
+            found.resources[name] = f"{memory >> 20} MiB, {files} descriptors"
 
 
 def resident_bytes(pid):
@@ -150,8 +151,8 @@ def promises(found, loads, look):
         for invariant, kinds in (("I1", ("lost", "stored_twice")), ("I2", ("refused_but_stored", "never_sent"))):
             with found.of(invariant):
                 for kind in kinds:
-                    broken = check[kind]
-                    found.expect(not broken["count"], f"{each.lane.name}: {kind} {broken['count']}, {broken['first'][:2]}")
+                    count, first = check[kind]["count"], check[kind]["first"][:2]
+                    found.expect(not count, f"{each.lane.name}: {kind} {count}, {first}")
 
 
 def answers(found, loads):
@@ -159,9 +160,9 @@ def answers(found, loads):
         for each in loads:
             report, lane = each.report(), each.lane
             found.unknown += sum(report["events_unknown"].values())
-            refused = {why: n for why, n in report["events_refused"].items() if not why.startswith(lane.refusals)}
+            refused = [why for why in report["events_refused"] if not why.startswith(lane.refusals)]
             found.expect(not refused, f"{lane.name} was refused: {refused}")
-            odd = {why: n for why, n in report["events_unknown"].items() if why[:1] == "5" and not why.startswith("503")}
+            odd = [why for why in report["events_unknown"] if why[:1] == "5" and not why.startswith("503")]
             found.expect(not odd, f"{lane.name} was told {odd}")
             left = report["events_left"]
             found.expect(not left, f"{left} events of {lane.name} have no final answer {load.GRACE_SECONDS} s after")

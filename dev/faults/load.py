@@ -69,7 +69,8 @@ def make_tenant(river, name, *limits):
 
 def start(river, keys, label, seconds, chance):
     # Journals are checked by ids alone: no two lanes may have the same.
-    return [Load(river, lane, keys[lane.name], f"{label}-{lane.name}", seconds, chance.getrandbits(60)) for lane in LANES]
+    labels = {lane: f"{label}-{lane.name}" for lane in LANES}
+    return [Load(river, lane, keys[lane.name], labels[lane], seconds, chance.getrandbits(60)) for lane in LANES]
 
 
 def cap_step(seconds):

@@ -24,7 +24,7 @@ RESET_NOW = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    def __init__(self, name, port, target, wire):
+    def __init__(self, name, wire, port, target):
         self.name, self.port, self.target, self.wire = name, port, target, wire
         self.mode = "forward"
         self.chance = random.Random(0)

@@ -1,4 +1,4 @@
-"""The river that comes to harm: that of the crash campaign, with proxies before its stores and orders for its fail points."""
+"""The river that comes to harm: the crash campaign's, with proxies before its stores and orders for its fail points."""
 
 import contextlib
 import os
@@ -47,8 +47,7 @@ class River(subject.River):
     def start(self):
         if self.proxies is None:
             pairs = [(*WIRES[name], *ports) for name, ports in self.shape.proxies().items()]
-            proxies = [Proxy(name, port, target, wire) for name, wire, port, target in pairs if name in self.store_names]
-            self.proxies = Proxies(*proxies)
+            self.proxies = Proxies(*(Proxy(*pair) for pair in pairs if pair[0] in self.store_names))
         super().start()
 
     def end(self):
@@ -85,12 +84,11 @@ class River(subject.River):
     @contextlib.contextmanager
     def frozen(self, *names):
         """SIGSTOP of these and all their descendants, and SIGCONT."""
-        pids = self.pids()
-        roots = [self.supervisor.pid if name == "supervisor" else pids[name] for name in names]
-        # The supervisor alone: its children are to go on.
-        family = {
-            pid for name, root in zip(names, roots) for pid in ({root} if name == "supervisor" else {root, *descendants(root)})
-        }
+        pids, family = self.pids(), set()
+        for name in names:
+            # The supervisor alone: its children are to go on.
+            root = self.supervisor.pid if name == "supervisor" else pids[name]
+            family |= {root} if name == "supervisor" else {root, *descendants(root)}
         try:
             for pid in family:
                 send(pid, signal.SIGSTOP)

@@ -33,11 +33,8 @@ def of_mutants(verdicts):
         if each is None or not each.found.broken:
             lines.append(f"| {mutant} | **NOT CAUGHT** | | |")
             continue
-        broken = [name for name, (_, violations) in each.found.counts.items() if violations]
+        counts = each.found.counts
+        broken = ", ".join(name for name in NAMES if counts.get(name, (0, 0))[1])
         first = each.found.broken[0].replace("|", "/")[:160]
-        lines.append(f"| {mutant} | {each.name} ({each.shape}) | {', '.join(sorted(broken, key=by_number))} | {first} |")
+        lines.append(f"| {mutant} | {each.name} ({each.shape}) | {broken} | {first} |")
     return lines
-
-
-def by_number(name):
-    return list(NAMES).index(name)

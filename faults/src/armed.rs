@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::UNIX_EPOCH;
-use std::{env, fs};
+use std::time::{Duration, UNIX_EPOCH};
+use std::{env, fs, thread};
 
 use rustix::process::{Signal, getpid, kill_process};
 
 /// What a disk that is broken answers.
 pub(crate) const EIO: i32 = 5;
+/// For how long the thread that is at the point stands there before the whole process comes to harm.
+const STANDS: Duration = Duration::from_millis(20);
 /// The file of orders.
 const ORDERS: &str = "WEIR_FAULTS";
 /// The rule that is broken.
@@ -100,6 +102,8 @@ pub(crate) fn pass(point: &str) -> bool {
         "stop" => Signal::STOP,
         _ => return order.action == "fail",
     };
+    // All others go on meanwhile, and say what they have to say: an error of theirs is not to be cut short.
+    thread::sleep(STANDS);
     // It can't fail: it is our own process.
     let _sent = kill_process(getpid(), signal);
     false
