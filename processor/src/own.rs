@@ -206,6 +206,9 @@ pub async fn acquire(
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
+    if !rows.is_empty() {
+        faults::point("processor.lease_taken");
+    }
     let dead = rows.iter().filter_map(|row| row.4).collect();
     let owned = rows.into_iter().map(|(partition, next_offset, epoch, ids_generation, _)| Owned {
         partition: u32::try_from(partition).unwrap_or_default(),
