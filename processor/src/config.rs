@@ -1,5 +1,6 @@
 //! Settings of the processor.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use service::config::Settings;
@@ -19,11 +20,15 @@ pub struct ProcessorConfig {
     pub insert_deadline: Duration,
     /// For how long an id is remembered, from its receipt.
     pub dedup_window: Duration,
+    /// Where seen ids are kept.
+    pub ids_folder: PathBuf,
+    /// Bytes of memory that tables and filters of seen ids take.
+    pub ids_memory_max: u64,
 }
 
 impl ProcessorConfig {
-    /// Reads the settings.
-    pub fn read(settings: &mut Settings) -> Self {
+    /// Reads the settings. Seen ids are kept in `ids` in the folder `data_dir`.
+    pub fn read(settings: &mut Settings, data_dir: &Path) -> Self {
         const DAY: u64 = 24 * 3600;
         Self {
             lease_time: settings.millis(
@@ -60,6 +65,13 @@ impl ProcessorConfig {
                     7..=400,
                     "days, from receipt, in which a repeated id is a duplicate",
                 ),
+            ),
+            ids_folder: data_dir.join("ids"),
+            ids_memory_max: settings.number(
+                "WEIR_IDS_MEMORY_MAX",
+                512 << 20,
+                16 << 20..=1 << 40,
+                "bytes of memory for looking up seen ids; beyond 10 to 16 bits for each of them, look-ups read the disk",
             ),
         }
     }

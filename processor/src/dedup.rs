@@ -1,112 +1,283 @@
 //! Which ids have been seen, and where first.
 //!
-//! The store is a cache of the log, filled from ClickHouse when a partition is taken. Its rule is safe when it runs
-//! ahead of the cursor: an event is a duplicate if and only if its id stands at an *earlier position*, so reading the
-//! same record again gives the same answer.
+//! The store is a cache of the log, on local disk, filled from ClickHouse when it is not there. Its rule is safe when it
+//! runs ahead of the cursor: an event is a duplicate if and only if its id stands at an *earlier position*, so reading
+//! the same record again gives the same answer. First positions are facts of the log, whoever owned the partition
+//! when they were noted.
+//!
+//! # Path of an id
+//! A new id goes to a [`table`] in memory. When that is full, or an hour old, it becomes a [`run`]: a file of ids in
+//! order, with a [`filter`] in memory that says which ids it can't have. Runs are [`merge`]d so that there are
+//! few ([`tiers`]), and deleted as files when all their ids are older than the window ([`hours`]). The [`manifest`]
+//! names the runs that count and the position below which they hold everything; what stands after it was in
+//! memory when the process ended, and is read from ClickHouse ([`fill`]).
+//!
+//! # What holds
+//! * *Never empty by mistake.* A store that is lost, damaged, of another log, generation or smaller window is dropped,
+//!   and filled from ClickHouse before it answers anything. Until [`SeenIds::filled`], it answers nothing.
+//! * *Every changed byte is noticed*, when the store is opened or when a block is read. What is damaged is an error, and
+//!   dropped.
+//! * *Memory is bounded*, whatever the number of ids: see [`IdStores::new`].
 
-use std::collections::{BTreeMap, HashMap};
+mod entry;
+mod table;
+mod hours;
+mod filter;
+mod block;
+mod run;
+mod merge;
+mod tiers;
+mod manifest;
+mod folder;
+mod memory;
+mod background;
+mod disk;
+mod look_up;
+mod stores;
+pub mod fill;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::id::{EventHash, Position, ProjectId};
+use schemas::id::Position;
 use schemas::time::Micros;
 
-/// The project stands beside the hash, so that no crafted id can hide another tenant's event.
-type Id = (ProjectId, EventHash);
+use disk::{Disk, Held};
+use entry::Entry;
+pub use entry::Seen;
+use hours::Hours;
+use look_up::LookUp;
+use memory::Taken;
+pub use stores::{IdStores, Opened};
+use table::Table;
+
+/// Events that are looked up together: so many that those next to one another are near one another on disk, and few
+/// enough that what is worked on stays in the CPU's cache.
+const CHUNK: usize = 4096;
+/// A window has so many spans of receipt: ids leave the disk a span at a time.
+const SPANS: u64 = 7;
 
 /// The ids of one partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SeenIds {
-    first: HashMap<Id, Position>,
-    /// The first position of each hour that has any: what is older than the window goes by position.
-    hours: BTreeMap<Micros, Position>,
+    /// The youngest ids.
+    table: Table,
+    /// The table before, until it is on disk.
+    frozen: Option<Arc<Table>>,
+    disk: Arc<Disk>,
+    hours: Hours,
+    window: Duration,
+    /// Up to here everything was given to this store, if it is filled.
+    seen_below: u64,
+    /// What the manifest said when it was opened.
+    opened_below: u64,
+    is_filled: bool,
+    /// In which hour the table began.
+    table_hour: Option<Micros>,
+    places: usize,
+    look_up: LookUp,
+    _tables: Taken,
 }
 
 impl SeenIds {
-    /// Notes that `id` stands at `position`, received at `received_at`. Whether it is a duplicate: seen at an
-    /// earlier position.
-    pub fn see(
-        &mut self,
-        project: ProjectId,
-        hash: EventHash,
-        position: Position,
-        received_at: Micros,
-    ) -> bool {
-        let first = self.first.entry((project, hash)).or_insert(position);
-        if *first < position {
-            return true;
+    /// Notes events in the order of their positions, and says of each whether it is a duplicate: seen at an earlier
+    /// position, here or before. Reads the disk, and may wait for it.
+    ///
+    /// # Errors
+    /// If the disk fails, is full, or what is read there is damaged. The store is of no more use then: it has to be opened
+    /// anew. Nothing is lost.
+    pub fn see(&mut self, events: &[Seen]) -> io::Result<Vec<bool>> {
+        if !self.is_filled {
+            return Err(io::Error::other("seen ids were asked for before they were filled"));
         }
-        *first = position;
-        let from = self.hours.entry(received_at.hour()).or_insert(position);
-        *from = (*from).min(position);
-        false
+        let mut duplicates = Vec::with_capacity(events.len());
+        let mut rest = events;
+        while let Some(first) = rest.first() {
+            self.make_room(first.received_at)?;
+            let (chunk, later) = rest.split_at(rest.len().min(self.table.room()).min(CHUNK));
+            self.see_chunk(chunk, &mut duplicates)?;
+            rest = later;
+        }
+        Ok(duplicates)
     }
 
-    /// Forgets ids first received more than `window`, rounded up to whole hours, before `now`. Positions of a
-    /// partition follow the time of receipt but for the requests in flight, so an id is kept for as long as any
-    /// younger one stands before it.
-    pub fn forget_before(&mut self, now: Micros, window: Duration) {
-        let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
-        let horizon = Micros(now.0.saturating_sub(window)).hour();
-        if self.hours.first_key_value().is_none_or(|(hour, _)| *hour >= horizon) {
-            return;
+    fn see_chunk(&mut self, chunk: &[Seen], duplicates: &mut Vec<bool>) -> io::Result<()> {
+        let from = duplicates.len();
+        self.look_up.begin(chunk.len(), self.hours.keep_from);
+        for (place, seen) in chunk.iter().enumerate() {
+            let entry = Entry::of(seen);
+            let known = self.table.note(entry).is_some_and(|first| first < entry.position);
+            duplicates.push(known);
+            if !known {
+                self.look_up.ask(place, entry.hash);
+            }
         }
-        self.hours = self.hours.split_off(&horizon);
-        let keep_from = self.hours.values().min().copied();
-        self.first.retain(|_, position| keep_from.is_some_and(|from| *position >= from));
+        let runs = self.disk.runs();
+        let found = self.look_up.first_positions(chunk, self.frozen.as_deref(), &runs);
+        let found = found.map_err(|error| self.disk.fail(error))?;
+        for (place, first) in found {
+            let entry = Entry::of(&chunk[place]);
+            if first <= entry.position {
+                // It is on disk, or on its way: not in the table, too.
+                self.table.remove(entry.key());
+            }
+            duplicates[from + place] = first < entry.position;
+        }
+        for (seen, is_duplicate) in chunk.iter().zip(&duplicates[from..]) {
+            self.hours.received(seen.received_at);
+            if !is_duplicate {
+                self.hours.note(seen.received_at, seen.position.number());
+            }
+            self.seen_below = self.seen_below.max(seen.position.number() + 1);
+        }
+        Ok(())
     }
 
-    /// How many ids are held.
+    /// Notes stored events, in any order.
+    ///
+    /// # Errors
+    /// As [`SeenIds::see`].
+    pub fn fill(&mut self, events: &[Seen]) -> io::Result<()> {
+        for seen in events {
+            if self.table.room() == 0 || self.hours.newest.is_none_or(|newest| newest < seen.received_at) {
+                self.make_room(seen.received_at)?;
+            }
+            self.table.note(Entry::of(seen));
+            self.hours.received(seen.received_at);
+            self.hours.note(seen.received_at, seen.position.number());
+        }
+        Ok(())
+    }
+
+    /// Says that everything that is stored and stands before `end` has been given to [`SeenIds::fill`], or was here.
+    ///
+    /// # Errors
+    /// As [`SeenIds::see`].
+    pub fn filled(&mut self, end: Position) -> io::Result<()> {
+        self.is_filled = true;
+        self.seen_below = self.seen_below.max(self.opened_below).max(end.number());
+        // What took long is not done again after a crash.
+        if self.opened_below == 0 { self.write() } else { Ok(()) }
+    }
+
+    /// When the newest event was received that this store was given.
+    #[must_use]
+    pub fn newest(&self) -> Option<Micros> {
+        self.hours.newest
+    }
+
+    /// Forgets ids first received more than the window, rounded up to whole hours, before `now` or the newest event,
+    /// whichever is earlier. Brings the table to disk once an hour, so that no more is read from ClickHouse after a
+    /// crash.
+    ///
+    /// # Errors
+    /// As [`SeenIds::see`].
+    pub fn forget_before(&mut self, now: Micros) -> io::Result<()> {
+        if self.hours.forget_before(now, self.window, self.seen_below) {
+            self.table.forget_before(self.hours.keep_from);
+            self.disk.forget_before(self.hours.keep_from)?;
+        }
+        let is_old = self.table_hour < self.hours.newest.map(Micros::hour);
+        if self.is_filled && is_old && !self.table.is_empty() && !self.disk.is_flushing()? {
+            self.freeze()?;
+        }
+        Ok(())
+    }
+
+    /// Brings everything to disk, and waits for it.
+    ///
+    /// # Errors
+    /// As [`SeenIds::see`].
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.table.is_empty() { self.disk.wait_for_flush() } else { self.write() }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.freeze()?;
+        self.disk.wait_for_flush()
+    }
+
+    /// How many ids are held, those included that wait for their file to be deleted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.first.len()
+        let on_disk: u64 = self.disk.runs().iter().map(|run| run.header.ids).sum();
+        let frozen = self.frozen.as_ref().map_or(0, |table| table.len());
+        self.table.len() + frozen + usize::try_from(on_disk).unwrap_or(usize::MAX)
     }
 
     /// Whether none is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.first.is_empty()
+        self.len() == 0
+    }
+
+    /// How many runs there are.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.disk.runs().len()
+    }
+
+    /// Bytes of all runs.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk.runs().iter().map(|run| run.header.file_len()).sum()
+    }
+
+    /// Waits until nothing is written or merged. For tests and benches.
+    ///
+    /// # Errors
+    /// As [`SeenIds::see`].
+    pub fn settle(&mut self) -> io::Result<()> {
+        self.disk.wait_for_all()
+    }
+
+    /// Lets the table that is on disk go, and freezes the present one if it is full or of an earlier span than
+    /// `received_at`.
+    fn make_room(&mut self, received_at: Micros) -> io::Result<()> {
+        if !self.disk.is_flushing()? {
+            self.frozen = None;
+        }
+        let newest = self.hours.newest.max(Some(received_at));
+        let is_new_span = self.span(self.hours.newest) < self.span(newest);
+        if !self.table.is_empty() && (self.table.room() == 0 || is_new_span) {
+            self.freeze()?;
+        }
+        self.disk.set_span(self.span(newest));
+        Ok(())
+    }
+
+    /// Begins a new table, and brings the present one to disk in the background.
+    fn freeze(&mut self) -> io::Result<()> {
+        self.disk.wait_for_flush()?;
+        let table = Arc::new(std::mem::replace(&mut self.table, Table::new(self.places)));
+        self.frozen = Some(Arc::clone(&table));
+        self.table_hour = self.hours.newest.map(Micros::hour);
+        let below = if self.is_filled { self.seen_below } else { self.opened_below };
+        let held = Held { below, hours: self.hours.clone(), span: self.span(self.hours.newest) };
+        self.disk.flush(table, held)
+    }
+
+    /// The span of the window in which an event was received.
+    fn span(&self, received_at: Option<Micros>) -> i64 {
+        let hours = i64::try_from(window_hours(self.window).div_ceil(SPANS)).unwrap_or(i64::MAX);
+        received_at.map_or(i64::MIN, |at| at.0.div_euclid(hours.max(1).saturating_mul(Micros::HOUR)))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HASH: EventHash = EventHash(7);
-    const NOON: Micros = Micros(12 * Micros::HOUR);
-
-    fn at(offset: u64) -> Position {
-        Position::first_of(offset)
+/// Others may open the store at once.
+impl Drop for SeenIds {
+    fn drop(&mut self) {
+        self.disk.close();
     }
+}
 
-    #[test]
-    fn an_id_is_a_duplicate_only_after_its_first_position() {
-        let mut seen = SeenIds::default();
-        assert!(!seen.see(ProjectId(1), HASH, at(5), NOON));
-        assert!(seen.see(ProjectId(1), HASH, at(6), NOON));
-        assert!(!seen.see(ProjectId(1), HASH, at(5), NOON), "reading the first again");
-        assert!(seen.see(ProjectId(1), HASH, at(6), NOON), "reading the second again");
-    }
+fn window_hours(window: Duration) -> u64 {
+    window.as_secs().div_ceil(3600)
+}
 
-    #[test]
-    fn a_forced_collision_of_hashes_hides_nothing_of_another_project() {
-        let mut seen = SeenIds::default();
-        assert!(!seen.see(ProjectId(1), HASH, at(5), NOON));
-        assert!(!seen.see(ProjectId(2), HASH, at(6), NOON));
-    }
-
-    #[test]
-    fn ids_are_forgotten_by_the_hour_after_the_window_and_not_before() {
-        let mut seen = SeenIds::default();
-        let window = Duration::from_hours(2);
-        assert!(!seen.see(ProjectId(1), EventHash(1), at(1), Micros(NOON.0 - 1)));
-        assert!(!seen.see(ProjectId(1), EventHash(2), at(2), NOON));
-        let two_hours_on = NOON.0 + 2 * Micros::HOUR;
-        seen.forget_before(Micros(two_hours_on - 1), window);
-        assert_eq!(seen.len(), 2);
-        seen.forget_before(Micros(two_hours_on), window);
-        assert_eq!(seen.len(), 1);
-        assert!(seen.see(ProjectId(1), EventHash(2), at(3), Micros(two_hours_on)));
-        assert!(!seen.see(ProjectId(1), EventHash(1), at(4), Micros(two_hours_on)));
-    }
+fn damaged(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }

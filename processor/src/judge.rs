@@ -1,6 +1,7 @@
 //! Judging a batch: which outcome each accepted event ends in, and all that follows from it.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use billing::ledger::{Account, Counts};
 use schemas::frame::Envelope;
@@ -10,7 +11,7 @@ use schemas::time::Micros;
 
 use crate::batch::{Decoded, Placed, Range};
 use crate::commit::{Commit, RangeSum};
-use crate::dedup::SeenIds;
+use crate::dedup::{Seen, SeenIds};
 use crate::repair::Present;
 
 /// A batch with its verdicts.
@@ -26,19 +27,22 @@ pub struct Judged<'a> {
 
 /// Gives each event its outcome and counts it. An event that ClickHouse has at this very position is stored,
 /// whatever the dedup store says today: its row is there.
-#[must_use]
+///
+/// # Errors
+/// If a store of seen ids fails, or there is none for a partition: nothing is known of the batch then.
 pub fn judge<'a>(
     decoded: Decoded<'a>,
     ranges: Vec<Range>,
     seen: &mut BTreeMap<u32, SeenIds>,
     present: &Present,
-) -> Judged<'a> {
+) -> io::Result<Judged<'a>> {
     let Decoded { events: mut fresh, unreadable } = decoded;
+    let mut duplicates = look_up(&fresh, seen)?;
     let mut tally = Tally::of(ranges);
     fresh.retain(|placed| {
         let (envelope, event) = (&placed.envelope, &placed.event);
-        let seen = seen.entry(placed.partition).or_default();
-        let duplicate = seen.see(envelope.project, event.hash, placed.position, envelope.received_at);
+        // There is an answer for each: as many as were asked.
+        let duplicate = duplicates.get_mut(&placed.partition).and_then(Iterator::next).unwrap_or_default();
         let is_stored = !duplicate || present.contains(&(placed.partition, placed.position));
         let run = tally.run(placed.partition, Some(envelope));
         if is_stored {
@@ -55,7 +59,30 @@ pub fn judge<'a>(
         tally.commit.dead.push(letter.into());
     }
     tally.end_run();
-    Judged { fresh, commit: tally.commit, newest: tally.newest }
+    Ok(Judged { fresh, commit: tally.commit, newest: tally.newest })
+}
+
+/// Whether each event of a partition is a duplicate, in order.
+fn look_up(
+    events: &[Placed<'_>],
+    seen: &mut BTreeMap<u32, SeenIds>,
+) -> io::Result<BTreeMap<u32, impl Iterator<Item = bool> + use<>>> {
+    let mut asked: BTreeMap<u32, Vec<Seen>> = BTreeMap::new();
+    for placed in events {
+        asked.entry(placed.partition).or_default().push(Seen {
+            project: placed.envelope.project,
+            hash: placed.event.hash,
+            position: placed.position,
+            received_at: placed.envelope.received_at,
+        });
+    }
+    let mut duplicates = BTreeMap::new();
+    for (partition, asked) in asked {
+        let no_store = || io::Error::other(format!("there is no store of the ids of partition {partition}"));
+        let store = seen.get_mut(&partition).ok_or_else(no_store)?;
+        duplicates.insert(partition, store.see(&asked)?.into_iter());
+    }
+    Ok(duplicates)
 }
 
 /// Events that count for the same range of the log, account and lease: those of a frame at least. They are counted

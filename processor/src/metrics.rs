@@ -10,7 +10,18 @@ pub const LAG_SECONDS: &str = "weir_processor_lag_seconds";
 pub const LAG_RECORDS: &str = "weir_processor_lag_records";
 /// Gauge: partitions owned.
 pub const PARTITIONS: &str = "weir_processor_partitions";
-/// Gauge: ids held for deduplication.
+/// Gauge: ids held for deduplication, in memory and on disk.
 pub const IDS_HELD: &str = "weir_processor_ids_held";
+/// Gauge: files in which ids are held on disk.
+pub const IDS_RUNS: &str = "weir_processor_ids_runs";
+/// Gauge: bytes of these files.
+pub const IDS_DISK_BYTES: &str = "weir_processor_ids_disk_bytes";
+/// Gauge: bytes of memory that tables, indexes and filters of ids take.
+pub const IDS_MEMORY_BYTES: &str = "weir_processor_ids_memory_bytes";
+/// Counter: blocks of 4 KiB that were read to look up ids, from the disk or the system's cache.
+pub const IDS_DISK_READS: &str = "weir_processor_ids_disk_reads_total";
+/// Histogram: seconds until the ids of a partition that was taken were complete, by `kind`: the whole window was read
+/// from ClickHouse, or the gap since the disk was written.
+pub const IDS_FILL_SECONDS: &str = "weir_processor_ids_fill_seconds";
 /// Counter: inserts whose outcome was unclear or failed, each followed by a read-back.
 pub const INSERT_RETRIES: &str = "weir_processor_insert_retries_total";

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use clickhouse::query::RowCursor;
 use clickhouse::{Client, Row};
 use schemas::id::{EventHash, Position, ProjectId};
 use schemas::time::Micros;
@@ -9,7 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::batch::Range;
-use crate::dedup::SeenIds;
+use crate::dedup::Seen;
 use crate::own::Owned;
 
 /// Positions that ClickHouse has, by partition.
@@ -89,27 +90,67 @@ pub async fn dirty_until(
     Ok(dirty)
 }
 
-/// The ids of a partition received since `since`, with their first positions.
+/// When the newest event of a partition was received that is stored at or after the position `from`.
 ///
 /// # Errors
 /// If ClickHouse fails: the partition must not be served then.
-pub async fn seen_ids(
+pub async fn newest_id(
     client: &Client,
     partition: u32,
-    since: Micros,
-) -> Result<SeenIds, clickhouse::error::Error> {
-    let mut rows = client
+    from: Position,
+) -> Result<Option<Micros>, clickhouse::error::Error> {
+    let newest: Option<i64> = client
         .query(
-            "SELECT project_id, event_hash, position, received_at FROM events
-             WHERE log_partition = ? AND received_at >= fromUnixTimestamp64Micro(?)",
+            "SELECT toUnixTimestamp64Micro(max(received_at)) FROM events
+             WHERE log_partition = ? AND position >= ? HAVING count() > 0",
         )
         .bind(partition)
+        .bind(from.number())
+        .fetch_optional()
+        .await?;
+    Ok(newest.map(Micros))
+}
+
+/// The ids of a partition at or after the position `from` that were received in `[since, until)`, in no order.
+///
+/// # Errors
+/// If ClickHouse fails, here or while they are read: the partition must not be served then.
+pub fn ids_since(
+    client: &Client,
+    partition: u32,
+    from: Position,
+    since: Micros,
+    until: Option<Micros>,
+) -> Result<Ids, clickhouse::error::Error> {
+    let rows = client
+        .query(
+            "SELECT project_id, event_hash, position, received_at FROM events
+             WHERE log_partition = ? AND position >= ?
+               AND received_at >= fromUnixTimestamp64Micro(?) AND received_at < fromUnixTimestamp64Micro(?)",
+        )
+        .bind(partition)
+        .bind(from.number())
         .bind(since.0)
+        .bind(until.unwrap_or(Micros::RECEIVED_END).0)
         .fetch::<SeenRow>()?;
-    let mut seen = SeenIds::default();
-    while let Some(row) = rows.next().await? {
-        let position = Position::from_number(row.position);
-        seen.see(ProjectId(row.project_id), EventHash(row.event_hash), position, Micros(row.received_at));
+    Ok(Ids(rows))
+}
+
+/// Ids as they come from ClickHouse.
+pub struct Ids(RowCursor<SeenRow>);
+
+impl Ids {
+    /// The next one; `None` after the last.
+    ///
+    /// # Errors
+    /// If ClickHouse fails.
+    pub async fn next(&mut self) -> Result<Option<Seen>, clickhouse::error::Error> {
+        let row = self.0.next().await?;
+        Ok(row.map(|row| Seen {
+            project: ProjectId(row.project_id),
+            hash: EventHash(row.event_hash),
+            position: Position::from_number(row.position),
+            received_at: Micros(row.received_at),
+        }))
     }
-    Ok(seen)
 }

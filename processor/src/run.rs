@@ -23,6 +23,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::ProcessorConfig;
+use crate::dedup::IdStores;
+use crate::dedup::fill::FillError;
 use crate::stores::{Books, ClickHouse, Postgres, StoreError, Table};
 use lease::Lease;
 use pipeline::Workshop;
@@ -44,6 +46,8 @@ pub struct Processor<T = ClickHouse, B = Postgres> {
 enum Interrupted {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Ids(#[from] FillError),
     #[error("log: {0}")]
     Log(#[from] LogError),
     #[error("a partition was taken by another processor")]
@@ -90,8 +94,16 @@ impl<T: Table, B: Books> Processor<T, B> {
         let node = Uuid::now_v7();
         let lease = Arc::new(Lease::new(node, config.lease_time));
         let insert_deadline = config.insert_deadline;
+        let ids = Arc::new(IdStores::new(
+            config.ids_folder.clone(),
+            log.identity(),
+            log.partitions(),
+            config.dedup_window,
+            config.ids_memory_max,
+        ));
         let done = Arc::default();
-        Self { workshop: Workshop { node, table, books, lease, insert_deadline, clock, done }, log, config }
+        let workshop = Workshop { node, table, books, lease, insert_deadline, clock, done, ids };
+        Self { workshop, log, config }
     }
 
     /// Processes until `shutdown` is ordered. A store that fails is waited for, with the log as the buffer.
@@ -123,6 +135,7 @@ impl<T: Table, B: Books> Processor<T, B> {
                     error @ (LogError::OutOfRange { .. } | LogError::Damaged(_) | LogError::Config(_)),
                 ) => return Err(Fatal::Log(error)),
                 interrupted @ (Interrupted::Store(_)
+                | Interrupted::Ids(_)
                 | Interrupted::Log(LogError::Unavailable(_))
                 | Interrupted::NotOwner
                 | Interrupted::Lapsed

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use clickhouse::Client;
+use schemas::id::Position;
 use schemas::time::Micros;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use crate::batch::Range;
 use crate::block::Block;
 use crate::commit::{self, Commit, Committed};
-use crate::dedup::SeenIds;
+use crate::dedup::Seen;
 use crate::insert;
 use crate::own::{self, Owned};
 use crate::repair::{self, Present};
@@ -77,15 +78,39 @@ pub trait Table: Clone + Send + Sync + 'static {
         owned: &[Owned],
     ) -> impl Future<Output = Result<BTreeMap<u32, u64>, StoreError>> + Send;
 
-    /// The ids of a partition received since `since`, with their first positions.
+    /// When the newest event of a partition was received that is stored at or after the position `from`.
     ///
     /// # Errors
     /// The partition must not be served then.
-    fn seen_ids(
+    fn newest_id(
         &self,
         partition: u32,
+        from: Position,
+    ) -> impl Future<Output = Result<Option<Micros>, StoreError>> + Send;
+
+    /// What [`Table::ids_since`] returns.
+    type Ids: Ids;
+
+    /// The ids of a partition at or after the position `from` that were received in `[since, until)`, in no order.
+    ///
+    /// # Errors
+    /// The partition must not be served then.
+    fn ids_since(
+        &self,
+        partition: u32,
+        from: Position,
         since: Micros,
-    ) -> impl Future<Output = Result<SeenIds, StoreError>> + Send;
+        until: Option<Micros>,
+    ) -> Result<Self::Ids, StoreError>;
+}
+
+/// Ids on their way from the table.
+pub trait Ids: Send {
+    /// The next one; `None` after the last.
+    ///
+    /// # Errors
+    /// The partition must not be served then.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Seen>, StoreError>> + Send;
 }
 
 /// Cursors, ownership and ledgers.
@@ -174,11 +199,31 @@ impl Table for ClickHouse {
         asked("ClickHouse", PATIENCE, repair::dirty_until(&self.0, owned)).await
     }
 
-    async fn seen_ids(&self, partition: u32, since: Micros) -> Result<SeenIds, StoreError> {
-        repair::seen_ids(&self.0, partition, since)
-            .await
-            .map_err(|error| StoreError { store: "ClickHouse", source: Box::new(error) })
+    async fn newest_id(&self, partition: u32, from: Position) -> Result<Option<Micros>, StoreError> {
+        asked("ClickHouse", PATIENCE, repair::newest_id(&self.0, partition, from)).await
     }
+
+    type Ids = repair::Ids;
+
+    fn ids_since(
+        &self,
+        partition: u32,
+        from: Position,
+        since: Micros,
+        until: Option<Micros>,
+    ) -> Result<repair::Ids, StoreError> {
+        repair::ids_since(&self.0, partition, from, since, until).map_err(failed)
+    }
+}
+
+impl Ids for repair::Ids {
+    async fn next(&mut self) -> Result<Option<Seen>, StoreError> {
+        repair::Ids::next(self).await.map_err(failed)
+    }
+}
+
+fn failed(error: clickhouse::error::Error) -> StoreError {
+    StoreError { store: "ClickHouse", source: Box::new(error) }
 }
 
 impl Books for Postgres {

@@ -99,7 +99,7 @@ impl River {
         settings.extend(config.settings);
         let mut settings = Settings::new(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let (ingest, admin) = (IngestConfig::read(&mut settings), AdminConfig::read(&mut settings));
-        let processor = ProcessorConfig::read(&mut settings);
+        let processor = ProcessorConfig::read(&mut settings, stores.folder.path());
         let retention = RetentionConfig::read(&mut settings);
         settings.finish().unwrap();
 

@@ -68,7 +68,7 @@ impl StoresConfig {
                 .get(
                     "WEIR_DATA_DIR",
                     "weir-data".to_owned(),
-                    "folder of the local disk log, of ingest's spool, and of its copy of keys and tenants",
+                    "folder of the local disk log, of ingest's spool and copy of keys and tenants, and of processors' seen ids",
                 )
                 .into(),
             partitions: (partitions > 0).then_some(partitions),
@@ -193,23 +193,23 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn read(settings: &mut Settings, roles: Roles) -> Self {
+        let log_filter =
+            settings.get("WEIR_LOG", "info".to_owned(), "what is logged: info, or info,ingest=debug");
+        let ops_listen = settings.get(
+            "WEIR_OPS_ADDR",
+            SocketAddr::from(([127, 0, 0, 1], 7402)),
+            "address and port of /healthz, /readyz and /metrics",
+        );
+        let stores = StoresConfig::read(settings);
         Self {
-            log_filter: settings.get(
-                "WEIR_LOG",
-                "info".to_owned(),
-                "what is logged: info, or info,ingest=debug",
-            ),
-            ops_listen: settings.get(
-                "WEIR_OPS_ADDR",
-                SocketAddr::from(([127, 0, 0, 1], 7402)),
-                "address and port of /healthz, /readyz and /metrics",
-            ),
-            stores: StoresConfig::read(settings),
+            log_filter,
+            ops_listen,
             outage: roles.ingest.then(|| OutageConfig::read(settings)),
             ingest: roles.ingest.then(|| IngestConfig::read(settings)),
-            processor: roles.processor.then(|| ProcessorConfig::read(settings)),
+            processor: roles.processor.then(|| ProcessorConfig::read(settings, &stores.data_dir)),
             billing: roles.billing.then(|| RetentionConfig::read(settings)),
             admin: roles.admin.then(|| AdminConfig::read(settings)),
+            stores,
         }
     }
 

@@ -16,6 +16,7 @@ use super::lease::Lease;
 use super::stage::Stage;
 use super::{Interrupted, PAUSE_FIRST, PAUSE_LAST};
 use crate::commit::Committed;
+use crate::dedup::IdStores;
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair;
@@ -78,6 +79,7 @@ pub(super) struct Workshop<T, B> {
     pub(super) insert_deadline: Duration,
     pub(super) clock: service::clock::Clock,
     pub(super) done: Arc<Done>,
+    pub(super) ids: Arc<IdStores>,
 }
 
 impl Pipeline {

@@ -1,6 +1,7 @@
 //! The first half of a batch's way: records become a block of rows and a commit.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use eventlog::Record;
@@ -56,20 +57,23 @@ pub(super) struct Product {
 }
 
 /// Prepares a batch of the first records. Takes the processor's time, not the stores'.
-pub(super) fn prepare(material: Material) -> Product {
+///
+/// # Errors
+/// If a store of seen ids fails.
+pub(super) fn prepare(material: Material) -> io::Result<Product> {
     let Material { mut records, owned, mut seen, present, events_max, memory } = material;
     let mut stage = Stage::begin();
     let (decoded, taken) = batch::decode_some(&records, events_max, batch::emptied(memory.events));
     let ranges: Vec<Range> = batch::ranges(&records[..taken], &owned);
     stage.ends("decode");
-    let judged = judge(decoded, ranges, &mut seen, &present);
+    let judged = judge(decoded, ranges, &mut seen, &present)?;
     stage.ends("dedup");
     let block = Block::within(memory.block, &judged.fresh);
     let events = batch::emptied(judged.fresh);
     stage.ends("encode");
     let prepared = Prepared { block, present, commit: judged.commit, newest: judged.newest };
     let left = records.split_off(taken);
-    Product { prepared, left, seen, events }
+    Ok(Product { prepared, left, seen, events })
 }
 
 impl Prepared {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use eventlog::{EventLog, LogReader, Record};
 use schemas::time::Micros;
 use service::shutdown::Shutdown;
-use tokio::task::spawn_blocking;
 use tokio::time::{Duration, Instant};
 
 use super::Interrupted;
@@ -15,6 +14,7 @@ use super::stage::Stage;
 use crate::batch::{self, Placed, Range};
 use crate::config::ProcessorConfig;
 use crate::dedup::SeenIds;
+use crate::dedup::fill::{self, FillError};
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
@@ -68,6 +68,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         let fed = self.feed(&pipeline, shutdown).await;
         // A failure of the pipeline comes first: what feeding it saw may be its echo.
         let finished = pipeline.finish().await;
+        put_away(std::mem::take(&mut self.seen)).await;
         ::metrics::gauge!(metrics::PARTITIONS).set(0.0);
         match (finished, fed) {
             (Err(why), _) | (Ok(()), Err(why)) => why,
@@ -114,7 +115,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             }
         }
         pipeline.put(prepared, room).await;
-        ::metrics::gauge!(metrics::IDS_HELD).set(count(self.seen.values().map(SeenIds::len).sum()));
+        self.observe_ids();
         Ok(())
     }
 
@@ -176,9 +177,8 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             events_max: self.config.batch_events_max,
             memory: Memory { events: std::mem::take(&mut self.events), block },
         };
-        let product = spawn_blocking(move || prepare(material)).await;
-        let Product { prepared, left, seen, events } =
-            product.map_err(|broke| Interrupted::Broke(broke.to_string()))?;
+        let product = fill::blocking(move || prepare(material)).await;
+        let Product { prepared, left, seen, events } = product.map_err(FillError::Disk)?;
         (self.left, self.seen, self.events) = (left, seen, events);
         Ok(prepared)
     }
@@ -201,9 +201,9 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             let excess: Vec<u32> = self.owned.keys().skip(share).copied().collect();
             for partition in &excess {
                 self.owned.remove(partition);
-                self.seen.remove(partition);
                 self.dirty_until.remove(partition);
             }
+            put_away(self.seen.extract_if(.., |partition, _| excess.contains(partition)).collect()).await;
             return self.open_reader().await;
         }
         if self.owned.len() == share {
@@ -224,19 +224,10 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
 
     /// Fills the dedup store and finds what must be read back, before a partition is served.
     async fn make_ready(&mut self, taken: &[Owned]) -> Result<(), Interrupted> {
-        let Workshop { table, clock, .. } = self.workshop;
-        let window = i64::try_from(self.config.dedup_window.as_micros()).unwrap_or(i64::MAX);
-        let since = Micros(clock.now_micros().saturating_sub(window)).hour();
+        let Workshop { table, clock, ids, .. } = self.workshop;
         self.dirty_until.extend(table.dirty_until(taken).await?);
         for own in taken {
-            let seen = table.seen_ids(own.partition, since).await?;
-            tracing::info!(
-                partition = own.partition,
-                from = own.next_offset,
-                epoch = own.epoch,
-                ids = seen.len(),
-                "took a partition"
-            );
+            let seen = fill::open_filled(ids, table, own, Micros(clock.now_micros())).await?;
             self.seen.insert(own.partition, seen);
             self.owned.insert(own.partition, *own);
         }
@@ -258,8 +249,9 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
     async fn tidy(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
         let now = Micros(self.workshop.clock.now_micros());
         for seen in self.seen.values_mut() {
-            seen.forget_before(now, self.config.dedup_window);
+            seen.forget_before(now).map_err(FillError::Disk)?;
         }
+        self.observe_ids();
         for (partition, before) in pipeline.committed() {
             if self.owned.contains_key(&partition) {
                 self.log.trim(partition, before).await?;
@@ -270,6 +262,30 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         self.dirty_until
             .retain(|partition, until| owned.get(partition).is_some_and(|own| own.next_offset < *until));
         Ok(())
+    }
+
+    fn observe_ids(&self) {
+        let stores = || self.seen.values();
+        ::metrics::gauge!(metrics::IDS_HELD).set(count(stores().map(SeenIds::len).sum()));
+        ::metrics::gauge!(metrics::IDS_RUNS).set(count(stores().map(SeenIds::runs).sum()));
+        ::metrics::gauge!(metrics::IDS_DISK_BYTES).set(stores().map(SeenIds::disk_bytes).sum::<u64>() as f64);
+        ::metrics::gauge!(metrics::IDS_MEMORY_BYTES).set(self.workshop.ids.memory_bytes() as f64);
+    }
+}
+
+/// Brings to disk what is in memory of these ids, so that nothing has to be read from ClickHouse by whoever opens them
+/// next, and lets go of them. If it fails, they are read.
+async fn put_away(seen: BTreeMap<u32, SeenIds>) {
+    let put_away = fill::blocking(move || {
+        for (partition, mut seen) in seen {
+            if let Err(error) = seen.flush() {
+                tracing::warn!(%error, partition, "the youngest ids were not brought to disk");
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = put_away.await {
+        tracing::warn!(%error, "the youngest ids were not brought to disk");
     }
 }
 

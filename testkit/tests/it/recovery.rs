@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use eventlog::Append;
 use processor::block::Block;
+use processor::dedup::{IdStores, SeenIds};
 use processor::own::Owned;
 use processor::verify::verify;
 use processor::{batch, insert, judge};
+use schemas::id::Position;
 use testkit::river::{Customer, RiverConfig};
 use testkit::{River, eventually};
 
@@ -35,13 +37,22 @@ async fn insert_without_commit(river: &River, records: usize, rows: usize) {
         read.extend(reader.read(1 << 20, Duration::from_secs(1)).await.unwrap());
     }
     read.truncate(records);
-    let owned = BTreeMap::from([(0, Owned { partition: 0, next_offset: 0, epoch: 1 })]);
+    let owned = BTreeMap::from([(0, Owned { partition: 0, next_offset: 0, epoch: 1, ids_generation: 0 })]);
     let ranges = batch::ranges(&read, &owned);
-    let judged =
-        judge::judge(batch::decode(&read), ranges, &mut BTreeMap::new(), &processor::repair::Present::new());
+    let none = processor::repair::Present::new();
+    let judged = judge::judge(batch::decode(&read), ranges, &mut empty_ids(river), &none).unwrap();
     let clickhouse = river.stores.clickhouse();
     let block = Block::of(&judged.fresh[..rows]);
     insert::insert(&clickhouse, "dead", Duration::from_secs(10), &block).await.unwrap();
+}
+
+/// Ids of partition 0, of which none has been seen, in a folder of their own.
+fn empty_ids(river: &River) -> BTreeMap<u32, SeenIds> {
+    let (folder, week) = (river.stores.folder.path().join("ids-of-the-dead"), Duration::from_hours(7 * 24));
+    let stores = IdStores::new(folder, river.log.identity(), 1, week, 16 << 20);
+    let mut store = stores.open(0, 0).unwrap().store;
+    store.filled(Position::first_of(0)).unwrap();
+    BTreeMap::from([(0, store)])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use crate::process::{Place, Process};
 use crowd::Crowd;
 
-/// Events that each cap is larger by than the one before.
-const STEP: u64 = 20_000;
+/// Events that each cap is larger by than the one before: enough that it is not full before the last node knows of it.
+const STEP: u64 = 50_000;
 /// Raised, a cap is known to every node within this.
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 
