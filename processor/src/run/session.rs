@@ -210,13 +210,11 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             return Ok(());
         }
         let wanted = share - self.owned.len();
-        let (taken, dead) = books.acquire(*node, self.config.lease_time, wanted).await?;
+        let taken = books.acquire(*node, self.config.lease_time, wanted).await?;
         if taken.is_empty() {
             return Ok(());
         }
-        for node in dead {
-            table.end_inserts_of(node).await?;
-        }
+        table.end_inserts_for(&taken).await?;
         self.make_ready(&taken).await?;
         pipeline.begins(&taken);
         self.open_reader().await
