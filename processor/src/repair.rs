@@ -50,8 +50,8 @@ pub async fn end_inserts_for(client: &Client, taken: &[Owned]) -> Result<(), cli
 
 /// An id of a new insert, which names the partitions that it is for: `weir-p0-p7-`, then what tells it from others.
 #[must_use]
-pub fn query_id(ranges: &[Range]) -> String {
-    let names: String = ranges.iter().map(|range| format!("p{}-", range.partition)).collect();
+pub fn query_id(partitions: impl IntoIterator<Item = u32>) -> String {
+    let names: String = partitions.into_iter().map(|partition| format!("p{partition}-")).collect();
     format!("weir-{names}{}", Uuid::now_v7().simple())
 }
 
@@ -166,5 +166,21 @@ impl Ids {
             position: Position::from_number(row.position),
             received_at: Micros(row.received_at),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_insert_names_its_partitions_and_is_found_by_each_and_by_no_other() {
+        let own = |partition| Owned { partition, next_offset: 0, epoch: 1, ids_generation: 0 };
+        assert_eq!(query_ids_for(&[own(1)]), "^weir-(p[0-9]+-)*p(1)-");
+        assert_eq!(query_ids_for(&[own(1), own(12)]), "^weir-(p[0-9]+-)*p(1|12)-");
+        let id = query_id([0, 12, 3]);
+        assert!(id.starts_with("weir-p0-p12-p3-"), "{id}");
+        // Hexadecimal, so that nothing of it looks like a partition.
+        assert!(id["weir-p0-p12-p3-".len()..].chars().all(|c| c.is_ascii_hexdigit()), "{id}");
     }
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use billing::ledger::{Account, Counts};
+use processor::batch::Range;
 use processor::commit::{Commit, Committed, RangeSum};
 use processor::own::Owned;
 use processor::stores::{Books, StoreError};
+use schemas::id::Position;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::world::{BOOKS, ByPosition, Handle, Mutant, State};
+use crate::world::{BOOKS, ByPosition, Handle, Mutant, State, failed};
 
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -20,6 +22,39 @@ pub(crate) struct Postgres {
     pub(crate) ledger: BTreeMap<(u32, u64), (u64, RangeSum)>,
     pub(crate) usage: BTreeMap<Account, Counts>,
     pub(crate) dead: ByPosition<Vec<u16>>,
+    /// Transactions that Postgres has been told to commit, and has not yet.
+    late: Vec<Late>,
+}
+
+/// What a batch commits.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    ranges: Vec<Range>,
+    sums: Vec<RangeSum>,
+    usage: Vec<(Account, Counts)>,
+    dead: Vec<((u32, Position), u16)>,
+}
+
+/// A transaction whose client has given it up, and which is committed all the same. Its rows are locked until then.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) at: Instant,
+    batch: Batch,
+}
+
+impl From<&Commit> for Batch {
+    fn from(commit: &Commit) -> Self {
+        Self {
+            ranges: commit.ranges.clone(),
+            sums: commit.sums.clone(),
+            usage: commit.usage.iter().map(|(account, counts)| (*account, *counts)).collect(),
+            dead: commit
+                .dead
+                .iter()
+                .map(|letter| ((letter.partition, letter.position), letter.events))
+                .collect(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -40,32 +75,69 @@ impl Postgres {
             ledger: BTreeMap::new(),
             usage: BTreeMap::new(),
             dead: BTreeMap::new(),
+            late: Vec::new(),
         }
     }
 
-    fn add_usage(&mut self, batch: &Commit) {
-        for (account, counts) in batch.usage.iter() {
+    /// Takes out the late transactions that are over.
+    pub(crate) fn due(&mut self, is_over: impl Fn(&Late) -> bool) -> Vec<Batch> {
+        self.late.extract_if(.., |late| is_over(late)).map(|late| late.batch).collect()
+    }
+
+    fn add_usage(&mut self, batch: &Batch) {
+        for (account, counts) in &batch.usage {
             *self.usage.entry(*account).or_default() += *counts;
         }
     }
 }
 
 impl State {
+    /// What a client sees of a transaction; `None` if it has given up before Postgres is done.
+    fn commit_or_be_late(&mut self, batch: &Batch) -> Option<Committed> {
+        // Whether an earlier try was committed is asked before the locks are waited for, or after.
+        let asks_first = self.rng.permille(500);
+        if self.wait_for_late() && asks_first {
+            return Some(Committed::NotOwner);
+        }
+        if self.faulty && self.rng.permille(10) && self.can_commit(batch) {
+            self.count("late commits");
+            let at = Instant::now() + self.rng.millis(1, 30_000);
+            self.books.late.push(Late { at, batch: batch.clone() });
+            return None;
+        }
+        let committed = self.commit(batch);
+        if committed == Committed::NotOwner {
+            self.count("commits refused");
+        }
+        Some(committed)
+    }
+
+    fn stands_at(&self, partition: u32, offset: u64, epoch: i64) -> bool {
+        let cursor = self.books.cursors[partition as usize];
+        (cursor.next_offset, cursor.epoch) == (offset, epoch)
+    }
+
+    fn can_commit(&self, batch: &Batch) -> bool {
+        batch.ranges.iter().all(|range| self.stands_at(range.partition, range.lo, range.epoch))
+    }
+
+    /// Waits for locks: whatever is late is done.
+    fn wait_for_late(&mut self) -> bool {
+        let late = self.books.due(|_| true);
+        late.iter().for_each(|batch| _ = self.commit(batch));
+        !late.is_empty()
+    }
+
     /// The transaction of a batch.
-    fn commit(&mut self, batch: &Commit) -> Committed {
-        let cursor = |state: &Self, partition: u32| state.books.cursors[partition as usize];
-        let stands_at = |state: &Self, partition, offset, epoch| {
-            let cursor = cursor(state, partition);
-            (cursor.next_offset, cursor.epoch) == (offset, epoch)
-        };
-        if batch.ranges.iter().all(|r| stands_at(self, r.partition, r.hi, r.epoch)) {
+    pub(crate) fn commit(&mut self, batch: &Batch) -> Committed {
+        if batch.ranges.iter().all(|range| self.stands_at(range.partition, range.hi, range.epoch)) {
             return Committed::Yes;
         }
-        let from_there = batch.ranges.iter().all(|r| stands_at(self, r.partition, r.lo, r.epoch));
+        let can_commit = self.can_commit(batch);
         if self.is(Mutant::UsageBesideTransaction) {
             self.books.add_usage(batch);
         }
-        if !from_there && !self.is(Mutant::NoCompareAndSet) {
+        if !can_commit && !self.is(Mutant::NoCompareAndSet) {
             return Committed::NotOwner;
         }
         for (range, sum) in batch.ranges.iter().zip(&batch.sums) {
@@ -76,8 +148,8 @@ impl State {
         if !self.is(Mutant::UsageBesideTransaction) {
             self.books.add_usage(batch);
         }
-        for letter in &batch.dead {
-            self.books.dead.entry((letter.partition, letter.position)).or_default().push(letter.events);
+        for (at, events) in &batch.dead {
+            self.books.dead.entry(*at).or_default().push(*events);
         }
         Committed::Yes
     }
@@ -93,6 +165,7 @@ impl State {
     }
 
     fn acquire(&mut self, node: Uuid, lease_time: Duration, most: usize) -> Vec<Owned> {
+        self.wait_for_late();
         let now = Instant::now();
         let mut taken = Vec::new();
         let free =
@@ -108,6 +181,7 @@ impl State {
     }
 
     fn let_go(&mut self, node: Uuid, kept: &[u32]) {
+        self.wait_for_late();
         for (partition, cursor) in (0..).zip(&mut self.books.cursors) {
             if cursor.owner == Some(node) && !kept.contains(&partition) {
                 (cursor.owner, cursor.lease_until) = (None, None);
@@ -167,11 +241,12 @@ impl Books for Handle {
     }
 
     async fn commit(&self, batch: &Commit) -> Result<Committed, StoreError> {
-        self.ask(BOOKS, |state| {
-            let committed = state.commit(batch);
+        let batch = Batch::from(batch);
+        let committed = self.ask(BOOKS, |state| {
+            let committed = state.commit_or_be_late(&batch);
             let spans: Vec<_> = batch.ranges.iter().map(|r| (r.partition, r.lo, r.hi, r.epoch)).collect();
             (format!("commits {spans:?}: {committed:?}"), committed)
-        })
-        .await
+        });
+        committed.await?.ok_or_else(|| failed(BOOKS, "the client gave up"))
     }
 }

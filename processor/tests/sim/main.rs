@@ -15,6 +15,8 @@
     reason = "a test stops where something is wrong; the simulation's numbers are small"
 )]
 
+use std::collections::BTreeMap;
+
 mod rng;
 mod journal;
 mod world;
@@ -28,7 +30,7 @@ use run::run;
 use world::Mutant;
 
 /// Seeds that are tried if nobody says how many.
-const ROUNDS: u64 = 200;
+const ROUNDS: u64 = 300;
 
 fn setting(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
@@ -45,19 +47,24 @@ fn everything_is_stored_once_and_metered_once_whatever_fails() {
         return;
     }
     let (mut steps, mut doubled) = (0, 0);
+    let mut happened: BTreeMap<&str, u64> = BTreeMap::new();
     let rounds = setting("SIM_ROUNDS").unwrap_or(ROUNDS);
     let mut failed = Vec::new();
     for seed in 1..=rounds {
         let run = run(seed, None, false);
         steps += run.steps;
         doubled += run.doubled;
+        for (what, count) in run.happened {
+            *happened.entry(what).or_default() += count;
+        }
         if !run.wrong.is_empty() {
             println!("seed {seed}, to be run again with SIM_SEED={seed}: {:#?}", run.wrong);
             failed.push(seed);
         }
     }
-    println!("{rounds} seeds, {steps} steps, {doubled} rows doubled by zombies");
+    println!("{rounds} seeds, {steps} steps, {doubled} rows doubled by zombies, {happened:#?}");
     assert!(failed.is_empty(), "seeds {failed:?}");
+    assert!(rounds < ROUNDS || happened.len() == 12, "something that should go wrong never does");
 }
 
 #[test]

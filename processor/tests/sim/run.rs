@@ -1,5 +1,6 @@
 //! One run: processes come, die, are stopped and leave; then nothing fails any more, and everything must come to its end.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) struct Run {
     pub(crate) digest: u64,
     /// Rows that a zombie has doubled.
     pub(crate) doubled: usize,
+    pub(crate) happened: BTreeMap<&'static str, u64>,
 }
 
 struct Running {
@@ -65,6 +67,7 @@ pub(crate) fn run(seed: u64, mutant: Option<Mutant>, tells: bool) -> Run {
             steps: state.steps,
             digest: state.digest,
             doubled,
+            happened: std::mem::take(&mut state.happened),
         }
     })
 }
@@ -161,11 +164,8 @@ async fn bury(world: &World, processes: &mut Vec<Running>) {
     for place in 0..processes.len() {
         if processes[place].task.is_finished() {
             let running = processes.swap_remove(place);
-            world.state().wrong.push(format!(
-                "p{} ended by itself: {:?}",
-                running.process,
-                running.task.await
-            ));
+            let ended = running.task.await;
+            world.state().wrong.push(format!("p{} ended by itself: {ended:?}", running.process));
             return;
         }
     }

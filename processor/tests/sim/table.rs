@@ -107,8 +107,8 @@ impl State {
                 self.journal.events.get(&(partition, position)).map_or(0, crate::journal::Sent::month);
             months.entry(month).or_default().push((partition, position, bytes.to_vec()));
             let owner = self.books.cursors[partition as usize].owner;
-            if owner != self.processes[process].node {
-                self.table.tainted.insert(partition);
+            if owner != self.processes[process].node && self.table.tainted.insert(partition) {
+                self.count("partitions written by a zombie");
             }
         }
         self.table.number += 1;
@@ -129,12 +129,22 @@ impl State {
         let is_slow = at - now >= deadline;
         let (good, reply_at) = match fault {
             // Given up, or the connection broke: it goes on.
-            0..12 => (false, now + rng.millis(0, 30_000)),
+            0..12 => {
+                *self.happened.entry("inserts given up").or_default() += 1;
+                (false, now + rng.millis(0, 30_000))
+            }
             // Done, but nobody hears of it.
-            12..20 => (false, at + rng.millis(0, 1_000)),
+            12..20 => {
+                *self.happened.entry("inserts unanswered").or_default() += 1;
+                (false, at + rng.millis(0, 1_000))
+            }
             // Only a part of it, or nothing.
             20..28 => {
                 let left = rng.index(parts.len());
+                *self
+                    .happened
+                    .entry(if left == 0 { "inserts lost" } else { "inserts in part" })
+                    .or_default() += 1;
                 parts.truncate(left);
                 (self.mutant == Some(Mutant::ConfirmsLost), at)
             }
@@ -184,6 +194,7 @@ impl Table for Handle {
             let ends =
                 |id: &str| taken.iter().any(|own| for_one(id, own)) && *mutant != Some(Mutant::OthersGoOn);
             let ended = table.end(ends, || rng.permille(500));
+            *state.happened.entry("inserts of others ended").or_default() += ended as u64;
             let partitions: Vec<_> = taken.iter().map(|own| own.partition).collect();
             (format!("ends inserts for {partitions:?}: {ended}"), ())
         })

@@ -54,6 +54,9 @@ pub(crate) struct State {
     pub(crate) disks: PathBuf,
     /// Faults happen. Later they do not, and everything must come to its end.
     pub(crate) faulty: bool,
+    odds: Odds,
+    /// What has happened, and how often.
+    pub(crate) happened: BTreeMap<&'static str, u64>,
     /// A store answers nobody until then.
     pub(crate) table_back_at: Instant,
     pub(crate) books_back_at: Instant,
@@ -66,6 +69,29 @@ pub(crate) struct State {
     /// How much has happened: the same for the same seed.
     pub(crate) steps: u64,
     pub(crate) digest: u64,
+}
+
+/// How often what goes wrong in a run, each in 1,000 times. Some runs have much of one thing and nothing of another.
+#[derive(Debug)]
+struct Odds {
+    death: u64,
+    pause: u64,
+    refused: u64,
+    unanswered: u64,
+    away: u64,
+}
+
+impl Odds {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut draw = |odds: [u64; 4]| odds[rng.index(4)];
+        Self {
+            death: draw([0, 2, 4, 12]),
+            pause: draw([0, 2, 4, 12]),
+            refused: draw([0, 5, 15, 60]),
+            unanswered: draw([0, 5, 15, 60]),
+            away: draw([0, 1, 3, 6]),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -81,8 +107,12 @@ impl State {
         self.steps += 1;
         self.digest = (self.digest.rotate_left(7) ^ at).wrapping_mul(0x517c_c1b7_2722_0a95) ^ who as u64;
         if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:>7.3} s  p{who}  {}", at as f64 / 1_000.0, what()));
+            trace.push(format!("{at:>7} ms  p{who}  {}", what()));
         }
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_default() += 1;
     }
 
     pub(crate) fn is(&self, mutant: Mutant) -> bool {
@@ -91,7 +121,11 @@ impl State {
 
     /// Notes rows that have arrived, and what cannot be.
     pub(crate) fn settle(&mut self) {
-        self.table.settle(Instant::now());
+        let now = Instant::now();
+        self.table.settle(now);
+        for batch in self.books.due(|late| late.at <= now) {
+            self.commit(&batch);
+        }
     }
 }
 
@@ -106,6 +140,8 @@ impl World {
             processes: Vec::new(),
             disks: PathBuf::new(),
             faulty: true,
+            odds: Odds::draw(&mut rng),
+            happened: BTreeMap::new(),
             table_back_at: now,
             books_back_at: now,
             mutant,
@@ -183,14 +219,16 @@ impl Handle {
         }
         *drawn = true;
         let rng = &mut state.rng;
-        if state.faulty && rng.permille(4) {
+        if state.faulty && rng.permille(state.odds.death) {
             process.is_dead = true;
+            state.count("deaths");
             state.note(self.process, || "dies".to_owned());
             return Fate::Dead;
         }
-        if state.faulty && rng.permille(4) {
+        if state.faulty && rng.permille(state.odds.pause) {
             let until = now + rng.millis(1_000, 40_000);
             process.paused_until = Some(until);
+            state.count("pauses");
             state.note(self.process, || format!("is stopped for {:?}", until - now));
             return Fate::WaitsUntil(until);
         }
@@ -240,16 +278,20 @@ impl Handle {
         if now < *back_at {
             return Answer::Refused;
         }
-        match state.rng.below(1_000) {
-            0..15 => Answer::Refused,
-            15..30 => Answer::Lost,
-            30..33 => {
-                *back_at = now + state.rng.millis(500, 20_000);
-                state.note(self.process, || format!("finds {store} away"));
-                Answer::Refused
-            }
-            _ => Answer::Given,
+        if state.rng.permille(state.odds.refused) {
+            return Answer::Refused;
         }
+        if state.rng.permille(state.odds.unanswered) {
+            state.count("answers lost");
+            return Answer::Lost;
+        }
+        if state.rng.permille(state.odds.away) {
+            *back_at = now + state.rng.millis(500, 20_000);
+            state.count("stores away");
+            state.note(self.process, || format!("finds {store} away"));
+            return Answer::Refused;
+        }
+        Answer::Given
     }
 }
 
