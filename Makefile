@@ -8,8 +8,9 @@ MINUTES ?= 30
 LOAD ?= 60
 SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
+comma = ,
 
-.PHONY: help run cluster stop stores test test-sdks lint crash fuzz soak bench-ingest bench-growth clean
+.PHONY: help run cluster stop stores test test-sdks lint crash fuzz soak bench-ingest bench-growth bench-processor bench-pipeline bench-catch-up bench-ids clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +47,17 @@ bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, beside three fl
 
 bench-growth: ## the same at 10 to 100,000 tenants, a million keys, 10,000 connections: is it flat? twelve minutes
 	@$(PYTHON) dev/bench_growth.py
+
+bench-ids: ## looking up seen ids at 1, 10 and 50 million held, and filling a lost store from ClickHouse; five minutes, 5 GB
+	@$(RIVER) test -- cargo bench -p processor --bench ids
+bench-processor: ## CPU per event of `weir processor`, beside ClickHouse's client with the same rows; LOG=kafka PROFILE=1 (perf)
+	@$(PYTHON) dev/bench_processor.py --log $(or $(LOG),local) $(if $(PROFILE),--profile)
+
+bench-pipeline: ## the rate at which events go from HTTP to rows and usage within 2 s: SHAPE=run or cluster; ten minutes for both
+	@$(PYTHON) dev/bench_pipeline.py --shapes $(or $(SHAPE),run$(comma)cluster)
+
+bench-catch-up: ## ten million events wait in the log: how long does the processor take, does it grow? LOG=kafka; two minutes
+	@$(PYTHON) dev/bench_catch_up.py --log $(or $(LOG),local)
 
 soak: ## steady load for MINUTES=30 at LOAD=60 % of what the river sustains: does anything grow? SHAPE=cluster SOAK_PORT=7700
 	@$(PYTHON) dev/soak.py --shape $(or $(SHAPE),cluster) --minutes $(MINUTES) --load $(LOAD) --port $(SOAK_PORT)

@@ -7,20 +7,16 @@ in Markdown. Compare ratios, not seconds, with another machine or another hour.
 """
 
 import argparse
-import os
 import resource
-import shutil
 import sys
 
+import measuring
 import workspace
-from bench import build, growth, growth_table, machine
+from bench import build, growth, growth_table
 from bench.sizes import Size, Sizes
-from bench_ingest import remove
 from checks import check_cargo, check_python
-from console import Problem, say, show_problem
-from crash.subject import NOT_INHERITED
+from console import Problem, say
 from stores import kafka
-from supervisor import SIGNALS, Interrupted
 
 FOLDER = workspace.ROOT / ".run" / "bench-growth"
 SERIES = {
@@ -41,16 +37,7 @@ def main():
     parser.add_argument("--sizes", default=SIZES, help="tenants x keys; the first is what others are held against")
     parser.add_argument("--seconds", type=int, default=4, help="of load for each figure")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the median counts")
-    chosen = parser.parse_args()
-    os.umask(0o022)
-    SIGNALS.take()
-    try:
-        return perform(chosen)
-    except Problem as problem:
-        show_problem(problem)
-    except Interrupted:
-        return 130
-    return 1
+    return measuring.main(parser, perform)
 
 
 def perform(chosen):
@@ -61,21 +48,13 @@ def perform(chosen):
     sizes = [Size.parse(text) for text in chosen.sizes.split(",")]
     # The cap comes last in any case: it stays.
     series = [name for name in SERIES if name in chosen.series.split(",")]
-    built = build.both()
-    for name in [name for name in os.environ if name.startswith((*NOT_INHERITED, "TOKIO_"))]:
-        del os.environ[name]
-    workspace.make_folder(FOLDER.parent)
-    with workspace.locked(FOLDER.with_suffix(".lock"), "a bench of growth runs here already"):
-        remove(FOLDER)
-        workspace.make_folder(FOLDER / "log")
-        # Copies, so that a build in between does not change what is measured.
-        weir, floors = (shutil.copy2(path, FOLDER / name) for path, name in zip(built, ("weir", "floors"), strict=True))
-        subject = Sizes(FOLDER, weir, floors)
+    weir, floors = build.both()
+    measuring.inherit_nothing()
+    with measuring.own_folder(FOLDER, "a bench of growth runs here already"):
+        subject = Sizes(FOLDER, *measuring.copies(FOLDER, weir=weir, floors=floors))
         try:
             subject.start(growth.BATCHES)
-            say()
-            say("\n".join(machine.lines()))
-            say(f"Command: {' '.join(['dev/bench_growth.py', *sys.argv[1:]])}")
+            measuring.headline()
             found = growth.Growth(subject, sizes, chosen.rounds, chosen.seconds)
             for name in series:
                 SERIES[name](found)
@@ -83,7 +62,6 @@ def perform(chosen):
             say(growth_table.text(found))
         finally:
             subject.stop()
-            remove(FOLDER)
     return 0
 
 

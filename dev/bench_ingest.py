@@ -7,19 +7,15 @@ The default takes eight minutes after the build. Compare ratios, not seconds, wi
 """
 
 import argparse
-import contextlib
-import os
-import shutil
 import sys
 
+import measuring
 import workspace
-from bench import build, ingest, machine, table
+from bench import build, ingest, table
 from bench.subject import Subject
 from checks import check_cargo, check_python
-from console import Problem, say, show_problem
-from crash.subject import NOT_INHERITED
-from stores import kafka, postgres_place
-from supervisor import SIGNALS, Interrupted, end_leftovers
+from console import say
+from stores import kafka
 
 FOLDER = workspace.ROOT / ".run" / "bench"
 
@@ -29,16 +25,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=8, help="of load for each figure")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the median counts")
     parser.add_argument("--batches", default="1,10,100,1000", help="events in a request")
-    chosen = parser.parse_args()
-    os.umask(0o022)
-    SIGNALS.take()
-    try:
-        return perform(chosen)
-    except Problem as problem:
-        show_problem(problem)
-    except Interrupted:
-        return 130
-    return 1
+    return measuring.main(parser, perform)
 
 
 def perform(chosen):
@@ -46,37 +33,20 @@ def perform(chosen):
     check_cargo()
     kafka.check_tools()
     batches = [int(each) for each in chosen.batches.split(",")]
-    built = build.both()
-    for name in [name for name in os.environ if name.startswith((*NOT_INHERITED, "TOKIO_"))]:
-        del os.environ[name]
-    workspace.make_folder(FOLDER.parent)
-    with workspace.locked(FOLDER.with_suffix(".lock"), "a bench runs here already"):
-        remove(FOLDER)
-        workspace.make_folder(FOLDER / "log")
-        # Copies, so that a build in between does not change what is measured.
-        weir, floors = (shutil.copy2(path, FOLDER / name) for path, name in zip(built, ("weir", "floors"), strict=True))
-        subject = Subject(FOLDER, weir, floors)
+    weir, floors = build.both()
+    measuring.inherit_nothing()
+    with measuring.own_folder(FOLDER, "a bench runs here already"):
+        subject = Subject(FOLDER, *measuring.copies(FOLDER, weir=weir, floors=floors))
         try:
             subject.start(batches)
-            say()
-            say("\n".join(machine.lines()))
-            say(f"Command: {' '.join(['dev/bench_ingest.py', *sys.argv[1:]])}")
+            measuring.headline()
             bench = ingest.Bench(subject, batches, chosen.rounds, chosen.seconds)
             bench.measure()
             say()
             say(table.text(bench))
         finally:
             subject.stop()
-            remove(FOLDER)
     return 0
-
-
-def remove(folder):
-    for home in (folder / "migrating", folder):
-        end_leftovers(home)
-    with contextlib.suppress(FileNotFoundError):
-        postgres_place.remove(folder / "postgres")
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

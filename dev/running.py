@@ -15,7 +15,7 @@ import workspace
 from checks import check_cargo, check_python
 from console import Problem, run_visibly, say, step
 from shapes import Shape
-from stores import clickhouse, kafka, redis
+from stores import clickhouse, geo, kafka, redis
 from stores.postgres import Postgres
 from supervisor import Supervisor, end_leftovers
 
@@ -58,6 +58,7 @@ def bring_up(shape, supervisor):
         **stores,
         "CLICKHOUSE_DATABASE": os.environ.get("CLICKHOUSE_DATABASE") or shape.database,
         "WEIR_DATA_DIR": shape.data_folder(""),
+        "WEIR_GEO_DATABASE": os.environ.get("WEIR_GEO_DATABASE") or geo.countries_if_any() or "",
     }
     environment = {**os.environ, "WEIR_LOG": os.environ.get("WEIR_LOG", "info")}
     environment.update({name: str(value) for name, value in values.items()})

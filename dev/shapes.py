@@ -35,6 +35,14 @@ class Shape:
         self.starts_kafka = self.is_cluster and not os.environ.get("KAFKA_BROKERS")
         self.starts_redis = self.is_cluster and not os.environ.get("REDIS_URL")
 
+    @classmethod
+    def of_its_own(cls, is_cluster, base):
+        """One that starts every store itself, whatever the environment names."""
+        shape = cls(is_cluster, base)
+        shape.starts_postgres = shape.starts_clickhouse = True
+        shape.starts_kafka = shape.starts_redis = shape.is_cluster
+        return shape
+
     @property
     def database(self):
         if self.is_cluster:

@@ -9,21 +9,18 @@ folder then stays. Samples stay in .run/soak-<shape>.jsonl in any case.
 """
 
 import argparse
-import os
-import shutil
 import sys
 
+import measuring
 import ports
 import running
 import workspace
-from bench import machine
 from checks import check_python
-from console import Problem, say, show_problem
+from console import Problem, say
 from crash.subject import River
 from shapes import Shape, parse_port
 from soaking.soak import Soak
-from stores import kafka, postgres_place, redis
-from supervisor import SIGNALS, Interrupted, end_leftovers
+from stores import kafka, redis
 
 
 def main():
@@ -33,22 +30,11 @@ def main():
     parser.add_argument("--load", type=int, default=60, help="percent of the rate that the river sustains")
     parser.add_argument("--rate", type=int, help="events a second that it sustains; found by trying, without it")
     parser.add_argument("--port", default="7700", help="the first of its ports")
-    chosen = parser.parse_args()
-    os.umask(0o022)
-    SIGNALS.take()
-    try:
-        return perform(chosen)
-    except Problem as problem:
-        show_problem(problem)
-    except Interrupted:
-        return 130
-    return 1
+    return measuring.main(parser, perform)
 
 
 def perform(chosen):
-    shape = Shape(chosen.shape == "cluster", parse_port(chosen.port))
-    shape.starts_postgres = shape.starts_clickhouse = True
-    shape.starts_kafka = shape.starts_redis = shape.is_cluster
+    shape = Shape.of_its_own(chosen.shape == "cluster", parse_port(chosen.port))
     check_python()
     if chosen.minutes < 1:
         raise Problem("--minutes must be at least 1: thirds of less hold too few samples")
@@ -57,32 +43,21 @@ def perform(chosen):
         redis.check_tools()
     folder = workspace.ROOT / ".run" / "soak" / chosen.shape
     binary = running.build()
-    workspace.make_folder(folder.parent)
-    with workspace.locked(folder.with_suffix(".lock"), f"a soak of this shape runs in {workspace.shown(folder)} already"):
-        end_leftovers(folder)
-        remove(folder)
+    problem = f"a soak of this shape runs in {workspace.shown(folder)} already"
+    with measuring.own_folder(folder, problem, "journals", is_kept=True):
         ports.check_free(shape.ports())
-        workspace.make_folder(folder / "log")
-        workspace.make_folder(folder / "journals")
-        # A copy, so that a build in between does not change what is running.
-        river = River(folder, shape, shutil.copy2(binary, folder / "weir"))
-        say("\n".join(machine.lines()))
-        say(f"Command: {' '.join(['dev/soak.py', *sys.argv[1:]])}")
+        river = River(folder, shape, *measuring.copies(folder, weir=binary))
+        measuring.headline()
         soak = Soak(river, chosen, workspace.ROOT / ".run" / f"soak-{chosen.shape}.jsonl")
         try:
             holds = soak.carry_out()
         finally:
             soak.end()
         if holds:
-            remove(folder)
+            measuring.remove(folder)
         else:
             say(f"NOT FLAT, OR A PROMISE WAS BROKEN; all of it stays in {workspace.shown(folder)}")
     return 0 if holds else 1
-
-
-def remove(folder):
-    postgres_place.remove(folder / "postgres")
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import ports
 import workspace
 from checks import MissingTool, check_cargo, check_python
 from console import Problem, run_quietly, run_visibly, say, step
-from stores import clickhouse, kafka, postgres_place, redis
+from stores import clickhouse, geo, kafka, postgres_place, redis
 from stores.postgres import Postgres
 from supervisor import Supervisor, end_leftovers
 
@@ -112,6 +112,8 @@ def start_all(supervisor, home):
     with_redis = can_have(redis.check_tools, ["redis-server"], "the tests that need Redis cannot run")
     python = packages.test_python()
     packages.store_python()
+    test_databases = geo.test_folder()
+    countries = geo.countries_if_any()
     log = home / "log"
     # Chosen late, so that nobody takes them while packages are being downloaded.
     postgres_port, clickhouse_port, kafka_port, controller_port, redis_port = ports.choose(5)
@@ -132,6 +134,8 @@ def start_all(supervisor, home):
         WEIR_TEST_KAFKA_JARS=str(kafka.jars_folder()) if with_kafka else "",
         WEIR_TEST_REDIS_URL=f"redis://127.0.0.1:{redis_port}" if with_redis else "",
         WEIR_TEST_VENV=str(python),
+        WEIR_TEST_GEO=str(test_databases),
+        WEIR_TEST_GEO_COUNTRIES=str(countries or ""),
     )
 
 

@@ -1,6 +1,6 @@
 """The folders and files that belong to the developer's machine, all below `.run/`.
 
-    .run/cache/          downloads (Python packages, Kafka's jars), shared by run, cluster and test
+    .run/cache/          downloads (Python packages, Kafka's jars, geo databases), shared by run, cluster and test
     .run/postgres, clickhouse, kafka, redis, data/     what the stores and weir keep between starts
     .run/log/            one log per process
     .run/test/           stores of test runs, deleted afterwards

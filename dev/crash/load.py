@@ -4,8 +4,8 @@ import json
 import signal
 import subprocess
 
+import loading
 from console import Problem, last_lines
-from supervisor import SIGNALS
 
 # How long, once it begins no more batches, a patient load goes on until all it has sent is answered.
 GRACE_SECONDS = 150
@@ -18,17 +18,8 @@ class Load:
         self.journal = river.folder / "journals" / f"{label}.journal"
         self.output = self.journal.with_suffix(".json")
         self.killed = False
-        argv = [river.binary, "load", "--json", "--retry", "--retry-share", "10", "--journal", self.journal, *options]
-        with open(self.output, "wb") as out, open(self.journal.with_suffix(".log"), "wb") as log, SIGNALS.held():
-            self.process = subprocess.Popen(
-                [str(part) for part in argv],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=log,
-                # The key stands in the environment: others may read our arguments.
-                env={**river.environment, "WEIR_URL": river.env()["WEIR_URL"], "WEIR_KEY": key},
-                start_new_session=True,
-            )
+        options = ["--retry", "--retry-share", "10", *options]
+        self.process = loading.start(river, self.output, key, *options, journal=self.journal)
 
     def ask_to_end(self):
         if self.process.poll() is None:

@@ -36,7 +36,7 @@ class Verdict:
         self.behind = self.backlog()
 
     def row(self, name):
-        # What the ids take is computed, so of a processor that holds many a tenth of all is what can be told apart.
+        # What the ids take is what weir counts, so of a processor that holds many a tenth of all is what can be told apart.
         slack = max(BYTES_SLACK, GROWTH_MAX * self.medians(name, lambda p: p.rss)[0])
         memory = self.compare(name, "memory", lambda p: p.flat_bytes, slack)
         descriptors = self.compare(name, "descriptors", lambda p: p.descriptors, DESCRIPTORS_SLACK)

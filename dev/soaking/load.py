@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 
+import loading
 from console import Problem, last_lines
-from supervisor import SIGNALS
 
 ENDS_WITHIN_SECONDS = 60
 # Of each run of a lane whose connections come and go.
@@ -47,17 +47,7 @@ class Run:
         self.lane, self.label = lane, f"{lane}-{number:04}"
         self.output = river.folder / "journals" / f"{self.label}.json"
         self.journal = self.output.with_suffix(".journal") if journal else None
-        argv = [river.binary, "load", "--json", *options, *(["--journal", self.journal] if journal else [])]
-        with open(self.output, "wb") as out, open(self.output.with_suffix(".log"), "wb") as log, SIGNALS.held():
-            self.process = subprocess.Popen(
-                [str(part) for part in argv],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=log,
-                # The key stands in the environment: others may read our arguments.
-                env={**river.environment, "WEIR_URL": river.env()["WEIR_URL"], "WEIR_KEY": key},
-                start_new_session=True,
-            )
+        self.process = loading.start(river, self.output, key, *options, journal=self.journal)
 
     def is_over(self):
         return self.process.poll() is not None

@@ -9,9 +9,6 @@ from pathlib import Path
 from crash.resources import descriptors
 
 METRIC = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
-# What one id takes that a processor holds to know duplicates by (processor/src/dedup.rs): an entry of 48 bytes and a
-# byte of its own for the table, which has a power of two of places and is full at seven eighths.
-PLACE_BYTES = 49
 
 
 @dataclasses.dataclass
@@ -19,7 +16,7 @@ class Process:
     rss: int
     descriptors: int
     threads: int
-    # By design this grows with the events of the deduplication window.
+    # By design their memory grows until WEIR_IDS_MEMORY_MAX.
     ids: int = 0
     ids_bytes: int = 0
 
@@ -53,23 +50,12 @@ def take(river, p99_ms):
         status = status_of(pid)
         process = Process(status["VmRSS"] << 10, descriptors(pid), status["Threads"])
         process.ids = int(total(found, "weir_processor_ids_held"))
-        partitions = total(found, "weir_processor_partitions")
-        process.ids_bytes = ids_bytes(process.ids, int(partitions))
+        process.ids_bytes = int(total(found, "weir_processor_ids_memory_bytes"))
         processes[name] = process
         accepted += total(found, "weir_ingest_events_total", 'outcome="accepted"')
         processed += total(found, "weir_processor_events_total")
         lag = max(lag, total(found, "weir_processor_lag_seconds"))
     return Sample(time.monotonic(), int(accepted), int(processed), lag, processes, dict(p99_ms))
-
-
-def ids_bytes(ids, partitions):
-    """Of tables with an even share of the ids each."""
-    if not ids or not partitions:
-        return 0
-    places = 1
-    while places * 7 // 8 < ids // partitions:
-        places *= 2
-    return places * PLACE_BYTES * partitions
 
 
 def metrics(port):

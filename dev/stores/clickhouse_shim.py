@@ -6,29 +6,32 @@ What it promises:
 * a failure has ClickHouse's text, its code in X-ClickHouse-Exception-Code and the status that the server would send.
   A result is sent only once it is complete, so a failure never hides behind a 200;
 * KILL QUERY ends a statement that has not begun and answers after one that has;
-* SIGTERM lets the running statement end.
+* SIGTERM lets the running statement end;
+* GET /costs tells what all this takes beside the engine: a server does it in the process that is measured.
 
 What it does not do: users (all are let in, it listens on 127.0.0.1), sessions, compression, statements in parallel.
 """
 
 import argparse
+import contextlib
 import json
 import re
 import select
 import signal
 import sys
-import tempfile
 import threading
+import time
 import uuid
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from clickhouse_body import Body, Room
 from clickhouse_engine import ClientGone, Engine, EngineError, Statement
 
-# A body beyond this goes to a file, so that many waiting requests cannot fill the memory.
-BODY_IN_MEMORY_BYTES = 4 << 20
+# What all bodies together may take of the memory, many waiting ones too; what is beyond goes to files.
+BODIES_IN_MEMORY_BYTES = 256 << 20
 # Ends connections that are idle, and bodies that stall.
 SILENCE_SECONDS = 300
 
@@ -63,7 +66,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         url = urlsplit(self.path)
-        if url.path == "/ping" or not url.query:
+        if url.path == "/costs":
+            self.reply(200, json.dumps(self.server.costs.told()).encode(), {})
+        elif url.path == "/ping" or not url.query:
             self.reply(200, b"Ok.\n", {})
         else:
             self.serve()
@@ -73,19 +78,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self):
         try:
-            self.reply(*self.outcome())
+            with self.server.costs.counted(), Body(self.server.room) as body:
+                self.reply(*self.outcome(body))
         except (BodyBroken, ClientGone):
             self.close_connection = True
         except OSError as error:
             self.close_connection = True
             self.log_error("connection lost: %s", error)
 
-    def outcome(self):
+    def outcome(self, body):
         """(status, content, headers) of the request."""
         try:
             statement = self.statement()
             with self.server.engine.announced(statement):
-                self.read_statement(statement)
+                with self.server.costs.received():
+                    self.read_statement(statement, body)
                 answer = self.server.engine.run(statement)
         except EngineError as error:
             self.log_error("%s | %s", error, statement.text[:500].decode(errors="replace"))
@@ -129,17 +136,14 @@ class Handler(BaseHTTPRequestHandler):
             client_is_gone=self.client_is_gone,
         )
 
-    def read_statement(self, statement):
-        body = tempfile.SpooledTemporaryFile(BODY_IN_MEMORY_BYTES)
+    def read_statement(self, statement, body):
         for part in self.body_parts():
             body.write(part)
-        has_body = body.tell() > 0
-        body.seek(0)
         if self.headers.get_content_type() == "multipart/form-data":
             read_form(self.headers["Content-Type"], body.read(), statement)
         elif not statement.text:
             statement.text = body.read()
-        elif has_body:
+        elif body.size:
             statement.body = body
         if not statement.text.strip():
             raise BadRequest("the query is empty")
@@ -214,9 +218,44 @@ def http_status(code):
     return OTHER_STATUS.get(code, 500)
 
 
+class Costs:
+    """Of the threads that serve: CPU time, and time in which a request's data came in while the engine waited for it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.requests, self.cpu_seconds, self.receiving_seconds = 0, 0.0, 0.0
+
+    @contextlib.contextmanager
+    def counted(self):
+        begun = time.thread_time()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.requests += 1
+                self.cpu_seconds += time.thread_time() - begun
+
+    @contextlib.contextmanager
+    def received(self):
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.receiving_seconds += time.monotonic() - begun
+
+    def told(self):
+        with self.lock:
+            return {name: value for name, value in vars(self).items() if name != "lock"}
+
+
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.costs, self.room = Costs(), Room(BODIES_IN_MEMORY_BYTES)
 
 
 def main():

@@ -15,6 +15,7 @@ use ingest::directory::{Beside, Directory, Terms};
 use ingest::rate::Rates;
 use mimalloc::MiMalloc;
 use rand::RngExt;
+use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::key::{ApiKey, KeyHash, PresentedKey};
 use schemas::time::Micros;
@@ -49,8 +50,13 @@ fn main() {
 
 /// Keys with the numbers 0, 1 and so on, spread over the range of ids.
 fn directory(keys: u32, tenants: u32) -> Directory {
-    let terms =
-        || Terms { active: true, quota: Some(1_000_000), rate: Some(1_000), zone: chrono_tz::Tz::UTC };
+    let terms = || Terms {
+        active: true,
+        quota: Some(1_000_000),
+        rate: Some(1_000),
+        zone: chrono_tz::Tz::UTC,
+        client_ip: AddressPolicy::Full,
+    };
     let key = |number: u32| (presented(number), TenantId(i64::from(number % tenants)), ProjectId(1));
     Directory::of((0..tenants).map(|id| (TenantId(id.into()), terms())), (0..keys).map(key))
 }

@@ -101,6 +101,7 @@ impl Items {
 
 #[cfg(test)]
 mod tests {
+    use schemas::address::AddressPolicy;
     use schemas::id::TenantId;
 
     use super::*;
@@ -109,7 +110,10 @@ mod tests {
     const NOW: Micros = Micros(1_795_000_000_250_000);
 
     fn told(quota: Option<i64>, rate: Option<u32>) -> (Option<String>, Option<String>) {
-        let tenant = Tenant::new(TenantId(1), Terms { active: true, quota, rate, zone: chrono_tz::Tz::UTC });
+        let tenant = Tenant::new(
+            TenantId(1),
+            Terms { active: true, quota, rate, zone: chrono_tz::Tz::UTC, client_ip: AddressPolicy::Full },
+        );
         let mut headers = HeaderMap::new();
         tell(&mut headers, &tenant, NOW);
         let text = |name| Some(headers.get(name)?.to_str().unwrap().to_owned());

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
@@ -88,6 +89,8 @@ pub struct Terms {
     pub rate: Option<u32>,
     /// Where its months begin.
     pub zone: chrono_tz::Tz,
+    /// How much of a client's address its events carry.
+    pub client_ip: AddressPolicy,
 }
 
 /// Who sent a request.

@@ -45,6 +45,11 @@ impl Known<'_> {
         self.incoming.flags
     }
 
+    /// Notes something about it.
+    pub fn flag(&mut self, flag: EventFlags) {
+        self.incoming.flags = self.incoming.flags.with(flag);
+    }
+
     /// Corrects its time where the client's clock was wrong, for a request received at `received_at`.
     pub fn correct_time(&mut self, received_at: Micros) {
         clock::correct(&mut self.incoming, received_at);

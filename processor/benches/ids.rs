@@ -29,6 +29,10 @@ const MEMORY_MAX: u64 = 512 << 20;
 const BEGIN: i64 = 20_000 * 24 * Micros::HOUR;
 /// New ids and duplicates that are measured at each size.
 const MEASURED: u64 = 500_000;
+/// New ids a second, and how many, while the longest wait is looked for: fast enough that tables go to disk, and
+/// not so fast that one has to wait for the one before.
+const PACE: u64 = 250_000;
+const PACED: u64 = 2_500_000;
 
 fn main() -> Result<(), Failed> {
     let mut settings = Settings::from_environment();
@@ -110,7 +114,8 @@ fn see(
 
 fn measure(sizes: &[u64]) -> Result<(), Failed> {
     let folder = tempfile::TempDir::new_in(".")?;
-    let spread = sizes.iter().max().copied().unwrap_or(1) + MEASURED * sizes.len() as u64;
+    let largest = sizes.iter().max().copied().unwrap_or(1);
+    let spread = largest + MEASURED + PACED;
     let stores = || IdStores::new(folder.path().to_owned(), "bench", 1, WINDOW, MEMORY_MAX);
     let mut first = stores();
     let mut store = first.open(0, 0)?.store;
@@ -159,7 +164,27 @@ fn measure(sizes: &[u64]) -> Result<(), Failed> {
             opening.elapsed().as_millis(),
         );
     }
+    let paced = see_paced(&mut store, (position..position + PACED).map(|n| seen(n, n, spread)))?;
+    println!(
+        "\nAt {PACE} new ids a second, {PACED} in all: longest batch {} ms, {} ns CPU an id.",
+        paced.longest.as_millis(),
+        paced.nanoseconds(paced.cpu)
+    );
     Ok(())
+}
+
+/// Gives the store new ids at a pace.
+fn see_paced(store: &mut SeenIds, mut ids: impl Iterator<Item = Seen>) -> Result<Took, Failed> {
+    let mut all = Took::default();
+    let began = Instant::now();
+    while all.events < PACED {
+        std::thread::sleep(Duration::from_millis(all.events * 1_000 / PACE).saturating_sub(began.elapsed()));
+        let batch = see(store, ids.by_ref().take(usize::try_from(BATCH)?), false, false)?;
+        all.longest = all.longest.max(batch.longest);
+        all.events += batch.events;
+        all.cpu += batch.cpu;
+    }
+    Ok(all)
 }
 
 /// How long a lost store takes to be filled anew.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use schemas::id::Position;
 
 use crate::batch::Placed;
+use crate::enrich::Enricher;
 use crate::repair::Present;
 use crate::row;
 
@@ -32,21 +33,22 @@ struct Row {
 impl Block {
     /// Encodes the events' rows.
     #[must_use]
-    pub fn of(events: &[Placed<'_>]) -> Self {
-        Self::within(Vec::new(), events)
+    pub fn of(events: &[Placed<'_>], enricher: &Enricher) -> Self {
+        Self::within(Vec::new(), events, enricher)
     }
 
     /// The same in a buffer that [`Block::into_buffer`] has given back: fresh pages cost more than what is written on
     /// them.
-    pub(crate) fn within(buffer: Vec<u8>, events: &[Placed<'_>]) -> Self {
+    pub(crate) fn within(buffer: Vec<u8>, events: &[Placed<'_>], enricher: &Enricher) -> Self {
         let mut bytes = buffer;
         bytes.clear();
         bytes.reserve(events.iter().map(row::bytes_about).sum());
         row::write_header(&mut bytes);
         let start = bytes.len();
         let mut rows = Vec::with_capacity(events.len());
+        let mut cache = enricher.begin_batch();
         for placed in events {
-            row::write(&mut bytes, placed);
+            row::write(&mut bytes, placed, &enricher.enrich(placed, &mut cache));
             rows.push(Row { partition: placed.partition, position: placed.position, end: bytes.len() });
         }
         Self { bytes: Arc::new(bytes), start, rows }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use service::config::Settings;
 
+use crate::enrich::Enricher;
+
 /// How a processor works. [`ProcessorConfig::read`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct ProcessorConfig {
@@ -24,6 +26,8 @@ pub struct ProcessorConfig {
     pub ids_folder: PathBuf,
     /// Bytes of memory that tables and filters of seen ids take.
     pub ids_memory_max: u64,
+    /// What says where addresses are, and reads user agents.
+    pub enricher: Enricher,
 }
 
 impl ProcessorConfig {
@@ -73,6 +77,7 @@ impl ProcessorConfig {
                 16 << 20..=1 << 40,
                 "bytes of memory for looking up seen ids; beyond 10 to 16 bits for each of them, look-ups read the disk",
             ),
+            enricher: Enricher::read(settings),
         }
     }
 }

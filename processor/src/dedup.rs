@@ -79,7 +79,8 @@ pub struct SeenIds {
     table_hour: Option<Micros>,
     places: usize,
     look_up: LookUp,
-    _tables: Taken,
+    /// What is set aside for tables.
+    tables: Taken,
 }
 
 impl SeenIds {
@@ -224,6 +225,13 @@ impl SeenIds {
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
         self.disk.runs().iter().map(|run| run.header.file_len()).sum()
+    }
+
+    /// Bytes of memory that are set aside for tables and not taken yet.
+    #[must_use]
+    pub fn unused_bytes(&self) -> u64 {
+        let frozen = self.frozen.as_ref().map_or(0, |table| table.bytes());
+        self.tables.bytes().saturating_sub((self.table.bytes() + frozen) as u64)
     }
 
     /// Waits until nothing is written or merged. For tests and benches.

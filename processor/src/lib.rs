@@ -3,8 +3,8 @@
 //! # Path of an event
 //! A processor [`own`]s some partitions; each has a cursor in Postgres. It reads a [`batch`] of frames after the
 //! cursors, finds the ids seen before ([`dedup`]), asks ClickHouse which rows of that range it has already, if
-//! there can be any ([`repair`]), [`insert`]s the others in one [`block`], and [`commit`]s: one Postgres transaction
-//! moves the cursors and adds usage, quota, batch ledger and dead letters. Three batches are under way at a time
+//! there can be any ([`repair`]), [`enrich`]es the others, [`insert`]s them in one [`block`], and [`commit`]s: one
+//! Postgres transaction moves the cursors and adds usage, quota, batch ledger and dead letters. Three batches are under way at a time
 //! ([`run`]): while one is committed, the next is inserted and the one after that is read.
 //!
 //! # What holds
@@ -25,6 +25,7 @@ pub mod batch;
 pub mod dedup;
 pub mod repair;
 pub mod judge;
+pub mod enrich;
 mod row;
 pub mod block;
 pub mod insert;
@@ -34,4 +35,5 @@ pub mod run;
 pub mod verify;
 
 pub use config::ProcessorConfig;
+pub use enrich::Enricher;
 pub use run::Processor;

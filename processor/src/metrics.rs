@@ -23,5 +23,9 @@ pub const IDS_DISK_READS: &str = "weir_processor_ids_disk_reads_total";
 /// Histogram: seconds until the ids of a partition that was taken were complete, by `kind`: the whole window was read
 /// from ClickHouse, or the gap since the disk was written.
 pub const IDS_FILL_SECONDS: &str = "weir_processor_ids_fill_seconds";
+/// Counter: replaced geo databases, by `result` (ok, failed: the old one stays).
+pub const GEO_RELOADS: &str = "weir_processor_geo_reloads_total";
+/// Gauge: when the geo database in use was made, unix seconds.
+pub const GEO_BUILT_SECONDS: &str = "weir_processor_geo_built_seconds";
 /// Counter: inserts whose outcome was unclear or failed, each followed by a read-back.
 pub const INSERT_RETRIES: &str = "weir_processor_insert_retries_total";

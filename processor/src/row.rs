@@ -1,12 +1,13 @@
-//! The row of an event: a function of its log record alone, in ClickHouse's `RowBinaryWithNamesAndTypes`.
+//! The row of an event: a function of its log record, and of the geo database that it names, in ClickHouse's `RowBinaryWithNamesAndTypes`.
 
 use std::net::Ipv6Addr;
 
 use crate::batch::Placed;
+use crate::enrich::Enriched;
 
 /// The columns, in the order in which [`write`] writes them. ClickHouse refuses a block whose names or types are not
 /// its table's.
-const COLUMNS: [(&str, &str); 20] = [
+const COLUMNS: [(&str, &str); 37] = [
     ("tenant_id", "Int64"),
     ("project_id", "Int64"),
     ("event_id", "String"),
@@ -27,10 +28,27 @@ const COLUMNS: [(&str, &str); 20] = [
     ("flags", "UInt8"),
     ("log_partition", "UInt32"),
     ("position", "UInt64"),
+    ("enrichment", "UInt16"),
+    ("browser", "LowCardinality(String)"),
+    ("browser_version", "UInt16"),
+    ("os", "LowCardinality(String)"),
+    ("os_version", "LowCardinality(String)"),
+    ("device_type", "LowCardinality(String)"),
+    ("geo_country", "LowCardinality(String)"),
+    ("geo_region", "LowCardinality(String)"),
+    ("geo_city", "LowCardinality(String)"),
+    ("geo_continent", "LowCardinality(String)"),
+    ("geo_time_zone", "LowCardinality(String)"),
+    ("geo_built", "DateTime('UTC')"),
+    ("utm_source", "LowCardinality(String)"),
+    ("utm_medium", "LowCardinality(String)"),
+    ("utm_campaign", "LowCardinality(String)"),
+    ("utm_term", "String"),
+    ("utm_content", "String"),
 ];
 
-/// Bytes of a row beside its texts, their lengths included, at most.
-const FIXED_BYTES: usize = 160;
+/// Bytes of a row beside its event's own texts, their lengths included, as a rule at most.
+const FIXED_BYTES: usize = 256;
 
 /// The statement that takes a block.
 pub(crate) fn statement() -> String {
@@ -65,7 +83,7 @@ pub(crate) fn write_header(out: &mut Vec<u8>) {
 }
 
 /// Appends the event's row.
-pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>) {
+pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>, enriched: &Enriched<'_>) {
     let (envelope, event) = (&placed.envelope, &placed.event);
     out.extend_from_slice(&envelope.tenant.0.to_le_bytes());
     out.extend_from_slice(&envelope.project.0.to_le_bytes());
@@ -90,6 +108,15 @@ pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>) {
     out.push(event.flags.0);
     out.extend_from_slice(&placed.partition.to_le_bytes());
     out.extend_from_slice(&placed.position.number().to_le_bytes());
+    out.extend_from_slice(&enriched.enrichment().to_le_bytes());
+    text(out, enriched.browser());
+    out.extend_from_slice(&enriched.browser_version().to_le_bytes());
+    let agent = [enriched.os(), enriched.os_version(), enriched.device_type()];
+    let region = [enriched.geo_country(), enriched.geo_region(), enriched.geo_city()];
+    let rest = [enriched.geo_continent(), enriched.geo_time_zone()];
+    agent.iter().chain(&region).chain(&rest).for_each(|said| text(out, said));
+    out.extend_from_slice(&enriched.geo_built().to_le_bytes());
+    enriched.utm().iter().for_each(|said| text(out, said));
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {

@@ -75,6 +75,9 @@ impl EventFlags {
     /// The client sent a time that could not be read: it is kept in `extra` and has no effect.
     pub const TIME_IGNORED: Self = Self(32);
 
+    /// The tenant keeps no whole addresses: one that the client named in the event is not looked up whole either.
+    pub const ADDRESS_SHORT: Self = Self(64);
+
     /// Whether any of those flags is set.
     #[must_use]
     pub fn has_any(self, flags: Self) -> bool {

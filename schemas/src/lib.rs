@@ -13,6 +13,7 @@
 pub mod id;
 pub mod time;
 pub mod limit;
+pub mod address;
 pub mod key;
 pub mod event;
 pub mod frame;

@@ -113,6 +113,7 @@ impl River {
         let addresses = (ingest.local_addr().unwrap(), admin.local_addr().unwrap());
         front_tasks.spawn(ingest.run(front_shutdown.clone()));
         front_tasks.spawn(admin.run(front_shutdown));
+        back_tasks.spawn(processor.enricher.clone().keep_fresh(back_shutdown.clone()));
         for _ in 0..config.processors {
             let (pool, log) = (stores.pool.clone(), Arc::clone(&log));
             let processor = Processor::new(pool, stores.clickhouse(), log, clock.clone(), processor.clone());
@@ -160,8 +161,14 @@ impl River {
     /// Makes a tenant, with a quota of its own or none, and a key.
     pub async fn customer(&self, name: &str, quota: Option<i64>) -> Customer {
         let plan = if quota.is_some() { "developer" } else { "unlimited" };
-        let new =
-            NewTenant { name: name.to_owned(), plan: plan.to_owned(), quota, rate: None, time_zone: None };
+        let new = NewTenant {
+            name: name.to_owned(),
+            plan: plan.to_owned(),
+            quota,
+            rate: None,
+            time_zone: None,
+            client_ip: None,
+        };
         let tenant = TenantId(tenant::create(&self.stores.pool, &new).await.unwrap().id);
         Customer { tenant, key: self.key(tenant, project::DEFAULT).await }
     }

@@ -37,6 +37,9 @@ pub(crate) enum TenantCommand {
         /// IANA name of the time zone in which its months begin
         #[arg(long, value_name = "ZONE")]
         time_zone: Option<String>,
+        /// How much of a client's address its events carry: `full` (the default), `truncated` or `none`
+        #[arg(long, value_name = "POLICY")]
+        client_ip: Option<String>,
     },
     /// Change a tenant; ingest knows within a second
     Set {
@@ -54,6 +57,9 @@ pub(crate) enum TenantCommand {
         /// `active` or `frozen`
         #[arg(long)]
         status: Option<String>,
+        /// How much of a client's address its events carry from now on: `full`, `truncated` or `none`
+        #[arg(long, value_name = "POLICY")]
+        client_ip: Option<String>,
     },
     /// List all tenants
     List,
@@ -175,11 +181,16 @@ fn told(limit: Option<i64>) -> String {
 }
 
 fn tenant_line(tenant: &Tenant) -> String {
-    let Tenant { id, name, plan, quota, rate, own_quota, own_rate, time_zone, status, .. } = tenant;
+    let Tenant { id, name, plan, quota, rate, own_quota, own_rate, time_zone, status, client_ip, .. } =
+        tenant;
     let own = |limit: Option<i64>, own: bool| told(limit) + if own { " (its own)" } else { "" };
     let (quota, rate) = (own(*quota, *own_quota), own(*rate, *own_rate));
+    let kept = match client_ip.as_str() {
+        "full" => String::new(),
+        policy => format!(", client addresses {policy}"),
+    };
     format!(
-        "tenant {id} {name}: plan {plan}, quota {quota} a month, rate {rate} a second, {time_zone}, {status}"
+        "tenant {id} {name}: plan {plan}, quota {quota} a month, rate {rate} a second, {time_zone}, {status}{kept}"
     )
 }
 
@@ -206,14 +217,14 @@ impl TenantCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool()?;
         match self {
-            Self::Create { name, quota, plan, rate, time_zone } => {
-                let new = NewTenant { name, plan, quota, rate, time_zone };
+            Self::Create { name, quota, plan, rate, time_zone, client_ip } => {
+                let new = NewTenant { name, plan, quota, rate, time_zone, client_ip };
                 print(json, &tenant::create(&pool, &new).await?, tenant_line)
             }
-            Self::Set { tenant, quota, rate, plan, status } => {
+            Self::Set { tenant, quota, rate, plan, status, client_ip } => {
                 let id = find(&pool, &tenant).await?;
                 let (quota, rate) = (quota.map(|limit| limit.0), rate.map(|limit| limit.0));
-                let change = TenantChange { plan, quota, rate, status };
+                let change = TenantChange { plan, quota, rate, status, client_ip };
                 print(json, &tenant::change(&pool, id, &change).await?, tenant_line)
             }
             Self::List => print(json, &tenant::list(&pool).await?, lines(tenant_line)),

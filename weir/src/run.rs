@@ -174,11 +174,17 @@ impl<'a> Serving<'a> {
             });
         }
         if let Some(processor) = &config.processor {
+            let enricher = processor.enricher.clone();
             let clickhouse = clickhouse::client(&config.stores.clickhouse);
             let processor =
                 Processor::new(pool.clone(), clickhouse, Arc::clone(log), clock, processor.clone());
             let shutdown = self.back_shutdown.clone();
             self.back.spawn(async move { Ok(processor.run(shutdown).await?) });
+            let fresh = enricher.keep_fresh(self.back_shutdown.clone());
+            self.back.spawn(async move {
+                fresh.await;
+                Ok(())
+            });
         }
         if let Some(retention) = config.billing {
             let reclaim = reclaim::run(pool.clone(), Arc::clone(log), self.back_shutdown.clone());

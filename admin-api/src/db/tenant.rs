@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use schemas::address::AddressPolicy;
 use schemas::id::TenantId;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool};
@@ -34,6 +35,8 @@ pub struct Tenant {
     pub time_zone: String,
     /// `active` or `frozen`.
     pub status: String,
+    /// How much of a client's address its events carry: `full`, `truncated` or `none`.
+    pub client_ip: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
@@ -53,6 +56,8 @@ pub struct NewTenant {
     pub rate: Option<i64>,
     /// `UTC` if absent.
     pub time_zone: Option<String>,
+    /// `full` if absent.
+    pub client_ip: Option<String>,
 }
 
 /// The plan of a tenant for which none is named.
@@ -75,6 +80,8 @@ pub struct TenantChange {
     pub rate: Option<Option<i64>>,
     /// `active` or `frozen`.
     pub status: Option<String>,
+    /// `full`, `truncated` or `none`.
+    pub client_ip: Option<String>,
 }
 
 /// Tells `null` from an absent field.
@@ -86,7 +93,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT t.id, t.name, p.name AS plan, coalesce(t.quota, p.quota) AS quota, coalesce(t.rate, p.rate) AS rate,
-                    t.quota IS NOT NULL AS own_quota, t.rate IS NOT NULL AS own_rate, t.time_zone, t.status, t.created_at
+                    t.quota IS NOT NULL AS own_quota, t.rate IS NOT NULL AS own_rate, t.time_zone, t.status, t.client_ip,
+                    t.created_at
              FROM tenant t JOIN plan p ON p.id = t.plan_id ",
             $rest
         )
@@ -120,6 +128,7 @@ pub async fn find(pool: &PgPool, name_or_id: &str) -> Result<Tenant, AdminError>
 pub async fn create(pool: &PgPool, new: &NewTenant) -> Result<Tenant, AdminError> {
     check_name(&new.name)?;
     check_limits(new.quota, new.rate)?;
+    check_policy(new.client_ip.as_deref())?;
     let zone = new.time_zone.as_deref().unwrap_or("UTC");
     if zone.parse::<Tz>().is_err() {
         return Err(AdminError::Invalid(format!(
@@ -128,14 +137,15 @@ pub async fn create(pool: &PgPool, new: &NewTenant) -> Result<Tenant, AdminError
     }
     let mut tx = pool.begin().await?;
     let id: i64 = sqlx::query_scalar(
-        "INSERT INTO tenant (name, plan_id, quota, rate, time_zone)
-         SELECT $1, id, $3, $4, $5 FROM plan WHERE name = $2 RETURNING id",
+        "INSERT INTO tenant (name, plan_id, quota, rate, time_zone, client_ip)
+         SELECT $1, id, $3, $4, $5, $6 FROM plan WHERE name = $2 RETURNING id",
     )
     .bind(&new.name)
     .bind(&new.plan)
     .bind(new.quota)
     .bind(new.rate)
     .bind(zone)
+    .bind(new.client_ip.as_deref().unwrap_or(AddressPolicy::Full.as_str()))
     .fetch_optional(&mut *tx)
     .await
     .map_err(AdminError::of_insert(|| format!("tenant {}", new.name)))?
@@ -151,6 +161,7 @@ pub async fn create(pool: &PgPool, new: &NewTenant) -> Result<Tenant, AdminError
 /// [`AdminError`]; nothing is changed then.
 pub async fn change(pool: &PgPool, tenant: TenantId, change: &TenantChange) -> Result<Tenant, AdminError> {
     check_limits(change.quota.flatten(), change.rate.flatten())?;
+    check_policy(change.client_ip.as_deref())?;
     if change.status.as_deref().is_some_and(|status| !["active", "frozen"].contains(&status)) {
         return Err(AdminError::Invalid("status is active or frozen".to_owned()));
     }
@@ -166,7 +177,8 @@ pub async fn change(pool: &PgPool, tenant: TenantId, change: &TenantChange) -> R
     };
     let changed = sqlx::query(
         "UPDATE tenant SET plan_id = coalesce($2, plan_id), quota = CASE WHEN $3 THEN $4 ELSE quota END,
-                rate = CASE WHEN $5 THEN $6 ELSE rate END, status = coalesce($7, status)
+                rate = CASE WHEN $5 THEN $6 ELSE rate END, status = coalesce($7, status),
+                client_ip = coalesce($8, client_ip)
          WHERE id = $1",
     )
     .bind(tenant.0)
@@ -176,6 +188,7 @@ pub async fn change(pool: &PgPool, tenant: TenantId, change: &TenantChange) -> R
     .bind(change.rate.is_some())
     .bind(change.rate.flatten())
     .bind(&change.status)
+    .bind(&change.client_ip)
     .execute(pool)
     .await?;
     if changed.rows_affected() == 0 {
@@ -192,6 +205,13 @@ pub(super) fn check_name(name: &str) -> Result<(), AdminError> {
     }
     let rule = format!("a name has 1 to {NAME_BYTES_MAX} bytes, no control characters, and is not a number");
     Err(AdminError::Invalid(rule))
+}
+
+fn check_policy(client_ip: Option<&str>) -> Result<(), AdminError> {
+    if client_ip.is_none_or(|word| AddressPolicy::from_word(word).is_some()) {
+        return Ok(());
+    }
+    Err(AdminError::Invalid("client_ip is full, truncated or none".to_owned()))
 }
 
 pub(super) fn check_limits(quota: Option<i64>, rate: Option<i64>) -> Result<(), AdminError> {

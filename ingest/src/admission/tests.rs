@@ -1,5 +1,6 @@
 use http_body_util::Full;
 use hyper::header::HeaderValue;
+use schemas::address::AddressPolicy;
 use schemas::id::TenantId;
 
 use super::*;
@@ -14,7 +15,8 @@ fn admission(node: usize, tenant: usize, body: usize) -> Admission {
 }
 
 fn tenant(id: i64) -> Option<Arc<Tenant>> {
-    let terms = Terms { active: true, quota: None, rate: None, zone: chrono_tz::UTC };
+    let terms =
+        Terms { active: true, quota: None, rate: None, zone: chrono_tz::UTC, client_ip: AddressPolicy::Full };
     Some(Arc::new(Tenant::new(TenantId(id), terms)))
 }
 

@@ -90,6 +90,7 @@ fn hash(id: KeyId) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use schemas::address::AddressPolicy;
     use schemas::id::TenantId;
 
     use super::*;
@@ -97,7 +98,13 @@ mod tests {
 
     #[test]
     fn keys_are_found_under_their_ids_and_replaced_by_them() {
-        let terms = Terms { active: true, quota: None, rate: None, zone: chrono_tz::Tz::UTC };
+        let terms = Terms {
+            active: true,
+            quota: None,
+            rate: None,
+            zone: chrono_tz::Tz::UTC,
+            client_ip: AddressPolicy::Full,
+        };
         let tenant = Arc::new(Tenant::new(TenantId(1), terms));
         let id = |number: usize| KeyId::from_number(i64::try_from(number).unwrap() * 1_000_003).unwrap();
         let entry = |number: usize, project: i64| KeyEntry {

@@ -3,6 +3,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
+use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::key::KeyHash;
 use schemas::time::Micros;
@@ -25,7 +26,7 @@ const PAGE_DEADLINE: Duration = Duration::from_secs(5);
 const PAGE_ROWS: i64 = 2_000;
 const CHANNEL: &str = "weir_change";
 
-type TenantRow = (i64, bool, Option<i64>, Option<i64>, String, i64);
+type TenantRow = (i64, bool, Option<i64>, Option<i64>, String, i64, String);
 type KeyRow = (i64, i64, i64, Vec<u8>, Option<i64>, bool, i64);
 
 /// Why Postgres could not be looked at.
@@ -174,7 +175,7 @@ async fn read(pool: &PgPool, since: i64, take: &mut impl FnMut(Page)) -> Result<
 async fn tenants(tx: &mut PgConnection, since: i64, after: i64) -> Result<Vec<TenantRow>, sqlx::Error> {
     sqlx::query_as(
         "SELECT t.id, t.status = 'active', coalesce(t.quota, p.quota), coalesce(t.rate, p.rate), t.time_zone,
-                greatest(t.change, p.change)
+                greatest(t.change, p.change), t.client_ip
          FROM tenant t JOIN plan p ON p.id = t.plan_id
          WHERE (t.change > $1 OR p.change > $1) AND t.id > $2 ORDER BY t.id LIMIT $3",
     )
@@ -227,14 +228,18 @@ impl Page {
     }
 }
 
-fn terms((id, active, quota, rate, zone, _): TenantRow) -> (TenantId, Terms) {
+fn terms((id, active, quota, rate, zone, _, client_ip): TenantRow) -> (TenantId, Terms) {
     let id = TenantId(id);
     let rate = rate.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
     let zone = zone.parse().unwrap_or_else(|_| {
         tracing::error!(tenant = %id, zone, "the tenant's time zone is not known, its months begin in UTC");
         Tz::UTC
     });
-    (id, Terms { active, quota, rate, zone })
+    let client_ip = AddressPolicy::from_word(&client_ip).unwrap_or_else(|| {
+        tracing::error!(tenant = %id, client_ip, "the tenant's policy for addresses is not known, none is kept");
+        AddressPolicy::None
+    });
+    (id, Terms { active, quota, rate, zone, client_ip })
 }
 
 fn key((id, tenant, project, hash, expires_at, revoked, _): KeyRow, entries: &Entries) -> Option<KeyEntry> {

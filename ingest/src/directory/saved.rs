@@ -1,14 +1,14 @@
 //! The copy on the disk.
 //!
 //! ```text
-//! weir directory 1\n
+//! weir directory 2\n
 //! saved_at, identity of the log, offset at which each of its partitions ended
 //! T tenant ...
 //! K key ...
 //! E how many keys and tenants, CRC-32C of all before
 //! ```
 //!
-//! Numbers are little-endian. A key that was made with its tenant while the file was written may stand there without
+//! Numbers are little-endian. What version 1 wrote is read too: its tenants keep whole addresses. A key that was made with its tenant while the file was written may stand there without
 //! it, and is left out when it is read; the next file has both. It holds hashes of keys, no keys; only the owner may read it. It is written beside,
 //! synced, and put in the place of the old one, so there is always a whole one.
 
@@ -41,7 +41,9 @@ const AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// How long the log may take to say where it ends.
 const BOUNDS_DEADLINE: Duration = Duration::from_secs(2);
 
-const HEAD: &[u8] = b"weir directory 1\n";
+const HEAD: &[u8; 17] = b"weir directory 2\n";
+/// Without the tenants' policies for addresses.
+const HEAD_V1: &[u8; 17] = b"weir directory 1\n";
 
 /// Where the copy is, and the log that it belongs to: the database that it was read from is bound to that log.
 #[derive(Clone)]
@@ -202,3 +204,6 @@ pub async fn keep_saved(
 fn shown(path: &Path) -> std::path::Display<'_> {
     path.display()
 }
+
+#[cfg(test)]
+mod tests;

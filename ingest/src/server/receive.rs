@@ -8,6 +8,7 @@ use bytes::Bytes;
 use eventlog::AppendError;
 use hyper::header::{HeaderMap, USER_AGENT};
 use hyper::{Uri, http};
+use schemas::address::AddressPolicy;
 use schemas::event::EventFlags;
 use schemas::frame::Envelope;
 use schemas::intake::{Intake, Warning};
@@ -36,6 +37,8 @@ use crate::{admission, auth, metrics};
 struct Origin<'a> {
     request_id: Uuid,
     peer: IpAddr,
+    /// What may be kept of that; one for the whole request, whatever is changed meanwhile.
+    policy: AddressPolicy,
     headers: &'a HeaderMap,
     work: Work,
 }
@@ -98,7 +101,8 @@ impl Node {
         let sender = sender.ok_or_else(auth::missing)?;
         *known = Some(Arc::clone(&sender.tenant));
         admitted.belongs_to(&sender.tenant)?;
-        let origin = Origin { request_id, peer, headers, work };
+        let policy = sender.tenant.terms.read().client_ip;
+        let origin = Origin { request_id, peer, policy, headers, work };
         let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
         tally.count(accepted.as_ref(), attempt);
@@ -142,6 +146,9 @@ impl Node {
             return Err(self.used_up(&spent.period).into());
         }
         events.iter_mut().for_each(|known| known.correct_time(received_at));
+        if origin.policy != AddressPolicy::Full {
+            events.iter_mut().for_each(|known| known.flag(EventFlags::ADDRESS_SHORT));
+        }
         let covered = usize::try_from(spent.events).unwrap_or(usize::MAX).min(events.len());
         let over = events.split_off(covered);
         if !over.is_empty() {
@@ -172,10 +179,7 @@ impl Node {
             // Of the period that it is counted in, also where another request reached that period a moment ago.
             received_at: received_at.max(spent.period.start),
             request_id: origin.request_id,
-            client_ip: Some(match origin.peer {
-                IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-                IpAddr::V6(ip) => ip,
-            }),
+            client_ip: origin.policy.kept(origin.peer),
             user_agent: user_agent.unwrap_or_default(),
         };
         let records = self.turns.run(&origin.work, || frames(&envelope, events, self.log.partitions())).await;

@@ -90,7 +90,7 @@ impl IdStores {
             table_hour: None,
             places,
             look_up: LookUp::new(),
-            _tables: tables,
+            tables,
         };
         let holds_below = (holds_below > 0).then(|| Position::from_number(holds_below));
         Ok(Opened { store, holds_below })
@@ -108,7 +108,7 @@ impl IdStores {
         self.window
     }
 
-    /// Bytes of memory that all stores take.
+    /// Bytes of memory that all stores take, or have set aside for tables.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.memory.used()

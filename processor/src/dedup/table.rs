@@ -84,7 +84,6 @@ impl Table {
     }
 
     /// Bytes that it takes now.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.entries.allocation_size()
     }

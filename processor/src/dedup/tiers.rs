@@ -4,6 +4,8 @@ use std::ops::Range;
 
 /// So many neighbours of about one size become one.
 const TIER: usize = 8;
+/// More runs of a span become one, whatever their sizes.
+const MANY: usize = 40;
 
 /// A run, as far as the choice depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +35,23 @@ pub(super) fn choose(runs: &[Size], current: i64, smallest: u64) -> Option<Range
     None
 }
 
-/// The youngest neighbours that are `TIER` or more, none of them above their tier.
+/// Neighbours up to the youngest of their tier, if there are `TIER` of that tier; smaller ones between them go along.
 fn full_tier(runs: &[Size], smallest: u64) -> Option<Range<usize>> {
-    let mut ids_max = smallest.max(1);
+    if runs.len() > MANY {
+        return Some(0..runs.len());
+    }
+    let (mut above, mut ids_max) = (0, smallest.max(1));
     loop {
-        let tier = runs.iter().rev().take_while(|run| run.ids <= ids_max).count();
-        if tier >= TIER {
-            return Some(runs.len() - tier..runs.len());
+        let start = runs.len() - runs.iter().rev().take_while(|run| run.ids <= ids_max).count();
+        let of_tier = || runs[start..].iter().filter(|run| run.ids > above);
+        if of_tier().count() >= TIER {
+            let smaller = runs.iter().rev().take_while(|run| run.ids <= above).count();
+            return Some(start..runs.len() - smaller);
         }
-        if tier == runs.len() {
+        if start == 0 {
             return None;
         }
-        ids_max = ids_max.saturating_mul(TIER as u64);
+        (above, ids_max) = (ids_max, ids_max.saturating_mul(TIER as u64));
     }
 }
 
@@ -67,8 +74,18 @@ mod tests {
         let eight: Vec<Size> = sizes(&[(3, 10); 8]);
         assert_eq!(choose(&eight, 3, 10), Some(0..8));
         assert_eq!(choose(&eight[1..], 3, 10), None);
-        let above = [sizes(&[(3, 80)]), eight].concat();
+        let above = [sizes(&[(3, 80)]), eight.clone()].concat();
         assert_eq!(choose(&above, 3, 10), Some(1..9));
+        let between = [sizes(&[(3, 80); 7]), sizes(&[(3, 10), (3, 80), (3, 10)])].concat();
+        assert_eq!(choose(&between, 3, 10), Some(0..9));
+        assert_eq!(choose(&between[1..], 3, 10), None);
+    }
+
+    #[test]
+    fn more_than_forty_of_a_span_become_one() {
+        let growing: Vec<Size> = (0..41).rev().map(|n| Size { span: 3, ids: 10 << n }).collect();
+        assert_eq!(choose(&growing, 3, 10), Some(0..41));
+        assert_eq!(choose(&growing[1..], 3, 10), None);
     }
 
     #[test]
@@ -85,5 +102,6 @@ mod tests {
         }
         assert!(most <= 7 * 5, "{most}");
         assert!(rewritten <= 5 * 100_000, "{rewritten}");
+        assert!(most >= 20, "{most}: so many are to be expected");
     }
 }

@@ -13,6 +13,7 @@ use crate::batch::{self, Placed, Range};
 use crate::block::Block;
 use crate::commit::Commit;
 use crate::dedup::SeenIds;
+use crate::enrich::Enricher;
 use crate::judge::judge;
 use crate::metrics;
 use crate::own::Owned;
@@ -39,6 +40,7 @@ pub(super) struct Material {
     pub(super) present: Present,
     pub(super) events_max: usize,
     pub(super) memory: Memory,
+    pub(super) enricher: Enricher,
 }
 
 /// What batches leave to those that come after them.
@@ -61,14 +63,14 @@ pub(super) struct Product {
 /// # Errors
 /// If a store of seen ids fails.
 pub(super) fn prepare(material: Material) -> io::Result<Product> {
-    let Material { mut records, owned, mut seen, present, events_max, memory } = material;
+    let Material { mut records, owned, mut seen, present, events_max, memory, enricher } = material;
     let mut stage = Stage::begin();
     let (decoded, taken) = batch::decode_some(&records, events_max, batch::emptied(memory.events));
     let ranges: Vec<Range> = batch::ranges(&records[..taken], &owned);
     stage.ends("decode");
     let judged = judge(decoded, ranges, &mut seen, &present)?;
     stage.ends("dedup");
-    let block = Block::within(memory.block, &judged.fresh);
+    let block = Block::within(memory.block, &judged.fresh, &enricher);
     let events = batch::emptied(judged.fresh);
     stage.ends("encode");
     let prepared = Prepared { block, present, commit: judged.commit, newest: judged.newest };

@@ -177,6 +177,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             present,
             events_max: self.config.batch_events_max,
             memory: Memory { events: std::mem::take(&mut self.events), block },
+            enricher: self.config.enricher.clone(),
         };
         let product = fill::blocking(move || prepare(material)).await;
         let Product { prepared, left, seen, events } = product.map_err(FillError::Disk)?;
@@ -271,7 +272,9 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         ::metrics::gauge!(metrics::IDS_HELD).set(count(stores().map(SeenIds::len).sum()));
         ::metrics::gauge!(metrics::IDS_RUNS).set(count(stores().map(SeenIds::runs).sum()));
         ::metrics::gauge!(metrics::IDS_DISK_BYTES).set(stores().map(SeenIds::disk_bytes).sum::<u64>() as f64);
-        ::metrics::gauge!(metrics::IDS_MEMORY_BYTES).set(self.workshop.ids.memory_bytes() as f64);
+        let unused: u64 = stores().map(SeenIds::unused_bytes).sum();
+        let memory_bytes = self.workshop.ids.memory_bytes().saturating_sub(unused);
+        ::metrics::gauge!(metrics::IDS_MEMORY_BYTES).set(memory_bytes as f64);
     }
 }
 

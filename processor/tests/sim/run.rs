@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use processor::run::Fatal;
-use processor::{Processor, ProcessorConfig};
+use processor::{Enricher, Processor, ProcessorConfig};
 use service::clock::Clock;
 use service::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::task::JoinHandle;
@@ -140,6 +140,7 @@ fn start(world: &Arc<World>, processes: &mut Vec<Running>) {
             dedup_window: Duration::from_hours(7 * 24),
             ids_folder: state.disks.join(machine.to_string()),
             ids_memory_max: 1 << 20,
+            enricher: Enricher::default(),
         };
         (process, config)
     };

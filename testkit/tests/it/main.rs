@@ -4,6 +4,7 @@
 
 mod river;
 mod identity;
+mod ids;
 mod cap;
 mod refusals;
 mod dialects;
@@ -11,6 +12,7 @@ mod browsers;
 mod sdk;
 mod proof;
 mod proxies;
+mod enrich;
 mod recovery;
 mod rate_share;
 mod cold_start;

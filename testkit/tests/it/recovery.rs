@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventlog::Append;
+use processor::Enricher;
 use processor::block::Block;
 use processor::dedup::{IdStores, SeenIds};
 use processor::own::Owned;
@@ -42,7 +43,7 @@ async fn insert_without_commit(river: &River, records: usize, rows: usize) {
     let none = processor::repair::Present::new();
     let judged = judge::judge(batch::decode(&read), ranges, &mut empty_ids(river), &none).unwrap();
     let clickhouse = river.stores.clickhouse();
-    let block = Block::of(&judged.fresh[..rows]);
+    let block = Block::of(&judged.fresh[..rows], &Enricher::default());
     insert::insert(&clickhouse, "dead", Duration::from_secs(10), &block).await.unwrap();
 }
 

@@ -13,6 +13,11 @@ async fn tenants_projects_keys_and_plans_are_made_changed_and_listed() {
     place.run(&["plan", "set", "small", "--quota", "9", "--rate", "none"]).await;
     let tenant = place.run_json(&["tenant", "set", "acme", "--plan", "small"]).await;
     assert_eq!((&tenant["plan"], &tenant["quota"]), (&"small".into(), &9.into()));
+    let tenant = place.run_json(&["tenant", "set", "acme", "--client-ip", "truncated"]).await;
+    assert_eq!((&tenant["client_ip"], &tenant["quota"]), (&"truncated".into(), &9.into()));
+    assert!(place.run(&["tenant", "list"]).await.contains(", client addresses truncated"));
+    let tenant = place.run_json(&["tenant", "create", "other", "--client-ip", "none"]).await;
+    assert_eq!(tenant["client_ip"], "none");
     place.run(&["project", "create", "acme", "staging"]).await;
     let key = place.run_json(&["key", "create", "acme", "--project", "staging"]).await;
     let id = key["id"].as_str().unwrap();
@@ -76,6 +81,7 @@ async fn what_cannot_be_done_is_said_in_one_line() {
         (vec!["tenant", "create", "x", "--plan", "none"], "there is no plan none"),
         (vec!["key", "revoke", "0000000000"], "there is no key 0000000000"),
         (vec!["tenant", "create", "x", "--quota", "-1"], "quota is a number of events"),
+        (vec!["tenant", "create", "x", "--client-ip", "half"], "client_ip is full, truncated or none"),
     ] {
         let output = place.command(&arguments).output().await.unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
@@ -92,12 +98,14 @@ async fn every_wrong_setting_is_told_at_once_and_no_secret_is_printed() {
         .env("WEIR_INGEST_ADDR", "nowhere")
         .env("WEIR_DEDUP_DAYS", "6")
         .env("WEIR_OPERATOR_TOKEN", "hunter2")
+        .env("WEIR_GEO_DATABASE", "nowhere.mmdb")
         .output()
         .await
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(64), "{error}");
-    assert_eq!(error.lines().count(), 3, "{error}");
+    assert_eq!(error.lines().count(), 4, "{error}");
+    assert!(error.contains("WEIR_GEO_DATABASE=nowhere.mmdb can't be used: it can't be read"), "{error}");
     assert!(!error.contains("hunter2"));
     let printed = place.run(&["config"]).await;
     assert!(printed.contains("WEIR_OPERATOR_TOKEN=<secret>") && printed.contains("DATABASE_URL=<secret>"));

@@ -3,11 +3,12 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::key::KeyHash;
 use schemas::time::Micros;
 
-use super::{HEAD, Head, SavedError};
+use super::{HEAD, HEAD_V1, Head, SavedError};
 use crate::directory::keys::KeyEntry;
 use crate::directory::{Entries, Terms};
 
@@ -19,7 +20,8 @@ const PARTITIONS_MAX: u32 = 100_000;
 pub(super) fn from_file(path: &Path) -> Result<(Head, Entries), SavedError> {
     let mut from = Summed { from: BufReader::with_capacity(1 << 16, File::open(path)?), crc: 0 };
     let found = from.bytes::<{ HEAD.len() }>()?;
-    if found != HEAD {
+    let has_policies = &found == HEAD;
+    if !has_policies && &found != HEAD_V1 {
         return Err(if found.starts_with(b"weir directory ") {
             SavedError::Version
         } else {
@@ -31,7 +33,7 @@ pub(super) fn from_file(path: &Path) -> Result<(Head, Entries), SavedError> {
     loop {
         match from.bytes::<1>()?[0] {
             b'T' => {
-                let (id, terms) = from.tenant()?;
+                let (id, terms) = from.tenant(has_policies)?;
                 entries.put_tenant(id, terms, None);
             }
             b'K' => {
@@ -122,12 +124,18 @@ impl<R: Read> Summed<R> {
         Ok(tenant.map(|tenant| KeyEntry { id, hash, tenant, project, expires_at, revoked, used }))
     }
 
-    fn tenant(&mut self) -> Result<(TenantId, Terms), SavedError> {
+    fn tenant(&mut self, has_policy: bool) -> Result<(TenantId, Terms), SavedError> {
         let (id, active) = (TenantId(self.number()?), self.flag()?);
         let (quota, rate) = (self.number()?, self.number()?);
         let length = usize::from(self.bytes::<1>()?[0]);
         let zone = self.text(length)?.parse().map_err(|_| SavedError::Damaged)?;
         let (quota, rate) = ((quota >= 0).then_some(quota), u32::try_from(rate).ok());
-        Ok((id, Terms { active, quota, rate, zone }))
+        let client_ip = match if has_policy { self.bytes::<1>()?[0] } else { b'F' } {
+            b'F' => AddressPolicy::Full,
+            b'T' => AddressPolicy::Truncated,
+            b'N' => AddressPolicy::None,
+            _ => return Err(SavedError::Damaged),
+        };
+        Ok((id, Terms { active, quota, rate, zone, client_ip }))
     }
 }

@@ -4,6 +4,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use schemas::address::AddressPolicy;
+
 use super::{HEAD, Head};
 use crate::directory::keys::KeyEntry;
 use crate::directory::{Directory, Tenant};
@@ -87,6 +89,11 @@ fn tenant(tenant: &Tenant, bytes: &mut Vec<u8>) {
     let zone = terms.zone.name();
     bytes.push(u8::try_from(zone.len()).unwrap_or(0));
     bytes.extend_from_slice(zone.as_bytes());
+    bytes.push(match terms.client_ip {
+        AddressPolicy::Full => b'F',
+        AddressPolicy::Truncated => b'T',
+        AddressPolicy::None => b'N',
+    });
 }
 
 /// Sums up what goes through it.

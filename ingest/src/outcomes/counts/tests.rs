@@ -1,3 +1,4 @@
+use schemas::address::AddressPolicy;
 use schemas::id::{ProjectId, TenantId};
 use schemas::intake::Warning;
 use schemas::key::{KeyHash, PresentedKey};
@@ -192,7 +193,13 @@ fn threads_that_count_while_minutes_are_written_and_closed_lose_nothing() {
 
 #[test]
 fn nobody_is_the_holder_of_a_key_by_its_public_part_alone() {
-    let terms = Terms { active: true, quota: None, rate: None, zone: chrono_tz::Tz::UTC };
+    let terms = Terms {
+        active: true,
+        quota: None,
+        rate: None,
+        zone: chrono_tz::Tz::UTC,
+        client_ip: AddressPolicy::Full,
+    };
     let (id, hash) = (KeyId::from_number(7).unwrap(), KeyHash([1; 32]));
     let key = (PresentedKey { id, hash }, TenantId(2), ProjectId(3));
     let directory = Directory::of([(TenantId(2), terms)], [key]);

@@ -1,6 +1,7 @@
 //! Random histories against a plain map.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use proptest::prelude::*;
 use schemas::id::{Position, ProjectId};
@@ -24,6 +25,8 @@ enum Step {
     Reopen {
         flushed: bool,
     },
+    /// Killed while tables may be on their way to disk, or runs being merged.
+    Kill,
     /// The folder is gone.
     Lose,
 }
@@ -36,6 +39,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Settle),
         3 => (1_u8..40).prop_map(Step::Later),
         2 => any::<bool>().prop_map(|flushed| Step::Reopen { flushed }),
+        3 => Just(Step::Kill),
         1 => Just(Step::Lose),
     ];
     prop::collection::vec(step, 1..40)
@@ -92,8 +96,9 @@ impl Model {
         for ((seen, stored), duplicate) in self.log[from..].iter().zip(answers) {
             // What is stored is found in ClickHouse, whatever the store says; what was a duplicate stays one, unless
             // what it repeated is forgotten by now.
-            let first = self.log.iter().find(|(other, _)| {
-                (other.project, other.hash) == (seen.project, seen.hash)
+            let first = self.log.iter().find(|(other, stored)| {
+                *stored
+                    && (other.project, other.hash) == (seen.project, seen.hash)
                     && other.received_at.0 >= NOON.0 + self.now - 7 * DAY
             });
             let is_first = first.is_none_or(|(first, _)| first.position >= seen.position);
@@ -119,6 +124,16 @@ impl Model {
     }
 }
 
+/// Files may come and go meanwhile.
+fn copy_what_is_there(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let copied = std::fs::copy(file.path(), to.join(file.file_name()));
+        assert!(copied.is_ok() || !file.path().exists());
+    }
+}
+
 fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let folder = TempDir::new().unwrap();
     let stores = stores(folder.path());
@@ -139,6 +154,14 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     store.flush().unwrap();
                 }
                 drop(store);
+                store = model.open(&stores);
+            }
+            Step::Kill => {
+                let (there, then) = (folder.path().join("0"), folder.path().join("then"));
+                copy_what_is_there(&there, &then);
+                drop(store);
+                std::fs::remove_dir_all(&there).unwrap();
+                std::fs::rename(&then, &there).unwrap();
                 store = model.open(&stores);
             }
             Step::Lose => {
