@@ -71,6 +71,11 @@ impl Usage {
         *self.0.entry(account).or_default() += counts;
     }
 
+    /// What is added to each account.
+    pub fn iter(&self) -> impl Iterator<Item = (&Account, &Counts)> {
+        self.0.iter()
+    }
+
     /// Writes it, in the transaction that moves the cursor.
     ///
     /// # Errors

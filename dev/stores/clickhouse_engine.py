@@ -23,7 +23,7 @@ CANCELLED = "Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED
 INSERT_WITH_DATA = re.compile(rb"\s*(INSERT\s+INTO\s.*\S)\s+FORMAT\s+(\w+)\s*;?\s*", re.IGNORECASE | re.DOTALL)
 OWN_FORMAT = re.compile(rb"\sFORMAT\s+(\w+)\s*(?:SETTINGS\s[^;]*)?;?\s*$", re.IGNORECASE)
 KILL = re.compile(
-    rb"\s*KILL\s+QUERY\s+WHERE\s+(?:query_id\s*=\s*'([^']*)'|startsWith\(query_id,\s*'([^']*)'\))",
+    rb"\s*KILL\s+QUERY\s+WHERE\s+(?:query_id\s*=\s*'([^']*)'|match\(query_id,\s*'([^']*)'\))",
     re.IGNORECASE,
 )
 # Quoted text and comments, in which a semicolon separates nothing.
@@ -119,9 +119,9 @@ class Engine:
         found = KILL.match(statement.text)
         if not found:
             return []
-        whole, start = (text and text.decode(errors="replace") for text in found.groups())
-        waiting = list(self.waiting.items())
-        return [w for query_id, w in waiting if query_id == whole or (start and query_id.startswith(start))]
+        whole, pattern = (text and text.decode(errors="replace") for text in found.groups())
+        waiting = [w for w in list(self.waiting.values()) if w.database == statement.database]
+        return [w for w in waiting if w.query_id == whole or (pattern and re.search(pattern, w.query_id))]
 
     def run(self, statement):
         for victim in self.victims(statement):

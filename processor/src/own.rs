@@ -1,6 +1,5 @@
 //! Who owns which partition, with epochs; and which log the cursors belong to.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use eventlog::{Bounds, EventLog, LogError};
@@ -182,8 +181,8 @@ pub async fn end_all(pool: &PgPool) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Takes up to `most` partitions that nobody owns. Also names the processors that owned them and did not let go: an
-/// insert of theirs may still be under way.
+/// Takes up to `most` partitions that nobody owns. Inserts of former owners may still be under way
+/// ([`crate::repair::end_inserts_for`]).
 ///
 /// # Errors
 /// If Postgres fails.
@@ -192,14 +191,14 @@ pub async fn acquire(
     node: Uuid,
     lease_time: Duration,
     most: usize,
-) -> Result<(Vec<Owned>, BTreeSet<Uuid>), sqlx::Error> {
-    let rows: Vec<(i32, i64, i64, i64, Option<Uuid>)> = sqlx::query_as(
+) -> Result<Vec<Owned>, sqlx::Error> {
+    let rows: Vec<(i32, i64, i64, i64)> = sqlx::query_as(
         "UPDATE partition_cursor c
          SET owner = $1, epoch = c.epoch + 1, lease_until = now() + $2 * interval '1 second'
-         FROM (SELECT partition, owner FROM partition_cursor WHERE lease_until < now()
+         FROM (SELECT partition FROM partition_cursor WHERE lease_until < now()
                ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
          WHERE c.partition = free.partition
-         RETURNING c.partition, c.next_offset, c.epoch, c.ids_generation, free.owner",
+         RETURNING c.partition, c.next_offset, c.epoch, c.ids_generation",
     )
     .bind(node)
     .bind(lease_time.as_secs_f64())
@@ -209,14 +208,13 @@ pub async fn acquire(
     if !rows.is_empty() {
         faults::point("processor.lease_taken");
     }
-    let dead = rows.iter().filter_map(|row| row.4).collect();
-    let owned = rows.into_iter().map(|(partition, next_offset, epoch, ids_generation, _)| Owned {
+    let owned = rows.into_iter().map(|(partition, next_offset, epoch, ids_generation)| Owned {
         partition: u32::try_from(partition).unwrap_or_default(),
         next_offset: u64::try_from(next_offset).unwrap_or_default(),
         epoch,
         ids_generation,
     });
-    Ok((owned.collect(), dead))
+    Ok(owned.collect())
 }
 
 /// Lets others have, or this processor take anew, whatever stands as its own but is not among `kept`: what it gives

@@ -32,19 +32,33 @@ pub async fn end_insert(client: &Client, query_id: &str) -> Result<(), clickhous
     client.query("KILL QUERY WHERE query_id = ? SYNC").bind(query_id).execute().await
 }
 
-/// Ends every insert of the processor `node`, which is taken for dead. When this returns `Ok`, what it had sent is in
-/// ClickHouse or will never be.
+/// Ends every insert for a partition that was just taken, whoever sent it and however long ago. When this returns `Ok`,
+/// what they had sent is in ClickHouse or will never be.
+///
+/// Who sent them is not asked: an owner that lets go is named by nobody any more, and so is the one before it once
+/// its successor has failed to end its inserts. The inserts say themselves what they are for.
 ///
 /// # Errors
 /// If ClickHouse does not answer: nothing is known then.
-pub async fn end_inserts_of(client: &Client, node: Uuid) -> Result<(), clickhouse::error::Error> {
-    client.query("KILL QUERY WHERE startsWith(query_id, ?) SYNC").bind(query_prefix(node)).execute().await
+pub async fn end_inserts_for(client: &Client, taken: &[Owned]) -> Result<(), clickhouse::error::Error> {
+    client
+        .query("KILL QUERY WHERE match(query_id, ?) AND current_database = currentDatabase() SYNC")
+        .bind(query_ids_for(taken))
+        .execute()
+        .await
 }
 
-/// What the ids of all inserts of the processor `node` begin with.
+/// An id of a new insert, which names the partitions that it is for: `weir-p0-p7-`, then what tells it from others.
 #[must_use]
-pub fn query_prefix(node: Uuid) -> String {
-    format!("weir-{node}-")
+pub fn query_id(partitions: impl IntoIterator<Item = u32>) -> String {
+    let names: String = partitions.into_iter().map(|partition| format!("p{partition}-")).collect();
+    format!("weir-{names}{}", Uuid::now_v7().simple())
+}
+
+/// The regular expression of the ids of inserts for any of these partitions.
+fn query_ids_for(taken: &[Owned]) -> String {
+    let numbers: Vec<String> = taken.iter().map(|own| own.partition.to_string()).collect();
+    format!("^weir-(p[0-9]+-)*p({})-", numbers.join("|"))
 }
 
 /// The positions of `ranges` that ClickHouse has.
@@ -163,5 +177,21 @@ impl Ids {
             position: Position::from_number(row.position),
             received_at: Micros(row.received_at),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_insert_names_its_partitions_and_is_found_by_each_and_by_no_other() {
+        let own = |partition| Owned { partition, next_offset: 0, epoch: 1, ids_generation: 0 };
+        assert_eq!(query_ids_for(&[own(1)]), "^weir-(p[0-9]+-)*p(1)-");
+        assert_eq!(query_ids_for(&[own(1), own(12)]), "^weir-(p[0-9]+-)*p(1|12)-");
+        let id = query_id([0, 12, 3]);
+        assert!(id.starts_with("weir-p0-p12-p3-"), "{id}");
+        // Hexadecimal, so that nothing of it looks like a partition.
+        assert!(id["weir-p0-p12-p3-".len()..].chars().all(|c| c.is_ascii_hexdigit()), "{id}");
     }
 }

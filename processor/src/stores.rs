@@ -2,7 +2,6 @@
 //! in `tests/` puts stores in their place that lose, delay and repeat.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::time::Duration;
 
@@ -55,12 +54,12 @@ pub trait Table: Clone + Send + Sync + 'static {
     /// Nothing is known then.
     fn end_insert(&self, query_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Ends every insert of the processor `node`, which is taken for dead. After `Ok`, what it had sent is in the table
-    /// or will never be.
+    /// Ends every insert for a partition that was just taken, whoever sent it. After `Ok`, what they had sent is in the
+    /// table or will never be.
     ///
     /// # Errors
-    /// Nothing is known then.
-    fn end_inserts_of(&self, node: Uuid) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// The partitions must not be served then.
+    fn end_inserts_for(&self, taken: &[Owned]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The positions of `ranges` that the table has.
     ///
@@ -136,7 +135,7 @@ pub trait Books: Clone + Send + Sync + 'static {
         node: Uuid,
         lease_time: Duration,
         most: usize,
-    ) -> impl Future<Output = Result<(Vec<Owned>, BTreeSet<Uuid>), StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Owned>, StoreError>> + Send;
 
     /// As [`own::keep_only`].
     ///
@@ -187,8 +186,8 @@ impl Table for ClickHouse {
         asked("ClickHouse", PATIENCE, repair::end_insert(&self.0, query_id)).await
     }
 
-    async fn end_inserts_of(&self, node: Uuid) -> Result<(), StoreError> {
-        asked("ClickHouse", PATIENCE, repair::end_inserts_of(&self.0, node)).await
+    async fn end_inserts_for(&self, taken: &[Owned]) -> Result<(), StoreError> {
+        asked("ClickHouse", PATIENCE, repair::end_inserts_for(&self.0, taken)).await
     }
 
     async fn present(&self, ranges: &[Range]) -> Result<Present, StoreError> {
@@ -235,12 +234,7 @@ impl Books for Postgres {
         asked("Postgres", PATIENCE, own::share(&self.0)).await
     }
 
-    async fn acquire(
-        &self,
-        node: Uuid,
-        lease_time: Duration,
-        most: usize,
-    ) -> Result<(Vec<Owned>, BTreeSet<Uuid>), StoreError> {
+    async fn acquire(&self, node: Uuid, lease_time: Duration, most: usize) -> Result<Vec<Owned>, StoreError> {
         asked("Postgres", PATIENCE, own::acquire(&self.0, node, lease_time, most)).await
     }
 

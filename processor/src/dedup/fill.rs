@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use schemas::id::Position;
 use schemas::time::Micros;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::{IdStores, Opened, SPANS, Seen, SeenIds, window_hours};
 use crate::metrics;
@@ -136,10 +137,14 @@ fn lost() -> io::Error {
     io::Error::other("the store has failed before")
 }
 
-/// Runs what may wait for the disk where it holds up nobody.
+/// Runs what may wait for the disk where it holds up nobody; in a runtime of one thread at once, so that what happens
+/// there happens in one order.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return work();
+    }
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 

@@ -14,25 +14,47 @@ use crate::stores::{Books, StoreError};
 pub(super) struct Lease {
     node: Uuid,
     time: Duration,
+    term: Mutex<Term>,
+}
+
+/// What is known of the lease in this session.
+#[derive(Debug, Default)]
+struct Term {
     /// When the last renewal that Postgres confirmed was asked for: the lease began later, so it ends later too.
-    renewed_at: Mutex<Option<Instant>>,
+    renewed_at: Option<Instant>,
+    /// A renewal came too late: others may have taken what this processor takes for its own.
+    has_lapsed: bool,
 }
 
 impl Lease {
     pub(super) fn new(node: Uuid, time: Duration) -> Self {
-        Self { node, time, renewed_at: Mutex::new(None) }
+        Self { node, time, term: Mutex::default() }
+    }
+
+    /// A session begins, which owns nothing yet.
+    pub(super) fn begin(&self) {
+        *self.term.lock() = Term::default();
     }
 
     /// Whether nobody else can have taken what this processor owns. A process that slept knows it here: the clock is
     /// one that goes on meanwhile.
     pub(super) fn holds(&self) -> bool {
-        self.renewed_at.lock().is_some_and(|at| at.elapsed() < self.time)
+        let term = self.term.lock();
+        !term.has_lapsed && term.renewed_at.is_some_and(|at| at.elapsed() < self.time)
+    }
+
+    /// Whether the lease has once run out before it was renewed. A renewal does not bring back what others have taken,
+    /// nor does it say what that is: the session must end.
+    pub(super) fn has_lapsed(&self) -> bool {
+        self.term.lock().has_lapsed
     }
 
     pub(super) async fn renew(&self, books: &impl Books) -> Result<(), StoreError> {
         let asked_at = Instant::now();
         books.renew(self.node, self.time).await?;
-        *self.renewed_at.lock() = Some(asked_at);
+        let mut term = self.term.lock();
+        term.has_lapsed |= term.renewed_at.is_some_and(|at| at.elapsed() >= self.time);
+        term.renewed_at = Some(asked_at);
         Ok(())
     }
 

@@ -192,7 +192,7 @@ impl<T: Table, B: Books> Workshop<T, B> {
             if !self.lease.holds() {
                 return Err(Interrupted::Lapsed);
             }
-            let query_id = repair::query_prefix(self.node) + &Uuid::now_v7().to_string();
+            let query_id = repair::query_id(prepared.commit.ranges.iter().map(|range| range.partition));
             let inserted = self.table.insert(&query_id, &block, self.insert_deadline).await;
             let Err(error) = inserted else { return Ok(()) };
             ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);

@@ -64,6 +64,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
 
     /// Why it ended. What was prepared by then is inserted and committed first, if that can be.
     pub(super) async fn run(mut self, shutdown: &Shutdown) -> Interrupted {
+        self.workshop.lease.begin();
         let pipeline = Pipeline::start(self.workshop, shutdown);
         let fed = self.feed(&pipeline, shutdown).await;
         // A failure of the pipeline comes first: what feeding it saw may be its echo.
@@ -188,6 +189,9 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
     async fn balance(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
         let Workshop { node, table, books, lease, .. } = self.workshop;
         lease.renew(books).await?;
+        if lease.has_lapsed() {
+            return Err(Interrupted::Lapsed);
+        }
         let share = books.share().await?;
         if self.owned.len() > share {
             // Only what is committed can be given away without being done twice.
@@ -211,13 +215,11 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             return Ok(());
         }
         let wanted = share - self.owned.len();
-        let (taken, dead) = books.acquire(*node, self.config.lease_time, wanted).await?;
+        let taken = books.acquire(*node, self.config.lease_time, wanted).await?;
         if taken.is_empty() {
             return Ok(());
         }
-        for node in dead {
-            table.end_inserts_of(node).await?;
-        }
+        table.end_inserts_for(&taken).await?;
         self.make_ready(&taken).await?;
         pipeline.begins(&taken);
         self.open_reader().await
