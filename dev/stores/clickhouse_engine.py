@@ -18,6 +18,11 @@ from chdb.state.sqlitelike import Connection
 
 # The data of an INSERT in the parts in which the engine takes it.
 PART_BYTES = 1 << 20
+FAILED_INSERTS = "SELECT sum(value) FROM system.events WHERE event = 'FailedInsertQuery'"
+LAST_ERROR = (
+    "SELECT format('Code: {}. DB::Exception: {} ({})', toString(code), last_error_message, name)"
+    " FROM system.errors ORDER BY last_error_time DESC LIMIT 1"
+)
 CANCELLED = "Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)"
 
 INSERT_WITH_DATA = re.compile(rb"\s*(INSERT\s+INTO\s.*\S)\s+FORMAT\s+(\w+)\s*;?\s*", re.IGNORECASE | re.DOTALL)
@@ -162,8 +167,8 @@ class Engine:
         summary["elapsed_ns"] = int((time.monotonic() - started) * 1e9)
         return Answer(content, used_format, summary)
 
-    @staticmethod
-    def insert(connection, head, data_format, body):
+    def insert(self, connection, head, data_format, body):
+        failed = self.ask(FAILED_INSERTS)
         writer = connection.send_insert(head.decode(), data_format.decode())
         try:
             while part := body.read(PART_BYTES):
@@ -173,7 +178,14 @@ class Engine:
             with contextlib.suppress(RuntimeError):
                 writer.cancel()
             raise
+        if self.ask(FAILED_INSERTS) != failed:
+            # chDB says nothing of what fails when the rows are written, as where the disk is full.
+            raise EngineError(self.ask(LAST_ERROR))
         return {"written_rows": written.rows_written, "written_bytes": written.bytes_written}
+
+    def ask(self, query):
+        """One value. Nobody else runs a statement meanwhile."""
+        return self.keeper.query(query, "TSVRaw").bytes().decode(errors="replace").strip()
 
 
 def refuse_several(text):
