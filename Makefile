@@ -10,7 +10,7 @@ SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
 comma = ,
 
-.PHONY: help run cluster stop stores test test-sdks lint crash fuzz soak bench-ingest bench-growth bench-processor bench-pipeline bench-catch-up bench-ids clean
+.PHONY: help run cluster stop stores test test-sdks lint crash faults faults-mutants fuzz soak bench-ingest bench-growth bench-processor bench-pipeline bench-catch-up bench-ids clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,12 @@ lint: ## formatting and lints
 
 crash: ## kill -9 of everything under load, beside `make run`: SHAPE=cluster ROUNDS=20 SEED=1 CRASH_PORT=7600
 	@$(RIVER) crash --shape $(or $(SHAPE),run) --rounds $(ROUNDS) --port $(CRASH_PORT) $(if $(SEED),--seed $(SEED))
+
+faults: ## every fault once under load, and what must hold after it, as a table: SEED=1 SHAPE=run|disk|cluster FAULT=name,...
+	@$(RIVER) faults $(if $(SEED),--seed $(SEED)) $(if $(SHAPE),--shape $(SHAPE)) $(if $(FAULT),--fault $(FAULT)) $(if $(MUTANT),--mutant $(MUTANT))
+
+faults-mutants: ## the same with rules broken on purpose: each must be caught; MUTANT=name,... SEED=1
+	@$(RIVER) faults $(if $(SEED),--seed $(SEED)) --mutant $(or $(MUTANT),all)
 
 fuzz: ## libFuzzer on TARGET=body, decompressor, frame, key or header for SECONDS=60; MERGE=1 renews its corpus
 	@$(RIVER) fuzz $(TARGET) --seconds $(SECONDS) $(if $(MERGE),--merge)

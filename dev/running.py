@@ -65,7 +65,7 @@ def bring_up(shape, supervisor):
     with step("migrating the databases"):
         demo.migrate(binary, environment)
     tenant, key = demo.tenant_and_key(binary, environment, shape.starts_postgres)
-    specs = list(shape.specs(binary, environment))
+    specs = list(shape.specs(binary, {**environment, **shape.through_proxies(values)}))
     with step("starting " + ", ".join(spec.name for spec in specs)):
         supervisor.start(*specs)
     for_scripts = {
@@ -92,7 +92,8 @@ def start_stores(shape, supervisor):
         specs.append(clickhouse.spec(home, log, shape.clickhouse))
         values["CLICKHOUSE_URL"] = f"http://127.0.0.1:{shape.clickhouse}"
     if shape.starts_kafka:
-        specs.append(kafka.spec(home, log, shape.kafka, shape.kafka_controller))
+        advertised, _ = shape.proxies().get("KAFKA_BROKERS", (None, None))
+        specs.append(kafka.spec(home, log, shape.kafka, shape.kafka_controller, kafka.reached_at(advertised)))
         values["KAFKA_BROKERS"] = f"127.0.0.1:{shape.kafka}"
     if shape.starts_redis:
         specs.append(redis.spec(home, log, shape.redis))
@@ -133,8 +134,7 @@ def build():
     say("- building weir; the first time takes some minutes")
     if run_visibly(["cargo", "build", "--release", "-p", "weir"], cwd=workspace.ROOT) != 0:
         raise Problem("weir could not be built; cargo's message stands above")
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or "target")
-    return workspace.ROOT / target / "release" / "weir"
+    return workspace.target_folder() / "release" / "weir"
 
 
 def write_env(values, shape, supervisor):

@@ -14,7 +14,9 @@ import workspace
 from console import Problem
 from process import Spec
 
-HIGHEST_OFFSET = 15
+HIGHEST_OFFSET = 19
+# Of the proxy before each store, where `make faults` has put them.
+PROXIES = {"DATABASE_URL": 16, "CLICKHOUSE_URL": 17, "KAFKA_BROKERS": 18, "REDIS_URL": 19}
 # A weir process drains for up to 20 s.
 DRAIN_SECONDS = 25
 
@@ -33,6 +35,7 @@ class Shape:
         self.starts_postgres = not os.environ.get("DATABASE_URL")
         self.starts_clickhouse = not os.environ.get("CLICKHOUSE_URL")
         self.starts_kafka = self.is_cluster and not os.environ.get("KAFKA_BROKERS")
+        self.has_proxies = bool(os.environ.get("WEIR_RUN_PROXIES"))
         self.starts_redis = self.is_cluster and not os.environ.get("REDIS_URL")
 
     @classmethod
@@ -42,6 +45,21 @@ class Shape:
         shape.starts_postgres = shape.starts_clickhouse = True
         shape.starts_kafka = shape.starts_redis = shape.is_cluster
         return shape
+
+    def proxies(self):
+        """(port of the proxy, port of the store) by the variable that names the store; empty if there are none."""
+        stores = (self.postgres, self.clickhouse, self.kafka, self.redis)
+        pairs = {name: (self.base + PROXIES[name], store) for name, store in zip(PROXIES, stores, strict=True)}
+        return pairs if self.has_proxies else {}
+
+    def through_proxies(self, values):
+        """The addresses of the stores as weir's processes are to have them."""
+        pairs = self.proxies()
+        return {
+            name: values[name].replace(f":{store}", f":{proxy}")
+            for name, (proxy, store) in pairs.items()
+            if name in values
+        }
 
     @property
     def database(self):

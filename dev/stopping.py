@@ -47,10 +47,11 @@ def clean():
     if workspace.RUN != workspace.CACHE.parent:
         raise Problem(f"`make clean` deletes .run, not {workspace.RUN}: unset WEIR_RUN_DIR, delete that one yourself")
     stop()
-    others = [*(workspace.RUN / "test").glob("stores-*"), *(workspace.RUN / "crash").glob("*-*")]
+    folders = {"test": "stores-*", "crash": "*-*", "faults": "*-*-*"}
+    others = [home for name, homes in folders.items() for home in (workspace.RUN / name).glob(homes)]
     for home in [workspace.RUN, *others]:
         if home != workspace.RUN and workspace.is_locked(home / "lock"):
-            raise Problem("tests, `make stores` or `make crash` are running here: end them first")
+            raise Problem("tests, `make stores`, `make crash` or `make faults` are running here: end them first")
         end_leftovers(home)
         postgres_place.remove(home / "postgres")
     with step("deleting .run and the builds"):

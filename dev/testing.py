@@ -9,6 +9,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,13 +29,19 @@ MAX_CONNECTIONS = 400
 LINTS = [
     ["cargo", "fmt", "--all", "--check"],
     ["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    ["cargo", "clippy", "-p", "weir", "--features", "faults", "--", "-D", "warnings"],
     *fuzzing.LINTS,
 ]
 TESTS = ["cargo", "test", "--workspace"]
+# After the tests, whose binary of weir has no fail points.
+FAULTS = [sys.executable, "dev/river.py", "faults", "--smoke", "--seed", "1"]
 
 
 def test(command):
-    """Runs `command` against the stores, or formatting, lints, all tests and the fuzz targets; returns the exit code."""
+    """Runs `command` against the stores, or formatting, lints, all tests, a minute of faults and the fuzz targets.
+
+    Returns the exit code.
+    """
     check_cargo()
     took = {}
     try:
@@ -47,6 +54,9 @@ def test(command):
             took["stores"] = time.monotonic() - started
             code = run(command or TESTS, took, environment)
         if command or code != 0:
+            return code
+        code = run(FAULTS, took)
+        if code != 0:
             return code
         return fuzzing.short(lambda argv, environment=None: run(argv, took, environment))
     finally:

@@ -5,6 +5,7 @@
     .run/log/            one log per process
     .run/test/           stores of test runs, deleted afterwards
     .run/crash/          crash campaigns, each a `.run` of its own but for the cache; kept only if a promise was broken
+    .run/faults/         fault campaigns: their notes and tables, and the rivers that broke a promise
     .run/env             how to reach what is running; exists only while it is ready
     .run/demo-*.env      the demo tenant's key, which weir shows only once
     .run/operator.token  the operator's token, made once
@@ -63,6 +64,11 @@ def read_env(path):
         return {}
     pairs = (line.split("=", 1) for line in lines if "=" in line)
     return {name: "".join(shlex.split(value)) for name, value in pairs}
+
+
+def target_folder():
+    """Where cargo puts what it builds."""
+    return ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target")
 
 
 def operator_token():

@@ -28,12 +28,15 @@ COLUMNS = "{:>5}  {:<40} {:>6} {:>12} {:>8} {:>9} {:>10} {:>6} {:>6}  {}"
 
 
 def add_arguments(group):
-    group.add_argument("--shape", choices=["run", "cluster"], default="run", help="what to kill")
+    group.add_argument("--shape", choices=["run", "cluster", "disk"], help="what to kill: run, if it is not said")
     group.add_argument("--rounds", type=int, default=20)
     group.add_argument("--seed", type=int, help="of the rounds' times and victims; random, and told, without it")
 
 
 def run(shape_name, rounds, seed, port):
+    shape_name = shape_name or "run"
+    if shape_name == "disk":
+        raise Problem("SHAPE=disk is for `make faults`")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     shape = Shape(shape_name == "cluster", port)
     shape.starts_postgres = shape.starts_clickhouse = True

@@ -13,12 +13,14 @@ ENDS_WITHIN_SECONDS = 30
 
 
 class Load:
+    OPTIONS = ("--retry", "--retry-share", "10")
+
     def __init__(self, river, tenant, key, label, *options):
         self.tenant = tenant
         self.journal = river.folder / "journals" / f"{label}.journal"
         self.output = self.journal.with_suffix(".json")
         self.killed = False
-        options = ["--retry", "--retry-share", "10", *options]
+        options = [*self.OPTIONS, *options]
         self.process = loading.start(river, self.output, key, *options, journal=self.journal)
 
     def ask_to_end(self):

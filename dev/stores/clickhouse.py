@@ -36,11 +36,15 @@ SERVER_CONFIG = """<clickhouse>
 """
 
 
+def data_folder(home):
+    return home / ("clickhouse-server" if shutil.which("clickhouse") else "clickhouse")
+
+
 def spec(home, log, port):
     binary = shutil.which("clickhouse")
     return Spec(
         name="clickhouse",
-        argv=server(binary, home / "clickhouse-server", port) if binary else shim(home / "clickhouse", port),
+        argv=server(binary, data_folder(home), port) if binary else shim(data_folder(home), port),
         log=log / "clickhouse.log",
         is_ready=lambda: answers_ping(port),
         # Dates in replies must not depend on the developer's time zone.

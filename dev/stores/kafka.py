@@ -69,6 +69,11 @@ log.segment.delete.delay.ms=1000
 """
 
 
+def reached_at(port):
+    """More properties: clients are sent to this port, where a proxy is."""
+    return f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n" if port else ""
+
+
 def spec(home, log, port, controller_port, more_properties=""):
     jars = jars_folder()
     fetch(jars)

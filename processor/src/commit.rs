@@ -87,6 +87,7 @@ pub async fn commit(pool: &PgPool, batch: &Commit) -> Result<Committed, sqlx::Er
     if already_committed(pool, &batch.ranges).await? {
         return Ok(Committed::Yes);
     }
+    faults::point("processor.before_commit");
     let mut tx = pool.begin().await?;
     if !move_cursors(&mut tx, &batch.ranges).await? {
         tx.rollback().await?;
@@ -97,6 +98,7 @@ pub async fn commit(pool: &PgPool, batch: &Commit) -> Result<Committed, sqlx::Er
     write_ledger(&mut tx, batch).await?;
     write_dead_letters(&mut tx, &batch.dead).await?;
     tx.commit().await?;
+    faults::point("processor.after_commit");
     Ok(Committed::Yes)
 }
 
@@ -119,6 +121,9 @@ async fn already_committed(pool: &PgPool, ranges: &[Range]) -> Result<bool, sqlx
 
 async fn move_cursors(tx: &mut PgConnection, ranges: &[Range]) -> Result<bool, sqlx::Error> {
     let columns = Columns::of(ranges);
+    if faults::mutant("no-cas") {
+        return move_whatever_stands(tx, &columns).await;
+    }
     let moved = sqlx::query(
         "UPDATE partition_cursor c SET next_offset = r.hi
          FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) AS r (partition, lo, hi, epoch)
@@ -131,6 +136,19 @@ async fn move_cursors(tx: &mut PgConnection, ranges: &[Range]) -> Result<bool, s
     .execute(tx)
     .await?;
     Ok(usize::try_from(moved.rows_affected()) == Ok(ranges.len()))
+}
+
+/// What a commit must not do: to ask neither where the cursor stands nor whose it is.
+async fn move_whatever_stands(tx: &mut PgConnection, columns: &Columns) -> Result<bool, sqlx::Error> {
+    sqlx::query(
+        "UPDATE partition_cursor c SET next_offset = r.hi
+         FROM unnest($1::int[], $2::bigint[]) AS r (partition, hi) WHERE c.partition = r.partition",
+    )
+    .bind(&columns.partition)
+    .bind(&columns.hi)
+    .execute(tx)
+    .await?;
+    Ok(true)
 }
 
 /// Prolongs each partition's last ledger row, or begins one where that row is full.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clickhouse::Client;
+use schemas::id::Position;
 
 use crate::block::Block;
 use crate::row;
@@ -33,8 +34,22 @@ pub async fn insert(
         .with_setting("max_insert_block_size", BLOCK_ROWS_MAX)
         .with_setting("min_insert_block_size_rows", BLOCK_ROWS_MAX)
         .with_setting("min_insert_block_size_bytes", "1073741824");
+    if faults::mutant("clickhouse-token") {
+        insert = insert
+            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplication_token", token(block));
+    }
+    faults::point("processor.before_insert");
     for piece in block.pieces() {
         insert.send(piece).await?;
     }
-    insert.end().await
+    insert.end().await?;
+    faults::point("processor.after_insert");
+    Ok(())
+}
+
+/// What a processor must not rely on: a name for these rows, by which ClickHouse is to know them again.
+fn token(block: &Block) -> String {
+    let place = |(partition, position, _): (u32, Position, &[u8])| (partition, position.number());
+    format!("{:?} {:?}", block.rows().next().map(place), block.rows().last().map(place))
 }

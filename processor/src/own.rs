@@ -205,6 +205,9 @@ pub async fn acquire(
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
+    if !rows.is_empty() {
+        faults::point("processor.lease_taken");
+    }
     let owned = rows.into_iter().map(|(partition, next_offset, epoch, ids_generation)| Owned {
         partition: u32::try_from(partition).unwrap_or_default(),
         next_offset: u64::try_from(next_offset).unwrap_or_default(),

@@ -94,7 +94,9 @@ pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>, enriched: &Enriched<
     text(out, event.user_id);
     text(out, event.anonymous_id);
     out.extend_from_slice(&event.timestamp.0.to_le_bytes());
-    out.extend_from_slice(&envelope.received_at.0.to_le_bytes());
+    let is_mutant = faults::mutant("now-in-row");
+    let received_at = if is_mutant { faults::now_micros() } else { envelope.received_at.0 };
+    out.extend_from_slice(&received_at.to_le_bytes());
     text(out, event.properties);
     text(out, event.context);
     text(out, event.extra);

@@ -7,11 +7,18 @@ use clap::{Parser, Subcommand};
 use crate::run::Roles;
 use crate::{command, config, load, outcomes, run, spool};
 
+/// Nobody is to take a build for the fault campaign for another.
+const VERSION: &str = if cfg!(feature = "faults") {
+    concat!(env!("CARGO_PKG_VERSION"), " with faults: never for production")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Event ingestion with billing that can be proved.
 ///
 /// Settings come from the environment: `weir config` lists them.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version)]
+#[command(name = "weir", version = VERSION)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

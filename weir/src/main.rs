@@ -13,6 +13,8 @@ mod command;
 mod outcomes;
 mod load;
 mod spool;
+#[cfg(feature = "faults")]
+mod poison;
 
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -40,6 +42,14 @@ fn runtime(only_ingests: bool) -> std::io::Result<tokio::runtime::Runtime> {
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    match faults::may_start() {
+        Ok(None) => {}
+        Ok(Some(warning)) => eprintln!("weir: {warning}"),
+        Err(why) => {
+            eprintln!("weir: {why}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    }
     descriptors::raise();
     let runtime = match runtime(cli.only_ingests()) {
         Ok(runtime) => runtime,

@@ -64,6 +64,10 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
         stores::open_log(&config.stores, config.outage.as_ref(), &pool).await?;
     let readiness = Readiness::default();
     let (_until_the_end, ops_shutdown) = Shutdown::new();
+    #[cfg(feature = "faults")]
+    if roles.ingest {
+        tokio::spawn(crate::poison::append_when_ordered(Arc::clone(&log)));
+    }
     tokio::spawn(serve_ops(ops, readiness.clone(), metrics, ops_shutdown));
 
     let mut serving = Serving::new(&config, &pool, &log);

@@ -43,6 +43,9 @@ pub(crate) async fn open_log(
         retention: Duration::from_secs(config.retention_hours * 3600),
         ..LocalConfig::new(config.data_dir.join(LOG_FOLDER), config.partitions_made())
     };
+    // The campaign waits for a segment's end.
+    #[cfg(feature = "faults")]
+    let local = LocalConfig { segment_bytes_max: 1 << 20, ..local };
     let log = tokio::task::spawn_blocking(|| LocalLog::open(local)).await??;
     let fatal = log.watch_fatal();
     Ok(OpenLog { log: Arc::new(log), fatal, exclusive: true })

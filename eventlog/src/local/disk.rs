@@ -26,13 +26,18 @@ impl Disk {
     pub(super) fn real() -> Self {
         Self {
             write: Arc::new(|file, bytes, position| file.write_all_at(bytes, position)),
-            sync: Arc::new(File::sync_data),
+            sync: Arc::new(sync_data),
             free_bytes: Arc::new(|dir| {
                 let stat = rustix::fs::statvfs(dir)?;
                 Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
             }),
         }
     }
+}
+
+fn sync_data(file: &File) -> io::Result<()> {
+    faults::call("log.sync")?;
+    if faults::mutant("log-without-fsync") { Ok(()) } else { file.sync_data() }
 }
 
 /// Makes names created, renamed or removed in `dir` durable.

@@ -148,11 +148,14 @@ impl Writer {
         if !fits && self.position > SEGMENT_HEAD_LEN as u64 {
             self.begin_segment()?;
         }
+        faults::point("log.taken");
         let (end, position) = self.write_records(group)?;
+        faults::point("log.written");
         let started = Instant::now();
         (self.shared.disk.sync)(&self.file)
             .map_err(|error| Failure::failed("could not sync", &self.segment.path, &error))?;
         histogram!(FSYNC_SECONDS).record(started.elapsed().as_secs_f64());
+        faults::point("log.synced");
         let payloads =
             group.iter().flat_map(|request| &request.records).map(|record| record.payload.len() as u64);
         counter!(APPEND_BYTES).increment(payloads.sum());
@@ -224,6 +227,7 @@ impl Writer {
                 self.position = SEGMENT_HEAD_LEN as u64;
                 self.segment = Arc::new(Segment::new(first, path, seed));
                 self.partition.add_segment(Arc::clone(&self.segment));
+                faults::point("log.rotated");
                 Ok(())
             }
             Err(error) => {

@@ -26,6 +26,7 @@ impl Held {
     }
 
     fn update(&self, more: usize, may: impl Fn(usize) -> bool) -> bool {
+        let may = |held| may(held) || faults::mutant("unbounded-queue");
         let take = |held| may(held).then(|| held.saturating_add(more));
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }

@@ -193,8 +193,17 @@ impl Node {
             )
             .into());
         }
+        faults::point("ingest.before_append");
+        if faults::mutant("reply-before-durable") {
+            let log = Arc::clone(&self.log);
+            tokio::spawn(async move { log.append(records, left).await });
+            return Ok(());
+        }
         match self.log.append(records, left).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                faults::point("ingest.after_append");
+                Ok(())
+            }
             Err(AppendError::Refused(why) | AppendError::Rejected(why)) => {
                 self.leases.refund(&sender.tenant, spent);
                 tracing::warn!(request_id = %origin.request_id, why, "the log refused a request");

@@ -89,7 +89,7 @@ impl Pipeline {
         let done = Arc::clone(&workshop.done);
         done.committed.lock().clear();
         let mut stages = JoinSet::new();
-        stages.spawn(insert_all(workshop.clone(), to_insert, inserted));
+        stages.spawn(insert_all(workshop.clone(), to_insert, inserted, shutdown.clone()));
         stages.spawn(commit_all(workshop.clone(), to_commit, shutdown.clone()));
         Self { room: Arc::new(Semaphore::new(DEPTH as usize)), input, done, stages }
     }
@@ -146,6 +146,7 @@ async fn insert_all<T: Table, B: Books>(
     workshop: Workshop<T, B>,
     mut from: Receiver<Batch>,
     to: Sender<Batch>,
+    shutdown: Shutdown,
 ) -> Result<(), Interrupted> {
     loop {
         let batch = tokio::select! {
@@ -154,6 +155,9 @@ async fn insert_all<T: Table, B: Books>(
         };
         let Some(batch) = batch else { return Ok(()) };
         let mut stage = Stage::begin();
+        if faults::mutant("commit-before-insert") {
+            workshop.commit(&batch.prepared, &shutdown).await?;
+        }
         workshop.store(&batch.prepared).await?;
         stage.ends("insert");
         if to.send(batch).await.is_err() {
