@@ -193,15 +193,23 @@ impl SeenIds {
     /// # Errors
     /// As [`SeenIds::see`].
     pub fn flush(&mut self) -> io::Result<()> {
-        if self.table.is_empty() { self.disk.wait_for_flush() } else { self.write() }
+        if self.table.is_empty() { self.thaw() } else { self.write() }
     }
 
     fn write(&mut self) -> io::Result<()> {
         self.freeze()?;
-        self.disk.wait_for_flush()
+        self.thaw()
     }
 
-    /// How many ids are held, those included that wait for their file to be deleted.
+    /// Waits until the frozen table is on disk, and lets it go.
+    fn thaw(&mut self) -> io::Result<()> {
+        self.disk.wait_for_flush()?;
+        self.frozen = None;
+        Ok(())
+    }
+
+    /// How many ids are held, those included that wait for their file to be deleted. One that has just come to disk may
+    /// count twice.
     #[must_use]
     pub fn len(&self) -> usize {
         let on_disk: u64 = self.disk.runs().iter().map(|run| run.header.ids).sum();
@@ -239,7 +247,8 @@ impl SeenIds {
     /// # Errors
     /// As [`SeenIds::see`].
     pub fn settle(&mut self) -> io::Result<()> {
-        self.disk.wait_for_all()
+        self.disk.wait_for_all()?;
+        self.thaw()
     }
 
     /// Lets the table that is on disk go, and freezes the present one if it is full or of an earlier span than

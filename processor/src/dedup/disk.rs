@@ -145,11 +145,8 @@ impl Disk {
         let is_open = !work.closed;
         if is_open {
             work.running += 1;
-            let ended = MutexGuard::unlocked(&mut work, job);
+            MutexGuard::unlocked(&mut work, || job().map_err(|error| self.fail(error)).is_ok());
             work.running -= 1;
-            if let Err(error) = ended {
-                work.fail(&error, &self.folder);
-            }
         }
         match kind {
             Kind::Flush => work.flushing = false,
@@ -247,6 +244,8 @@ impl Disk {
     /// Changes the runs, and the manifest with them, and removes what has expired. Whether `change` did anything.
     fn publish(&self, change: impl FnOnce(&mut Vec<Arc<Run>>, &mut Manifest) -> bool) -> io::Result<bool> {
         let mut manifest = self.manifest.lock();
+        // Another thread may have found damage: then there is to be no manifest.
+        self.work.lock().result()?;
         let mut next = manifest.clone();
         let mut runs = Vec::clone(&self.runs());
         if !change(&mut runs, &mut next) {
@@ -269,10 +268,19 @@ impl Disk {
         Ok(true)
     }
 
-    /// Notes a failure: nothing works from now on.
+    /// Notes a failure: nothing works from now on. What is damaged must not be found again by the next session: it goes
+    /// by the manifest, after which none is written any more.
     pub(super) fn fail(&self, error: io::Error) -> io::Error {
-        self.work.lock().fail(&error, &self.folder);
+        self.work.lock().failed.get_or_insert_with(|| (error.kind(), error.to_string()));
         self.changed.notify_all();
+        if is_damage(&error) {
+            let folder = self.folder.path().display();
+            tracing::error!(%error, %folder, "seen ids on disk are damaged, and will be read from ClickHouse anew");
+            let _no_other_is_written = self.manifest.lock();
+            if let Err(error) = self.folder.disown() {
+                tracing::error!(%error, %folder, "remove this folder: its manifest can't be removed");
+            }
+        }
         error
     }
 
@@ -294,17 +302,6 @@ impl Disk {
 impl Work {
     fn result(&self) -> io::Result<()> {
         self.failed.as_ref().map_or(Ok(()), |(kind, why)| Err(io::Error::new(*kind, why.clone())))
-    }
-
-    /// What is damaged must not be found again by the next session: it goes by the manifest.
-    fn fail(&mut self, error: &io::Error, folder: &Folder) {
-        if is_damage(error) {
-            tracing::error!(%error, folder = %folder.path().display(), "seen ids on disk are damaged, and will be read from ClickHouse anew");
-            if let Err(error) = folder.disown() {
-                tracing::error!(%error, folder = %folder.path().display(), "remove this folder: its manifest can't be removed");
-            }
-        }
-        self.failed.get_or_insert_with(|| (error.kind(), error.to_string()));
     }
 }
 
