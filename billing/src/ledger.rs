@@ -37,6 +37,14 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// `events` that ended in `outcome`.
+    #[must_use]
+    pub fn of(outcome: Outcome, events: i64) -> Self {
+        let mut counts = Self::default();
+        counts.add(outcome, events);
+        counts
+    }
+
     /// Adds `events` that ended in `outcome`.
     pub fn add(&mut self, outcome: Outcome, events: i64) {
         match outcome {
@@ -110,4 +118,25 @@ impl Usage {
         .await?;
         Ok(())
     }
+}
+
+/// Takes back `events` that were counted as dead: they are counted anew as what they are, in the same transaction.
+///
+/// # Errors
+/// If Postgres fails, or so many have not been counted there ([`sqlx::Error::RowNotFound`]); nothing must be
+/// committed then.
+pub async fn take_dead(tx: &mut PgConnection, account: Account, events: i64) -> Result<(), sqlx::Error> {
+    let changed = sqlx::query(
+        "UPDATE usage_hour SET dead = dead - $6
+         WHERE (meter, tenant_id, project_id, period_start, hour) = ($1, $2, $3, $4, $5) AND dead >= $6",
+    )
+    .bind(METER_EVENTS)
+    .bind(account.tenant.0)
+    .bind(account.project.0)
+    .bind(timestamp(account.period_start))
+    .bind(timestamp(account.hour))
+    .bind(events)
+    .execute(tx)
+    .await?;
+    if changed.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
 }

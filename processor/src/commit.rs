@@ -8,6 +8,7 @@ use sqlx::types::chrono::DateTime;
 use sqlx::{PgConnection, PgPool};
 
 use crate::batch::{Range, Unreadable};
+use crate::dead::budget::{self, Budget, Overdrawn};
 
 /// Events that end a ledger row: small batches share one.
 const LEDGER_ROW_EVENTS: i64 = 100_000;
@@ -49,6 +50,10 @@ pub struct DeadLetter {
     pub received_at: Option<Micros>,
     /// How many accepted events are in it: 1 where that can't be known.
     pub events: u16,
+    /// The time of its log record: milliseconds since 1970.
+    pub appended_at_ms: i64,
+    /// Events of the same frame that could be read, and stand before it.
+    pub events_before: u16,
     /// What is wrong with it.
     pub reason: String,
     /// The whole frame.
@@ -64,6 +69,8 @@ impl From<Unreadable<'_>> for DeadLetter {
             owner: envelope.map(|envelope| (envelope.tenant, envelope.project)),
             received_at: envelope.map(|envelope| envelope.received_at),
             events: unreadable.events,
+            appended_at_ms: unreadable.appended_at_ms,
+            events_before: unreadable.events_before,
             reason: unreadable.reason.to_string(),
             raw: unreadable.raw.to_vec(),
         }
@@ -71,19 +78,21 @@ impl From<Unreadable<'_>> for DeadLetter {
 }
 
 /// How a commit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Committed {
     /// All of it is in Postgres.
     Yes,
     /// Another processor owns a partition, or the cursor is not where this batch began: nothing was changed.
     NotOwner,
+    /// More events of a partition would be dead than is allowed: nothing was changed.
+    TooManyDead(Overdrawn),
 }
 
 /// Commits, or finds out whether it has.
 ///
 /// # Errors
 /// If Postgres fails and whether it committed is not known: call again.
-pub async fn commit(pool: &PgPool, batch: &Commit) -> Result<Committed, sqlx::Error> {
+pub async fn commit(pool: &PgPool, batch: &Commit, budget: Budget) -> Result<Committed, sqlx::Error> {
     if already_committed(pool, &batch.ranges).await? {
         return Ok(Committed::Yes);
     }
@@ -92,6 +101,10 @@ pub async fn commit(pool: &PgPool, batch: &Commit) -> Result<Committed, sqlx::Er
     if !move_cursors(&mut tx, &batch.ranges).await? {
         tx.rollback().await?;
         return Ok(Committed::NotOwner);
+    }
+    if let Some(overdrawn) = budget::overdrawn(&mut tx, &batch.dead, budget).await? {
+        tx.rollback().await?;
+        return Ok(Committed::TooManyDead(overdrawn));
     }
     batch.usage.apply(&mut tx).await?;
     batch.settlement.apply(&mut tx).await?;
@@ -185,8 +198,9 @@ async fn write_ledger(tx: &mut PgConnection, batch: &Commit) -> Result<(), sqlx:
 async fn write_dead_letters(tx: &mut PgConnection, dead: &[DeadLetter]) -> Result<(), sqlx::Error> {
     for letter in dead {
         sqlx::query(
-            "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw)
-             VALUES ($1, $2::text::numeric, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw,
+                                      events_before, appended_at)
+             VALUES ($1, $2::text::numeric, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(i64::from(letter.partition))
         .bind(letter.position.number().to_string())
@@ -196,6 +210,8 @@ async fn write_dead_letters(tx: &mut PgConnection, dead: &[DeadLetter]) -> Resul
         .bind(i64::from(letter.events))
         .bind(&letter.reason)
         .bind(&letter.raw)
+        .bind(i32::from(letter.events_before))
+        .bind(budget::appended_at(letter))
         .execute(&mut *tx)
         .await?;
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use service::config::Settings;
 
+use crate::dead::budget::Budget;
 use crate::enrich::Enricher;
 
 /// How a processor works. [`ProcessorConfig::read`] has the defaults.
@@ -28,6 +29,10 @@ pub struct ProcessorConfig {
     pub ids_memory_max: u64,
     /// What says where addresses are, and reads user agents.
     pub enricher: Enricher,
+    /// How many events may be dead.
+    pub dead: Budget,
+    /// How often rows and ledger are compared; zero: never.
+    pub reconcile_every: Duration,
 }
 
 impl ProcessorConfig {
@@ -78,6 +83,13 @@ impl ProcessorConfig {
                 "bytes of memory for looking up seen ids; beyond 10 to 16 bits for each of them, look-ups read the disk",
             ),
             enricher: Enricher::read(settings),
+            dead: Budget::read(settings),
+            reconcile_every: Duration::from_mins(settings.number(
+                "WEIR_RECONCILE_MINUTES",
+                60,
+                0..=24 * 60,
+                "minutes between two comparisons of rows and ledger; 0: none",
+            )),
         }
     }
 }

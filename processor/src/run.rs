@@ -18,16 +18,20 @@ use eventlog::{EventLog, LogError};
 use service::clock::Clock;
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::ProcessorConfig;
+use crate::dead::DeadError;
+use crate::dead::budget::Overdrawn;
+use crate::dead::replay::{Asked, Replayer};
 use crate::dedup::IdStores;
 use crate::dedup::fill::FillError;
 use crate::stores::{Books, ClickHouse, Postgres, StoreError, Table};
 use lease::Lease;
-use pipeline::Workshop;
+use pipeline::{Letters, Workshop};
 use session::Session;
 
 /// After a store failed: the first pause, which doubles up to the last.
@@ -54,10 +58,25 @@ enum Interrupted {
     NotOwner,
     #[error("the lease on the partitions was not renewed in time: another processor may have taken them")]
     Lapsed,
+    #[error("rows of partition {0} were brought back")]
+    IdsChanged(u32),
+    #[error("{0}")]
+    TooManyDead(Overdrawn),
     #[error("a task broke: {0}")]
     Broke(String),
     #[error("stopping")]
     Stopping,
+}
+
+impl From<DeadError> for Interrupted {
+    fn from(error: DeadError) -> Self {
+        match error {
+            DeadError::Postgres(error) => Self::Store(StoreError::of("Postgres", error)),
+            DeadError::ClickHouse(error) => Self::Store(StoreError::of("ClickHouse", error)),
+            DeadError::NotOwner => Self::NotOwner,
+            DeadError::IdsChanged(partition) => Self::IdsChanged(partition),
+        }
+    }
 }
 
 /// What no restart of the loop can mend; the process ends with it.
@@ -66,6 +85,9 @@ pub enum Fatal {
     /// The log does not have what the cursors ask for, or is damaged.
     #[error("the log can't be processed: {0}")]
     Log(#[source] LogError),
+    /// More events can't be read than may be.
+    #[error("{0}")]
+    TooManyDead(Overdrawn),
 }
 
 impl Processor {
@@ -78,7 +100,19 @@ impl Processor {
         clock: Clock,
         config: ProcessorConfig,
     ) -> Self {
-        Self::with_stores(ClickHouse(clickhouse), Postgres(pool), log, clock, config)
+        let books = Postgres { pool: pool.clone(), dead: config.dead };
+        let mut made = Self::with_stores(ClickHouse(clickhouse.clone()), books, log, clock, config);
+        let replayer = Replayer {
+            pool,
+            clickhouse,
+            node: made.workshop.node,
+            partitions: made.log.partitions(),
+            insert_deadline: made.config.insert_deadline,
+            dedup_window: made.config.dedup_window,
+            enricher: made.config.enricher.clone(),
+        };
+        made.workshop.letters = Some(Arc::new(Mutex::new(Letters { replayer, asked: Asked::default() })));
+        made
     }
 }
 
@@ -102,7 +136,8 @@ impl<T: Table, B: Books> Processor<T, B> {
             config.ids_memory_max,
         ));
         let done = Arc::default();
-        let workshop = Workshop { node, table, books, lease, insert_deadline, clock, done, ids };
+        let workshop =
+            Workshop { node, table, books, lease, insert_deadline, clock, done, ids, letters: None };
         Self { workshop, log, config }
     }
 
@@ -134,10 +169,12 @@ impl<T: Table, B: Books> Processor<T, B> {
                 Interrupted::Log(
                     error @ (LogError::OutOfRange { .. } | LogError::Damaged(_) | LogError::Config(_)),
                 ) => return Err(Fatal::Log(error)),
+                Interrupted::TooManyDead(overdrawn) => return Err(Fatal::TooManyDead(overdrawn)),
                 interrupted @ (Interrupted::Store(_)
                 | Interrupted::Ids(_)
                 | Interrupted::Log(LogError::Unavailable(_))
                 | Interrupted::NotOwner
+                | Interrupted::IdsChanged(_)
                 | Interrupted::Lapsed
                 | Interrupted::Broke(_)) => {
                     if started.elapsed() > PAUSE_LAST {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::batch::Range;
 use crate::block::Block;
 use crate::commit::{self, Commit, Committed};
+use crate::dead::budget::Budget;
 use crate::dedup::Seen;
 use crate::insert;
 use crate::own::{self, Owned};
@@ -32,6 +33,12 @@ pub struct StoreError {
     /// What it said.
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl StoreError {
+    pub(crate) fn of(store: &'static str, error: impl Error + Send + Sync + 'static) -> Self {
+        Self { store, source: Box::new(error) }
+    }
 }
 
 /// The table of events.
@@ -162,7 +169,12 @@ pub struct ClickHouse(pub Client);
 
 /// The books in Postgres.
 #[derive(Debug, Clone)]
-pub struct Postgres(pub PgPool);
+pub struct Postgres {
+    /// Its connections.
+    pub pool: PgPool,
+    /// How many events may be dead.
+    pub dead: Budget,
+}
 
 /// Names the store in its error, and an answer that does not come is one.
 async fn asked<T, E: Error + Send + Sync + 'static>(
@@ -171,7 +183,7 @@ async fn asked<T, E: Error + Send + Sync + 'static>(
     answer: impl Future<Output = Result<T, E>> + Send,
 ) -> Result<T, StoreError> {
     match tokio::time::timeout(patience, answer).await {
-        Ok(answer) => answer.map_err(|error| StoreError { store, source: Box::new(error) }),
+        Ok(answer) => answer.map_err(|error| StoreError::of(store, error)),
         Err(_) => Err(StoreError { store, source: format!("no answer in {} s", patience.as_secs()).into() }),
     }
 }
@@ -222,31 +234,31 @@ impl Ids for repair::Ids {
 }
 
 fn failed(error: clickhouse::error::Error) -> StoreError {
-    StoreError { store: "ClickHouse", source: Box::new(error) }
+    StoreError::of("ClickHouse", error)
 }
 
 impl Books for Postgres {
     async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<(), StoreError> {
-        asked("Postgres", PATIENCE, own::renew(&self.0, node, lease_time)).await
+        asked("Postgres", PATIENCE, own::renew(&self.pool, node, lease_time)).await
     }
 
     async fn share(&self) -> Result<usize, StoreError> {
-        asked("Postgres", PATIENCE, own::share(&self.0)).await
+        asked("Postgres", PATIENCE, own::share(&self.pool)).await
     }
 
     async fn acquire(&self, node: Uuid, lease_time: Duration, most: usize) -> Result<Vec<Owned>, StoreError> {
-        asked("Postgres", PATIENCE, own::acquire(&self.0, node, lease_time, most)).await
+        asked("Postgres", PATIENCE, own::acquire(&self.pool, node, lease_time, most)).await
     }
 
     async fn keep_only(&self, node: Uuid, kept: &[u32]) -> Result<(), StoreError> {
-        asked("Postgres", PATIENCE, own::keep_only(&self.0, node, kept)).await
+        asked("Postgres", PATIENCE, own::keep_only(&self.pool, node, kept)).await
     }
 
     async fn leave(&self, node: Uuid) -> Result<(), StoreError> {
-        asked("Postgres", PATIENCE, own::leave(&self.0, node)).await
+        asked("Postgres", PATIENCE, own::leave(&self.pool, node)).await
     }
 
     async fn commit(&self, batch: &Commit) -> Result<Committed, StoreError> {
-        asked("Postgres", PATIENCE, commit::commit(&self.0, batch)).await
+        asked("Postgres", PATIENCE, commit::commit(&self.pool, batch, self.dead)).await
     }
 }

@@ -229,6 +229,16 @@ pub(crate) fn stores() -> Result<StoresConfig, ConfigError> {
     Ok(config)
 }
 
+/// The stores' settings and a processor's, for commands that do its work.
+pub(crate) fn processor() -> Result<(StoresConfig, ProcessorConfig), ConfigError> {
+    let mut settings = Settings::from_environment();
+    let stores = StoresConfig::read(&mut settings);
+    let processor = ProcessorConfig::read(&mut settings, &stores.data_dir);
+    let config = (stores, processor);
+    settings.finish()?;
+    Ok(config)
+}
+
 /// `weir config`.
 pub(crate) fn print(json: bool) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::from_environment();

@@ -16,6 +16,7 @@ use super::lease::Lease;
 use super::stage::Stage;
 use super::{Interrupted, PAUSE_FIRST, PAUSE_LAST};
 use crate::commit::Committed;
+use crate::dead::replay::{Asked, Replayer};
 use crate::dedup::IdStores;
 use crate::metrics;
 use crate::own::Owned;
@@ -80,6 +81,14 @@ pub(super) struct Workshop<T, B> {
     pub(super) clock: service::clock::Clock,
     pub(super) done: Arc<Done>,
     pub(super) ids: Arc<IdStores>,
+    /// The same for all sessions; only the session at work locks it.
+    pub(super) letters: Option<Arc<tokio::sync::Mutex<Letters>>>,
+}
+
+/// Who replays dead letters, and what it is asked for. Not there where stores are simulated.
+pub(super) struct Letters {
+    pub(super) replayer: Replayer,
+    pub(super) asked: Asked,
 }
 
 impl Pipeline {
@@ -213,6 +222,7 @@ impl<T: Table, B: Books> Workshop<T, B> {
             match self.books.commit(&prepared.commit).await {
                 Ok(Committed::Yes) => return Ok(()),
                 Ok(Committed::NotOwner) => return Err(Interrupted::NotOwner),
+                Ok(Committed::TooManyDead(overdrawn)) => return Err(Interrupted::TooManyDead(overdrawn)),
                 Err(error) => tracing::warn!(%error, "a commit was not confirmed, asking again"),
             }
             tokio::select! {

@@ -8,13 +8,14 @@ use service::shutdown::Shutdown;
 use tokio::time::{Duration, Instant};
 
 use super::Interrupted;
-use super::pipeline::{Pipeline, Workshop};
+use super::pipeline::{Letters, Pipeline, Workshop};
 use super::prepare::{Material, Memory, Prepared, Product, prepare};
 use super::stage::Stage;
 use crate::batch::{self, Placed, Range};
 use crate::config::ProcessorConfig;
-use crate::dedup::SeenIds;
+use crate::dead::replay::Stored;
 use crate::dedup::fill::{self, FillError};
+use crate::dedup::{Seen, SeenIds};
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
@@ -93,7 +94,32 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
                 self.tidy(pipeline).await?;
                 tidied_at = Instant::now();
             }
+            self.replay_letters(pipeline).await?;
             self.step(pipeline, shutdown).await?;
+        }
+        Ok(())
+    }
+
+    /// Replays dead letters that were asked for. Nothing is under way between log and cursors meanwhile.
+    async fn replay_letters(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
+        let Some(letters) = &self.workshop.letters else { return Ok(()) };
+        let Letters { replayer, asked } = &mut *letters.lock().await;
+        if !asked.is_any(replayer, &self.owned).await? {
+            return Ok(());
+        }
+        pipeline.drained().await;
+        if pipeline.has_failed() {
+            return Ok(());
+        }
+        let mut stored: BTreeMap<u32, Vec<Seen>> = BTreeMap::new();
+        for event in asked.replay(replayer, &self.owned).await? {
+            let Stored { partition, position, project, hash, received_at } = event;
+            stored.entry(partition).or_default().push(Seen { project, hash, position, received_at });
+        }
+        for (partition, events) in stored {
+            if let Some(seen) = self.seen.get_mut(&partition) {
+                seen.fill(&events).map_err(FillError::Disk)?;
+            }
         }
         Ok(())
     }
