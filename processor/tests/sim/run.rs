@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use processor::dead::budget::Budget;
 use processor::run::Fatal;
 use processor::{Enricher, Processor, ProcessorConfig};
 use service::clock::Clock;
@@ -141,6 +142,8 @@ fn start(world: &Arc<World>, processes: &mut Vec<Running>) {
             ids_folder: state.disks.join(machine.to_string()),
             ids_memory_max: 1 << 20,
             enricher: Enricher::default(),
+            dead: Budget { events_max: 1_000_000, window: Duration::from_hours(1) },
+            reconcile_every: Duration::ZERO,
         };
         (process, config)
     };
