@@ -97,3 +97,24 @@ impl Usage {
         Ok(())
     }
 }
+
+/// Takes back `events` that were counted as dead: they are counted anew as what they are, in the same transaction.
+///
+/// # Errors
+/// If Postgres fails, or so many have not been counted there ([`sqlx::Error::RowNotFound`]); nothing must be
+/// committed then.
+pub async fn take_dead(tx: &mut PgConnection, account: Account, events: i64) -> Result<(), sqlx::Error> {
+    let changed = sqlx::query(
+        "UPDATE usage_hour SET dead = dead - $6
+         WHERE (meter, tenant_id, project_id, period_start, hour) = ($1, $2, $3, $4, $5) AND dead >= $6",
+    )
+    .bind(METER_EVENTS)
+    .bind(account.tenant.0)
+    .bind(account.project.0)
+    .bind(timestamp(account.period_start))
+    .bind(timestamp(account.hour))
+    .bind(events)
+    .execute(tx)
+    .await?;
+    if changed.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+}

@@ -101,3 +101,30 @@ impl Settlement {
         Ok(())
     }
 }
+
+/// Whether `lease` has still to be settled; if so, it stays until the end of this transaction. What was accepted under
+/// one that is settled counts as given back.
+///
+/// # Errors
+/// If Postgres fails; nothing must be committed then.
+pub async fn is_open(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    period_start: Micros,
+    lease: LeaseId,
+) -> Result<bool, sqlx::Error> {
+    if lease == LeaseId::NONE {
+        return Ok(false);
+    }
+    // The period's row first, as all who change leases do.
+    sqlx::query("SELECT FROM quota_period WHERE (tenant_id, period_start) = ($1, $2) FOR UPDATE")
+        .bind(tenant.0)
+        .bind(timestamp(period_start))
+        .execute(&mut *tx)
+        .await?;
+    let open: Option<i64> = sqlx::query_scalar("SELECT id FROM quota_lease WHERE id = $1 FOR UPDATE")
+        .bind(lease.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(open.is_some())
+}

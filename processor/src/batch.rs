@@ -42,6 +42,10 @@ pub struct Unreadable<'a> {
     pub partition: u32,
     /// Where the unreadable part begins.
     pub position: Position,
+    /// The time of its log record: milliseconds since 1970.
+    pub appended_at_ms: i64,
+    /// Events of the same frame that could be read, and stand before it.
+    pub events_before: u16,
     /// The envelope, if at least that could be read.
     pub envelope: Option<Envelope<'a>>,
     /// How many accepted events are in it: 1 where that can't be known.
@@ -60,6 +64,9 @@ pub struct Decoded<'a> {
     /// What could not be read.
     pub unreadable: Vec<Unreadable<'a>>,
 }
+
+/// Where dead letters stand, and how many events of their frames were read before them.
+pub type Letters = BTreeMap<(u32, Position), u16>;
 
 /// The ranges that `records` cover, given the ownership under which they were read.
 #[must_use]
@@ -80,44 +87,74 @@ pub fn ranges(records: &[Record], owned: &BTreeMap<u32, Owned>) -> Vec<Range> {
 /// Reads the records' frames.
 #[must_use]
 pub fn decode(records: &[Record]) -> Decoded<'_> {
+    decode_as_judged(records, &Letters::new())
+}
+
+/// Reads the frames of records that were processed before, with the positions that their events got then: what has
+/// become a dead letter is left out, even if it can be read by now, and takes up one index as it did then.
+#[must_use]
+pub fn decode_as_judged<'a>(records: &'a [Record], letters: &Letters) -> Decoded<'a> {
     let mut decoded = Decoded::default();
     for record in records {
-        decode_record(record, &mut decoded);
+        decode_record(record, letters, &mut decoded);
     }
     decoded
 }
 
-fn decode_record<'a>(record: &'a Record, decoded: &mut Decoded<'a>) {
+fn decode_record<'a>(record: &'a Record, letters: &Letters, decoded: &mut Decoded<'a>) {
     // Counts what was read, in all of the record's frames: less than there are bytes, whatever their numbers claim.
     let mut index = 0_u16;
     for (raw, frame) in frames(&record.payload) {
-        let mut unreadable = |index, envelope, events, reason| {
-            let (partition, position) = (record.partition, Position::new(record.offset, index));
-            decoded.unreadable.push(Unreadable { partition, position, envelope, events, reason, raw });
+        let at = |index| Position::new(record.offset, index);
+        let letter_at = |index| letters.get(&(record.partition, at(index))).copied();
+        let mut unreadable = |index, events_before, envelope, events, reason| {
+            let (partition, position, appended_at_ms) = (record.partition, at(index), record.timestamp_ms);
+            let unreadable = Unreadable {
+                partition,
+                position,
+                appended_at_ms,
+                events_before,
+                envelope,
+                events,
+                reason,
+                raw,
+            };
+            decoded.unreadable.push(unreadable);
         };
         let frame = match frame {
+            _ if letter_at(index) == Some(0) => {
+                index = index.saturating_add(1);
+                continue;
+            }
             Ok(frame) => frame,
             Err(reason) => {
-                unreadable(index, None, 1, reason);
+                unreadable(index, 0, None, 1, reason);
                 index = index.saturating_add(1);
                 continue;
             }
         };
         let mut read = 0_u16;
         for event in frame.events() {
+            if read > 0 && letter_at(index) == Some(read) {
+                break;
+            }
             match event {
                 Ok(event) => decoded.events.push(Placed {
                     partition: record.partition,
-                    position: Position::new(record.offset, index),
+                    position: at(index),
                     envelope: frame.envelope,
                     event,
                 }),
                 Err(reason) => {
                     let rest = frame.len().saturating_sub(read).max(1);
-                    unreadable(index, Some(frame.envelope), rest, reason);
+                    unreadable(index, read, Some(frame.envelope), rest, reason);
                 }
             }
             (index, read) = (index.saturating_add(1), read.saturating_add(1));
+        }
+        // A letter after `read` events: the rest of this frame, or what was behind its last event.
+        if read > 0 && letter_at(index) == Some(read) {
+            index = index.saturating_add(1);
         }
     }
 }
@@ -181,5 +218,23 @@ mod tests {
         assert_eq!(found, [(1, "a", at(0)), (1, "b", at(1)), (2, "c", at(3)), (3, "e", at(5))]);
         let dead: Vec<_> = decoded.unreadable.iter().map(|u| (u.position, u.events, u.raw)).collect();
         assert_eq!(dead, [(at(2), 1, &b"junk"[..]), (at(4), 1, &half[..])]);
+    }
+
+    #[test]
+    fn what_became_a_dead_letter_keeps_its_one_index_when_it_can_be_read() {
+        let mut bundle = BundleWriter::default();
+        // Read by now: all of the second frame, what follows two events of the third, and what followed the fourth.
+        let frames = [&frame(1, &["a"])[..], &frame(2, &["b", "c", "d"]), &frame(3, &["e", "f", "g", "h"])];
+        for frame in frames.into_iter().chain([&frame(4, &["i"])[..], &frame(5, &["j"])]) {
+            bundle.push(frame);
+        }
+        let payload = bundle.record().to_vec().into();
+        let records = [Record { partition: 4, offset: 7, timestamp_ms: 5_000, payload }];
+        let at = |index| Position::new(7, index);
+        let letters = Letters::from([((4, at(1)), 0), ((4, at(4)), 2), ((4, at(6)), 1)]);
+        let decoded = decode_as_judged(&records, &letters);
+        let found: Vec<_> = decoded.events.iter().map(|e| (e.event.id, e.position)).collect();
+        assert_eq!(found, [("a", at(0)), ("e", at(2)), ("f", at(3)), ("i", at(5)), ("j", at(7))]);
+        assert!(decoded.unreadable.is_empty());
     }
 }

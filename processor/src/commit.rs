@@ -6,6 +6,7 @@ use sqlx::types::chrono::DateTime;
 use sqlx::{PgConnection, PgPool};
 
 use crate::batch::{Range, Unreadable};
+use crate::dead::budget::{self, Budget, Overdrawn};
 
 /// Events that end a ledger row: small batches share one.
 const LEDGER_ROW_EVENTS: i64 = 100_000;
@@ -35,19 +36,21 @@ pub struct RangeSum {
 }
 
 /// How a commit ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Committed {
     /// All of it is in Postgres.
     Yes,
     /// Another processor owns a partition, or the cursor is not where this batch began: nothing was changed.
     NotOwner,
+    /// More events of a partition would be dead than is allowed: nothing was changed.
+    TooManyDead(Overdrawn),
 }
 
 /// Commits, or finds out whether it has.
 ///
 /// # Errors
 /// If Postgres fails and whether it committed is not known: call again.
-pub async fn commit(pool: &PgPool, batch: &Commit<'_>) -> Result<Committed, sqlx::Error> {
+pub async fn commit(pool: &PgPool, batch: &Commit<'_>, budget: Budget) -> Result<Committed, sqlx::Error> {
     if already_committed(pool, &batch.ranges).await? {
         return Ok(Committed::Yes);
     }
@@ -55,6 +58,10 @@ pub async fn commit(pool: &PgPool, batch: &Commit<'_>) -> Result<Committed, sqlx
     if !move_cursors(&mut tx, &batch.ranges).await? {
         tx.rollback().await?;
         return Ok(Committed::NotOwner);
+    }
+    if let Some(overdrawn) = budget::overdrawn(&mut tx, &batch.dead, budget).await? {
+        tx.rollback().await?;
+        return Ok(Committed::TooManyDead(overdrawn));
     }
     batch.usage.apply(&mut tx).await?;
     batch.settlement.apply(&mut tx).await?;
@@ -131,8 +138,9 @@ async fn write_ledger(tx: &mut PgConnection, batch: &Commit<'_>) -> Result<(), s
 async fn write_dead_letters(tx: &mut PgConnection, dead: &[Unreadable<'_>]) -> Result<(), sqlx::Error> {
     for letter in dead {
         sqlx::query(
-            "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw)
-             VALUES ($1, $2::text::numeric, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw,
+                                      events_before, appended_at)
+             VALUES ($1, $2::text::numeric, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(i64::from(letter.partition))
         .bind(letter.position.number().to_string())
@@ -142,6 +150,8 @@ async fn write_dead_letters(tx: &mut PgConnection, dead: &[Unreadable<'_>]) -> R
         .bind(i64::from(letter.events))
         .bind(letter.reason.to_string())
         .bind(letter.raw)
+        .bind(i32::from(letter.events_before))
+        .bind(budget::appended_at(letter))
         .execute(&mut *tx)
         .await?;
     }

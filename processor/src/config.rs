@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use service::config::Settings;
 
+use crate::dead::budget::Budget;
+
 /// How a processor works. [`ProcessorConfig::read`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct ProcessorConfig {
@@ -17,6 +19,10 @@ pub struct ProcessorConfig {
     pub insert_deadline: Duration,
     /// For how long an id is remembered, from its receipt.
     pub dedup_window: Duration,
+    /// How many events may be dead.
+    pub dead: Budget,
+    /// How often rows and ledger are compared; zero: never.
+    pub reconcile_every: Duration,
 }
 
 impl ProcessorConfig {
@@ -53,6 +59,13 @@ impl ProcessorConfig {
                     "days, from receipt, in which a repeated id is a duplicate",
                 ),
             ),
+            dead: Budget::read(settings),
+            reconcile_every: Duration::from_mins(settings.number(
+                "WEIR_RECONCILE_MINUTES",
+                60,
+                0..=24 * 60,
+                "minutes between two comparisons of rows and ledger; 0: none",
+            )),
         }
     }
 }

@@ -14,6 +14,10 @@
 //!   and only for the owner of the current epoch. A processor that lost its partition without knowing commits
 //!   nothing.
 //! * *Metered implies stored.* The commit follows the acknowledged insert.
+//! * *Nothing is given up silently.* What can't be read becomes a [`dead`] letter, of which there may be only so many;
+//!   it is [replayed](dead::replay) at its old position when it can be read.
+//! * *What is below the cursors can be shown and mended*: [`verify`] compares log, ledgers and rows, [`reconcile`] does
+//!   so for ledgers and rows all the time, [`replay`] brings back what is missing.
 //! * *A crash at any point* leaves the cursor where it was, or moved with everything that belongs to it; the next
 //!   owner begins there and reads back.
 
@@ -27,8 +31,12 @@ pub mod judge;
 pub mod row;
 pub mod insert;
 pub mod commit;
+pub mod below;
+pub mod dead;
 pub mod run;
 pub mod verify;
+pub mod replay;
+pub mod reconcile;
 
 pub use config::ProcessorConfig;
 pub use run::Processor;

@@ -21,6 +21,8 @@ pub struct Owned {
     pub next_offset: u64,
     /// This ownership's number: a commit that names an older one changes nothing.
     pub epoch: i64,
+    /// Which ids are known behind the cursor: one more whenever some become known other than by the log.
+    pub ids_generation: i64,
 }
 
 /// The cursors in this database were kept for another log.
@@ -191,24 +193,25 @@ pub async fn acquire(
     lease_time: Duration,
     most: usize,
 ) -> Result<(Vec<Owned>, BTreeSet<Uuid>), sqlx::Error> {
-    let rows: Vec<(i32, i64, i64, Option<Uuid>)> = sqlx::query_as(
+    let rows: Vec<(i32, i64, i64, i64, Option<Uuid>)> = sqlx::query_as(
         "UPDATE partition_cursor c
          SET owner = $1, epoch = c.epoch + 1, lease_until = now() + $2 * interval '1 second'
          FROM (SELECT partition, owner FROM partition_cursor WHERE lease_until < now()
                ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
          WHERE c.partition = free.partition
-         RETURNING c.partition, c.next_offset, c.epoch, free.owner",
+         RETURNING c.partition, c.next_offset, c.epoch, c.ids_generation, free.owner",
     )
     .bind(node)
     .bind(lease_time.as_secs_f64())
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
-    let dead = rows.iter().filter_map(|row| row.3).collect();
-    let owned = rows.into_iter().map(|(partition, next_offset, epoch, _)| Owned {
+    let dead = rows.iter().filter_map(|row| row.4).collect();
+    let owned = rows.into_iter().map(|(partition, next_offset, epoch, ids_generation, _)| Owned {
         partition: u32::try_from(partition).unwrap_or_default(),
         next_offset: u64::try_from(next_offset).unwrap_or_default(),
         epoch,
+        ids_generation,
     });
     Ok((owned.collect(), dead))
 }

@@ -15,6 +15,9 @@ use uuid::Uuid;
 use crate::batch::{self, Range};
 use crate::commit::{Commit, Committed, commit};
 use crate::config::ProcessorConfig;
+use crate::dead::DeadError;
+use crate::dead::budget::Overdrawn;
+use crate::dead::replay::{Asked, Replayer};
 use crate::dedup::SeenIds;
 use crate::judge::{Judged, judge};
 use crate::own::{self, Owned};
@@ -42,6 +45,8 @@ pub struct Processor {
     /// Batches up to there must be read back before they are inserted.
     dirty_until: BTreeMap<u32, u64>,
     reader: Option<Box<dyn LogReader>>,
+    /// Dead letters to be replayed.
+    asked: Asked,
 }
 
 /// Why the loop begins anew, from the cursors.
@@ -55,8 +60,23 @@ enum Interrupted {
     Log(#[from] LogError),
     #[error("a partition was taken by another processor")]
     NotOwner,
+    #[error("rows of partition {0} were brought back")]
+    IdsChanged(u32),
+    #[error("{0}")]
+    TooManyDead(Overdrawn),
     #[error("stopping")]
     Stopping,
+}
+
+impl From<DeadError> for Interrupted {
+    fn from(error: DeadError) -> Self {
+        match error {
+            DeadError::Postgres(error) => Self::Postgres(error),
+            DeadError::ClickHouse(error) => Self::ClickHouse(error),
+            DeadError::NotOwner => Self::NotOwner,
+            DeadError::IdsChanged(partition) => Self::IdsChanged(partition),
+        }
+    }
 }
 
 /// What no restart of the loop can mend; the process ends with it.
@@ -65,6 +85,9 @@ pub enum Fatal {
     /// The log does not have what the cursors ask for, or is damaged.
     #[error("the log can't be processed: {0}")]
     Log(#[source] LogError),
+    /// More events can't be read than may be.
+    #[error("{0}")]
+    TooManyDead(Overdrawn),
 }
 
 impl Processor {
@@ -88,6 +111,7 @@ impl Processor {
             seen: BTreeMap::new(),
             dirty_until: BTreeMap::new(),
             reader: None,
+            asked: Asked::default(),
         }
     }
 
@@ -107,10 +131,12 @@ impl Processor {
                 ) => {
                     break Err(Fatal::Log(error));
                 }
+                Interrupted::TooManyDead(overdrawn) => break Err(Fatal::TooManyDead(overdrawn)),
                 interrupted @ (Interrupted::Postgres(_)
                 | Interrupted::ClickHouse(_)
                 | Interrupted::Log(LogError::Unavailable(_))
-                | Interrupted::NotOwner) => {
+                | Interrupted::NotOwner
+                | Interrupted::IdsChanged(_)) => {
                     if started.elapsed() > PAUSE_LAST {
                         pause = PAUSE_FIRST;
                     }
@@ -150,10 +176,33 @@ impl Processor {
                 }
                 tidied_at = Instant::now();
             }
+            if let Err(error) = self.replay_letters().await {
+                return error;
+            }
             if let Err(error) = self.step(shutdown).await {
                 return error;
             }
         }
+    }
+
+    /// Replays dead letters that were asked for. Nothing is under way between log and cursors meanwhile.
+    async fn replay_letters(&mut self) -> Result<(), Interrupted> {
+        let replayer = Replayer {
+            pool: self.pool.clone(),
+            clickhouse: self.clickhouse.clone(),
+            node: self.node,
+            partitions: self.log.partitions(),
+            insert_deadline: self.config.insert_deadline,
+            dedup_window: self.config.dedup_window,
+        };
+        if !self.asked.is_any(&replayer, &self.owned).await? {
+            return Ok(());
+        }
+        for stored in self.asked.replay(&replayer, &self.owned).await? {
+            let seen = self.seen.entry(stored.partition).or_default();
+            seen.see(stored.project, stored.hash, stored.position, stored.received_at);
+        }
+        Ok(())
     }
 
     /// One batch, if there is anything to read.
@@ -237,8 +286,9 @@ impl Processor {
     async fn commit(&mut self, batch: &Commit<'_>, shutdown: &Shutdown) -> Result<(), Interrupted> {
         let mut pause = PAUSE_FIRST;
         loop {
-            match commit(&self.pool, batch).await {
+            match commit(&self.pool, batch, self.config.dead).await {
                 Ok(Committed::Yes) => return Ok(()),
+                Ok(Committed::TooManyDead(overdrawn)) => return Err(Interrupted::TooManyDead(overdrawn)),
                 Ok(Committed::NotOwner) => return Err(Interrupted::NotOwner),
                 Err(error) => tracing::warn!(%error, "a commit was not confirmed, asking again"),
             }

@@ -6,11 +6,14 @@
 //! * **ClickHouse**: the rows that are there, by range of the log (with an exclusive or over their hashes) and by
 //!   tenant and hour.
 //!
-//! Everything is compared up to the cursors of one Postgres snapshot, so it can run beside a busy pipeline.
+//! Everything is compared up to the cursors of one Postgres snapshot, so it can run beside a busy pipeline. Dead letters
+//! are not replayed meanwhile. What a letter stands for, its row in Postgres says, not the log: it may be that it could be
+//! read by now.
 
-mod ledger;
+pub(crate) mod ledger;
 mod log;
-mod rows;
+pub(crate) mod rows;
+mod repair;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +25,11 @@ use schemas::time::Micros;
 use serde::Serialize;
 use sqlx::PgPool;
 
+use crate::below;
 use crate::commit::RangeSum;
+use crate::dead::heads::Head;
+
+pub use repair::{Repair, repair};
 
 /// Mismatches that are told one by one; the others are counted.
 const TOLD_MAX: usize = 20;
@@ -30,19 +37,21 @@ const TOLD_MAX: usize = 20;
 /// Usage is compared by these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HourOf {
-    tenant: TenantId,
-    project: ProjectId,
-    hour: Micros,
+    pub(crate) tenant: TenantId,
+    pub(crate) project: ProjectId,
+    pub(crate) hour: Micros,
 }
 
 /// What the ledgers say, as of one snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     /// By partition: the cursor.
-    cursors: BTreeMap<u32, u64>,
+    pub(crate) cursors: BTreeMap<u32, u64>,
     /// By partition and first offset: the end, and the sums.
-    ranges: BTreeMap<(u32, u64), (u64, RangeSum)>,
-    usage: BTreeMap<HourOf, Counts>,
+    pub(crate) ranges: BTreeMap<(u32, u64), (u64, RangeSum)>,
+    pub(crate) usage: BTreeMap<HourOf, Counts>,
+    /// All dead letters, whatever has become of them.
+    pub(crate) letters: Vec<Head>,
 }
 
 /// The verdict.
@@ -108,6 +117,7 @@ pub enum VerifyError {
 /// # Errors
 /// [`VerifyError`] if one of the three can't be read. A mismatch is not an error, but a verdict.
 pub async fn verify(pool: &PgPool, clickhouse: &Client, log: &dyn EventLog) -> Result<Verdict, VerifyError> {
+    let _held = below::read_all(pool).await?;
     let books = ledger::read(pool).await?;
     let mut verdict = Verdict::default();
     ledger::check_tiles(&books, &mut verdict);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::run::Roles;
-use crate::{command, config, load, outcomes, run, spool};
+use crate::{command, config, dead, load, outcomes, replay, run, spool};
 
 /// Event ingestion with billing that can be proved.
 ///
@@ -35,7 +35,16 @@ enum Command {
     /// Bring the databases up to date, and make the Kafka topic
     Migrate,
     /// Prove that accepted = stored + duplicate + dead, and usage = stored; exit code 1 if not, 2 if that can't be told
-    Verify,
+    Verify {
+        /// Bring rows back from the log where they are missing, remove those that should not be there, and prove again
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Bring rows that ClickHouse has lost back from the log, as far as they were processed; may run beside everything
+    Replay(replay::ReplayCommand),
+    /// Events that could not be read: look at them, replay them, give them up
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
     /// Send events as fast as asked, keep a journal of what was promised, and check it
     Load(load::LoadCommand),
     /// Print every setting with its effective value and where it came from
@@ -79,7 +88,9 @@ impl Cli {
             Command::Billing => run::run(Roles { billing: true, ..Roles::NONE }).await,
             Command::Admin => run::run(Roles { admin: true, ..Roles::NONE }).await,
             Command::Migrate => command::migrate().await,
-            Command::Verify => command::verify(json).await,
+            Command::Verify { repair } => command::verify(repair, json).await,
+            Command::Replay(replay) => replay.carry_out(json).await,
+            Command::Dead(dead) => dead.carry_out(json).await,
             Command::Load(load) => load.carry_out(json).await,
             Command::Config => config::print(json),
             Command::Tenant(tenant) => tenant.carry_out(json).await,

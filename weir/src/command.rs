@@ -11,6 +11,8 @@ use anyhow::Context;
 use billing::usage::of_tenant;
 use chrono::{DateTime, Days, Utc};
 use clap::Subcommand;
+use processor::replay::Stores;
+use processor::verify::{self, Repair, Verdict};
 use schemas::id::{KeyId, TenantId};
 use schemas::time::Micros;
 use serde::Serialize;
@@ -18,7 +20,7 @@ use service::clock::Clock;
 use service::{migrate as schema, postgres};
 use sqlx::PgPool;
 
-use crate::{config, stores};
+use crate::{config, replay, stores};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TenantCommand {
@@ -198,7 +200,7 @@ fn key_line(key: &key::Key) -> String {
     format!("key {} of project {}: {state}, made {}, {used}", key.id, key.project, key.created_at)
 }
 
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp_micros(Clock::system().now_micros()).unwrap_or_default()
 }
 
@@ -314,37 +316,51 @@ pub(crate) async fn migrate() -> anyhow::Result<ExitCode> {
 const EXIT_UNPROVED: u8 = 2;
 
 /// `weir verify`.
-pub(crate) async fn verify(json: bool) -> anyhow::Result<ExitCode> {
-    let config = config::stores()?;
-    let pool = postgres::pool(&config.database_url, config.database_connections_max)
-        .context("DATABASE_URL can't be read")?;
+pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let (config, processor) = config::processor()?;
+    let pool = pool()?;
     let clickhouse = service::clickhouse::client(&config.clickhouse);
-    let log = stores::open_log_to_look(&config).await?;
-    let verdict = match processor::verify::verify(&pool, &clickhouse, &*log).await {
-        Ok(verdict) => verdict,
+    let proved = async {
+        let log = stores::open_log_to_look(&config).await?;
+        if !mend {
+            return Ok((None, verify::verify(&pool, &clickhouse, &*log).await?));
+        }
+        let Repair { done, verdict } =
+            verify::repair(&Stores::new(&pool, &clickhouse, &*log, &processor)).await?;
+        anyhow::Ok((Some(done), verdict))
+    };
+    let (done, verdict) = match proved.await {
+        Ok(proved) => proved,
         Err(error) => {
-            let error = anyhow::Error::from(error);
             eprintln!("weir: nothing was proved either way: {error:#}");
             return Ok(ExitCode::from(EXIT_UNPROVED));
         }
     };
-    print(json, &verdict, |verdict| {
-        let mut text = format!(
-            "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}\n",
-            verdict.accepted,
-            verdict.beyond_log,
-            verdict.stored,
-            verdict.duplicate,
-            verdict.dead,
-            verdict.rows
-        );
-        for mismatch in &verdict.mismatches {
-            text += &format!("MISMATCH {mismatch}\n");
+    match (&done, json) {
+        (Some(done), true) => {
+            tell(&serde_json::json!({"done": done, "verdict": verdict}).to_string())?;
         }
-        text + &match verdict.mismatch_count {
-            0 => "everything agrees".to_owned(),
-            count => format!("{count} figures do not agree"),
+        (Some(done), false) => {
+            tell(&replay::text(done))?;
+            print(false, &verdict, verdict_text)?;
         }
-    })?;
+        (None, _) => {
+            print(json, &verdict, verdict_text)?;
+        }
+    }
     Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn verdict_text(verdict: &Verdict) -> String {
+    let mut text = format!(
+        "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}\n",
+        verdict.accepted, verdict.beyond_log, verdict.stored, verdict.duplicate, verdict.dead, verdict.rows
+    );
+    for mismatch in &verdict.mismatches {
+        text += &format!("MISMATCH {mismatch}\n");
+    }
+    text + &match verdict.mismatch_count {
+        0 => "everything agrees".to_owned(),
+        count => format!("{count} figures do not agree"),
+    }
 }

@@ -229,6 +229,14 @@ pub(crate) fn stores() -> Result<StoresConfig, ConfigError> {
     Ok(config)
 }
 
+/// The stores' settings and a processor's, for commands that do its work.
+pub(crate) fn processor() -> Result<(StoresConfig, ProcessorConfig), ConfigError> {
+    let mut settings = Settings::from_environment();
+    let config = (StoresConfig::read(&mut settings), ProcessorConfig::read(&mut settings));
+    settings.finish()?;
+    Ok(config)
+}
+
 /// `weir config`.
 pub(crate) fn print(json: bool) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::from_environment();

@@ -11,6 +11,8 @@ mod bind;
 mod run;
 mod command;
 mod outcomes;
+mod dead;
+mod replay;
 mod load;
 mod spool;
 

@@ -30,7 +30,7 @@ pub(crate) struct OutcomesCommand {
     key: Option<KeyId>,
 }
 
-fn micros(text: &str) -> Result<i64, String> {
+pub(crate) fn micros(text: &str) -> Result<i64, String> {
     let unit = text.chars().last().and_then(|unit| match unit {
         'm' => Some(Micros::HOUR / 60),
         'h' => Some(Micros::HOUR),

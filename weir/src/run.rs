@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use billing::{outcomes, reclaim};
 use eventlog::EventLog;
 use ingest::Ingest;
-use processor::Processor;
+use processor::{Processor, reconcile};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
@@ -173,12 +173,20 @@ impl<'a> Serving<'a> {
                 Ok(())
             });
         }
-        if let Some(processor) = &config.processor {
+        if let Some(settings) = &config.processor {
             let clickhouse = clickhouse::client(&config.stores.clickhouse);
             let processor =
-                Processor::new(pool.clone(), clickhouse, Arc::clone(log), clock, processor.clone());
+                Processor::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock, settings.clone());
             let shutdown = self.back_shutdown.clone();
             self.back.spawn(async move { Ok(processor.run(shutdown).await?) });
+            if !settings.reconcile_every.is_zero() {
+                let every = settings.reconcile_every;
+                let reconcile = reconcile::run(pool.clone(), clickhouse, every, self.back_shutdown.clone());
+                self.back.spawn(async move {
+                    reconcile.await;
+                    Ok(())
+                });
+            }
         }
         if let Some(retention) = config.billing {
             let reclaim = reclaim::run(pool.clone(), Arc::clone(log), self.back_shutdown.clone());

@@ -5,9 +5,10 @@ use sqlx::PgPool;
 
 use super::{Books, HourOf, Verdict};
 use crate::commit::RangeSum;
+use crate::dead::heads;
 
 /// Reads cursors and ledgers in one snapshot.
-pub(super) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
+pub(crate) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
     type LedgerRow = (i32, i64, i64, i64, i64, i64, i64);
     type UsageRow = (i64, i64, i64, i64, i64, i64);
     let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
@@ -24,10 +25,11 @@ pub(super) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
     )
     .fetch_all(&mut *tx)
     .await?;
+    let letters = heads::read(&mut tx, None).await?;
     tx.commit().await?;
     let offset = |offset: i64| u64::try_from(offset).unwrap_or_default();
     let partition = |partition: i32| u32::try_from(partition).unwrap_or_default();
-    let mut books = Books::default();
+    let mut books = Books { letters, ..Books::default() };
     books.cursors.extend(cursors.into_iter().map(|(p, next)| (partition(p), offset(next))));
     for (p, lo, hi, stored, duplicate, dead, xor_hash) in ranges {
         let sum = RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash };

@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use eventlog::{EventLog, LogError, Record};
-use schemas::id::Position;
 
 use super::{Books, HourOf, Verdict, VerifyError};
-use crate::batch;
+use crate::batch::{self, Letters};
+use crate::dead::heads;
 
 const READ_BYTES: usize = 8 << 20;
 const READ_WAIT: Duration = Duration::from_secs(10);
@@ -33,7 +33,15 @@ pub(super) async fn check(
         whole &= bounds.start == 0;
         starts.insert(partition, bounds.start.min(cursor));
     }
-    let accepted = read(books, log, &starts).await?;
+    let mut accepted = read(books, log, &starts).await?;
+    for letter in &books.letters {
+        let (partition, offset) = (letter.id.partition, letter.id.position.offset());
+        if starts.get(&partition).is_some_and(|start| *start <= offset) {
+            for (account, events) in &letter.events {
+                accepted.add(books, (partition, offset), *account, *events);
+            }
+        }
+    }
     for (&(partition, lo), &(hi, sum)) in &books.ranges {
         let counted = sum.counts.accepted();
         if lo < starts.get(&partition).copied().unwrap_or(0) {
@@ -50,8 +58,7 @@ pub(super) async fn check(
     }
     // Hours can be compared only while the log has every record of them.
     if whole {
-        let hours: std::collections::BTreeSet<HourOf> =
-            books.usage.keys().chain(accepted.by_hour.keys()).copied().collect();
+        let hours: BTreeSet<HourOf> = books.usage.keys().chain(accepted.by_hour.keys()).copied().collect();
         for hour in hours {
             let counted = books.usage.get(&hour).copied().unwrap_or_default().accepted();
             let found = accepted.by_hour.get(&hour).copied().unwrap_or(0);
@@ -90,6 +97,7 @@ async fn read(
     if from.is_empty() {
         return Ok(accepted);
     }
+    let letters = heads::letters(&books.letters);
     let mut reader = log.reader(&from).await?;
     while !left.is_empty() {
         let records = reader.read(READ_BYTES, READ_WAIT).await?;
@@ -99,7 +107,7 @@ async fn read(
         }
         for record in &records {
             let Some(&cursor) = left.get(&record.partition) else { continue };
-            count(books, record, &mut accepted);
+            count(books, record, &letters, &mut accepted);
             if record.offset + 1 >= cursor {
                 left.remove(&record.partition);
             }
@@ -108,20 +116,27 @@ async fn read(
     Ok(accepted)
 }
 
-fn count(books: &Books, record: &Record, accepted: &mut Accepted) {
-    let decoded = batch::decode(std::slice::from_ref(record));
+fn count(books: &Books, record: &Record, letters: &Letters, accepted: &mut Accepted) {
+    let decoded = batch::decode_as_judged(std::slice::from_ref(record), letters);
     let readable = decoded.events.iter().map(|placed| (Some(placed.envelope), 1));
     let unreadable = decoded.unreadable.iter().map(|rest| (rest.envelope, i64::from(rest.events)));
-    let range = books.ranges.range(..=(record.partition, record.offset)).next_back();
-    let range = range.map_or((record.partition, Position::first_of(record.offset).offset()), |(key, _)| *key);
     for (envelope, events) in readable.chain(unreadable) {
-        *accepted.by_range.entry(range).or_default() += events;
-        let Some(envelope) = envelope else {
-            accepted.unattributed += events;
-            continue;
-        };
-        let hour =
-            HourOf { tenant: envelope.tenant, project: envelope.project, hour: envelope.received_at.hour() };
-        *accepted.by_hour.entry(hour).or_default() += events;
+        let hour = envelope.map(|envelope| HourOf {
+            tenant: envelope.tenant,
+            project: envelope.project,
+            hour: envelope.received_at.hour(),
+        });
+        accepted.add(books, (record.partition, record.offset), hour, events);
+    }
+}
+
+impl Accepted {
+    fn add(&mut self, books: &Books, at: (u32, u64), hour: Option<HourOf>, events: i64) {
+        let range = books.ranges.range(..=at).next_back().map_or(at, |(key, _)| *key);
+        *self.by_range.entry(range).or_default() += events;
+        match hour {
+            Some(hour) => *self.by_hour.entry(hour).or_default() += events,
+            None => self.unattributed += events,
+        }
     }
 }

@@ -28,21 +28,24 @@ struct HourRow {
 /// Ledger ranges of one query: it names each, and ClickHouse takes queries of 256 KiB.
 const RANGES_MAX: usize = 2_000;
 
-struct LedgerRange {
-    lo: u64,
-    hi: u64,
-    sum: RangeSum,
+/// A range of the log with what the ledger says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LedgerRange {
+    pub(crate) lo: u64,
+    pub(crate) hi: u64,
+    pub(crate) sum: RangeSum,
+}
+
+/// The ledger's ranges of a partition, in order.
+pub(crate) fn ranges_of(books: &Books, partition: u32) -> Vec<LedgerRange> {
+    let ranges = books.ranges.range((partition, 0)..=(partition, u64::MAX));
+    ranges.map(|(&(_, lo), &(hi, sum))| LedgerRange { lo, hi, sum }).collect()
 }
 
 /// Compares the rows before the cursors with the ledgers.
 pub(super) async fn check(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
     for &partition in books.cursors.keys() {
-        let ranges: Vec<LedgerRange> = books
-            .ranges
-            .range((partition, 0)..=(partition, u64::MAX))
-            .map(|(&(_, lo), &(hi, sum))| LedgerRange { lo, hi, sum })
-            .collect();
-        for ranges in ranges.chunks(RANGES_MAX) {
+        for ranges in ranges_of(books, partition).chunks(RANGES_MAX) {
             check_ranges(ranges, client, partition, verdict).await?;
         }
     }
@@ -56,41 +59,84 @@ async fn check_ranges(
     partition: u32,
     verdict: &mut Verdict,
 ) -> Result<(), VerifyError> {
-    let starts: Vec<u64> = ranges.iter().map(|range| range.lo).collect();
-    let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok(()) };
-    let rows: Vec<RangeRow> = client
-        .query(
-            "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows, uniqExact(position) AS positions,
-                    groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash
-             FROM events WHERE log_partition = ? AND position >= ? AND position < ? GROUP BY lo",
-        )
-        .bind(starts)
-        .bind(partition)
-        .bind(Position::first_of(first.lo).number())
-        .bind(Position::first_of(last.hi).number())
-        .fetch_all()
-        .await?;
-    let found: BTreeMap<u64, RangeRow> = rows.into_iter().map(|row| (row.lo, row)).collect();
-    for LedgerRange { lo, hi, sum } in ranges {
-        let row = found.get(lo);
-        let count = row.map_or(0, |row| as_count(row.rows));
-        verdict.rows += count;
+    for (LedgerRange { lo, hi, sum }, found) in found(client, partition, ranges).await? {
+        verdict.rows += found.rows;
         let what = || format!("partition {partition}, offsets [{lo}, {hi})");
-        verdict.expect(what, ("rows", &count), ("counted as stored", &sum.counts.stored));
-        verdict.expect(what, ("rows", &count), ("positions", &row.map_or(0, |row| as_count(row.positions))));
-        let xor_hash = row.map_or(0, |row| row.xor_hash.cast_signed());
-        verdict.expect(what, ("hash of rows", &xor_hash), ("hash in the ledger", &sum.xor_hash));
+        verdict.expect(what, ("rows", &found.rows), ("counted as stored", &sum.counts.stored));
+        verdict.expect(what, ("rows", &found.rows), ("positions", &found.positions));
+        verdict.expect(what, ("hash of rows", &found.xor_hash), ("hash in the ledger", &sum.xor_hash));
     }
     Ok(())
 }
 
+/// What ClickHouse has in a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Found {
+    pub(crate) rows: i64,
+    pub(crate) positions: i64,
+    pub(crate) xor_hash: i64,
+}
+
+impl Found {
+    /// Whether that is what the ledger says.
+    pub(crate) fn agrees(&self, sum: &RangeSum) -> bool {
+        (self.rows, self.positions, self.xor_hash) == (sum.counts.stored, sum.counts.stored, sum.xor_hash)
+    }
+}
+
+/// What ClickHouse has in these ranges of a partition, which are in order; the gaps between them are not read.
+pub(crate) async fn found(
+    client: &Client,
+    partition: u32,
+    ranges: &[LedgerRange],
+) -> Result<Vec<(LedgerRange, Found)>, clickhouse::error::Error> {
+    let mut all = Vec::with_capacity(ranges.len());
+    for ranges in ranges.chunk_by(|a, b| a.hi == b.lo).flat_map(|ranges| ranges.chunks(RANGES_MAX)) {
+        let starts: Vec<u64> = ranges.iter().map(|range| range.lo).collect();
+        let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { continue };
+        let rows: Vec<RangeRow> = client
+            .query(
+                "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows, uniqExact(position) AS positions,
+                        groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash
+                 FROM events WHERE log_partition = ? AND position >= ? AND position < ? GROUP BY lo",
+            )
+            .bind(starts)
+            .bind(partition)
+            .bind(Position::first_of(first.lo).number())
+            .bind(Position::first_of(last.hi).number())
+            .fetch_all()
+            .await?;
+        let by_start: BTreeMap<u64, RangeRow> = rows.into_iter().map(|row| (row.lo, row)).collect();
+        for range in ranges {
+            let found = by_start.get(&range.lo).map_or_else(Found::default, |row| Found {
+                rows: as_count(row.rows),
+                positions: as_count(row.positions),
+                xor_hash: row.xor_hash.cast_signed(),
+            });
+            all.push((*range, found));
+        }
+    }
+    Ok(all)
+}
+
 async fn check_hours(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
+    for (hour, rows, billed) in hours(books, client).await? {
+        verdict.expect(|| format!("{hour:?}"), ("rows", &rows), ("billed", &billed));
+    }
+    Ok(())
+}
+
+/// By tenant, project and hour: the rows before the cursors, and what is billed.
+pub(crate) async fn hours(
+    books: &Books,
+    client: &Client,
+) -> Result<Vec<(HourOf, i64, i64)>, clickhouse::error::Error> {
     let partitions = books.cursors.keys().next_back().map_or(0, |last| last + 1);
     let ends: Vec<u64> = (0..partitions)
         .map(|partition| Position::first_of(books.cursors.get(&partition).copied().unwrap_or(0)).number())
         .collect();
     if ends.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let rows: Vec<HourRow> = client
         .query(
@@ -113,12 +159,11 @@ async fn check_hours(books: &Books, client: &Client, verdict: &mut Verdict) -> R
         })
         .collect();
     let hours: BTreeSet<HourOf> = books.usage.keys().chain(found.keys()).copied().collect();
-    for hour in hours {
+    let compared = hours.into_iter().map(|hour| {
         let billed = books.usage.get(&hour).copied().unwrap_or_default().stored;
-        let rows = found.get(&hour).copied().unwrap_or(0);
-        verdict.expect(|| format!("{hour:?}"), ("rows", &rows), ("billed", &billed));
-    }
-    Ok(())
+        (hour, found.get(&hour).copied().unwrap_or(0), billed)
+    });
+    Ok(compared.collect())
 }
 
 fn as_count(rows: u64) -> i64 {

@@ -34,7 +34,7 @@ async fn insert_without_commit(river: &River, records: usize, rows: usize) {
         read.extend(reader.read(1 << 20, Duration::from_secs(1)).await.unwrap());
     }
     read.truncate(records);
-    let owned = BTreeMap::from([(0, Owned { partition: 0, next_offset: 0, epoch: 1 })]);
+    let owned = BTreeMap::from([(0, Owned { partition: 0, next_offset: 0, epoch: 1, ids_generation: 0 })]);
     let ranges = batch::ranges(&read, &owned);
     let judged =
         judge::judge(batch::decode(&read), ranges, &mut BTreeMap::new(), &processor::repair::Present::new());

@@ -14,4 +14,5 @@ mod scarce;
 mod secrets;
 mod quota;
 mod outage;
+mod letters;
 mod edge;

@@ -1,0 +1,122 @@
+//! How many events may be dead before somebody has to look.
+//!
+//! A few records that nobody can read are no reason to hold up the others. Many are: most likely this weir is older
+//! than the one that wrote them, and every event that goes by is one to be replayed. The count stands in the commit's
+//! transaction, so that the cursor stays before them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use schemas::id::Position;
+use service::config::Settings;
+use sqlx::PgConnection;
+use sqlx::types::chrono::{DateTime, Utc};
+
+use super::LetterId;
+use crate::batch::Unreadable;
+
+/// Dead events of a partition that are allowed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Events at most, of dead letters that were neither replayed nor discarded.
+    pub events_max: i64,
+    /// Of records appended within so long of one another.
+    pub window: Duration,
+}
+
+impl Budget {
+    /// Reads the settings.
+    pub fn read(settings: &mut Settings) -> Self {
+        Self {
+            events_max: settings.number(
+                "WEIR_DEAD_EVENTS_MAX",
+                1_000,
+                0..=1_000_000_000_000,
+                "events of a partition, received within WEIR_DEAD_WINDOW_MINUTES, that can't be read before its processor stops",
+            ),
+            window: Duration::from_mins(settings.number(
+                "WEIR_DEAD_WINDOW_MINUTES",
+                60,
+                1..=60 * 24 * 366,
+                "minutes for WEIR_DEAD_EVENTS_MAX, by the time of receipt",
+            )),
+        }
+    }
+}
+
+/// A batch that would pass the budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdrawn {
+    /// Its last unreadable frame, or rest of one.
+    pub last: LetterId,
+    /// What is wrong with that.
+    pub reason: String,
+    /// Dead events that there would be.
+    pub events: i64,
+    /// And may be.
+    pub budget: Budget,
+}
+
+impl fmt::Display for Overdrawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { last, reason, events, budget } = self;
+        let (partition, offset, minutes) =
+            (last.partition, last.position.offset(), budget.window.as_secs() / 60);
+        write!(
+            f,
+            "{events} events of partition {partition} within {minutes} minutes can't be read, and WEIR_DEAD_EVENTS_MAX allows {}. \
+             The last is at offset {offset}: {reason}. Nothing is lost: they are in the log, and the cursor stands before them. If \
+             another version of weir wrote them, start that one. To let what is in the log by now become dead letters: weir dead resume",
+            budget.events_max
+        )
+    }
+}
+
+/// Whether committing `dead` would pass the budget of a partition, counted in the commit's transaction after its
+/// cursors were moved. The same batch gives the same answer until somebody replays, discards or resumes.
+pub(crate) async fn overdrawn(
+    tx: &mut PgConnection,
+    dead: &[Unreadable<'_>],
+    budget: Budget,
+) -> Result<Option<Overdrawn>, sqlx::Error> {
+    let mut by_partition: BTreeMap<u32, Vec<&Unreadable<'_>>> = BTreeMap::new();
+    for letter in dead {
+        by_partition.entry(letter.partition).or_default().push(letter);
+    }
+    for of_one in by_partition.values() {
+        let Some(last) = of_one.last() else { continue };
+        let newest = of_one.iter().map(|letter| appended_at(letter)).max().unwrap_or_default();
+        let partition = i64::from(last.partition);
+        let forgiven_below: i64 =
+            sqlx::query_scalar("SELECT dead_forgiven_below FROM partition_cursor WHERE partition = $1")
+                .bind(partition)
+                .fetch_one(&mut *tx)
+                .await?;
+        let forgiven_below = Position::first_of(u64::try_from(forgiven_below).unwrap_or_default());
+        let before: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(events), 0)::bigint FROM dead_letter
+             WHERE partition = $1 AND state IN ('dead', 'asked') AND position >= $2::text::numeric
+               AND appended_at > $3 - $4 * interval '1 second'",
+        )
+        .bind(partition)
+        .bind(forgiven_below.number().to_string())
+        .bind(newest)
+        .bind(budget.window.as_secs_f64())
+        .fetch_one(&mut *tx)
+        .await?;
+        let counted = of_one.iter().filter(|letter| letter.position >= forgiven_below);
+        let events = before + counted.map(|letter| i64::from(letter.events)).sum::<i64>();
+        if events > budget.events_max && last.position >= forgiven_below {
+            let id = LetterId { partition: last.partition, position: last.position };
+            return Ok(Some(Overdrawn { last: id, reason: last.reason.to_string(), events, budget }));
+        }
+    }
+    Ok(None)
+}
+
+/// When the letter's record was appended; what the calendar does not know is its beginning.
+pub(crate) fn appended_at(letter: &Unreadable<'_>) -> DateTime<Utc> {
+    let millis = letter.appended_at_ms.clamp(0, schemas::time::Micros::RECEIVED_END.0 / 1_000);
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
+}

@@ -1,0 +1,159 @@
+//! Rows below the cursors: what ClickHouse has, what it must lose, what it must get.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use clickhouse::{Client, Row};
+use schemas::id::{EventHash, Position, ProjectId, TenantId};
+use schemas::time::Micros;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::batch::{Placed, Range};
+use crate::{insert, metrics, repair};
+
+/// Positions that one query names: ClickHouse takes queries of 256 KiB.
+pub(crate) const POSITIONS_MAX: usize = 10_000;
+/// Inserts of the same rows before it is given up.
+const TRIES_MAX: usize = 5;
+
+/// What makes a row this event's row, as far as the proof looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) tenant: TenantId,
+    pub(crate) project: ProjectId,
+    pub(crate) hash: EventHash,
+    pub(crate) received_at: Micros,
+}
+
+impl Identity {
+    pub(crate) fn of(placed: &Placed<'_>) -> Self {
+        let (envelope, event) = (&placed.envelope, &placed.event);
+        let (tenant, project, received_at) = (envelope.tenant, envelope.project, envelope.received_at);
+        Self { tenant, project, hash: event.hash, received_at }
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct IdentityRow {
+    position: u64,
+    tenant_id: i64,
+    project_id: i64,
+    event_hash: u128,
+    received_at: i64,
+}
+
+/// All rows of `partition` at `[lo, hi)`, by position: more than one where it is doubled.
+///
+/// # Errors
+/// If ClickHouse fails.
+pub(crate) async fn there(
+    client: &Client,
+    partition: u32,
+    (lo, hi): (u64, u64),
+) -> Result<BTreeMap<Position, Vec<Identity>>, clickhouse::error::Error> {
+    let mut rows = client
+        .query(
+            "SELECT position, tenant_id, project_id, event_hash, received_at FROM events
+             WHERE log_partition = ? AND position >= ? AND position < ?",
+        )
+        .bind(partition)
+        .bind(Position::first_of(lo).number())
+        .bind(Position::first_of(hi).number())
+        .fetch::<IdentityRow>()?;
+    let mut there: BTreeMap<Position, Vec<Identity>> = BTreeMap::new();
+    while let Some(row) = rows.next().await? {
+        there.entry(Position::from_number(row.position)).or_default().push(Identity {
+            tenant: TenantId(row.tenant_id),
+            project: ProjectId(row.project_id),
+            hash: EventHash(row.event_hash),
+            received_at: Micros(row.received_at),
+        });
+    }
+    Ok(there)
+}
+
+/// Removes every row of `partition` at these positions, and returns when they are gone.
+///
+/// # Errors
+/// If ClickHouse fails: some may be gone then.
+pub(crate) async fn remove(
+    client: &Client,
+    partition: u32,
+    positions: &[u64],
+) -> Result<(), clickhouse::error::Error> {
+    for positions in positions.chunks(POSITIONS_MAX) {
+        client
+            .query("ALTER TABLE events DELETE WHERE log_partition = ? AND position IN ?")
+            .with_setting("mutations_sync", "2")
+            .bind(partition)
+            .bind(positions)
+            .execute()
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes every row of `partition` at `[lo, hi)`.
+///
+/// # Errors
+/// If ClickHouse fails: some may be gone then.
+pub(crate) async fn remove_range(
+    client: &Client,
+    partition: u32,
+    (lo, hi): (u64, u64),
+) -> Result<(), clickhouse::error::Error> {
+    client
+        .query("ALTER TABLE events DELETE WHERE log_partition = ? AND position >= ? AND position < ?")
+        .with_setting("mutations_sync", "2")
+        .bind(partition)
+        .bind(Position::first_of(lo).number())
+        .bind(Position::first_of(hi).number())
+        .execute()
+        .await
+}
+
+/// Inserts rows that ClickHouse does not have. After an insert that was not confirmed, those that it has by then are
+/// left out of the next. `query_prefix` begins the queries' ids.
+///
+/// # Errors
+/// If ClickHouse fails again and again, or does not answer: some rows may be there then.
+pub(crate) async fn insert(
+    client: &Client,
+    query_prefix: &str,
+    deadline: Duration,
+    rows: &[Placed<'_>],
+) -> Result<(), clickhouse::error::Error> {
+    let mut missing = rows.to_vec();
+    for tries_left in (0..TRIES_MAX).rev() {
+        let query_id = format!("{query_prefix}{}", Uuid::now_v7());
+        let Err(error) = insert::insert(client, &query_id, deadline, &missing).await else { return Ok(()) };
+        ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
+        tracing::warn!(%error, rows = missing.len(), "an insert below the cursor was not confirmed, reading back");
+        repair::end_insert(client, &query_id).await?;
+        let offsets: BTreeSet<(u32, u64)> =
+            missing.iter().map(|placed| (placed.partition, placed.position.offset())).collect();
+        let ranges: Vec<Range> = hull(&offsets);
+        let present = repair::present(client, &ranges).await?;
+        missing.retain(|placed| !present.contains(&(placed.partition, placed.position)));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if tries_left == 0 {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// For each partition the smallest range with all its offsets.
+fn hull(offsets: &BTreeSet<(u32, u64)>) -> Vec<Range> {
+    let mut ranges: Vec<Range> = Vec::new();
+    for &(partition, offset) in offsets {
+        match ranges.last_mut() {
+            Some(range) if range.partition == partition => range.hi = offset + 1,
+            _ => ranges.push(Range { partition, lo: offset, hi: offset + 1, epoch: 0 }),
+        }
+    }
+    ranges
+}
