@@ -9,7 +9,7 @@ LOAD ?= 60
 SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
 
-.PHONY: help run cluster stop stores test test-sdks lint crash fuzz soak bench-ingest bench-growth clean
+.PHONY: help run cluster stop stores test test-sdks lint crash fuzz soak bench-ingest bench-growth bench-schema clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, beside three fl
 
 bench-growth: ## the same at 10 to 100,000 tenants, a million keys, 10,000 connections: is it flat? twelve minutes
 	@$(PYTHON) dev/bench_growth.py
+
+bench-schema: ## what properties and indexes cost in ClickHouse, one way or another; ten minutes
+	@$(PYTHON) dev/bench_schema.py
 
 soak: ## steady load for MINUTES=30 at LOAD=60 % of what the river sustains: does anything grow? SHAPE=cluster SOAK_PORT=7700
 	@$(PYTHON) dev/soak.py --shape $(or $(SHAPE),cluster) --minutes $(MINUTES) --load $(LOAD) --port $(SOAK_PORT)

@@ -9,7 +9,10 @@ use crate::clickhouse::ClickHouseConfig;
 static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// One statement each, in order. Each may be run again, and changes nothing then.
-const CLICKHOUSE: &[&str] = &[include_str!("../../migrations/clickhouse/20261123000001_create_events.sql")];
+const CLICKHOUSE: &[&str] = &[
+    include_str!("../../migrations/clickhouse/20261123000001_create_events.sql"),
+    include_str!("../../migrations/clickhouse/20261123000003_index_events.sql"),
+];
 
 /// Brings the Postgres database up to date. Several processes may do so at once.
 ///

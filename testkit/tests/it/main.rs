@@ -19,3 +19,4 @@ mod outcomes;
 mod clock;
 mod gray;
 mod spool;
+mod queries;
