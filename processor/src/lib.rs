@@ -16,6 +16,9 @@
 //! * *Metered implies stored.* The commit follows the acknowledged insert.
 //! * *A crash at any point* leaves the cursor where it was, or moved with everything that belongs to it; the next
 //!   owner begins there and reads back.
+//!
+//! Beside it, [`erase`] takes rows out of ClickHouse again that somebody has a right to see gone, or that a plan keeps no
+//! longer ([`retain`]), and leaves every total provable ([`verify`]).
 
 pub mod config;
 pub mod metrics;
@@ -29,6 +32,9 @@ pub mod insert;
 pub mod commit;
 pub mod run;
 pub mod verify;
+pub mod erase;
+pub mod retain;
 
 pub use config::ProcessorConfig;
+pub use erase::Eraser;
 pub use run::Processor;

@@ -89,7 +89,7 @@ pub async fn dirty_until(
     Ok(dirty)
 }
 
-/// The ids of a partition received since `since`, with their first positions.
+/// The ids of a partition received since `since`, with their first positions. An erased event's id is still taken.
 ///
 /// # Errors
 /// If ClickHouse fails: the partition must not be served then.
@@ -101,8 +101,13 @@ pub async fn seen_ids(
     let mut rows = client
         .query(
             "SELECT project_id, event_hash, position, received_at FROM events
+             WHERE log_partition = ? AND received_at >= fromUnixTimestamp64Micro(?)
+             UNION ALL
+             SELECT project_id, event_hash, position, received_at FROM erased_ids
              WHERE log_partition = ? AND received_at >= fromUnixTimestamp64Micro(?)",
         )
+        .bind(partition)
+        .bind(since.0)
         .bind(partition)
         .bind(since.0)
         .fetch::<SeenRow>()?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::run::Roles;
-use crate::{command, config, load, outcomes, run, spool};
+use crate::{command, config, erasure, load, outcomes, run, spool};
 
 /// Event ingestion with billing that can be proved.
 ///
@@ -62,6 +62,11 @@ enum Command {
     },
     /// What became of a tenant's events at ingest: accepted, refused and why, accepted with a warning
     Outcomes(outcomes::OutcomesCommand),
+    /// Erase what is stored of a person, or one event; usage and invoices stay. Processors carry it out
+    Erase(erasure::EraseCommand),
+    /// Erasures that were asked for
+    #[command(subcommand)]
+    Erasure(erasure::ErasureCommand),
 }
 
 impl Cli {
@@ -89,6 +94,8 @@ impl Cli {
             Command::Spool(spool) => spool.carry_out(json).await,
             Command::Usage { tenant } => command::usage(&tenant, json).await,
             Command::Outcomes(outcomes) => outcomes.carry_out(json).await,
+            Command::Erase(erase) => erase.carry_out(json).await,
+            Command::Erasure(erasure) => erasure.carry_out(json).await,
         }
     }
 }

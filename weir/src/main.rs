@@ -11,6 +11,7 @@ mod bind;
 mod run;
 mod command;
 mod outcomes;
+mod erasure;
 mod load;
 mod spool;
 

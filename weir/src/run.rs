@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use billing::{outcomes, reclaim};
 use eventlog::EventLog;
 use ingest::Ingest;
-use processor::Processor;
+use processor::{Eraser, Processor};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
@@ -175,6 +175,13 @@ impl<'a> Serving<'a> {
         }
         if let Some(processor) = &config.processor {
             let clickhouse = clickhouse::client(&config.stores.clickhouse);
+            let eraser =
+                Eraser::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock.clone(), processor);
+            let shutdown = self.back_shutdown.clone();
+            self.back.spawn(async move {
+                eraser.run(shutdown).await;
+                Ok(())
+            });
             let processor =
                 Processor::new(pool.clone(), clickhouse, Arc::clone(log), clock, processor.clone());
             let shutdown = self.back_shutdown.clone();

@@ -20,3 +20,4 @@ mod clock;
 mod gray;
 mod spool;
 mod queries;
+mod erasure;
