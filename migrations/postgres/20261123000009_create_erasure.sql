@@ -63,3 +63,16 @@ CREATE TABLE erased_hour (
     rows bigint NOT NULL CHECK (rows > 0),
     PRIMARY KEY (tenant_id, project_id, hour, round)
 );
+
+-- Hours of `events_hourly` in ClickHouse that are computed, with what the books said just before: when they say something
+-- else, the hour is computed anew.
+CREATE SEQUENCE rollup_version;
+
+CREATE TABLE rollup_hour (
+    hour timestamptz PRIMARY KEY,
+    stored bigint NOT NULL,
+    erased bigint NOT NULL,
+    version bigint NOT NULL
+);
+COMMENT ON COLUMN rollup_hour.stored IS 'sum of usage_hour.stored, which only grows';
+COMMENT ON COLUMN rollup_hour.erased IS 'sum of erased_hour.rows, which only grows';

@@ -37,7 +37,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::{ProcessorConfig, metrics, retain};
 
-pub(crate) use books::counted;
+pub(crate) use books::{counted, timestamp};
 pub use known::{Erased, hold};
 pub use round::Round;
 

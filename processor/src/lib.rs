@@ -18,7 +18,7 @@
 //!   owner begins there and reads back.
 //!
 //! Beside it, [`erase`] takes rows out of ClickHouse again that somebody has a right to see gone, or that a plan keeps no
-//! longer ([`retain`]), and leaves every total provable ([`verify`]).
+//! longer ([`retain`]), and leaves every total provable ([`verify`]); and [`rollup`] counts hours for dashboards.
 
 pub mod config;
 pub mod metrics;
@@ -34,6 +34,7 @@ pub mod run;
 pub mod verify;
 pub mod erase;
 pub mod retain;
+pub mod rollup;
 
 pub use config::ProcessorConfig;
 pub use erase::Eraser;

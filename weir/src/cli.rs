@@ -67,6 +67,9 @@ enum Command {
     /// Erasures that were asked for
     #[command(subcommand)]
     Erasure(erasure::ErasureCommand),
+    /// Counts by hour, for dashboards
+    #[command(subcommand)]
+    Rollup(command::RollupCommand),
 }
 
 impl Cli {
@@ -96,6 +99,7 @@ impl Cli {
             Command::Outcomes(outcomes) => outcomes.carry_out(json).await,
             Command::Erase(erase) => erase.carry_out(json).await,
             Command::Erasure(erasure) => erasure.carry_out(json).await,
+            Command::Rollup(rollup) => rollup.carry_out(json).await,
         }
     }
 }

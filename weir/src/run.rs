@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use billing::{outcomes, reclaim};
 use eventlog::EventLog;
 use ingest::Ingest;
+use processor::rollup::Roller;
 use processor::{Eraser, Processor};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
@@ -180,6 +181,12 @@ impl<'a> Serving<'a> {
             let shutdown = self.back_shutdown.clone();
             self.back.spawn(async move {
                 eraser.run(shutdown).await;
+                Ok(())
+            });
+            let roller = Roller::new(pool.clone(), clickhouse.clone(), clock.clone());
+            let shutdown = self.back_shutdown.clone();
+            self.back.spawn(async move {
+                roller.run(shutdown).await;
                 Ok(())
             });
             let processor =

@@ -21,3 +21,4 @@ mod gray;
 mod spool;
 mod queries;
 mod erasure;
+mod rollup;

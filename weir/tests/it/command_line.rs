@@ -93,6 +93,7 @@ async fn an_erasure_is_asked_for_waited_for_and_listed() {
     // What is not named stays.
     place.run(&["plan", "set", "small", "--quota", "10", "--rate", "none"]).await;
     assert!(place.run(&["plan", "list"]).await.contains("quota 10 a month, rate none a second, events are kept for 30 days"));
+    place.run(&["rollup", "rebuild", "--from", "2026-01-01T00:00:00Z", "--to", "2027-01-01T00:00:00Z"]).await;
     for subjects in [&["erase", "--tenant", "acme"][..], &["erase", "--tenant", "acme", "--user", "a", "--event-id", "b"]] {
         assert_eq!(place.command(subjects).output().await.unwrap().status.code(), Some(2), "{subjects:?}");
     }
