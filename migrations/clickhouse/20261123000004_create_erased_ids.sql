@@ -9,7 +9,8 @@ CREATE TABLE IF NOT EXISTS erased_ids (
     received_at DateTime64(6, 'UTC'),
     log_partition UInt32,
     position UInt64 CODEC(Delta, ZSTD(1)),
-    noted_at DateTime('UTC') DEFAULT now()
+    noted_at DateTime('UTC') DEFAULT now(),
+    INDEX by_position (log_partition, position) TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(noted_at)

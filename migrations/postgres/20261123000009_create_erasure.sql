@@ -74,5 +74,10 @@ CREATE TABLE rollup_hour (
     erased bigint NOT NULL,
     version bigint NOT NULL
 );
-COMMENT ON COLUMN rollup_hour.stored IS 'sum of usage_hour.stored, which only grows';
+COMMENT ON COLUMN rollup_hour.stored IS 'sum of usage_hour.stored, which only grows; -1: to be computed anew';
 COMMENT ON COLUMN rollup_hour.erased IS 'sum of erased_hour.rows, which only grows';
+CREATE INDEX ON rollup_hour (hour) WHERE stored < 0;
+CREATE INDEX ON erased_hour (hour);
+CREATE INDEX ON erased_hour (round);
+-- Its rows are updated by every batch, which leaves this index alone.
+CREATE INDEX ON usage_hour (hour);

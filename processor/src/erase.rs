@@ -2,6 +2,7 @@
 //! and every total stays provable.
 //!
 //! # The path of an erasure
+//! ```text
 //!     0 asked     a row in Postgres, by the admin API, or by [`crate::retain`]
 //!     1 ends      where the log ends now is noted: what was accepted before is covered, what comes later is not
 //!     2 begin     once the cursors have passed these ends: a round of all that wait, with a new number
@@ -10,6 +11,7 @@
 //!     5 write     ONE Postgres tx: these sums, and that the round is to be deleted; refused if there is a newer round
 //!     6 delete    one mutation of `events`, of exactly the rows noted; then none is left
 //!     7 end       the subject's name is dropped; a salted hash of it stays while the log has such events
+//! ```
 //!
 //! # What holds
 //! * `verify` expects stored - erased rows from the moment of step 5, and does not look at those of a round that is being
@@ -258,26 +260,35 @@ async fn in_time<T>(
     Ok(ended.map_err(|_| EraseError::Slow)??)
 }
 
-/// The right to work on something alone, which ends with the connection.
-pub(crate) struct Turn(PgConnection);
+/// A connection that ends where its future is dropped, and a transaction on it with it. One of the pool would go back.
+pub(crate) async fn connection(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    Ok(pool.acquire().await?.detach())
+}
+
+/// The right to work on something alone, which ends with the connection at the latest.
+pub(crate) struct Turn {
+    connection: PgConnection,
+    key: i64,
+}
 
 impl Turn {
     /// `None` if another process has it. `key` is one of Postgres's advisory locks.
     pub(crate) async fn take(pool: &PgPool, key: i64) -> Result<Option<Self>, sqlx::Error> {
-        // A connection of the pool would keep the lock if this future was dropped.
-        let mut connection = pool.acquire().await?.detach();
+        let mut connection = connection(pool).await?;
         let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
             .bind(key)
             .fetch_one(&mut connection)
             .await?;
         if is_ours {
-            return Ok(Some(Self(connection)));
+            return Ok(Some(Self { connection, key }));
         }
         connection.close().await?;
         Ok(None)
     }
 
-    pub(crate) async fn end(self) -> Result<(), sqlx::Error> {
-        self.0.close().await
+    pub(crate) async fn end(mut self) -> Result<(), sqlx::Error> {
+        // The server may take its time to see that the connection is closed.
+        sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(&mut self.connection).await?;
+        self.connection.close().await
     }
 }

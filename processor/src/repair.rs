@@ -100,14 +100,9 @@ pub async fn seen_ids(
 ) -> Result<SeenIds, clickhouse::error::Error> {
     let mut rows = client
         .query(
-            "SELECT project_id, event_hash, position, received_at FROM events
-             WHERE log_partition = ? AND received_at >= fromUnixTimestamp64Micro(?)
-             UNION ALL
-             SELECT project_id, event_hash, position, received_at FROM erased_ids
+            "SELECT project_id, event_hash, position, received_at FROM known_ids
              WHERE log_partition = ? AND received_at >= fromUnixTimestamp64Micro(?)",
         )
-        .bind(partition)
-        .bind(since.0)
         .bind(partition)
         .bind(since.0)
         .fetch::<SeenRow>()?;

@@ -2,29 +2,32 @@
 //! rebuildable, and never money: usage is.
 //!
 //! The books know which hours have changed: `usage_hour` and `erased_hour` only grow, and each computed hour keeps their
-//! sums as they were just before. So a late event, a replayed dead letter and an erasure all make their hour stale, with
-//! nothing to be marked, and a crash between computing and noting it computes it once more.
+//! sums as they were just before, so a crash between computing and noting it computes it once more. Recent hours are
+//! compared each minute, all of them once a day. An erasure marks its hours, so that old ones follow it too.
 //!
 //! A computed hour takes the place of the one before as a whole: names that are no longer there get a row of nothing, and
 //! the higher version counts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use schemas::time::Micros;
 use service::clock::Clock;
 use service::shutdown::Shutdown;
-use sqlx::PgPool;
 use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection, PgPool};
 
-use crate::erase::{EraseError, Turn, counted, timestamp};
+use crate::erase::{EraseError, Turn, connection, counted, timestamp};
 
 /// How often to look for hours that have changed.
 const EVERY: Duration = Duration::from_secs(60);
 /// An hour is computed when it has been over for so long: until then most of it would be computed in vain.
 const CLOSED_AFTER: i64 = 5 * 60 * Micros::SECOND;
-/// Hours of one look, the newest first.
-const HOURS_MAX: i64 = 240;
+/// How far back each look goes, and how often one goes back to the beginning.
+const RECENT: i64 = 72 * Micros::HOUR;
+const WHOLE_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// The beginning is reached in steps of this, so that no statement takes long.
+const WINDOW: i64 = 31 * 24 * Micros::HOUR;
 /// Of Postgres's advisory locks: held by the process at work.
 const TURN: i64 = 0x77_65_69_72_03;
 
@@ -33,6 +36,15 @@ pub struct Roller {
     pool: PgPool,
     clickhouse: Client,
     clock: Clock,
+}
+
+/// Marks hours of `changed`. The new version keeps out whoever computes one of them from what was before.
+macro_rules! mark {
+    () => {
+        " INSERT INTO rollup_hour AS r (hour, stored, erased, version)
+          SELECT hour, -1, -1, nextval('rollup_version') FROM changed
+          ON CONFLICT (hour) DO UPDATE SET stored = -1, erased = -1, version = excluded.version"
+    };
 }
 
 /// An hour that has changed, with its sums in the books.
@@ -47,10 +59,14 @@ impl Roller {
 
     /// Computes until `shutdown` is ordered.
     pub async fn run(self, shutdown: Shutdown) {
+        let mut whole_at: Option<Instant> = None;
         loop {
+            let is_whole = whole_at.is_none_or(|at| at.elapsed() > WHOLE_EVERY);
             tokio::select! {
-                turned = self.turn() => if let Err(error) = turned {
-                    tracing::warn!(%error, "an hour was not computed, trying again");
+                turned = self.turn(is_whole) => match turned {
+                    Ok(_) if is_whole => whole_at = Some(Instant::now()),
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "an hour was not computed, trying again"),
                 },
                 () = shutdown.ordered() => return,
             }
@@ -61,37 +77,59 @@ impl Roller {
         }
     }
 
-    /// Computes the hours that have changed, unless another process does. How many.
+    /// Computes the hours that are marked or have changed, of the last days or of all time, unless another process does.
+    /// How many.
     ///
     /// # Errors
     /// [`EraseError`]: to be tried again.
-    pub async fn turn(&self) -> Result<usize, EraseError> {
+    pub async fn turn(&self, is_whole: bool) -> Result<usize, EraseError> {
         let Some(turn) = Turn::take(&self.pool, TURN).await? else { return Ok(0) };
-        let stale = self.stale().await?;
-        for hour in &stale {
-            self.compute(*hour).await?;
+        let open = Micros(self.clock.now_micros().saturating_sub(CLOSED_AFTER)).hour();
+        let mut from = open.0.saturating_sub(RECENT);
+        if is_whole {
+            let oldest: Option<DateTime<Utc>> =
+                sqlx::query_scalar("SELECT min(hour) FROM usage_hour").fetch_one(&self.pool).await?;
+            from = oldest.map_or(from, |oldest| oldest.timestamp_micros().min(from));
+        }
+        let mut computed = 0;
+        while from < open.0 {
+            let to = from.saturating_add(WINDOW).min(open.0);
+            for hour in self.stale(Micros(from), Micros(to)).await? {
+                self.compute(hour).await?;
+                computed += 1;
+            }
+            from = to;
         }
         turn.end().await?;
-        Ok(stale.len())
+        Ok(computed)
     }
 
-    /// Rows of a round of erasures that is being deleted may be there or not, so all hours wait for its end.
-    async fn stale(&self) -> Result<Vec<Stale>, EraseError> {
-        let mut tx = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    /// Hours of `[from, to)` that have changed, and those before that are marked. Rows of a round of erasures that is being
+    /// deleted may be there or not, so all hours wait for its end.
+    async fn stale(&self, from: Micros, to: Micros) -> Result<Vec<Stale>, EraseError> {
+        let mut connection = connection(&self.pool).await?;
+        let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         if counted(&mut tx).await?.is_some() {
             return Ok(Vec::new());
         }
-        let open = Micros(self.clock.now_micros().saturating_sub(CLOSED_AFTER)).hour();
         let stale = sqlx::query_as(
-            "SELECT u.hour, u.stored, coalesce(e.rows, 0) FROM
-                 (SELECT hour, sum(stored)::bigint AS stored FROM usage_hour WHERE hour < $1 GROUP BY hour) u
-             LEFT JOIN (SELECT hour, sum(rows)::bigint AS rows FROM erased_hour GROUP BY hour) e USING (hour)
-             LEFT JOIN rollup_hour r USING (hour)
-             WHERE (u.stored, coalesce(e.rows, 0)) IS DISTINCT FROM (r.stored, r.erased)
-             ORDER BY hour DESC LIMIT $2",
+            "WITH looked AS (
+                 SELECT hour, sum(stored)::bigint AS stored FROM (
+                     SELECT hour, stored FROM usage_hour WHERE hour >= $1 AND hour < $2
+                     UNION ALL
+                     SELECT u.hour, u.stored FROM rollup_hour r JOIN usage_hour u USING (hour)
+                     WHERE r.stored < 0 AND r.hour < $1) AS counted
+                 GROUP BY hour),
+             erased AS (
+                 SELECT hour, sum(rows)::bigint AS rows FROM erased_hour
+                 WHERE hour IN (SELECT hour FROM looked) GROUP BY hour)
+             SELECT l.hour, l.stored, coalesce(e.rows, 0)
+             FROM looked l LEFT JOIN erased e USING (hour) LEFT JOIN rollup_hour r USING (hour)
+             WHERE (l.stored, coalesce(e.rows, 0)) IS DISTINCT FROM (r.stored, r.erased)
+             ORDER BY l.hour DESC",
         )
-        .bind(timestamp(open))
-        .bind(HOURS_MAX)
+        .bind(timestamp(from))
+        .bind(timestamp(to))
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -145,10 +183,22 @@ impl Roller {
 /// # Errors
 /// If Postgres fails.
 pub async fn rebuild(pool: &PgPool, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let forgotten = sqlx::query("DELETE FROM rollup_hour WHERE hour >= $1 AND hour < $2")
-        .bind(from)
-        .bind(to)
-        .execute(pool)
+    let marked = sqlx::query(concat!(
+        "WITH changed AS (SELECT DISTINCT hour FROM usage_hour WHERE hour >= $1 AND hour < $2)",
+        mark!()
+    ))
+    .bind(from)
+    .bind(to)
+    .execute(pool)
+    .await?;
+    Ok(marked.rows_affected())
+}
+
+/// The same for the hours of a round of erasures, in the transaction that ends it.
+pub(crate) async fn follow(tx: &mut PgConnection, round: i64) -> Result<(), sqlx::Error> {
+    sqlx::query(concat!("WITH changed AS (SELECT DISTINCT hour FROM erased_hour WHERE round = $1)", mark!()))
+        .bind(round)
+        .execute(tx)
         .await?;
-    Ok(forgotten.rows_affected())
+    Ok(())
 }

@@ -7,11 +7,12 @@ use eventlog::EventLog;
 use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{Connection, FromRow, PgConnection, PgPool};
 
 use super::count::Taken;
 use super::round::{Erasure, Round, What};
-use super::{EraseError, LOCK};
+use super::{EraseError, LOCK, connection};
+use crate::rollup;
 
 /// Erasures of a round: a mutation costs much, and little more for many.
 const ROUND_ERASURES_MAX: i64 = 500;
@@ -58,7 +59,8 @@ pub(super) async fn note_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), E
 /// # Errors
 /// If Postgres fails.
 pub(super) async fn begin(pool: &PgPool) -> Result<Option<Round>, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+    let mut connection = connection(pool).await?;
+    let mut tx = connection.begin().await?;
     // Whoever brings back events of the log, and looked for erasures before these were asked for, has ended.
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
     let round = match counted(&mut tx).await? {
@@ -142,7 +144,8 @@ fn round_of(rows: Vec<ErasureRow>, is_counted: bool) -> Option<Round> {
 /// # Errors
 /// If Postgres fails and whether it was written is not known: begin again.
 pub(super) async fn write(pool: &PgPool, round: &Round, taken: &Taken) -> Result<bool, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+    let mut connection = connection(pool).await?;
+    let mut tx = connection.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
     let ids: Vec<i64> = round.erasures.iter().map(|erasure| erasure.id).collect();
     let events = |id: &i64| taken.events.get(id).copied().unwrap_or(0);
@@ -206,7 +209,8 @@ async fn write_hours(tx: &mut PgConnection, round: i64, taken: &Taken) -> Result
 /// # Errors
 /// If Postgres fails.
 pub(super) async fn end(pool: &PgPool, round: i64) -> Result<(), sqlx::Error> {
-    let mut tx = pool.begin().await?;
+    let mut connection = connection(pool).await?;
+    let mut tx = connection.begin().await?;
     sqlx::query(
         "UPDATE erasure SET state = 'done', done_at = now(), subject = NULL WHERE round = $1 AND state = 'deleting'",
     )
@@ -221,6 +225,7 @@ pub(super) async fn end(pool: &PgPool, round: i64) -> Result<(), sqlx::Error> {
     .bind(round)
     .execute(&mut *tx)
     .await?;
+    rollup::follow(&mut tx, round).await?;
     tx.commit().await
 }
 

@@ -81,20 +81,32 @@ async fn an_erasure_is_asked_for_waited_for_and_listed() {
     let erased = place.run_json(&["erase", "--tenant", "acme", "--user", "ada", "--wait"]).await;
     assert_eq!((&erased["state"], &erased["events"]), (&"done".into(), &1.into()));
     let list = place.run(&["erasure", "list", "acme"]).await;
-    assert!(list.contains("(user, all projects)") && list.contains("done, 1 events; 0 dead letters"), "{list}");
+    assert!(
+        list.contains("(user, all projects)") && list.contains("done, 1 events; 0 dead letters"),
+        "{list}"
+    );
     assert!(!list.contains("ada"), "{list}");
     let id = erased["id"].to_string();
     assert_eq!(place.run_json(&["erasure", "show", "acme", &id]).await, erased);
     assert!(process.stop().await.success());
     let verdict = place.run(&["verify"]).await;
     assert!(verdict.contains("rows 1, and 1 that were erased\n"), "{verdict}");
-    let kept = place.run(&["plan", "set", "small", "--quota", "9", "--rate", "none", "--retention-days", "30"]).await;
+    let kept = place
+        .run(&["plan", "set", "small", "--quota", "9", "--rate", "none", "--retention-days", "30"])
+        .await;
     assert!(kept.contains("events are kept for 30 days"), "{kept}");
     // What is not named stays.
     place.run(&["plan", "set", "small", "--quota", "10", "--rate", "none"]).await;
-    assert!(place.run(&["plan", "list"]).await.contains("quota 10 a month, rate none a second, events are kept for 30 days"));
+    assert!(
+        place
+            .run(&["plan", "list"])
+            .await
+            .contains("quota 10 a month, rate none a second, events are kept for 30 days")
+    );
     place.run(&["rollup", "rebuild", "--from", "2026-01-01T00:00:00Z", "--to", "2027-01-01T00:00:00Z"]).await;
-    for subjects in [&["erase", "--tenant", "acme"][..], &["erase", "--tenant", "acme", "--user", "a", "--event-id", "b"]] {
+    for subjects in
+        [&["erase", "--tenant", "acme"][..], &["erase", "--tenant", "acme", "--user", "a", "--event-id", "b"]]
+    {
         assert_eq!(place.command(subjects).output().await.unwrap().status.code(), Some(2), "{subjects:?}");
     }
 }

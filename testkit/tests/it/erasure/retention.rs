@@ -78,6 +78,26 @@ async fn what_a_plan_keeps_no_longer_is_removed_and_every_total_stays_proved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_old_is_not_counted_while_it_is_erased_at_a_persons_request() {
+    let (river, [short, long]) = after_forty_days().await;
+    let slow = eraser(&river, Clock::system());
+    slow.tidy().await.unwrap();
+    let stale = slow.begin().await.unwrap().unwrap();
+    let id = super::ask(&river, "short", json!({"user_id": "ada"})).await;
+    let quick = eraser(&river, Clock::system());
+    let newer = quick.begin().await.unwrap().unwrap();
+    assert!(quick.count(&newer).await.unwrap());
+    assert!(!slow.count(&stale).await.unwrap(), "its rows are counted in the newer round");
+    proved(&river).await;
+    quick.turn().await.unwrap();
+    assert_eq!(done(&river, "short", id).await["events"], 15);
+    assert_eq!((rows_of(&river, &short, "ada").await, rows_of(&river, &long, "ada").await), (0, 15));
+    let verdict = proved(&river).await;
+    assert_eq!((verdict.stored, verdict.rows, verdict.erased), (30, 15, 15));
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_whose_clock_is_wrong_removes_nothing() {
     let (river, [short, _]) = after_forty_days().await;
     let ahead = eraser(&river, Clock::at(Clock::system().now_micros() + 2 * DAY));
