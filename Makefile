@@ -10,7 +10,7 @@ SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
 comma = ,
 
-.PHONY: help run cluster stop stores test test-sdks lint crash faults faults-mutants fuzz soak bench-ingest bench-growth bench-processor bench-pipeline bench-catch-up bench-ids clean
+.PHONY: help run cluster stop stores test test-sdks lint crash faults faults-mutants fuzz soak bench-ingest bench-growth bench-processor bench-pipeline bench-catch-up bench-ids bench-schema clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,7 @@ bench-growth: ## the same at 10 to 100,000 tenants, a million keys, 10,000 conne
 
 bench-ids: ## looking up seen ids at 1, 10 and 50 million held, and filling a lost store from ClickHouse; five minutes, 5 GB
 	@$(RIVER) test -- cargo bench -p processor --bench ids
+
 bench-processor: ## CPU per event of `weir processor`, beside ClickHouse's client with the same rows; LOG=kafka PROFILE=1 (perf)
 	@$(PYTHON) dev/bench_processor.py --log $(or $(LOG),local) $(if $(PROFILE),--profile)
 
@@ -64,6 +65,9 @@ bench-pipeline: ## the rate at which events go from HTTP to rows and usage withi
 
 bench-catch-up: ## ten million events wait in the log: how long does the processor take, does it grow? LOG=kafka; two minutes
 	@$(PYTHON) dev/bench_catch_up.py --log $(or $(LOG),local)
+
+bench-schema: ## what properties and indexes cost in ClickHouse, one way or another; ten minutes
+	@$(PYTHON) dev/bench_schema.py
 
 soak: ## steady load for MINUTES=30 at LOAD=60 % of what the river sustains: does anything grow? SHAPE=cluster SOAK_PORT=7700
 	@$(PYTHON) dev/soak.py --shape $(or $(SHAPE),cluster) --minutes $(MINUTES) --load $(LOAD) --port $(SOAK_PORT)

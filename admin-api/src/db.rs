@@ -4,3 +4,4 @@ pub mod plan;
 pub mod tenant;
 pub mod project;
 pub mod key;
+pub mod erasure;

@@ -1,5 +1,6 @@
 //! The URL table, and handlers of a few lines each.
 
+mod erasures;
 mod outcomes;
 
 use std::sync::Arc;
@@ -24,9 +25,9 @@ use uuid::Uuid;
 
 use crate::auth::operators_only;
 use crate::db::key::{Key, MadeKey, NewKey};
-use crate::db::plan::Plan;
+use crate::db::plan::{NewPlan, Plan};
 use crate::db::project::Project;
-use crate::db::tenant::{NewTenant, Tenant, TenantChange};
+use crate::db::tenant::{NewTenant, Tenant, TenantChange, present};
 use crate::db::{key, plan, project, tenant};
 use crate::error::AdminError;
 
@@ -50,6 +51,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/tenants/{tenant}/projects", get(list_projects).post(create_project))
         .route("/v1/tenants/{tenant}/keys", get(list_keys).post(create_key))
         .route("/v1/keys/{key}", delete(revoke_key))
+        .route("/v1/tenants/{tenant}/erasures", get(erasures::list).post(erasures::create))
+        .route("/v1/tenants/{tenant}/erasures/{erasure}", get(erasures::show))
         .fallback(async || Refused(Problem::new(Code::NotFound, "there is no such path in the admin API")))
         .method_not_allowed_fallback(async || {
             Refused(Problem::new(Code::MethodNotAllowed, "the path exists, but not for this method"))
@@ -121,6 +124,9 @@ struct PlanLimits {
     quota: Option<i64>,
     #[serde(deserialize_with = "Option::deserialize")]
     rate: Option<i64>,
+    /// Absent: as it is, or for ever in a new plan.
+    #[serde(default, deserialize_with = "present")]
+    retention_days: Option<Option<i32>>,
 }
 
 async fn put_plan(
@@ -128,9 +134,8 @@ async fn put_plan(
     Path(name): Path<String>,
     Body(limits): Body<PlanLimits>,
 ) -> Answer<Plan> {
-    let plan = Plan { name, quota: limits.quota, rate: limits.rate };
-    plan::put(&api.pool, &plan).await?;
-    Ok(Json(plan))
+    let PlanLimits { quota, rate, retention_days } = limits;
+    Ok(Json(plan::put(&api.pool, &NewPlan { name, quota, rate, retention_days }).await?))
 }
 
 async fn list_tenants(State(api): State<Api>) -> Answer<Vec<Tenant>> {

@@ -1,7 +1,5 @@
 -- Dead letters can be looked at, replayed and given up; how many there may be; what reconciliation has seen.
 
-ALTER TABLE partition_cursor ADD COLUMN IF NOT EXISTS ids_generation bigint NOT NULL DEFAULT 0;
-COMMENT ON COLUMN partition_cursor.ids_generation IS 'one more whenever rows below the cursor change: an id store that was filled before is out of date';
 ALTER TABLE partition_cursor ADD COLUMN dead_forgiven_below bigint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN partition_cursor.dead_forgiven_below IS 'dead events at offsets before it do not count against the budget of dead events';
 

@@ -5,6 +5,8 @@
 
 use sqlx::{PgConnection, PgPool};
 
+use crate::erase::{self, Erased};
+
 /// First half of the locks' keys: "weir" in ASCII.
 const CLASS: i32 = 0x7765_6972;
 /// Second half for reconciliation, of all partitions.
@@ -15,6 +17,14 @@ const RECONCILE: i32 = -1;
 pub struct Held(PgConnection);
 
 impl Held {
+    /// What must not be brought back out of the log. Nothing more is erased while this is held for a change.
+    ///
+    /// # Errors
+    /// If Postgres fails: nothing must be brought back then.
+    pub async fn erased(&mut self) -> Result<Erased, sqlx::Error> {
+        Erased::read(&mut self.0).await
+    }
+
     /// Lets others have it at once. Being dropped does the same as soon as Postgres has noticed.
     pub async fn release(mut self) {
         if let Err(error) = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.0).await {
@@ -55,6 +65,7 @@ pub async fn change(pool: &PgPool, partition: u32) -> Result<Held, sqlx::Error> 
         .bind(key(partition))
         .execute(&mut connection)
         .await?;
+    erase::hold_back(&mut connection).await?;
     Ok(Held(connection))
 }
 
@@ -63,7 +74,8 @@ pub async fn change(pool: &PgPool, partition: u32) -> Result<Held, sqlx::Error> 
 /// # Errors
 /// If Postgres fails.
 pub async fn try_change(pool: &PgPool, partition: u32) -> Result<Option<Held>, sqlx::Error> {
-    try_lock(pool, key(partition)).await
+    let Some(mut held) = try_lock(pool, key(partition)).await? else { return Ok(None) };
+    Ok(erase::try_hold_back(&mut held.0).await?.then_some(held))
 }
 
 /// Lets nobody else reconcile; `None` while another process does.

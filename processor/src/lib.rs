@@ -21,6 +21,9 @@
 //!   so for ledgers and rows all the time, [`replay`] brings back what is missing.
 //! * *A crash at any point* leaves the cursor where it was, or moved with everything that belongs to it; the next
 //!   owner begins there and reads back.
+//!
+//! Beside it, [`erase`] takes rows out of ClickHouse again that somebody has a right to see gone, or that a plan keeps no
+//! longer ([`retain`]), and leaves every total provable ([`verify`]); and [`rollup`] counts hours for dashboards.
 
 pub mod config;
 pub mod metrics;
@@ -41,7 +44,11 @@ pub mod run;
 pub mod verify;
 pub mod replay;
 pub mod reconcile;
+pub mod erase;
+pub mod retain;
+pub mod rollup;
 
 pub use config::ProcessorConfig;
 pub use enrich::Enricher;
+pub use erase::Eraser;
 pub use run::Processor;

@@ -12,6 +12,8 @@ use service::shutdown::Shutdown;
 use sqlx::PgPool;
 
 use crate::commit::RangeSum;
+use crate::verify::Erasures;
+use crate::verify::ledger::read_erased;
 use crate::verify::rows::{Found, LedgerRange, found};
 use crate::{below, metrics};
 
@@ -158,12 +160,10 @@ async fn compare(
     all: &[LedgerRange],
 ) -> Result<usize, ReconcileError> {
     let number = u32::try_from(partition).unwrap_or_default();
-    let compared = found(clickhouse, number, all).await?;
-    let suspect: BTreeSet<u64> = compared
-        .iter()
-        .filter(|(range, found)| !found.agrees(&range.sum))
-        .map(|(range, _)| range.lo)
-        .collect();
+    let (all, erasures) = less_erased(pool, number, all).await?;
+    let compared = found(clickhouse, number, &all, &erasures).await?;
+    let suspect: BTreeSet<u64> =
+        compared.iter().filter(|(range, found)| !found.agrees(range)).map(|(range, _)| range.lo).collect();
     let mut wrong: BTreeMap<u64, (LedgerRange, Found)> = BTreeMap::new();
     if !suspect.is_empty() {
         // A dead letter may be on its way between rows and ledger: look again while none is.
@@ -171,19 +171,30 @@ async fn compare(
         let starts: Vec<i64> = suspect.iter().map(|lo| i64::try_from(*lo).unwrap_or(i64::MAX)).collect();
         for start in starts {
             let now = ranges(pool, partition, "lo = $2 AND $3 = $3", start, 0, 1).await?;
-            let again = found(clickhouse, number, &now).await?;
+            let (now, erasures) = less_erased(pool, number, &now).await?;
+            let again = found(clickhouse, number, &now, &erasures).await?;
             wrong.extend(
-                again
-                    .into_iter()
-                    .filter(|(range, found)| !found.agrees(&range.sum))
-                    .map(|one| (one.0.lo, one)),
+                again.into_iter().filter(|(range, found)| !found.agrees(range)).map(|one| (one.0.lo, one)),
             );
         }
         held.release().await;
     }
-    write_down(pool, partition, all, &wrong).await?;
+    write_down(pool, partition, &all, &wrong).await?;
     ::metrics::counter!(metrics::RECONCILED_RANGES).increment(u64::try_from(all.len()).unwrap_or_default());
     Ok(all.len())
+}
+
+/// The ranges with what was erased of them, and whose rows must not be looked at.
+async fn less_erased(
+    pool: &PgPool,
+    partition: u32,
+    ranges: &[LedgerRange],
+) -> Result<(Vec<LedgerRange>, Erasures), sqlx::Error> {
+    let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    let erasures = read_erased(&mut tx).await?;
+    tx.commit().await?;
+    let less = |range: &LedgerRange| LedgerRange { erased: erasures.of(partition, range.lo), ..*range };
+    Ok((ranges.iter().map(less).collect(), erasures))
 }
 
 async fn write_down(
@@ -202,10 +213,11 @@ async fn write_down(
         .bind(right)
         .execute(pool)
         .await?;
-    for (LedgerRange { lo, hi, sum }, found) in wrong.values() {
+    for (range @ LedgerRange { lo, hi, .. }, found) in wrong.values() {
+        let (rows, xor_hash) = range.kept();
         let detail = format!(
-            "{} rows at {} positions with hash {}, {} in the ledger with hash {}",
-            found.rows, found.positions, found.xor_hash, sum.counts.stored, sum.xor_hash
+            "{} rows at {} positions with hash {}, where by the ledger, less what was erased, there are {rows} with hash {xor_hash}",
+            found.rows, found.positions, found.xor_hash
         );
         tracing::error!(
             partition,
@@ -251,6 +263,7 @@ async fn ranges(
         lo: offset(lo),
         hi: offset(hi),
         sum: RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash },
+        erased: RangeSum::default(),
     };
     Ok(rows.into_iter().map(range).collect())
 }

@@ -115,7 +115,8 @@ pub async fn dirty_until(
     Ok(dirty)
 }
 
-/// When the newest event of a partition was received that is stored at or after the position `from`.
+/// When the newest event of a partition was received that is stored, or was erased since, at or after the position
+/// `from`.
 ///
 /// # Errors
 /// If ClickHouse fails: the partition must not be served then.
@@ -126,7 +127,7 @@ pub async fn newest_id(
 ) -> Result<Option<Micros>, clickhouse::error::Error> {
     let newest: Option<i64> = client
         .query(
-            "SELECT toUnixTimestamp64Micro(max(received_at)) FROM events
+            "SELECT toUnixTimestamp64Micro(max(received_at)) FROM known_ids
              WHERE log_partition = ? AND position >= ? HAVING count() > 0",
         )
         .bind(partition)
@@ -136,7 +137,8 @@ pub async fn newest_id(
     Ok(newest.map(Micros))
 }
 
-/// The ids of a partition at or after the position `from` that were received in `[since, until)`, in no order.
+/// The ids of a partition at or after the position `from` that were received in `[since, until)`, in no order. An
+/// erased event's id is still taken.
 ///
 /// # Errors
 /// If ClickHouse fails, here or while they are read: the partition must not be served then.
@@ -149,7 +151,7 @@ pub fn ids_since(
 ) -> Result<Ids, clickhouse::error::Error> {
     let rows = client
         .query(
-            "SELECT project_id, event_hash, position, received_at FROM events
+            "SELECT project_id, event_hash, position, received_at FROM known_ids
              WHERE log_partition = ? AND position >= ?
                AND received_at >= fromUnixTimestamp64Micro(?) AND received_at < fromUnixTimestamp64Micro(?)",
         )

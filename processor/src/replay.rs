@@ -4,7 +4,6 @@
 //! ledger says of the range must come out, or nothing is changed. Then the rows that ClickHouse lacks are inserted.
 //! Processors may run meanwhile: they write at and after their cursors.
 
-pub(crate) mod erased;
 mod first;
 mod range;
 mod records;
@@ -141,15 +140,16 @@ pub async fn replay(stores: &Stores<'_>, selection: Selection) -> Result<Report,
         if matches!(selection, Selection::Offsets { partition: of, .. } if of != partition) {
             continue;
         }
-        let held = below::change(stores.pool, partition).await?;
+        let mut held = below::change(stores.pool, partition).await?;
+        let erased = held.erased().await?;
         let books = ledger::read(stores.pool).await?;
         let mut ranges = ranges_of(&books, partition);
         ranges.retain(|range| selection.may_be_in(partition, range));
-        let compared = found(stores.clickhouse, partition, &ranges).await?;
+        let compared = found(stores.clickhouse, partition, &ranges, &books.erased).await?;
         report.ranges += compared.len();
-        let damaged = compared.into_iter().filter(|(range, found)| !found.agrees(&range.sum));
+        let damaged = compared.into_iter().filter(|(range, found)| !found.agrees(range));
         let damaged = damaged.map(|(range, _)| range);
-        let mut mender = Mender::new(stores, partition, &books, Some(selection));
+        let mut mender = Mender::new(stores, partition, &books, erased, Some(selection));
         mender.mend_all(damaged, &mut report).await?;
         held.release().await;
     }

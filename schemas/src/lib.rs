@@ -6,7 +6,7 @@
 //! same event, and appends all events of one request for one partition as one [`frame`] to the log. The
 //! processor reads the frame back, and every event in it ends in exactly one [`outcome::Outcome`]. What a
 //! client is told when something is refused is a [`problem::Problem`]. What its tenant is shown of all that ingest took or
-//! refused is an [`intake::Intake`].
+//! refused is an [`intake::Intake`]. Who may ask for events to be erased says so by a [`subject::SubjectKind`].
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, except [`key::ApiKey::generate`].
 
@@ -20,3 +20,4 @@ pub mod frame;
 pub mod outcome;
 pub mod problem;
 pub mod intake;
+pub mod subject;

@@ -12,6 +12,10 @@ static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 const CLICKHOUSE: &[&str] = &[
     include_str!("../../migrations/clickhouse/20261123000001_create_events.sql"),
     include_str!("../../migrations/clickhouse/20261123000002_add_enrichment.sql"),
+    include_str!("../../migrations/clickhouse/20261123000003_index_events.sql"),
+    include_str!("../../migrations/clickhouse/20261123000004_create_erased_ids.sql"),
+    include_str!("../../migrations/clickhouse/20261123000005_create_events_hourly.sql"),
+    include_str!("../../migrations/clickhouse/20261123000006_create_known_ids.sql"),
 ];
 
 /// Brings the Postgres database up to date. Several processes may do so at once.

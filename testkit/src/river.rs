@@ -12,7 +12,7 @@ use billing::outcomes::{self, RetentionConfig};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
 use ingest::{Ingest, IngestConfig};
-use processor::{Processor, ProcessorConfig, own};
+use processor::{Eraser, Processor, ProcessorConfig, own};
 use schemas::id::TenantId;
 use service::clock::Clock;
 use service::config::Settings;
@@ -50,6 +50,8 @@ pub struct RiverConfig {
     pub partitions: u32,
     /// How many processors share the partitions.
     pub processors: usize,
+    /// Whether they carry out erasures, as users have it.
+    pub erases: bool,
     /// Settings by name, as in the environment.
     pub settings: Vec<(&'static str, String)>,
     /// What time it is.
@@ -58,7 +60,7 @@ pub struct RiverConfig {
 
 impl Default for RiverConfig {
     fn default() -> Self {
-        Self { partitions: 2, processors: 1, settings: Vec::new(), clock: Clock::system() }
+        Self { partitions: 2, processors: 1, erases: true, settings: Vec::new(), clock: Clock::system() }
     }
 }
 
@@ -115,6 +117,11 @@ impl River {
         front_tasks.spawn(admin.run(front_shutdown));
         back_tasks.spawn(processor.enricher.clone().keep_fresh(back_shutdown.clone()));
         for _ in 0..config.processors {
+            if config.erases {
+                let (pool, log) = (stores.pool.clone(), Arc::clone(&log));
+                let eraser = Eraser::new(pool, stores.clickhouse(), log, clock.clone(), &processor);
+                back_tasks.spawn(eraser.run(back_shutdown.clone()));
+            }
             let (pool, log) = (stores.pool.clone(), Arc::clone(&log));
             let processor = Processor::new(pool, stores.clickhouse(), log, clock.clone(), processor.clone());
             let shutdown = back_shutdown.clone();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::run::Roles;
-use crate::{command, config, dead, load, outcomes, replay, run, spool};
+use crate::{command, config, dead, erasure, load, outcomes, replay, run, spool};
 
 /// Nobody is to take a build for the fault campaign for another.
 const VERSION: &str = if cfg!(feature = "faults") {
@@ -78,6 +78,14 @@ enum Command {
     },
     /// What became of a tenant's events at ingest: accepted, refused and why, accepted with a warning
     Outcomes(outcomes::OutcomesCommand),
+    /// Erase what is stored of a person, or one event; usage and invoices stay. Processors carry it out
+    Erase(erasure::EraseCommand),
+    /// Erasures that were asked for
+    #[command(subcommand)]
+    Erasure(erasure::ErasureCommand),
+    /// Counts by hour, for dashboards
+    #[command(subcommand)]
+    Rollup(command::RollupCommand),
 }
 
 impl Cli {
@@ -107,6 +115,9 @@ impl Cli {
             Command::Spool(spool) => spool.carry_out(json).await,
             Command::Usage { tenant } => command::usage(&tenant, json).await,
             Command::Outcomes(outcomes) => outcomes.carry_out(json).await,
+            Command::Erase(erase) => erase.carry_out(json).await,
+            Command::Erasure(erasure) => erasure.carry_out(json).await,
+            Command::Rollup(rollup) => rollup.carry_out(json).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use admin_api::db::key::NewKey;
-use admin_api::db::plan::Plan;
+use admin_api::db::plan::{NewPlan, Plan};
 use admin_api::db::tenant::{NewTenant, Tenant, TenantChange};
 use admin_api::db::{key, plan, project, tenant};
 use anyhow::Context;
@@ -121,9 +121,35 @@ pub(crate) enum PlanCommand {
         /// Events a second; `none`: no limit
         #[arg(long, value_name = "R|none", value_parser = plan_limit, allow_negative_numbers = true)]
         rate: Limit,
+        /// Days that events are kept; `none`: for ever. Without it, it stays as it is
+        #[arg(long, value_name = "DAYS|none", value_parser = plan_days, allow_negative_numbers = true)]
+        retention_days: Option<RetentionDays>,
     },
     /// List all plans
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RollupCommand {
+    /// Have hours computed anew by the processors' next look
+    Rebuild {
+        /// The first hour, as in 2026-11-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        from: DateTime<Utc>,
+        /// The first hour after
+        #[arg(long, value_name = "TIME")]
+        to: DateTime<Utc>,
+    },
+}
+
+impl RollupCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let Self::Rebuild { from, to } = self;
+        let hours = processor::rollup::rebuild(&pool()?, from, to).await?;
+        print(json, &serde_json::json!({"hours": hours}), |_| {
+            format!("{hours} hours are computed anew within minutes")
+        })
+    }
 }
 
 /// A limit, or the word for having none.
@@ -136,6 +162,17 @@ fn tenant_limit(text: &str) -> Result<Limit, String> {
 
 fn plan_limit(text: &str) -> Result<Limit, String> {
     limit(text, "none")
+}
+
+/// Days, or the word for keeping events for ever.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RetentionDays(Option<i32>);
+
+fn plan_days(text: &str) -> Result<RetentionDays, String> {
+    if text == "none" {
+        return Ok(RetentionDays(None));
+    }
+    text.parse().map(|n| RetentionDays(Some(n))).map_err(|_| "it is a whole number, or `none`".to_owned())
 }
 
 fn limit(text: &str, without: &str) -> Result<Limit, String> {
@@ -197,7 +234,13 @@ fn tenant_line(tenant: &Tenant) -> String {
 }
 
 fn plan_line(plan: &Plan) -> String {
-    format!("plan {}: quota {} a month, rate {} a second", plan.name, told(plan.quota), told(plan.rate))
+    let Plan { name, quota, rate, retention_days } = plan;
+    let kept = retention_days.map_or_else(|| "for ever".to_owned(), |days| format!("for {days} days"));
+    format!(
+        "plan {name}: quota {} a month, rate {} a second, events are kept {kept}",
+        told(*quota),
+        told(*rate)
+    )
 }
 
 fn key_line(key: &key::Key) -> String {
@@ -281,10 +324,10 @@ impl PlanCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool()?;
         match self {
-            Self::Set { name, quota, rate } => {
-                let made = Plan { name, quota: quota.0, rate: rate.0 };
-                plan::put(&pool, &made).await?;
-                print(json, &made, plan_line)
+            Self::Set { name, quota, rate, retention_days } => {
+                let retention_days = retention_days.map(|days| days.0);
+                let new = NewPlan { name, quota: quota.0, rate: rate.0, retention_days };
+                print(json, &plan::put(&pool, &new).await?, plan_line)
             }
             Self::List => print(json, &plan::list(&pool).await?, lines(plan_line)),
         }
@@ -364,8 +407,15 @@ pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
 
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
-        "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}\n",
-        verdict.accepted, verdict.beyond_log, verdict.stored, verdict.duplicate, verdict.dead, verdict.rows
+        "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}, and {} that were erased{}\n",
+        verdict.accepted,
+        verdict.beyond_log,
+        verdict.stored,
+        verdict.duplicate,
+        verdict.dead,
+        verdict.rows,
+        verdict.erased,
+        if verdict.erasing { ", some of which are being deleted" } else { "" }
     );
     for mismatch in &verdict.mismatches {
         text += &format!("MISMATCH {mismatch}\n");

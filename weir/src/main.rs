@@ -13,6 +13,7 @@ mod command;
 mod outcomes;
 mod dead;
 mod replay;
+mod erasure;
 mod load;
 mod spool;
 #[cfg(feature = "faults")]

@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use billing::{outcomes, reclaim};
 use eventlog::EventLog;
 use ingest::Ingest;
-use processor::{Processor, reconcile};
+use processor::rollup::Roller;
+use processor::{Eraser, Processor, reconcile};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
@@ -180,6 +181,19 @@ impl<'a> Serving<'a> {
         if let Some(settings) = &config.processor {
             let enricher = settings.enricher.clone();
             let clickhouse = clickhouse::client(&config.stores.clickhouse);
+            let eraser =
+                Eraser::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock.clone(), settings);
+            let shutdown = self.back_shutdown.clone();
+            self.back.spawn(async move {
+                eraser.run(shutdown).await;
+                Ok(())
+            });
+            let roller = Roller::new(pool.clone(), clickhouse.clone(), clock.clone());
+            let shutdown = self.back_shutdown.clone();
+            self.back.spawn(async move {
+                roller.run(shutdown).await;
+                Ok(())
+            });
             let processor =
                 Processor::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock, settings.clone());
             let shutdown = self.back_shutdown.clone();

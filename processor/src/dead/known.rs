@@ -38,7 +38,7 @@ pub(super) async fn known(
             let hashes: Vec<String> = events.iter().map(|placed| placed.event.hash.0.to_string()).collect();
             let rows: Vec<KnownRow> = client
                 .query(
-                    "SELECT event_hash, position FROM events
+                    "SELECT event_hash, position FROM known_ids
                      WHERE tenant_id = ? AND project_id = ? AND log_partition = ?
                        AND received_at >= fromUnixTimestamp64Micro(?)
                        AND event_hash IN (SELECT toUInt128(arrayJoin(?)))",

@@ -10,8 +10,8 @@ use super::LetterId;
 use super::book::{self, columns};
 use super::unfold::{MORE_FIRST, unfold};
 use crate::batch::Placed;
+use crate::erase::Erased;
 use crate::own::Owned;
-use crate::replay::erased;
 
 /// A letter that was asked for.
 pub(super) struct Letter {
@@ -32,13 +32,13 @@ impl Letter {
     ///
     /// # Errors
     /// Why it stays dead.
-    pub(super) fn read(&self, partitions: u32) -> Result<Vec<Placed<'_>>, String> {
+    pub(super) fn read(&self, partitions: u32, erased: &Erased) -> Result<Vec<Placed<'_>>, String> {
         let more_at = self.more_at.unwrap_or(MORE_FIRST);
         let events = unfold(self.id, &self.raw, self.events_before, more_at, partitions)?;
         if self.of_another {
             return Err("its envelope is not the one that its events were counted under".to_owned());
         }
-        if events.iter().any(erased::is_erased) {
+        if events.iter().any(|placed| erased.covers(placed)) {
             return Err("it holds events that were erased since: discard it".to_owned());
         }
         Ok(events)

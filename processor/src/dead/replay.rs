@@ -20,6 +20,7 @@ use super::known::known;
 use super::{DeadError, LetterId, letter};
 use crate::batch::{Placed, Range};
 use crate::enrich::Enricher;
+use crate::erase::Erased;
 use crate::own::Owned;
 use crate::replay::rows;
 use crate::{below, metrics, repair};
@@ -160,12 +161,13 @@ impl Replayer {
         let mut round = Round::default();
         for ids in asked.chunk_by(|a, b| a.partition == b.partition) {
             let Some(own) = ids.first().and_then(|first| owned.get(&first.partition)) else { continue };
-            let Some(held) = below::try_change(&self.pool, own.partition).await? else {
+            let Some(mut held) = below::try_change(&self.pool, own.partition).await? else {
                 round.is_put_off = true;
                 continue;
             };
+            let erased = held.erased().await?;
             for id in ids.iter().take_while(|_| begun.elapsed() < ROUND) {
-                if let Some(stored) = self.replay(*id, own).await? {
+                if let Some(stored) = self.replay(*id, own, &erased).await? {
                     round.letters.push(*id);
                     round.stored.extend(stored);
                 }
@@ -176,11 +178,16 @@ impl Replayer {
     }
 
     /// Replays one letter; or gives it back to the dead with what is wrong with it, and returns `None`.
-    async fn replay(&self, id: LetterId, own: &Owned) -> Result<Option<Vec<Stored>>, DeadError> {
+    async fn replay(
+        &self,
+        id: LetterId,
+        own: &Owned,
+        erased: &Erased,
+    ) -> Result<Option<Vec<Stored>>, DeadError> {
         let Some(mut letter) = letter::load(&self.pool, id).await? else { return Ok(None) };
-        let several = letter.read(self.partitions).map_or(0, |events| events.len());
+        let several = letter.read(self.partitions, erased).map_or(0, |events| events.len());
         letter.place(&self.pool, several).await?;
-        let events = match letter.read(self.partitions) {
+        let events = match letter.read(self.partitions, erased) {
             Ok(events) => events,
             Err(reason) => {
                 letter::give_back(&self.pool, id, &reason).await?;

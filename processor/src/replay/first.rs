@@ -43,7 +43,7 @@ impl Firsts {
         if self.filled_to < lo {
             let mut rows = client
                 .query(
-                    "SELECT project_id, event_hash, position, received_at FROM events
+                    "SELECT project_id, event_hash, position, received_at FROM known_ids
                      WHERE log_partition = ? AND position >= ? AND position < ?
                        AND received_at >= fromUnixTimestamp64Micro(?)",
                 )

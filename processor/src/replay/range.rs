@@ -9,10 +9,11 @@ use schemas::time::Micros;
 use super::first::Firsts;
 use super::records::Records;
 use super::rows::{self, Identity};
-use super::{ReplayError, Report, Selection, Stores, erased};
+use super::{ReplayError, Report, Selection, Stores};
 use crate::batch::{Letters, Placed, decode_as_judged};
 use crate::dead::State;
 use crate::dead::heads::{self, Head, Replayed};
+use crate::erase::Erased;
 use crate::judge::low_bits;
 use crate::verify::Books;
 use crate::verify::rows::LedgerRange;
@@ -24,6 +25,8 @@ pub(crate) struct Mender<'a> {
     heads: Vec<&'a Head>,
     letters: Letters,
     firsts: Firsts,
+    /// What must not come back.
+    erased: Erased,
     /// `None`: everything that is wrong is mended, rows that should not be there are removed.
     selection: Option<Selection>,
 }
@@ -43,11 +46,12 @@ impl<'a> Mender<'a> {
         stores: &'a Stores<'a>,
         partition: u32,
         books: &'a Books,
+        erased: Erased,
         selection: Option<Selection>,
     ) -> Self {
         let heads: Vec<&Head> = books.letters.iter().filter(|head| head.id.partition == partition).collect();
         let letters = heads::letters(heads.iter().copied());
-        Self { stores, partition, heads, letters, firsts: Firsts::default(), selection }
+        Self { stores, partition, heads, letters, firsts: Firsts::default(), erased, selection }
     }
 
     /// Mends ranges, in order, and tells the report. Processors read the ids anew that rows have brought back.
@@ -269,7 +273,7 @@ impl<'a> Mender<'a> {
     ) -> Result<usize, ReplayError> {
         let is_selected = |placed: &Placed<'_>| self.selection.is_none_or(|selection| selection.has(placed));
         events.retain(|placed| {
-            missing.contains(&placed.position) && is_selected(placed) && !erased::is_erased(placed)
+            missing.contains(&placed.position) && is_selected(placed) && !self.erased.covers(placed)
         });
         if !events.is_empty() {
             let Stores { clickhouse, insert_deadline, enricher, .. } = *self.stores;

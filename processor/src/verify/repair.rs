@@ -40,11 +40,12 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, VerifyError> {
     let mut report = Report::default();
     let damaged = damaged(stores).await?;
     for (&partition, starts) in &damaged {
-        let held = below::change(stores.pool, partition).await?;
+        let mut held = below::change(stores.pool, partition).await?;
+        let erased = held.erased().await?;
         // As they are now that nobody changes them: a letter may have been replayed since.
         let books = ledger::read(stores.pool).await?;
         let ranges = ranges_of(&books, partition).into_iter().filter(|range| starts.contains(&range.lo));
-        let mut mender = Mender::new(stores, partition, &books, None);
+        let mut mender = Mender::new(stores, partition, &books, erased, None);
         mender.mend_all(ranges, &mut report).await.map_err(as_unproved)?;
         held.release().await;
     }
@@ -64,8 +65,8 @@ async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, Ve
     let client = stores.clickhouse;
     let mut damaged: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
     for &partition in books.cursors.keys() {
-        let compared = found(client, partition, &ranges_of(&books, partition)).await?;
-        let starts = compared.iter().filter(|(range, found)| !found.agrees(&range.sum));
+        let compared = found(client, partition, &ranges_of(&books, partition), &books.erased).await?;
+        let starts = compared.iter().filter(|(range, found)| !found.agrees(range));
         damaged.entry(partition).or_default().extend(starts.map(|(range, _)| range.lo));
     }
     let wrong_hours: BTreeSet<Micros> = hours(&books, client)

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::commit::RangeSum;
 
-use super::{Books, HourOf, Verdict, VerifyError};
+use super::{Books, Erasures, HourOf, Verdict, VerifyError};
 
 #[derive(Row, Deserialize)]
 struct RangeRow {
@@ -34,19 +34,42 @@ pub(crate) struct LedgerRange {
     pub(crate) lo: u64,
     pub(crate) hi: u64,
     pub(crate) sum: RangeSum,
+    /// Of these, what was taken out of the rows since.
+    pub(crate) erased: RangeSum,
+}
+
+impl LedgerRange {
+    /// How many rows there must be, and the exclusive or over their hashes.
+    pub(crate) fn kept(&self) -> (i64, i64) {
+        (self.sum.counts.stored - self.erased.counts.stored, self.sum.xor_hash ^ self.erased.xor_hash)
+    }
+}
+
+impl Erasures {
+    /// What was taken out of the range that begins at `lo`.
+    pub(crate) fn of(&self, partition: u32, lo: u64) -> RangeSum {
+        self.ranges.get(&(partition, lo)).copied().unwrap_or_default()
+    }
+
+    /// What to add to a condition, so that rows are left out that may be there or not.
+    pub(crate) fn and_not_deleting(&self) -> String {
+        self.deleting.as_ref().map(|round| format!(" AND NOT {}", round.rows())).unwrap_or_default()
+    }
 }
 
 /// The ledger's ranges of a partition, in order.
 pub(crate) fn ranges_of(books: &Books, partition: u32) -> Vec<LedgerRange> {
     let ranges = books.ranges.range((partition, 0)..=(partition, u64::MAX));
-    ranges.map(|(&(_, lo), &(hi, sum))| LedgerRange { lo, hi, sum }).collect()
+    let range = |(&(_, lo), &(hi, sum))| LedgerRange { lo, hi, sum, erased: books.erased.of(partition, lo) };
+    ranges.map(range).collect()
 }
 
 /// Compares the rows before the cursors with the ledgers.
 pub(super) async fn check(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
+    verdict.erasing = books.erased.deleting.is_some();
     for &partition in books.cursors.keys() {
         for ranges in ranges_of(books, partition).chunks(RANGES_MAX) {
-            check_ranges(ranges, client, partition, verdict).await?;
+            check_ranges(ranges, &books.erased, client, partition, verdict).await?;
         }
     }
     check_hours(books, client, verdict).await
@@ -55,16 +78,20 @@ pub(super) async fn check(books: &Books, client: &Client, verdict: &mut Verdict)
 /// By range of the log: raw rows, so that a row that a merge has yet to remove is seen; and each position once.
 async fn check_ranges(
     ranges: &[LedgerRange],
+    erased: &Erasures,
     client: &Client,
     partition: u32,
     verdict: &mut Verdict,
 ) -> Result<(), VerifyError> {
-    for (LedgerRange { lo, hi, sum }, found) in found(client, partition, ranges).await? {
+    for (range, found) in found(client, partition, ranges, erased).await? {
         verdict.rows += found.rows;
-        let what = || format!("partition {partition}, offsets [{lo}, {hi})");
-        verdict.expect(what, ("rows", &found.rows), ("counted as stored", &sum.counts.stored));
+        verdict.erased += range.erased.counts.stored;
+        let what = || format!("partition {partition}, offsets [{}, {})", range.lo, range.hi);
+        let (rows, xor_hash) = range.kept();
+        verdict.expect(what, ("rows", &found.rows), ("counted as stored, less what was erased", &rows));
         verdict.expect(what, ("rows", &found.rows), ("positions", &found.positions));
-        verdict.expect(what, ("hash of rows", &found.xor_hash), ("hash in the ledger", &sum.xor_hash));
+        let ledger = ("hash in the ledger, less what was erased", &xor_hash);
+        verdict.expect(what, ("hash of rows", &found.xor_hash), ledger);
     }
     Ok(())
 }
@@ -79,8 +106,9 @@ pub(crate) struct Found {
 
 impl Found {
     /// Whether that is what the ledger says.
-    pub(crate) fn agrees(&self, sum: &RangeSum) -> bool {
-        (self.rows, self.positions, self.xor_hash) == (sum.counts.stored, sum.counts.stored, sum.xor_hash)
+    pub(crate) fn agrees(&self, range: &LedgerRange) -> bool {
+        let (rows, xor_hash) = range.kept();
+        (self.rows, self.positions, self.xor_hash) == (rows, rows, xor_hash)
     }
 }
 
@@ -89,17 +117,19 @@ pub(crate) async fn found(
     client: &Client,
     partition: u32,
     ranges: &[LedgerRange],
+    erased: &Erasures,
 ) -> Result<Vec<(LedgerRange, Found)>, clickhouse::error::Error> {
     let mut all = Vec::with_capacity(ranges.len());
     for ranges in ranges.chunk_by(|a, b| a.hi == b.lo).flat_map(|ranges| ranges.chunks(RANGES_MAX)) {
         let starts: Vec<u64> = ranges.iter().map(|range| range.lo).collect();
         let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { continue };
         let rows: Vec<RangeRow> = client
-            .query(
+            .query(&format!(
                 "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows, uniqExact(position) AS positions,
                         groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash
-                 FROM events WHERE log_partition = ? AND position >= ? AND position < ? GROUP BY lo",
-            )
+                 FROM events WHERE log_partition = ? AND position >= ? AND position < ?{} GROUP BY lo",
+                erased.and_not_deleting()
+            ))
             .bind(starts)
             .bind(partition)
             .bind(Position::first_of(first.lo).number())
@@ -120,13 +150,13 @@ pub(crate) async fn found(
 }
 
 async fn check_hours(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
-    for (hour, rows, billed) in hours(books, client).await? {
-        verdict.expect(|| format!("{hour:?}"), ("rows", &rows), ("billed", &billed));
+    for (hour, rows, kept) in hours(books, client).await? {
+        verdict.expect(|| format!("{hour:?}"), ("rows", &rows), ("billed, less what was erased", &kept));
     }
     Ok(())
 }
 
-/// By tenant, project and hour: the rows before the cursors, and what is billed.
+/// By tenant, project and hour: the rows before the cursors, and what is billed, less what was erased.
 pub(crate) async fn hours(
     books: &Books,
     client: &Client,
@@ -139,11 +169,12 @@ pub(crate) async fn hours(
         return Ok(Vec::new());
     }
     let rows: Vec<HourRow> = client
-        .query(
+        .query(&format!(
             "SELECT tenant_id, project_id, toInt64(toUnixTimestamp(toStartOfHour(received_at))) * 1000000 AS hour,
                     count() AS rows
-             FROM events WHERE position < arrayElement(?, log_partition + 1) GROUP BY tenant_id, project_id, hour",
-        )
+             FROM events WHERE position < arrayElement(?, log_partition + 1){} GROUP BY tenant_id, project_id, hour",
+            books.erased.and_not_deleting()
+        ))
         .bind(ends)
         .fetch_all()
         .await?;
@@ -158,10 +189,13 @@ pub(crate) async fn hours(
             (hour, as_count(row.rows))
         })
         .collect();
-    let hours: BTreeSet<HourOf> = books.usage.keys().chain(found.keys()).copied().collect();
+    let erased = &books.erased.hours;
+    let hours: BTreeSet<HourOf> =
+        books.usage.keys().chain(found.keys()).chain(erased.keys()).copied().collect();
     let compared = hours.into_iter().map(|hour| {
         let billed = books.usage.get(&hour).copied().unwrap_or_default().stored;
-        (hour, found.get(&hour).copied().unwrap_or(0), billed)
+        let kept = billed - erased.get(&hour).copied().unwrap_or(0);
+        (hour, found.get(&hour).copied().unwrap_or(0), kept)
     });
     Ok(compared.collect())
 }

@@ -24,3 +24,6 @@ mod outcomes;
 mod clock;
 mod gray;
 mod spool;
+mod queries;
+mod erasure;
+mod rollup;

@@ -73,6 +73,50 @@ async fn outcomes_are_a_table_of_what_a_server_has_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_asked_for_waited_for_and_listed() {
+    let place = Place::new(None).await;
+    place.run(&["migrate"]).await;
+    place.run(&["tenant", "create", "acme"]).await;
+    let key = place.run_json(&["key", "create", "acme"]).await;
+    let process = place.start("standalone").await;
+    let batch = r#"[{"id":"1","event":"e","user_id":"ada"},{"id":"2","event":"e","user_id":"bob"}]"#;
+    let client = process.client(key["key"].as_str());
+    assert_eq!(client.post_json("/v1/events", batch).await.status, 202);
+    // It begins when all that was accepted is processed.
+    let erased = place.run_json(&["erase", "--tenant", "acme", "--user", "ada", "--wait"]).await;
+    assert_eq!((&erased["state"], &erased["events"]), (&"done".into(), &1.into()));
+    let list = place.run(&["erasure", "list", "acme"]).await;
+    assert!(
+        list.contains("(user, all projects)") && list.contains("done, 1 events; 0 dead letters"),
+        "{list}"
+    );
+    assert!(!list.contains("ada"), "{list}");
+    let id = erased["id"].to_string();
+    assert_eq!(place.run_json(&["erasure", "show", "acme", &id]).await, erased);
+    assert!(process.stop().await.success());
+    let verdict = place.run(&["verify"]).await;
+    assert!(verdict.contains("rows 1, and 1 that were erased\n"), "{verdict}");
+    let kept = place
+        .run(&["plan", "set", "small", "--quota", "9", "--rate", "none", "--retention-days", "30"])
+        .await;
+    assert!(kept.contains("events are kept for 30 days"), "{kept}");
+    // What is not named stays.
+    place.run(&["plan", "set", "small", "--quota", "10", "--rate", "none"]).await;
+    assert!(
+        place
+            .run(&["plan", "list"])
+            .await
+            .contains("quota 10 a month, rate none a second, events are kept for 30 days")
+    );
+    place.run(&["rollup", "rebuild", "--from", "2026-01-01T00:00:00Z", "--to", "2027-01-01T00:00:00Z"]).await;
+    for subjects in
+        [&["erase", "--tenant", "acme"][..], &["erase", "--tenant", "acme", "--user", "a", "--event-id", "b"]]
+    {
+        assert_eq!(place.command(subjects).output().await.unwrap().status.code(), Some(2), "{subjects:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_said_in_one_line() {
     let place = Place::new(None).await;
     for (arguments, said) in [
@@ -82,6 +126,11 @@ async fn what_cannot_be_done_is_said_in_one_line() {
         (vec!["key", "revoke", "0000000000"], "there is no key 0000000000"),
         (vec!["tenant", "create", "x", "--quota", "-1"], "quota is a number of events"),
         (vec!["tenant", "create", "x", "--client-ip", "half"], "client_ip is full, truncated or none"),
+        (vec!["erase", "--tenant", "nobody", "--user", "ada"], "there is no tenant nobody"),
+        (
+            vec!["plan", "set", "x", "--quota", "1", "--rate", "1", "--retention-days", "6"],
+            "retention_days is a number of days, 7 to 36500",
+        ),
     ] {
         let output = place.command(&arguments).output().await.unwrap();
         let error = String::from_utf8(output.stderr).unwrap();

@@ -1,0 +1,109 @@
+//! Events that a plan keeps no longer are removed, and no other.
+
+use serde_json::json;
+use service::clock::Clock;
+use testkit::River;
+use testkit::river::RiverConfig;
+
+use super::{done, eraser, proved, rows_of, send};
+use crate::river::metered;
+
+const DAY: i64 = 86_400_000_000;
+
+/// A river in which two tenants sent ten events each 40 days ago, and five each now; `short` keeps them for 30 days.
+async fn after_forty_days() -> (River, [testkit::river::Customer; 2]) {
+    let now = Clock::system().now_micros();
+    let config = RiverConfig { clock: Clock::at(now - 40 * DAY), erases: false, ..RiverConfig::default() };
+    let river = River::start_with(config).await;
+    let customers = [river.customer("short", None).await, river.customer("long", None).await];
+    for customer in &customers {
+        send(&river, &customer.key, "ada", 0..10).await;
+    }
+    stored(&river, 20).await;
+    let plan = json!({"quota": null, "rate": null, "retention_days": 30});
+    let reply = river
+        .operator()
+        .send(
+            hyper::Method::PUT,
+            "/v1/plans/brief",
+            &[("content-type", "application/json")],
+            plan.to_string(),
+        )
+        .await;
+    assert_eq!(reply.json()["retention_days"], 30, "{reply:?}");
+    let change = json!({"plan": "brief"}).to_string();
+    let headers = [("content-type", "application/json")];
+    river.operator().send(hyper::Method::PATCH, "/v1/tenants/short", &headers, change).await;
+    let (stores, log) = river.stop().await;
+    let config = RiverConfig { erases: false, ..RiverConfig::default() };
+    let river = River::start_on(stores, log, config).await;
+    for customer in &customers {
+        send(&river, &customer.key, "ada", 10..15).await;
+    }
+    stored(&river, 30).await;
+    (river, customers)
+}
+
+async fn stored(river: &River, events: i64) {
+    testkit::eventually("the events are stored", std::time::Duration::from_secs(20), async || {
+        river.stores.postgres_number("SELECT coalesce(sum(stored), 0)::bigint FROM usage_hour").await
+            == events
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_plan_keeps_no_longer_is_removed_and_every_total_stays_proved() {
+    let (river, [short, long]) = after_forty_days().await;
+    let eraser = eraser(&river, Clock::system());
+    eraser.tidy().await.unwrap();
+    let round = eraser.begin().await.unwrap().unwrap();
+    assert!(eraser.count(&round).await.unwrap());
+    let verdict = proved(&river).await;
+    assert_eq!((verdict.rows, verdict.erased, verdict.erasing), (20, 10, true));
+    eraser.turn().await.unwrap();
+    assert_eq!(rows_of(&river, &short, "ada").await, 5);
+    assert_eq!(rows_of(&river, &long, "ada").await, 15);
+    let verdict = proved(&river).await;
+    assert_eq!((verdict.stored, verdict.rows, verdict.erased, verdict.erasing), (30, 20, 10, false));
+    // Nothing more is to be removed, and one who is erased as well is counted once.
+    eraser.tidy().await.unwrap();
+    assert!(eraser.begin().await.unwrap().is_none());
+    let id = super::ask(&river, "short", json!({"user_id": "ada"})).await;
+    eraser.turn().await.unwrap();
+    assert_eq!(done(&river, "short", id).await["events"], 5);
+    assert_eq!(proved(&river).await.rows, 15);
+    metered(&river, &long, 5).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_old_is_not_counted_while_it_is_erased_at_a_persons_request() {
+    let (river, [short, long]) = after_forty_days().await;
+    let slow = eraser(&river, Clock::system());
+    slow.tidy().await.unwrap();
+    let stale = slow.begin().await.unwrap().unwrap();
+    let id = super::ask(&river, "short", json!({"user_id": "ada"})).await;
+    let quick = eraser(&river, Clock::system());
+    let newer = quick.begin().await.unwrap().unwrap();
+    assert!(quick.count(&newer).await.unwrap());
+    assert!(!slow.count(&stale).await.unwrap(), "its rows are counted in the newer round");
+    proved(&river).await;
+    quick.turn().await.unwrap();
+    assert_eq!(done(&river, "short", id).await["events"], 15);
+    assert_eq!((rows_of(&river, &short, "ada").await, rows_of(&river, &long, "ada").await), (0, 15));
+    let verdict = proved(&river).await;
+    assert_eq!((verdict.stored, verdict.rows, verdict.erased), (30, 15, 15));
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_clock_is_wrong_removes_nothing() {
+    let (river, [short, _]) = after_forty_days().await;
+    let ahead = eraser(&river, Clock::at(Clock::system().now_micros() + 2 * DAY));
+    ahead.tidy().await.unwrap();
+    ahead.turn().await.unwrap();
+    assert_eq!(rows_of(&river, &short, "ada").await, 15);
+    assert_eq!(river.stores.postgres_number("SELECT count(*) FROM erasure").await, 0);
+    river.stop().await;
+}
