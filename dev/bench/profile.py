@@ -19,6 +19,7 @@ STAGES = {
     "read": r"eventlog::|rdkafka|rd_kafka",
     "decode": r"processor::batch|schemas::frame",
     "dedup": r"processor::(dedup|judge|ids)|SeenIds",
+    "enrich": r"processor::enrich",
     "encode": r"processor::(row|block)|rowbinary|EventRow",
     "commit": r"processor::commit|sqlx|billing::",
     "send": r"processor::(insert|repair)|clickhouse|hyper",
