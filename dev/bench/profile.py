@@ -10,13 +10,16 @@ import subprocess
 from console import Problem, last_lines, say
 
 HERTZ = 499
-# Of the CPU time: with less, a thread was missed.
+# For stacks that perf has no time to write.
+BUFFER = "64M"
+# Of the CPU time: with less, the shares may be wrong.
 SAMPLED_MIN = 0.8
 # A stack belongs to the first of these that any function in it, from the innermost outwards, belongs to.
 STAGES = {
     "read": r"eventlog::|rdkafka|rd_kafka",
     "decode": r"processor::batch|schemas::frame",
     "dedup": r"processor::(dedup|judge|ids)|SeenIds",
+    "enrich": r"processor::enrich",
     "encode": r"processor::(row|block)|rowbinary|EventRow",
     "commit": r"processor::commit|sqlx|billing::",
     "send": r"processor::(insert|repair)|clickhouse|hyper",
@@ -36,7 +39,9 @@ class Profile:
             return None
         samples = [(stage_of(names), names[0]) for names in stacks(self.file)]
         if len(samples) < SAMPLED_MIN * cpu_seconds * HERTZ:
-            say(f"! perf saw {len(samples) / HERTZ:.1f} of {cpu_seconds:.1f} CPU-seconds: a thread escaped it")
+            say(
+                f"! perf saw {len(samples) / HERTZ:.1f} of {cpu_seconds:.1f} CPU-seconds: it lost samples, or a thread escaped it"
+            )
         stages = collections.Counter(stage for stage, _ in samples)
         functions = collections.Counter(samples)
         return [

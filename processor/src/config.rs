@@ -59,7 +59,7 @@ impl ProcessorConfig {
             ),
             linger: settings.millis(
                 "WEIR_BATCH_LINGER_MS",
-                Duration::from_millis(250),
+                Duration::from_millis(500),
                 "milliseconds that a batch waits for more before it is stored",
             ),
             insert_deadline: settings.millis(

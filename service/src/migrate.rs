@@ -16,6 +16,7 @@ const CLICKHOUSE: &[&str] = &[
     include_str!("../../migrations/clickhouse/20261123000004_create_erased_ids.sql"),
     include_str!("../../migrations/clickhouse/20261123000005_create_events_hourly.sql"),
     include_str!("../../migrations/clickhouse/20261123000006_create_known_ids.sql"),
+    include_str!("../../migrations/clickhouse/20261123000007_write_compact_parts.sql"),
 ];
 
 /// Brings the Postgres database up to date. Several processes may do so at once.

@@ -33,6 +33,23 @@ pub(crate) struct FloorRow<'a> {
     flags: u8,
     log_partition: u32,
     position: u64,
+    enrichment: u16,
+    browser: &'a str,
+    browser_version: u16,
+    os: &'a str,
+    os_version: &'a str,
+    device_type: &'a str,
+    geo_country: &'a str,
+    geo_region: &'a str,
+    geo_city: &'a str,
+    geo_continent: &'a str,
+    geo_time_zone: &'a str,
+    geo_built: u32,
+    utm_source: &'a str,
+    utm_medium: &'a str,
+    utm_campaign: &'a str,
+    utm_term: &'a str,
+    utm_content: &'a str,
 }
 
 impl<'a> FloorRow<'a> {
@@ -63,6 +80,24 @@ impl<'a> FloorRow<'a> {
             flags: event.flags.0,
             log_partition,
             position: position.number(),
+            // What the load generator's user agent says, without a geo database: next to nothing.
+            enrichment: 1,
+            browser: "",
+            browser_version: 0,
+            os: "",
+            os_version: "",
+            device_type: "",
+            geo_country: "",
+            geo_region: "",
+            geo_city: "",
+            geo_continent: "",
+            geo_time_zone: "",
+            geo_built: 0,
+            utm_source: "",
+            utm_medium: "",
+            utm_campaign: "",
+            utm_term: "",
+            utm_content: "",
         }
     }
 }
