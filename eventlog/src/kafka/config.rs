@@ -107,6 +107,9 @@ impl KafkaConfig {
             ),
             ("fetch.max.bytes", "8388608".to_owned()),
             ("fetch.message.max.bytes", "1048576".to_owned()),
+            // By default a broker answers for each record that comes in. Whoever reads collects batches anyway.
+            ("fetch.min.bytes", "262144".to_owned()),
+            ("fetch.wait.max.ms", "100".to_owned()),
             // Whenever the queue above is full, the next request waits for this long: by default a whole second.
             ("fetch.queue.backoff.ms", "20".to_owned()),
             ("fetch.error.backoff.ms", "100".to_owned()),
