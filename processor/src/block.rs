@@ -18,7 +18,7 @@ pub struct Block {
     bytes: Arc<Vec<u8>>,
     /// Where the first row begins.
     start: usize,
-    rows: Vec<Row>,
+    rows: Arc<Vec<Row>>,
 }
 
 /// Where a row stands, in the log and in the block.
@@ -51,7 +51,7 @@ impl Block {
             row::write(&mut bytes, placed, &enricher.enrich(placed, &mut cache));
             rows.push(Row { partition: placed.partition, position: placed.position, end: bytes.len() });
         }
-        Self { bytes: Arc::new(bytes), start, rows }
+        Self { bytes: Arc::new(bytes), start, rows: Arc::new(rows) }
     }
 
     /// The rows that are not `present`.
@@ -70,7 +70,7 @@ impl Block {
                 rows.push(Row { end: bytes.len(), ..row });
             }
         }
-        Self { bytes: Arc::new(bytes), start, rows }
+        Self { bytes: Arc::new(bytes), start, rows: Arc::new(rows) }
     }
 
     /// Partition, position and bytes of each row.
@@ -108,12 +108,6 @@ impl Block {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
-    }
-
-    /// Bytes that it takes to send it.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
     }
 }
 
