@@ -250,19 +250,22 @@ mod tests {
         };
         let mut writer = FrameWriter::new(&envelope, 0);
         for hash in 0..events {
-            assert!(writer.push(&Event {
-                hash: EventHash(hash),
-                kind: EventKind::Track,
-                flags: EventFlags::default(),
-                timestamp: Micros(1),
-                id: "a",
-                name: "b",
-                user_id: "",
-                anonymous_id: "",
-                properties: "",
-                context: "",
-                extra: "",
-            }));
+            assert_eq!(
+                writer.push(&Event {
+                    hash: EventHash(hash),
+                    kind: EventKind::Track,
+                    flags: EventFlags::default(),
+                    timestamp: Micros(1),
+                    id: "a",
+                    name: "b",
+                    user_id: "",
+                    anonymous_id: "",
+                    properties: "",
+                    context: "",
+                    extra: "",
+                }),
+                Ok(())
+            );
         }
         writer.finish()
     }

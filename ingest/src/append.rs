@@ -1,13 +1,19 @@
 //! Frames for the log: all events of one request for one partition travel together.
 
 use eventlog::Append;
-use schemas::frame::{Envelope, FrameWriter, encoded_len};
+use schemas::frame::{Envelope, FrameWriter, PushError};
 
 use crate::validate::Known;
 
 /// The log records of `events`, in the order of the request within each partition.
-#[must_use]
-pub fn frames(envelope: &Envelope<'_>, events: &[Known<'_>], partitions: u32) -> Vec<Append> {
+///
+/// # Errors
+/// If an event is over its limit ([`Known::is_within_limits`]): all of them or none are written.
+pub fn frames(
+    envelope: &Envelope<'_>,
+    events: &[Known<'_>],
+    partitions: u32,
+) -> Result<Vec<Append>, PushError> {
     let timestamp_ms = envelope.received_at.0.div_euclid(1000);
     let partitions_len = usize::try_from(partitions).unwrap_or(usize::MAX);
     let mut writers: Vec<Option<FrameWriter>> =
@@ -17,7 +23,7 @@ pub fn frames(envelope: &Envelope<'_>, events: &[Known<'_>], partitions: u32) ->
         records.push(Append { partition, timestamp_ms, payload: writer.finish() });
     };
     // An even share of the request's bytes, so that most frames are written into one allocation.
-    let bytes: usize = events.iter().map(|known| encoded_len(&known.event(envelope.received_at))).sum();
+    let bytes: usize = events.iter().map(Known::bytes).sum();
     let capacity = bytes / partitions_len.clamp(1, events.len().max(1)) + 64;
     for known in events {
         let event = known.event(envelope.received_at);
@@ -26,12 +32,14 @@ pub fn frames(envelope: &Envelope<'_>, events: &[Known<'_>], partitions: u32) ->
             continue;
         };
         let writer = place.get_or_insert_with(|| FrameWriter::new(envelope, capacity));
-        if !writer.push(&event) {
-            let mut next = FrameWriter::new(envelope, capacity);
-            // An event is far smaller than an empty frame's room.
-            let fits = next.push(&event);
-            assert!(fits, "an event of {} bytes does not fit a frame", encoded_len(&event));
-            finish(partition, std::mem::replace(writer, next));
+        match writer.push(&event) {
+            Ok(()) => {}
+            Err(PushError::Full) => {
+                let mut next = FrameWriter::new(envelope, capacity);
+                next.push(&event)?;
+                finish(partition, std::mem::replace(writer, next));
+            }
+            Err(PushError::OverLimit) => return Err(PushError::OverLimit),
         }
     }
     for (partition, writer) in (0..).zip(writers) {
@@ -39,7 +47,7 @@ pub fn frames(envelope: &Envelope<'_>, events: &[Known<'_>], partitions: u32) ->
             finish(partition, writer);
         }
     }
-    records
+    Ok(records)
 }
 
 #[cfg(test)]
@@ -79,7 +87,7 @@ mod tests {
                 .collect();
             let body = format!("[{}]", events.join(","));
             let (known, _) = identify(ProjectId(2), native(body.as_bytes(), NativeShape::Json).unwrap().events);
-            let records = frames(&envelope(), &known, partitions);
+            let records = frames(&envelope(), &known, partitions).unwrap();
             let mut found = vec![];
             for record in &records {
                 prop_assert!(record.payload.len() <= FRAME_BYTES_MAX);

@@ -90,6 +90,15 @@ impl Leases {
         }
     }
 
+    /// The period whose quota is known to be used up for a request that is received at `at`, so that not one event
+    /// of it would be accepted.
+    #[must_use]
+    pub fn used_up(&self, tenant: &Tenant, at: Micros) -> Option<Period> {
+        tenant.terms.read().quota?;
+        let node = *self.node.lock();
+        if Instant::now() < node.valid_until { tenant.slice.used_up(at, node.generation) } else { None }
+    }
+
     /// Takes back what was spent on events that are certainly not in the log.
     pub fn refund(&self, tenant: &Tenant, spent: &Spent) {
         tenant.slice.refund(spent);

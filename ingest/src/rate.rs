@@ -91,16 +91,33 @@ impl Rates {
         Self { shared, active: Mutex::default(), idle: AtomicU32::new(Share::WHOLE.ppm()) }
     }
 
-    /// Charges `events`. What is larger than the burst passes when nothing is owed, and is owed then.
+    /// Charges `events`. They pass while anything is left of the burst; what it does not cover is owed.
     ///
     /// # Errors
-    /// How long to wait until as many would pass; nothing is charged then.
+    /// How long to wait until a request would pass; nothing is charged then.
     pub fn charge(&self, tenant: &Arc<Tenant>, events: u32) -> Result<(), Duration> {
+        self.ask(tenant, events);
+        tenant.rate.charge(events)
+    }
+
+    /// Whether a request would pass at this moment, as [`Rates::charge`] would say of any number of events.
+    ///
+    /// # Errors
+    /// How long to wait until one would.
+    pub fn check(&self, tenant: &Arc<Tenant>) -> Result<(), Duration> {
+        if tenant.rate.check().is_ok() {
+            return Ok(());
+        }
+        // Asked for all the same: a node that turns requests away needs a larger share.
+        self.ask(tenant, 1);
+        tenant.rate.check()
+    }
+
+    fn ask(&self, tenant: &Arc<Tenant>, events: u32) {
         if self.shared && tenant.rate.ask(events) {
             tenant.rate.settle(self.idle());
             self.active.lock().push(Arc::clone(tenant));
         }
-        tenant.rate.charge(events)
     }
 
     fn idle(&self) -> Share {
@@ -176,6 +193,10 @@ impl Rate {
         };
         limiter.charge(events)
     }
+
+    fn check(&self) -> Result<(), Duration> {
+        self.limiter.read().as_ref().map_or(Ok(()), Limiter::check)
+    }
 }
 
 impl Limiter {
@@ -194,16 +215,25 @@ impl Limiter {
     }
 
     fn charge(&self, events: NonZeroU32) -> Result<(), Duration> {
-        let covered = events.min(self.burst);
-        if let Ok(Err(not_until)) = self.cells.check_n(covered) {
+        if let Err(not_until) = self.cells.check() {
             return Err(not_until.wait_time_from(Instant::now()));
         }
-        let uncovered = events.get() - covered.get();
-        if uncovered > 0 {
-            let nanos = u64::from(uncovered).saturating_mul(self.pace);
-            self.debt.add(nanos.min(DEBT_NANOS_MAX));
-        }
+        let others = u64::from(events.get() - 1).saturating_mul(self.pace);
+        self.debt.add(others.min(self.tolerance().saturating_add(DEBT_NANOS_MAX)));
         Ok(())
+    }
+
+    /// Never refuses what [`Limiter::charge`] would let in at the same moment.
+    fn check(&self) -> Result<(), Duration> {
+        match self.owed().checked_sub(self.tolerance()) {
+            None | Some(0) => Ok(()),
+            Some(wait) => Err(Duration::from_nanos(wait)),
+        }
+    }
+
+    /// Nanoseconds that may be owed where one event more is let in.
+    fn tolerance(&self) -> u64 {
+        u64::from(self.burst.get() - 1).saturating_mul(self.pace)
     }
 
     /// Nanoseconds until everything let in so far is paid for.
@@ -216,11 +246,13 @@ impl Limiter {
         let owed = self.owed();
         let events = u64::from(self.burst.get()).saturating_sub(owed.div_ceil(self.pace));
         let second = u64::from(self.burst.min(self.rate).get());
-        let missing = second.saturating_sub(events);
+        let missing = second.saturating_sub(events).saturating_mul(self.pace);
+        // What is owed beyond the burst is waited for first.
+        let beyond = owed.saturating_sub(self.tolerance().saturating_add(self.pace));
         Left {
             rate: self.rate.get(),
             events: u32::try_from(events.min(second)).unwrap_or(u32::MAX),
-            full_in: Duration::from_nanos(missing.saturating_mul(self.pace)),
+            full_in: Duration::from_nanos(missing.saturating_add(beyond)),
         }
     }
 }
@@ -269,6 +301,22 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_passes_while_anything_is_left_and_then_nothing_does_until_it_is_paid_for() {
+        let rate = Rate::new(Some(1));
+        assert_eq!(rate.charge(BURST_MIN - 1), Ok(()));
+        assert_eq!(rate.check(), Ok(()));
+        assert_eq!(rate.charge(11), Ok(()));
+        let (known, told) = (rate.check().unwrap_err(), rate.charge(1).unwrap_err());
+        for wait in [known, told] {
+            assert!(wait > Duration::from_secs(8) && wait <= Duration::from_secs(11), "{wait:?}");
+        }
+        let left = rate.left().unwrap();
+        assert_eq!(left.events, 0);
+        assert!(left.full_in > Duration::from_secs(9), "{left:?}");
+        assert_eq!(Rate::new(None).check(), Ok(()));
+    }
+
+    #[test]
     fn a_batch_beyond_the_burst_passes_once_and_is_owed_whole() {
         let rate = Rate::new(Some(10));
         assert_eq!(rate.charge(BURST_MIN * 10), Ok(()));
@@ -288,7 +336,7 @@ mod tests {
     #[test]
     fn a_changed_rate_or_share_keeps_what_is_owed() {
         let rate = Rate::new(Some(10));
-        assert_eq!(rate.charge(BURST_MIN), Ok(()));
+        assert_eq!(rate.charge(BURST_MIN + 99), Ok(()));
         rate.revise(Some(20));
         let wait = rate.charge(100).unwrap_err();
         assert!(wait > Duration::from_secs(4) && wait <= Duration::from_secs(5), "{wait:?}");

@@ -6,7 +6,9 @@ mod clock;
 use std::borrow::Cow;
 
 use schemas::event::{Event, EventFlags};
+use schemas::frame::{encoded_len, is_within_limits};
 use schemas::id::{EventHash, ProjectId};
+use schemas::limit::EVENT_BYTES_MAX;
 use schemas::time::Micros;
 use uuid::Uuid;
 
@@ -52,7 +54,20 @@ impl Known<'_> {
 
     /// Corrects its time where the client's clock was wrong, for a request received at `received_at`.
     pub fn correct_time(&mut self, received_at: Micros) {
-        clock::correct(&mut self.incoming, received_at);
+        let spare_bytes = EVENT_BYTES_MAX.saturating_sub(self.bytes());
+        clock::correct(&mut self.incoming, received_at, spare_bytes);
+    }
+
+    /// Bytes that it takes in a frame, under the id that it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        encoded_len(&self.event(Micros(0)))
+    }
+
+    /// Whether a frame takes it.
+    #[must_use]
+    pub fn is_within_limits(&self) -> bool {
+        is_within_limits(&self.event(Micros(0)))
     }
 
     /// The event as it is stored, for a request received at `received_at`.
@@ -68,12 +83,17 @@ impl Known<'_> {
 pub fn identify(project: ProjectId, incoming: Vec<Incoming<'_>>) -> (Vec<Known<'_>>, u32) {
     let mut known: Vec<Known<'_>> = incoming.into_iter().map(|incoming| know(project, incoming)).collect();
     let repeated = repetitions(&known);
-    let count = u32::try_from(repeated.len()).unwrap_or(u32::MAX);
-    // From the end, so that the places before stay valid.
-    for place in repeated.into_iter().rev() {
-        known.remove(place);
-    }
-    (known, count)
+    let mut places = repeated.iter();
+    let (mut place, mut next) = (0, places.next());
+    known.retain(|_| {
+        let is_repeated = next == Some(&place);
+        if is_repeated {
+            next = places.next();
+        }
+        place += 1;
+        !is_repeated
+    });
+    (known, u32::try_from(repeated.len()).unwrap_or(u32::MAX))
 }
 
 fn know(project: ProjectId, mut incoming: Incoming<'_>) -> Known<'_> {
@@ -107,6 +127,50 @@ mod tests {
         let (known, repeated) = identify(ProjectId(1), native(body, NativeShape::Json).unwrap().events);
         assert_eq!(repeated, 2);
         assert_eq!(known.iter().map(Known::index).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    /// `events` events; each second one repeats the one before it.
+    fn pairs(events: usize) -> Vec<Incoming<'static>> {
+        let event = native(br#"{"event":"e"}"#, NativeShape::Json).unwrap().events.remove(0);
+        let nth = |n: usize| Incoming {
+            index: u32::try_from(n).unwrap(),
+            id: Some(format!("i{}", n / 2).into()),
+            ..event.clone()
+        };
+        (0..events).map(nth).collect()
+    }
+
+    #[test]
+    fn as_many_repetitions_as_a_request_can_hold_are_taken_out_in_one_pass() {
+        let began = std::time::Instant::now();
+        let (known, repeated) = identify(ProjectId(1), pairs(crate::decode::EVENTS_MAX));
+        println!("10,000 events, 5,000 repetitions: {:?}", began.elapsed());
+        assert_eq!((known.len(), repeated), (5_000, 5_000));
+        assert!(known.iter().map(Known::index).eq((0..10_000).step_by(2)));
+    }
+
+    #[test]
+    fn an_event_of_the_largest_size_with_the_longest_id_stays_within_it_when_its_time_is_corrected() {
+        let now = Micros(1_793_871_000_000_000);
+        let body = |spare: usize| {
+            let id = "i".repeat(schemas::limit::EVENT_ID_BYTES_MAX);
+            let fill = "x".repeat(EVENT_BYTES_MAX - spare);
+            format!(r#"{{"event":"e","id":"{id}","timestamp":"2299-01-01T00:00:00Z","x":"{fill}"}}"#)
+        };
+        let decoded = |spare| native(body(spare).as_bytes(), NativeShape::Json).unwrap().events.len();
+        let least = (0..400).find(|spare| decoded(*spare) == 1).unwrap();
+        // Where the client's own time is kept as well, and where there is no room for that.
+        for spare in least..least + 150 {
+            let body = body(spare);
+            let (mut known, _) =
+                identify(ProjectId(1), native(body.as_bytes(), NativeShape::Json).unwrap().events);
+            let known = &mut known[0];
+            let before = known.bytes();
+            assert_eq!(before, EVENT_BYTES_MAX - (spare - least));
+            known.correct_time(now);
+            assert!(known.is_within_limits(), "{before} became {}", known.bytes());
+            assert_eq!(known.event(now).timestamp, now);
+        }
     }
 
     #[test]

@@ -213,19 +213,22 @@ mod tests {
         };
         let mut writer = FrameWriter::new(&envelope, 0);
         for id in ids {
-            assert!(writer.push(&Event {
-                hash: EventHash::of(project, id),
-                kind: EventKind::Track,
-                flags: EventFlags::default(),
-                timestamp: Micros(1),
-                id,
-                name: "e",
-                user_id: "",
-                anonymous_id: "",
-                properties: "",
-                context: "",
-                extra: "",
-            }));
+            assert_eq!(
+                writer.push(&Event {
+                    hash: EventHash::of(project, id),
+                    kind: EventKind::Track,
+                    flags: EventFlags::default(),
+                    timestamp: Micros(1),
+                    id,
+                    name: "e",
+                    user_id: "",
+                    anonymous_id: "",
+                    properties: "",
+                    context: "",
+                    extra: "",
+                }),
+                Ok(())
+            );
         }
         writer.finish().to_vec()
     }

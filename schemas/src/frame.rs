@@ -35,7 +35,7 @@ use crate::time::Micros;
 
 pub use bundle::{BundleWriter, Frames, frames};
 pub use read::{Events, Frame, FrameError};
-pub use write::{FrameWriter, encoded_len};
+pub use write::{FrameWriter, PushError, encoded_len, is_within_limits};
 
 /// The version that is written.
 const VERSION: u8 = 1;

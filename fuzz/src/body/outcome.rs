@@ -110,6 +110,7 @@ fn to_frames_and_back(incoming: &[Incoming<'_>]) {
         assert!(sent.id.as_ref().is_none_or(|id| id == known.id()));
         assert_eq!(known.hash(), EventHash::of(PROJECT, known.id()));
         assert!(hashes.insert(known.hash()), "an id stands there twice");
+        assert!(known.is_within_limits(), "the correction of a time makes {} bytes", known.bytes());
         let time = known.event(RECEIVED_AT).timestamp;
         assert!(time.0 <= RECEIVED_AT.0 + 24 * Micros::HOUR, "{time:?} is more than a day ahead");
         let extra = known.event(RECEIVED_AT).extra;
@@ -117,7 +118,7 @@ fn to_frames_and_back(incoming: &[Incoming<'_>]) {
         assert!(extra.is_empty() || is_object(extra), "the correction of a time leaves {extra}");
     }
     let expected: Vec<Event<'_>> = known.iter().map(|known| known.event(RECEIVED_AT)).collect();
-    let records = frames(&envelope(), &known, PARTITIONS);
+    let records = frames(&envelope(), &known, PARTITIONS).expect("each is within its limit");
     let mut found = Vec::new();
     for record in &records {
         assert!(record.payload.len() <= FRAME_BYTES_MAX);

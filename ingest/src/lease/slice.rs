@@ -109,6 +109,14 @@ impl Slice {
         state.period
     }
 
+    /// The period, if Postgres has just said that it has nothing left, and neither has the slice.
+    pub(super) fn used_up(&self, at: Micros, generation: u64) -> Option<Period> {
+        let state = self.state.lock();
+        let is_known = state.generation == generation && at < state.period.end;
+        let is_exhausted = state.exhausted_until.is_some_and(|until| Instant::now() < until);
+        (is_known && is_exhausted && state.left == 0).then_some(state.period)
+    }
+
     /// Completes at the next grant.
     pub(super) fn granted(&self) -> Notified<'_> {
         self.granted.notified()
@@ -283,6 +291,21 @@ mod tests {
         assert_eq!(spend(&slice, 1), Some(0));
         slice.revise(0);
         assert_eq!(spend(&slice, 1), None);
+    }
+
+    #[test]
+    fn it_is_known_to_be_used_up_from_the_last_event_until_the_plan_or_the_period_changes() {
+        let slice = Slice::default();
+        let used_up = |at| slice.used_up(at, 1).is_some();
+        assert_eq!((used_up(NOW), spend(&slice, 2)), (false, None));
+        refill_for(&slice, 2, 1);
+        assert!(!used_up(NOW), "one is left");
+        assert_eq!(spend(&slice, 2), Some(1));
+        assert!(used_up(NOW));
+        assert!(slice.used_up(NOW, 2).is_none(), "of another registration nothing is known");
+        assert!(!used_up(Micros(NOW.0 + 31 * 24 * Micros::HOUR)), "the next period has a quota of its own");
+        slice.revise(1);
+        assert!(!used_up(NOW), "the plan has changed");
     }
 
     #[test]

@@ -49,7 +49,11 @@ impl Node {
             return refuse("there is no time for a copy");
         }
         let envelope = Envelope { lease: again.lease, ..*envelope };
-        match spool.append(frames(&envelope, events, self.log.partitions()), left).await {
+        let records = match frames(&envelope, events, self.log.partitions()) {
+            Ok(records) => records,
+            Err(why) => return refuse(&why.to_string()),
+        };
+        match spool.append(records, left).await {
             Ok(()) => Ok(()),
             Err(AppendError::Refused(why) | AppendError::Rejected(why)) => refuse(&why),
             Err(AppendError::Unknown(why)) => Err(why),

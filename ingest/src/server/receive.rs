@@ -86,6 +86,9 @@ impl Node {
             self.addresses.check(peer).map_err(Refusal::too_often)?;
         }
         *known = sender.as_ref().map(|sender| Arc::clone(&sender.tenant));
+        if let Some(sender) = &sender {
+            self.check_debts(&sender.tenant)?;
+        }
         let form = Form::of(dialect, headers, uri.query())?;
         let mut admitted = self.admission.admit(headers, known.clone())?;
         let body = upload.read(&self.admission, deadline).await?;
@@ -124,6 +127,18 @@ impl Node {
         found
     }
 
+    /// Refuses what could not be accepted whatever its body holds: not one event of it would pass.
+    ///
+    /// # Errors
+    /// 429 or 402, before the body is read.
+    fn check_debts(&self, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
+        self.rates.check(tenant).map_err(too_fast)?;
+        match self.leases.used_up(tenant, Micros(self.clock.now_micros())) {
+            Some(period) => Err(self.used_up(&period).into()),
+            None => Ok(()),
+        }
+    }
+
     /// Charges rate and quota, and brings what they cover into the log.
     async fn accept<'a>(
         &self,
@@ -133,19 +148,25 @@ impl Node {
         deadline: Instant,
     ) -> Result<(Receipt, Vec<Known<'a>>), Refusal> {
         let Batch { events, mut rejected, .. } = batch;
+        // Each that was read costs its work, whatever becomes of it.
+        let seen = u32::try_from(events.len() + rejected.len()).unwrap_or(u32::MAX);
+        self.rates.charge(&sender.tenant, seen).map_err(too_fast)?;
+        let received_at = Micros(self.clock.now_micros());
         let (mut events, duplicate_of_request) =
             self.turns.run(&origin.work, || identify(sender.project, events)).await;
+        events.iter_mut().for_each(|known| known.correct_time(received_at));
+        let too_large = Problem::new(Code::EventTooLarge, "it takes more bytes than an event may");
+        for large in events.extract_if(.., |known| !known.is_within_limits()) {
+            rejected.push(refuse(&large, &too_large));
+        }
         if events.is_empty() {
             return Err(every_event_bad(&rejected).into());
         }
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        self.rates.charge(&sender.tenant, count).map_err(too_fast)?;
-        let received_at = Micros(self.clock.now_micros());
         let spent = self.leases.spend(&sender.tenant, received_at, count).await?;
         if spent.events == 0 {
             return Err(self.used_up(&spent.period).into());
         }
-        events.iter_mut().for_each(|known| known.correct_time(received_at));
         if origin.policy != AddressPolicy::Full {
             events.iter_mut().for_each(|known| known.flag(EventFlags::ADDRESS_SHORT));
         }
@@ -154,8 +175,8 @@ impl Node {
         if !over.is_empty() {
             let problem = self.used_up(&spent.period);
             rejected.extend(over.iter().map(|known| refuse(known, &problem)));
-            rejected.sort_by_key(|rejection| rejection.index);
         }
+        rejected.sort_by_key(|rejection| rejection.index);
         self.append(sender, &events, received_at, &spent, origin, deadline).await?;
         Ok((Receipt { accepted: spent.events, duplicate_of_request, rejected }, events))
     }
@@ -183,6 +204,10 @@ impl Node {
             user_agent: user_agent.unwrap_or_default(),
         };
         let records = self.turns.run(&origin.work, || frames(&envelope, events, self.log.partitions())).await;
+        let records = records.map_err(|why| {
+            self.leases.refund(&sender.tenant, spent);
+            Problem::new(Code::EventTooLarge, format!("nothing was stored: {why}"))
+        })?;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // Whoever slept for so long may have been taken for dead, and the slice given to others.
@@ -297,8 +322,13 @@ impl<'n> Tally<'n> {
                 let (accepted, repeated) = (receipt.accepted, receipt.duplicate_of_request);
                 self.add(Intake::Accepted, accepted, attempt);
                 self.add(Intake::DuplicateOfRequest, repeated, attempt);
-                let over = self.events.saturating_sub(accepted.saturating_add(repeated));
+                let is_over = |rejection: &&Rejection| rejection.problem.code == Code::QuotaExceeded;
+                let over = receipt.rejected.iter().filter(is_over).count();
+                let over = u32::try_from(over).unwrap_or(u32::MAX);
                 self.add(Intake::Refused(Code::QuotaExceeded), over, attempt);
+                let large =
+                    self.events.saturating_sub(accepted.saturating_add(repeated).saturating_add(over));
+                self.add(Intake::Refused(Code::EventTooLarge), large, attempt);
                 warn(events, attempt);
             }
             Err(refusal) => self.add(Intake::Refused(refusal.problem.code), self.events, attempt),

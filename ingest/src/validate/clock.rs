@@ -4,7 +4,6 @@
 //! right, and so is the receipt.
 
 use schemas::event::EventFlags;
-use schemas::limit::EVENT_BYTES_MAX;
 use schemas::time::Micros;
 
 use crate::decode::Incoming;
@@ -16,8 +15,8 @@ const AHEAD_MAX: i64 = 24 * Micros::HOUR;
 
 /// Corrects the event's time by how wrong the client's clock was when it sent the event, and brings a time far in the
 /// future back to the receipt. Each is marked, and the client's own time is kept in `extra` as `client_timestamp`,
-/// in microseconds since 1970.
-pub(super) fn correct(incoming: &mut Incoming<'_>, received_at: Micros) {
+/// in microseconds since 1970, if `spare_bytes` suffice for that.
+pub(super) fn correct(incoming: &mut Incoming<'_>, received_at: Micros, spare_bytes: usize) {
     let Some(said) = incoming.timestamp else { return };
     let (mut time, mut flags) = (said, EventFlags::default());
     let skew = incoming.sent_at.map_or(0, |sent_at| received_at.0.saturating_sub(sent_at.0));
@@ -33,14 +32,14 @@ pub(super) fn correct(incoming: &mut Incoming<'_>, received_at: Micros) {
     if flags != EventFlags::default() {
         incoming.timestamp = Some(time);
         incoming.flags = incoming.flags.with(flags);
-        keep(incoming, said);
+        keep(incoming, said, spare_bytes);
     }
 }
 
-/// Not where the event would then be larger than an event may be.
-fn keep(incoming: &mut Incoming<'_>, said: Micros) {
+fn keep(incoming: &mut Incoming<'_>, said: Micros, spare_bytes: usize) {
     let member = format!(r#""client_timestamp":{}"#, said.0);
-    if incoming.bytes() + member.len() + 2 > EVENT_BYTES_MAX {
+    // With a comma, or with braces.
+    if member.len() + 2 > spare_bytes {
         return;
     }
     let others = incoming.extra.trim_end().strip_suffix('}').unwrap_or_default().trim_end();
@@ -52,6 +51,7 @@ fn keep(incoming: &mut Incoming<'_>, said: Micros) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use schemas::limit::EVENT_BYTES_MAX;
 
     use super::*;
     use crate::decode::{NativeShape, native};
@@ -64,7 +64,7 @@ mod tests {
         let sent = sent.map(|sent| format!(r#","sent_at":{}"#, micros(sent))).unwrap_or_default();
         let body = format!(r#"{{"event":"e","id":"1","timestamp":{}{sent}}}"#, micros(happened));
         let mut event = native(body.as_bytes(), NativeShape::Json).unwrap().events.remove(0);
-        correct(&mut event, NOW);
+        correct(&mut event, NOW, EVENT_BYTES_MAX);
         let after = event.timestamp.unwrap().0 - NOW.0;
         assert!(event.extra.is_empty() || serde_json::from_str::<serde_json::Value>(&event.extra).is_ok());
         (after / Micros::SECOND, event.flags, event.extra.into_owned())
@@ -115,7 +115,8 @@ mod tests {
             let Some(mut event) = native(body.as_bytes(), NativeShape::Json).unwrap().events.pop() else {
                 break;
             };
-            correct(&mut event, NOW);
+            let spare_bytes = EVENT_BYTES_MAX - event.bytes();
+            correct(&mut event, NOW, spare_bytes);
             assert_eq!(event.timestamp, Some(NOW));
             assert!(event.bytes() <= EVENT_BYTES_MAX);
         }
@@ -128,7 +129,7 @@ mod tests {
             let within = |micros: i64| Micros(micros.rem_euclid(Micros::CLIENT_MAX.0 - Micros::CLIENT_MIN.0) + Micros::CLIENT_MIN.0);
             let mut event = native(br#"{"event":"e"}"#, NativeShape::Json).unwrap().events.remove(0);
             (event.timestamp, event.sent_at) = (Some(within(happened)), sent.map(within));
-            correct(&mut event, Micros(now));
+            correct(&mut event, Micros(now), EVENT_BYTES_MAX);
             let time = event.timestamp.unwrap();
             prop_assert!(range.contains(&time) && time.0 <= now + AHEAD_MAX);
         }

@@ -176,7 +176,7 @@ fn frame(project: ProjectId, received_at: Micros, ids: &[String]) -> Vec<u8> {
             context: "",
             extra: "",
         };
-        assert!(writer.push(&event));
+        assert_eq!(writer.push(&event), Ok(()));
     }
     writer.finish().to_vec()
 }

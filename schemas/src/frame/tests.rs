@@ -40,7 +40,7 @@ fn event<'a>(id: &'a str, properties: &'a str) -> Event<'a> {
 fn frame_of(events: &[Event<'_>]) -> bytes::Bytes {
     let mut writer = FrameWriter::new(&envelope(), 0);
     for event in events {
-        assert!(writer.push(event));
+        assert_eq!(writer.push(event), Ok(()));
     }
     writer.finish()
 }
@@ -91,12 +91,12 @@ fn an_unknown_version_is_named() {
 fn a_frame_takes_bytes_up_to_its_limit_and_not_one_more() {
     let half = "x".repeat(400_000);
     let mut writer = FrameWriter::new(&envelope(), 0);
-    assert!(writer.push(&event("a", &half)));
+    assert_eq!(writer.push(&event("a", &half)), Ok(()));
     let room = FRAME_BYTES_MAX - frame_of(&[event("a", &half)]).len();
     let fits = "x".repeat(room - encoded_len(&event("b", "")));
     let over = format!("{fits}x");
-    assert!(!writer.push(&event("b", &over)));
-    assert!(writer.push(&event("b", &fits)));
+    assert_eq!(writer.push(&event("b", &over)), Err(PushError::Full));
+    assert_eq!(writer.push(&event("b", &fits)), Ok(()));
     assert_eq!(writer.finish().len(), FRAME_BYTES_MAX);
 }
 
@@ -108,9 +108,9 @@ fn a_frame_takes_events_up_to_its_limit_and_not_one_more() {
     assert!(fit < FRAME_EVENTS_MAX);
     let mut writer = FrameWriter::new(&envelope(), 0);
     for _ in 0..fit {
-        assert!(writer.push(&small));
+        assert_eq!(writer.push(&small), Ok(()));
     }
-    assert!(!writer.push(&small));
+    assert_eq!(writer.push(&small), Err(PushError::Full));
     assert_eq!(usize::from(writer.events()), fit);
 }
 
@@ -119,7 +119,7 @@ fn times_that_no_store_can_hold_are_refused_and_the_last_that_can_is_not() {
     for (micros, good) in [(Micros::RECEIVED_END.0 - 1, true), (Micros::RECEIVED_END.0, false), (-1, false)] {
         let mut writer =
             FrameWriter::new(&Envelope { received_at: Micros(micros), period_start: 0, ..envelope() }, 0);
-        assert!(writer.push(&event("a", "")));
+        assert_eq!(writer.push(&event("a", "")), Ok(()));
         assert_eq!(Frame::parse(&writer.finish()).is_ok(), good, "{micros}");
     }
     for (timestamp, good) in [
@@ -135,17 +135,32 @@ fn times_that_no_store_can_hold_are_refused_and_the_last_that_can_is_not() {
 }
 
 #[test]
-#[should_panic(expected = "event over its limit")]
-fn an_event_over_its_limit_is_a_bug_of_the_caller() {
-    let over = "x".repeat(EVENT_BYTES_MAX);
-    let _ = FrameWriter::new(&envelope(), 0).push(&event("a", &over));
+fn an_event_at_its_limit_is_taken_and_one_over_it_leaves_the_frame_as_it_was() {
+    let at_limit = "x".repeat(EVENT_BYTES_MAX - encoded_len(&event("a", "")));
+    let over = format!("{at_limit}x");
+    let (id, name) = ("i".repeat(256), "n".repeat(65_536));
+    let mut writer = FrameWriter::new(&envelope(), 0);
+    assert_eq!(writer.push(&event("a", &at_limit)), Ok(()));
+    for event in [
+        event("a", &over),
+        Event { id: &id, ..event("a", "") },
+        Event { name: &name, ..event("a", "") },
+        Event { user_id: &name, ..event("a", "") },
+        Event { anonymous_id: &name, ..event("a", "") },
+    ] {
+        assert_eq!(writer.push(&event), Err(PushError::OverLimit));
+    }
+    assert_eq!(writer.push(&Event { id: &id[1..], ..event("a", "") }), Ok(()));
+    assert_eq!(writer.push(&Event { name: &name[1..], ..event("a", "") }), Ok(()));
+    let record = writer.finish();
+    assert_eq!(Frame::parse(&record).unwrap().events().filter(Result::is_ok).count(), 3);
 }
 
 #[test]
 fn a_long_user_agent_is_cut_on_a_character() {
     let long = "ß".repeat(limit::USER_AGENT_BYTES_MAX);
     let mut writer = FrameWriter::new(&Envelope { user_agent: &long, ..envelope() }, 0);
-    assert!(writer.push(&event("a", "{}")));
+    assert_eq!(writer.push(&event("a", "{}")), Ok(()));
     let record = writer.finish();
     assert_eq!(Frame::parse(&record).unwrap().envelope.user_agent.len(), limit::USER_AGENT_BYTES_MAX);
 }

@@ -4,8 +4,7 @@ use super::{ENVELOPE_LEN, EVENT_HEAD_LEN, Envelope, VERSION};
 use crate::event::Event;
 use crate::limit::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, FRAME_EVENTS_MAX, USER_AGENT_BYTES_MAX};
 
-/// Bytes that `event` takes in a frame. Ingest refuses an event that takes more than
-/// [`EVENT_BYTES_MAX`] before it writes it.
+/// Bytes that `event` takes in a frame.
 #[must_use]
 pub fn encoded_len(event: &Event<'_>) -> usize {
     4 + EVENT_HEAD_LEN
@@ -16,6 +15,27 @@ pub fn encoded_len(event: &Event<'_>) -> usize {
         + event.properties.len()
         + event.context.len()
         + event.extra.len()
+}
+
+/// Whether a frame may hold `event`: it takes [`EVENT_BYTES_MAX`] bytes at most, and no text is longer than its length
+/// can say.
+#[must_use]
+pub fn is_within_limits(event: &Event<'_>) -> bool {
+    let is_short = |text: &str| u16::try_from(text.len()).is_ok();
+    encoded_len(event) <= EVENT_BYTES_MAX
+        && u8::try_from(event.id.len()).is_ok()
+        && [event.name, event.user_id, event.anonymous_id].into_iter().all(is_short)
+}
+
+/// Why an event was not added to a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// The frame has no room for it: finish it and begin another.
+    #[error("the frame is full")]
+    Full,
+    /// No frame takes it: see [`is_within_limits`].
+    #[error("the event is over its limit")]
+    OverLimit,
 }
 
 /// Builds one frame.
@@ -51,16 +71,17 @@ impl FrameWriter {
         Self { buffer, events: 0 }
     }
 
-    /// Adds an event; `false`, and nothing changed, if the frame is full: finish it and begin another.
+    /// Adds an event.
     ///
-    /// # Panics
-    /// If a text is longer than its length can say; ingest holds every text to a limit far below that.
-    #[must_use]
-    pub fn push(&mut self, event: &Event<'_>) -> bool {
+    /// # Errors
+    /// [`PushError`]; nothing is changed then.
+    pub fn push(&mut self, event: &Event<'_>) -> Result<(), PushError> {
+        if !is_within_limits(event) {
+            return Err(PushError::OverLimit);
+        }
         let len = encoded_len(event);
-        assert!(len <= EVENT_BYTES_MAX && event.id.len() <= usize::from(u8::MAX), "event over its limit");
         if self.buffer.len() + len > FRAME_BYTES_MAX || usize::from(self.events) == FRAME_EVENTS_MAX {
-            return false;
+            return Err(PushError::Full);
         }
         self.events += 1;
         let buffer = &mut self.buffer;
@@ -87,7 +108,7 @@ impl FrameWriter {
         ] {
             buffer.put_slice(text.as_bytes());
         }
-        true
+        Ok(())
     }
 
     /// Events so far.
@@ -104,11 +125,9 @@ impl FrameWriter {
     }
 }
 
-/// Lengths are held to limits far below what their numbers can say before they come here.
+/// Lengths are held to what their numbers can say before they come here.
 fn put_text16(buffer: &mut BytesMut, text: &str) {
-    let len = u16::try_from(text.len());
-    assert!(len.is_ok(), "a text of {} bytes where 65,535 fit", text.len());
-    buffer.put_u16_le(len.unwrap_or_default());
+    buffer.put_u16_le(u16::try_from(text.len()).unwrap_or_default());
 }
 
 fn put_text32_len(buffer: &mut BytesMut, len: usize) {

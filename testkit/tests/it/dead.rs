@@ -55,19 +55,22 @@ async fn frame(river: &River, customer: &Customer, lease: LeaseId, ids: &[&str])
     };
     let mut writer = FrameWriter::new(&envelope, 0);
     for id in ids {
-        assert!(writer.push(&Event {
-            hash: EventHash::of(envelope.project, id),
-            kind: EventKind::Track,
-            flags: EventFlags::default(),
-            timestamp: envelope.received_at,
-            id,
-            name: "tested",
-            user_id: "",
-            anonymous_id: "",
-            properties: "",
-            context: "",
-            extra: "",
-        }));
+        assert_eq!(
+            writer.push(&Event {
+                hash: EventHash::of(envelope.project, id),
+                kind: EventKind::Track,
+                flags: EventFlags::default(),
+                timestamp: envelope.received_at,
+                id,
+                name: "tested",
+                user_id: "",
+                anonymous_id: "",
+                properties: "",
+                context: "",
+                extra: "",
+            }),
+            Ok(())
+        );
     }
     writer.finish().to_vec()
 }

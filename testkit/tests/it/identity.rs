@@ -78,19 +78,22 @@ fn forged(customer: &Customer, project: i64, hash: EventHash, period_start: i64)
     };
     let (id, empty) = (format!("of-{project}"), "");
     let mut writer = FrameWriter::new(&envelope, 0);
-    assert!(writer.push(&Event {
-        hash,
-        kind: EventKind::Track,
-        flags: EventFlags::default(),
-        timestamp: now,
-        id: &id,
-        name: "tested",
-        user_id: empty,
-        anonymous_id: empty,
-        properties: empty,
-        context: empty,
-        extra: empty,
-    }));
+    assert_eq!(
+        writer.push(&Event {
+            hash,
+            kind: EventKind::Track,
+            flags: EventFlags::default(),
+            timestamp: now,
+            id: &id,
+            name: "tested",
+            user_id: empty,
+            anonymous_id: empty,
+            properties: empty,
+            context: empty,
+            extra: empty,
+        }),
+        Ok(())
+    );
     Append { partition: 0, timestamp_ms: now.0 / 1_000, payload: writer.finish() }
 }
 

@@ -7,6 +7,7 @@ mod identity;
 mod ids;
 mod cap;
 mod refusals;
+mod debts;
 mod dialects;
 mod browsers;
 mod sdk;

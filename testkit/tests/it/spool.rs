@@ -199,7 +199,7 @@ fn frame(tenant: TenantId, lease: LeaseId) -> bytes::Bytes {
         context: "",
         extra: "",
     };
-    assert!(writer.push(&event) && writer.push(&event));
+    assert_eq!((writer.push(&event), writer.push(&event)), (Ok(()), Ok(())));
     writer.finish()
 }
 
