@@ -17,16 +17,50 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections are closed: each costs the server some megabytes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A pool of at most `connections_max` connections, none of which is opened before it is needed.
+/// A role of the database, which may read and write what the migrations grant it and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Takes events in.
+    Ingest,
+    /// Stores and meters them.
+    Processor,
+    /// Settles quotas.
+    Billing,
+    /// Manages tenants.
+    Api,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Processor, Self::Billing, Self::Api];
+
+    /// Its name in Postgres.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ingest => "weir_ingest",
+            Self::Processor => "weir_processor",
+            Self::Billing => "weir_billing",
+            Self::Api => "weir_api",
+        }
+    }
+}
+
+/// A pool of at most `connections_max` connections, none of which is opened before it is needed. Each becomes `role`;
+/// without one it stays whoever `url` names, as migrations need it.
 ///
 /// # Errors
 /// If `url` is not a Postgres URL.
-pub fn pool(url: &Secret, connections_max: u32) -> Result<PgPool, sqlx::Error> {
+pub fn pool(url: &Secret, connections_max: u32, role: Option<Role>) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(url.expose())?.application_name("weir").options([
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         ("timezone", "UTC"),
     ]);
+    let options = match role {
+        Some(role) => options.options([("role", role.name())]),
+        None => options,
+    };
     Ok(PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)

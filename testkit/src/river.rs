@@ -16,6 +16,7 @@ use processor::{Eraser, Processor, ProcessorConfig, own};
 use schemas::id::TenantId;
 use service::clock::Clock;
 use service::config::Settings;
+use service::postgres::Role;
 use service::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -105,30 +106,33 @@ impl River {
         let retention = RetentionConfig::read(&mut settings);
         settings.finish().unwrap();
 
-        own::bind_log(&stores.pool, &*log).await.unwrap();
+        let ingest_pool = stores.pool_of(Role::Ingest);
+        let (processor_pool, billing_pool) = (stores.pool_of(Role::Processor), stores.pool_of(Role::Billing));
+        own::bind_log(&ingest_pool, &*log).await.unwrap();
         let ((front, front_shutdown), (back, back_shutdown)) = (Shutdown::new(), Shutdown::new());
         let (mut front_tasks, mut back_tasks) = (JoinSet::new(), JoinSet::new());
         let clock = config.clock;
-        let (pool, bound) = (stores.pool.clone(), watch::channel(true).1);
-        let ingest = Ingest::build(ingest, pool, Arc::clone(&log), clock.clone(), bound).await.unwrap();
-        let admin = Admin::build(admin, stores.pool.clone(), clock.clone()).await.unwrap();
+        let bound = watch::channel(true).1;
+        let ingest =
+            Ingest::build(ingest, ingest_pool, Arc::clone(&log), clock.clone(), bound).await.unwrap();
+        let admin = Admin::build(admin, stores.pool_of(Role::Api), clock.clone()).await.unwrap();
         let addresses = (ingest.local_addr().unwrap(), admin.local_addr().unwrap());
         front_tasks.spawn(ingest.run(front_shutdown.clone()));
         front_tasks.spawn(admin.run(front_shutdown));
         back_tasks.spawn(processor.enricher.clone().keep_fresh(back_shutdown.clone()));
         for _ in 0..config.processors {
             if config.erases {
-                let (pool, log) = (stores.pool.clone(), Arc::clone(&log));
+                let (pool, log) = (processor_pool.clone(), Arc::clone(&log));
                 let eraser = Eraser::new(pool, stores.clickhouse(), log, clock.clone(), &processor);
                 back_tasks.spawn(eraser.run(back_shutdown.clone()));
             }
-            let (pool, log) = (stores.pool.clone(), Arc::clone(&log));
+            let (pool, log) = (processor_pool.clone(), Arc::clone(&log));
             let processor = Processor::new(pool, stores.clickhouse(), log, clock.clone(), processor.clone());
             let shutdown = back_shutdown.clone();
             back_tasks.spawn(async move { processor.run(shutdown).await.unwrap() });
         }
-        back_tasks.spawn(outcomes::run(stores.pool.clone(), retention, back_shutdown.clone()));
-        back_tasks.spawn(billing::reclaim::run(stores.pool.clone(), Arc::clone(&log), back_shutdown));
+        back_tasks.spawn(outcomes::run(billing_pool.clone(), retention, back_shutdown.clone()));
+        back_tasks.spawn(billing::reclaim::run(billing_pool, Arc::clone(&log), back_shutdown));
         let (ingest, admin) = addresses;
         Self { stores, log, ingest, admin, front, back, front_tasks, back_tasks }
     }
@@ -154,7 +158,7 @@ impl River {
 
     /// A second ingest node with settings of its own.
     pub async fn second_node(&self, settings: Vec<(&'static str, String)>) -> Node {
-        let (pool, log) = (self.stores.pool.clone(), Arc::clone(&self.log));
+        let (pool, log) = (self.stores.pool_of(Role::Ingest), Arc::clone(&self.log));
         let (directory_file, is_bound, clock) = (None, true, Clock::system());
         Node::start(NodeConfig { pool, log, settings, directory_file, is_bound, clock }).await
     }

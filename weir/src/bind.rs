@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::Context;
 use eventlog::{EventLog, LogError};
 use processor::own::{self, BindError};
-use sqlx::PgPool;
 
-/// Postgres's code for a table that is not there.
-const NO_TABLE: &str = "42P01";
+use crate::config::Pools;
+use crate::run::Roles;
+
+/// Postgres's codes for a table, and for a role, that is not there.
+const NOT_MIGRATED: [&str; 2] = ["42P01", "22023"];
 /// How often to ask for a database that is away.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
@@ -27,7 +29,13 @@ pub(crate) enum Bound {
 
 /// Binds the database to the log, or checks that it is; and if no other process can write to the log
 /// (`exclusive`), ends what its predecessors left behind.
-pub(crate) async fn bind(pool: &PgPool, log: &dyn EventLog, exclusive: bool) -> anyhow::Result<Bound> {
+pub(crate) async fn bind(
+    pools: &Pools,
+    roles: Roles,
+    log: &dyn EventLog,
+    exclusive: bool,
+) -> anyhow::Result<Bound> {
+    let pool = pools.binding(roles);
     let bound = async {
         if log.spool().is_some_and(|spool| !spool.is_connected()) {
             // Whoever connects it binds it for good first.
@@ -38,8 +46,8 @@ pub(crate) async fn bind(pool: &PgPool, log: &dyn EventLog, exclusive: bool) -> 
         if exclusive {
             // The log's lock says that whoever served it before is dead: nobody needs to wait for their leases to run
             // out.
-            billing::lease::end_all(pool).await?;
-            own::end_all(pool).await?;
+            billing::lease::end_all(&pools.ingest).await?;
+            own::end_all(&pools.processor).await?;
         }
         Ok(())
     };
@@ -51,10 +59,15 @@ pub(crate) async fn bind(pool: &PgPool, log: &dyn EventLog, exclusive: bool) -> 
 }
 
 /// Asks until the database answers.
-pub(crate) async fn bind_when_back(pool: &PgPool, log: &dyn EventLog, exclusive: bool) -> anyhow::Result<()> {
+pub(crate) async fn bind_when_back(
+    pools: &Pools,
+    roles: Roles,
+    log: &dyn EventLog,
+    exclusive: bool,
+) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(ASK_EVERY).await;
-        let attempt = bind(pool, log, exclusive).await;
+        let attempt = bind(pools, roles, log, exclusive).await;
         match attempt.context("Postgres is back, but this process can't go on")? {
             Bound::Yes => return Ok(()),
             Bound::Away(error) => tracing::debug!(%error, "Postgres is still away"),
@@ -84,14 +97,15 @@ pub(crate) fn is_away(error: &BindError) -> bool {
     }
 }
 
-/// A database without weir's tables is a likely and simple mistake.
+/// A database without weir's tables or roles is a likely and simple mistake.
 fn with_advice(error: BindError) -> anyhow::Error {
-    let no_table = match &error {
-        BindError::Store(error) => {
-            error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(NO_TABLE))
-        }
+    let not_migrated = match &error {
+        BindError::Store(error) => error
+            .as_database_error()
+            .and_then(|error| error.code())
+            .is_some_and(|code| NOT_MIGRATED.contains(&code.as_ref())),
         BindError::OtherLog { .. } | BindError::LogBehind { .. } | BindError::Log(_) => false,
     };
     let error = anyhow::Error::from(error);
-    if no_table { error.context("the database has no tables yet: run `weir migrate`") } else { error }
+    if not_migrated { error.context("the database is not up to date: run `weir migrate`") } else { error }
 }

@@ -17,7 +17,8 @@ use schemas::id::{KeyId, TenantId};
 use schemas::time::Micros;
 use serde::Serialize;
 use service::clock::Clock;
-use service::{migrate as schema, postgres};
+use service::migrate as schema;
+use service::postgres::Role;
 use sqlx::PgPool;
 
 use crate::{config, replay, stores};
@@ -145,7 +146,7 @@ pub(crate) enum RollupCommand {
 impl RollupCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let Self::Rebuild { from, to } = self;
-        let hours = processor::rollup::rebuild(&pool()?, from, to).await?;
+        let hours = processor::rollup::rebuild(&pool(Role::Processor)?, from, to).await?;
         print(json, &serde_json::json!({"hours": hours}), |_| {
             format!("{hours} hours are computed anew within minutes")
         })
@@ -182,10 +183,9 @@ fn limit(text: &str, without: &str) -> Result<Limit, String> {
     text.parse().map(|n| Limit(Some(n))).map_err(|_| format!("it is a whole number, or `{without}`"))
 }
 
-pub(crate) fn pool() -> anyhow::Result<PgPool> {
-    let config = config::stores()?;
-    postgres::pool(&config.database_url, config.database_connections_max)
-        .context("DATABASE_URL can't be read")
+/// Connections as the database role whose work a command does.
+pub(crate) fn pool(role: Role) -> anyhow::Result<PgPool> {
+    config::stores()?.database.pool(role)
 }
 
 pub(crate) async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<TenantId> {
@@ -260,7 +260,7 @@ pub(crate) fn now() -> DateTime<Utc> {
 
 impl TenantCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Api)?;
         match self {
             Self::Create { name, quota, plan, rate, time_zone, client_ip } => {
                 let new = NewTenant { name, plan, quota, rate, time_zone, client_ip };
@@ -279,7 +279,7 @@ impl TenantCommand {
 
 impl ProjectCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Api)?;
         let line = |made: &project::Project| format!("project {} {}", made.id, made.name);
         match self {
             Self::Create { tenant, name } => {
@@ -296,7 +296,7 @@ impl ProjectCommand {
 
 impl KeyCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Api)?;
         match self {
             Self::Create { tenant, project, expires_at, expires_in_days } => {
                 let id = find(&pool, &tenant).await?;
@@ -322,7 +322,7 @@ impl KeyCommand {
 
 impl PlanCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Api)?;
         match self {
             Self::Set { name, quota, rate, retention_days } => {
                 let retention_days = retention_days.map(|days| days.0);
@@ -336,7 +336,7 @@ impl PlanCommand {
 
 /// `weir usage`.
 pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> {
-    let pool = pool()?;
+    let pool = pool(Role::Api)?;
     let id = find(&pool, tenant).await?;
     let usage = of_tenant(&pool, id, Micros(Clock::system().now_micros())).await?;
     print(json, &usage, |usage| {
@@ -357,8 +357,7 @@ pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> 
 /// `weir migrate`.
 pub(crate) async fn migrate() -> anyhow::Result<ExitCode> {
     let config = config::stores()?;
-    let pool = postgres::pool(&config.database_url, config.database_connections_max)
-        .context("DATABASE_URL can't be read")?;
+    let pool = config.database.login_pool()?;
     schema::postgres(&pool).await.context("Postgres could not be brought up to date")?;
     schema::clickhouse(&config.clickhouse).await.context("ClickHouse could not be brought up to date")?;
     stores::make_topic(&config).await?;
@@ -372,7 +371,7 @@ const EXIT_UNPROVED: u8 = 2;
 /// `weir verify`.
 pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
     let (config, processor) = config::processor()?;
-    let pool = pool()?;
+    let pool = pool(Role::Processor)?;
     let clickhouse = service::clickhouse::client(&config.clickhouse);
     let proved = async {
         let log = stores::open_log_to_look(&config).await?;

@@ -8,11 +8,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use admin_api::AdminConfig;
+use anyhow::Context;
 use billing::outcomes::RetentionConfig;
 use ingest::IngestConfig;
 use processor::ProcessorConfig;
 use service::clickhouse::ClickHouseConfig;
 use service::config::{ConfigError, Secret, Setting, Settings};
+use service::postgres::{self, Role};
+use sqlx::PgPool;
 
 use crate::command::tell;
 use crate::run::Roles;
@@ -20,8 +23,7 @@ use crate::run::Roles;
 /// Where the stores are.
 #[derive(Debug, Clone)]
 pub(crate) struct StoresConfig {
-    pub(crate) database_url: Secret,
-    pub(crate) database_connections_max: u32,
+    pub(crate) database: DatabaseConfig,
     pub(crate) clickhouse: ClickHouseConfig,
     /// `None`: the local disk log.
     pub(crate) kafka_brokers: Option<String>,
@@ -44,13 +46,7 @@ impl StoresConfig {
             "partitions of a log that is made, for ever; 0: 1 on the local disk, 8 in Kafka",
         );
         Self {
-            database_url: settings.secret("DATABASE_URL", "postgres://user:password@host:port/database"),
-            database_connections_max: settings.number(
-                "WEIR_DATABASE_CONNECTIONS_MAX",
-                8,
-                3..=1_000,
-                "connections to Postgres that a process has open at once",
-            ),
+            database: DatabaseConfig::read(settings),
             clickhouse: clickhouse(settings),
             kafka_brokers: settings.optional(
                 "KAFKA_BROKERS",
@@ -84,6 +80,87 @@ impl StoresConfig {
     /// How many partitions a log is made with.
     pub(crate) fn partitions_made(&self) -> u32 {
         self.partitions.unwrap_or(if self.kafka_brokers.is_some() { 8 } else { 1 })
+    }
+}
+
+/// How Postgres is reached, by role.
+#[derive(Debug, Clone)]
+pub(crate) struct DatabaseConfig {
+    url: Secret,
+    /// In the order of [`Role::ALL`]; `None`: `url`.
+    role_urls: [Option<Secret>; Role::ALL.len()],
+    connections_max: u32,
+}
+
+impl DatabaseConfig {
+    fn read(settings: &mut Settings) -> Self {
+        Self {
+            url: settings.secret("DATABASE_URL", "postgres://user:password@host:port/database"),
+            role_urls: [
+                "WEIR_INGEST_DATABASE_URL",
+                "WEIR_PROCESSOR_DATABASE_URL",
+                "WEIR_BILLING_DATABASE_URL",
+                "WEIR_API_DATABASE_URL",
+            ]
+            .map(|name| {
+                settings.optional_secret(name, "instead of DATABASE_URL, a login of that database role alone")
+            }),
+            connections_max: settings.number(
+                "WEIR_DATABASE_CONNECTIONS_MAX",
+                8,
+                3..=1_000,
+                "connections to Postgres that each role of a process has open at once",
+            ),
+        }
+    }
+
+    /// As that role.
+    pub(crate) fn pool(&self, role: Role) -> anyhow::Result<PgPool> {
+        let own = Role::ALL.iter().zip(&self.role_urls).find(|(of, _)| **of == role);
+        let url = own.and_then(|(_, url)| url.as_ref()).unwrap_or(&self.url);
+        let pool = postgres::pool(url, self.connections_max, Some(role));
+        pool.with_context(|| format!("the database URL of {} can't be read", role.name()))
+    }
+
+    /// As the login itself, for migrations.
+    pub(crate) fn login_pool(&self) -> anyhow::Result<PgPool> {
+        postgres::pool(&self.url, self.connections_max, None).context("DATABASE_URL can't be read")
+    }
+}
+
+/// Connections to Postgres as each role. None is opened before it is needed.
+#[derive(Debug, Clone)]
+pub(crate) struct Pools {
+    pub(crate) ingest: PgPool,
+    pub(crate) processor: PgPool,
+    pub(crate) billing: PgPool,
+    pub(crate) api: PgPool,
+}
+
+impl Pools {
+    pub(crate) fn new(database: &DatabaseConfig) -> anyhow::Result<Self> {
+        Ok(Self {
+            ingest: database.pool(Role::Ingest)?,
+            processor: database.pool(Role::Processor)?,
+            billing: database.pool(Role::Billing)?,
+            api: database.pool(Role::Api)?,
+        })
+    }
+
+    /// As what a process of these roles binds the database to the log.
+    pub(crate) fn binding(&self, roles: Roles) -> &PgPool {
+        match roles {
+            Roles { ingest: true, .. } => &self.ingest,
+            Roles { processor: true, .. } => &self.processor,
+            Roles { billing: true, .. } => &self.billing,
+            _ => &self.api,
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        for pool in [&self.ingest, &self.processor, &self.billing, &self.api] {
+            pool.close().await;
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use processor::dead::book::{self, Letter, PAGE_LETTERS_MAX, Which};
 use processor::dead::{LetterId, State};
 use serde_json::json;
+use service::postgres::Role;
 use sqlx::PgPool;
 
 use crate::command::{find, lines, now, pool, print, tell};
@@ -87,7 +88,7 @@ impl Chosen {
 
 impl DeadCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Processor)?;
         match self {
             Self::List { which, state, since } => {
                 let since = since.map(|micros| now() - chrono::TimeDelta::microseconds(micros));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use admin_api::db::erasure::{self, Erasure, NewErasure};
 use clap::{Args, Subcommand};
+use service::postgres::Role;
 
 use crate::command::{find, lines, pool, print};
 
@@ -68,7 +69,7 @@ fn line(erasure: &Erasure) -> String {
 
 impl EraseCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Api)?;
         let tenant = find(&pool, &self.tenant).await?;
         let Subject { user, anonymous_id, event_id } = self.subject;
         let new = NewErasure { project: self.project, user_id: user, anonymous_id, event_id };
@@ -83,7 +84,7 @@ impl EraseCommand {
 
 impl ErasureCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Api)?;
         match self {
             Self::List { tenant } => {
                 let tenant = find(&pool, &tenant).await?;

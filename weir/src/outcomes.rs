@@ -9,6 +9,7 @@ use clap::Args;
 use schemas::id::{KeyId, TenantId};
 use schemas::time::Micros;
 use service::clock::Clock;
+use service::postgres::Role;
 
 use crate::command::{find, pool, print};
 
@@ -55,7 +56,7 @@ fn interval(text: &str) -> Result<Interval, String> {
 
 impl OutcomesCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Api)?;
         let tenant: TenantId = find(&pool, &self.tenant).await?;
         let project = match &self.project {
             Some(name) => Some(project::find(&pool, tenant, name).await?),

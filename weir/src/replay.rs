@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 use processor::replay::{self, Report, Selection, Stores};
 use schemas::time::Micros;
+use service::postgres::Role;
 
 use crate::command::{pool, print};
 use crate::config::{self, StoresConfig};
@@ -44,7 +45,7 @@ impl ReplayCommand {
 
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let (config, processor) = config::processor()?;
-        let (pool, log) = (pool()?, stores::open_log_to_look(&config).await?);
+        let (pool, log) = (pool(Role::Processor)?, stores::open_log_to_look(&config).await?);
         let clickhouse = clickhouse(&config);
         let stores = Stores::new(&pool, &clickhouse, &*log, &processor);
         let report = replay::replay(&stores, self.selection()).await?;

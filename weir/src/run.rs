@@ -15,14 +15,13 @@ use processor::{Eraser, Processor, reconcile};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
-use service::{clickhouse, postgres, telemetry};
-use sqlx::PgPool;
+use service::{clickhouse, telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::bind::{Bound, bind, bind_when_back};
-use crate::config::Config;
+use crate::config::{Config, Pools};
 use crate::descriptors;
 use crate::stores::{self, OpenLog};
 
@@ -59,10 +58,9 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
 
     let ops = TcpListener::bind(config.ops_listen).await;
     let ops = ops.with_context(|| format!("can't listen on {} (WEIR_OPS_ADDR)", config.ops_listen))?;
-    let pool = postgres::pool(&config.stores.database_url, config.stores.database_connections_max)
-        .context("DATABASE_URL can't be read")?;
+    let pools = Pools::new(&config.stores.database)?;
     let OpenLog { log, fatal, exclusive } =
-        stores::open_log(&config.stores, config.outage.as_ref(), &pool).await?;
+        stores::open_log(&config.stores, config.outage.as_ref(), pools.binding(roles)).await?;
     let readiness = Readiness::default();
     let (_until_the_end, ops_shutdown) = Shutdown::new();
     #[cfg(feature = "faults")]
@@ -71,12 +69,12 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     }
     tokio::spawn(serve_ops(ops, readiness.clone(), metrics, ops_shutdown));
 
-    let mut serving = Serving::new(&config, &pool, &log);
+    let mut serving = Serving::new(&config, roles, &pools, &log);
     let stopped = serving.serve(exclusive, &readiness, fatal).await;
     readiness.set(false);
     let drained = tokio::time::timeout(STOP_DEADLINE - LOG_CLOSE_DEADLINE, serving.drain()).await;
     log.close(LOG_CLOSE_DEADLINE).await;
-    pool.close().await;
+    pools.close().await;
     if drained.is_err() {
         tracing::warn!("stopped before everything was drained");
     }
@@ -88,7 +86,8 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
 /// The running roles. Those that take work in are stopped before those that bring it on.
 struct Serving<'a> {
     config: &'a Config,
-    pool: &'a PgPool,
+    roles: Roles,
+    pools: &'a Pools,
     log: &'a Arc<dyn EventLog>,
     /// Whether the database is bound to the log.
     bound: watch::Sender<bool>,
@@ -101,14 +100,15 @@ struct Serving<'a> {
 }
 
 impl<'a> Serving<'a> {
-    fn new(config: &'a Config, pool: &'a PgPool, log: &'a Arc<dyn EventLog>) -> Self {
+    fn new(config: &'a Config, roles: Roles, pools: &'a Pools, log: &'a Arc<dyn EventLog>) -> Self {
         let (front_trigger, front_shutdown) = Shutdown::new();
         let (back_trigger, back_shutdown) = Shutdown::new();
         let (front, back) = (JoinSet::new(), JoinSet::new());
         let bound = watch::Sender::new(false);
         Self {
             config,
-            pool,
+            roles,
+            pools,
             log,
             bound,
             front,
@@ -128,8 +128,8 @@ impl<'a> Serving<'a> {
         fatal: watch::Receiver<Option<String>>,
     ) -> anyhow::Result<&'static str> {
         let mut signal = pin!(signalled());
-        let (pool, log) = (self.pool, Arc::clone(self.log));
-        match bind(pool, &*log, exclusive).await? {
+        let (pools, roles, log) = (self.pools, self.roles, Arc::clone(self.log));
+        match bind(pools, roles, &*log, exclusive).await? {
             Bound::Yes => {
                 self.bound.send_replace(true);
                 self.start_ingest().await?;
@@ -138,7 +138,7 @@ impl<'a> Serving<'a> {
                 tracing::warn!(%error, "Postgres does not answer: waiting for it");
                 readiness.set(self.start_ingest().await?);
                 tokio::select! {
-                    bound = bind_when_back(pool, &*log, exclusive) => bound?,
+                    bound = bind_when_back(pools, roles, &*log, exclusive) => bound?,
                     stopped = self.until_stopped(signal.as_mut(), fatal.clone()) => return stopped,
                 }
                 tracing::info!("Postgres is back");
@@ -155,7 +155,7 @@ impl<'a> Serving<'a> {
     async fn start_ingest(&mut self) -> anyhow::Result<bool> {
         let Some(mut config) = self.config.ingest.clone() else { return Ok(false) };
         config.directory_file = Some(self.config.stores.data_dir.join(DIRECTORY_FILE));
-        let (pool, log, bound) = (self.pool.clone(), Arc::clone(self.log), self.bound.subscribe());
+        let (pool, log, bound) = (self.pools.ingest.clone(), Arc::clone(self.log), self.bound.subscribe());
         let ingest = Ingest::build(config, pool, log, Clock::system(), bound).await?;
         tracing::info!(address = %ingest.local_addr()?, "ingest listens");
         let knows_keys = ingest.knows_keys();
@@ -168,9 +168,9 @@ impl<'a> Serving<'a> {
     }
 
     async fn start_the_rest(&mut self) -> anyhow::Result<()> {
-        let (config, pool, log, clock) = (self.config, self.pool, self.log, Clock::system());
+        let (config, pools, log, clock) = (self.config, self.pools, self.log, Clock::system());
         if let Some(admin) = &config.admin {
-            let admin = Admin::build(admin.clone(), pool.clone(), clock.clone()).await?;
+            let admin = Admin::build(admin.clone(), pools.api.clone(), clock.clone()).await?;
             tracing::info!(address = %admin.local_addr()?, "the admin API listens");
             let shutdown = self.front_shutdown.clone();
             self.front.spawn(async move {
@@ -179,7 +179,7 @@ impl<'a> Serving<'a> {
             });
         }
         if let Some(settings) = &config.processor {
-            let enricher = settings.enricher.clone();
+            let (pool, enricher) = (&pools.processor, settings.enricher.clone());
             let clickhouse = clickhouse::client(&config.stores.clickhouse);
             let eraser =
                 Eraser::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock.clone(), settings);
@@ -213,12 +213,12 @@ impl<'a> Serving<'a> {
             }
         }
         if let Some(retention) = config.billing {
-            let reclaim = reclaim::run(pool.clone(), Arc::clone(log), self.back_shutdown.clone());
+            let reclaim = reclaim::run(pools.billing.clone(), Arc::clone(log), self.back_shutdown.clone());
             self.back.spawn(async move {
                 reclaim.await;
                 Ok(())
             });
-            let forget = outcomes::run(pool.clone(), retention, self.back_shutdown.clone());
+            let forget = outcomes::run(pools.billing.clone(), retention, self.back_shutdown.clone());
             self.back.spawn(async move {
                 forget.await;
                 Ok(())

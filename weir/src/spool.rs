@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use billing::spool::{self, Spool};
 use clap::Subcommand;
+use service::postgres::Role;
 use uuid::Uuid;
 
 use crate::command::{lines, pool, print};
@@ -30,7 +31,7 @@ fn line(spool: &Spool) -> String {
 
 impl SpoolCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool()?;
+        let pool = pool(Role::Billing)?;
         match self {
             Self::List => print(json, &spool::list(&pool).await?, lines(line)),
             Self::Forget { id } => {

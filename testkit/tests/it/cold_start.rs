@@ -40,7 +40,7 @@ impl Place {
     }
 
     async fn start_on(&self, log: &Arc<dyn EventLog>, is_bound: bool, clock: Clock) -> Node {
-        let pool = postgres::pool(&Secret::from(self.database_url.as_str()), 4).unwrap();
+        let pool = postgres::pool(&Secret::from(self.database_url.as_str()), 4, None).unwrap();
         let (log, directory_file) = (Arc::clone(log), Some(self.file.clone()));
         Node::start(NodeConfig { pool, log, settings: vec![], directory_file, is_bound, clock }).await
     }

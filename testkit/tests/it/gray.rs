@@ -50,7 +50,7 @@ async fn while_postgres_says_nothing_every_request_is_answered_within_eight_seco
     let (uncapped, capped) =
         (river.customer("uncapped", None).await, river.customer("capped", Some(100_000)).await);
     let (proxy, url) = Proxy::to_postgres(&river.stores.database_url).await;
-    let pool = postgres::pool(&Secret::from(url.as_str()), 4).unwrap();
+    let pool = postgres::pool(&Secret::from(url.as_str()), 4, None).unwrap();
     let (log, directory_file) = (std::sync::Arc::clone(&river.log), None);
     let (settings, clock) = (Vec::new(), Clock::system());
     let node = Node::start(NodeConfig { pool, log, settings, directory_file, is_bound: true, clock }).await;

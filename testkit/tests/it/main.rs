@@ -21,6 +21,7 @@ mod reconcile;
 mod rate_share;
 mod cold_start;
 mod keys;
+mod roles;
 mod outcomes;
 mod clock;
 mod gray;

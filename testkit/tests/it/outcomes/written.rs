@@ -63,7 +63,7 @@ async fn counts_come_through_when_postgres_has_been_away_and_are_complete() {
     let river = River::start().await;
     let acme = river.customer("acme", None).await;
     let (proxy, url) = Proxy::to_postgres(&river.stores.database_url).await;
-    let pool = postgres::pool(&Secret::from(url.as_str()), 4).unwrap();
+    let pool = postgres::pool(&Secret::from(url.as_str()), 4, None).unwrap();
     let (log, clock) = (Arc::clone(&river.log), Clock::system());
     let config = NodeConfig { pool, log, settings: vec![], directory_file: None, is_bound: true, clock };
     let node = Node::start(config).await;
