@@ -86,13 +86,17 @@ impl Node {
             self.addresses.check(peer).map_err(Refusal::too_often)?;
         }
         *known = sender.as_ref().map(|sender| Arc::clone(&sender.tenant));
+        if let Some(tenant) = &*known {
+            // No work for events that can't be stamped.
+            self.received_at(tenant)?;
+        }
         let form = Form::of(dialect, headers, uri.query())?;
         let mut admitted = self.admission.admit(headers, known.clone())?;
         let body = upload.read(&self.admission, deadline).await?;
         let work = self.turns.wait(body.len(), form.is_compressed(&body), known.as_deref(), deadline).await?;
         let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
         let body: Bytes = self.turns.run(&work, || form.json(body, headers, room)).await?;
-        let received_at = Micros(self.clock.now_micros());
+        let received_at = self.timekeeper.now();
         let batch = self.turns.run(&work, || form.decode(&body, received_at)).await?;
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
@@ -112,7 +116,7 @@ impl Node {
 
     /// A key that is not good any more, or its tenant, is counted all the same.
     fn sender(&self, key: &PresentedKey, attempt: &mut Attempt<'_>) -> Result<Sender, Problem> {
-        let now = Micros(self.clock.now_micros());
+        let now = self.timekeeper.now();
         let found = self.directory.sender(key, now);
         let holder = match &found {
             Ok(sender) => Some(sender.holder()),
@@ -122,6 +126,12 @@ impl Node {
             attempt.comes_from(holder, now);
         }
         found
+    }
+
+    /// When an event of the tenant is received that is taken now.
+    fn received_at(&self, tenant: &Tenant) -> Result<Micros, Problem> {
+        let zone = tenant.terms.read().zone;
+        self.timekeeper.received_at(zone)
     }
 
     /// Charges rate and quota, and brings what they cover into the log.
@@ -140,7 +150,7 @@ impl Node {
         }
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         self.rates.charge(&sender.tenant, count).map_err(too_fast)?;
-        let received_at = Micros(self.clock.now_micros());
+        let received_at = self.received_at(&sender.tenant)?;
         let spent = self.leases.spend(&sender.tenant, received_at, count).await?;
         if spent.events == 0 {
             return Err(self.used_up(&spent.period).into());
