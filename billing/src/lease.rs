@@ -49,7 +49,8 @@ pub enum LeaseError {
     Store(#[from] sqlx::Error),
 }
 
-/// Registers a run of an ingest process, with the spool that it may put events into. The id must be new.
+/// Registers a run of an ingest process, with the spool that it may put events into. The id must be new. What time
+/// Postgres has.
 ///
 /// # Errors
 /// If Postgres fails.
@@ -58,20 +59,21 @@ pub async fn register(
     node: Uuid,
     lease_time: Duration,
     spool: Option<Uuid>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO ingest_node (id, lease_until, spool) VALUES ($1, now() + $2 * interval '1 second', $3)",
+) -> Result<Micros, sqlx::Error> {
+    let now: DateTime<Utc> = sqlx::query_scalar(
+        "INSERT INTO ingest_node (id, lease_until, spool) VALUES ($1, now() + $2 * interval '1 second', $3)
+         RETURNING clock_timestamp()",
     )
     .bind(node)
     .bind(lease_time.as_secs_f64())
     .bind(spool)
-    .execute(pool)
+    .fetch_one(pool)
     .await?;
-    Ok(())
+    Ok(Micros(now.timestamp_micros()))
 }
 
 /// Prolongs all leases of the node: it may spend them for `lease_time` from before this call. Its spool is named
-/// again, should the node have been taken for dead meanwhile ([`crate::spool`]).
+/// again, should the node have been taken for dead meanwhile ([`crate::spool`]). What time Postgres has.
 ///
 /// # Errors
 /// [`LeaseError::NodeGone`] if it must not.
@@ -80,17 +82,17 @@ pub async fn heartbeat(
     node: Uuid,
     lease_time: Duration,
     spool: Option<Uuid>,
-) -> Result<(), LeaseError> {
-    let updated = sqlx::query(
+) -> Result<Micros, LeaseError> {
+    let now: Option<DateTime<Utc>> = sqlx::query_scalar(
         "UPDATE ingest_node SET lease_until = now() + $2 * interval '1 second', spool = $3
-         WHERE id = $1 AND ends IS NULL",
+         WHERE id = $1 AND ends IS NULL RETURNING clock_timestamp()",
     )
     .bind(node)
     .bind(lease_time.as_secs_f64())
     .bind(spool)
-    .execute(pool)
+    .fetch_optional(pool)
     .await?;
-    if updated.rows_affected() == 1 { Ok(()) } else { Err(LeaseError::NodeGone) }
+    now.map(|now| Micros(now.timestamp_micros())).ok_or(LeaseError::NodeGone)
 }
 
 /// Says that the node spends no more: its leases are settled as soon as its spool is drained and the log has been

@@ -23,7 +23,7 @@
 //! longer tell what was written ([`KafkaLog::fatal`]), the process has to end.
 //!
 //! # What it may do in Kafka
-//! Describe, read and write the one topic, idempotently; describe the group `weir-cursor-is-in-postgres`, because
+//! Describe, read and write the one topic, idempotently, and describe its settings; describe the group `weir-cursor-is-in-postgres`, because
 //! librdkafka looks for its coordinator; `weir migrate` makes the topic.
 
 use std::collections::BTreeSet;
@@ -38,6 +38,7 @@ use crate::{Append, AppendError, Bounds, EventLog, LogError, LogReader};
 mod config;
 mod blocking;
 mod topic;
+mod stamps;
 mod gate;
 mod ack;
 mod pump;
@@ -74,6 +75,16 @@ impl KafkaLog {
         retention: Option<Duration>,
     ) -> Result<(), LogError> {
         topic::create(config, partitions, replication, retention).await
+    }
+
+    /// Looks at the topic's settings: brokers must keep timestamps, and refuse those in the future. To be called for every
+    /// topic that is opened; librdkafka's own brokers, for tests, can't be asked.
+    ///
+    /// # Errors
+    /// [`LogError::Config`] if they do not do, or may not be seen: it says what to do. [`LogError::Unavailable`] if the
+    /// cluster can't be reached within [`KafkaConfig::reach_timeout`].
+    pub async fn check_topic(config: &KafkaConfig) -> Result<(), LogError> {
+        stamps::check(config).await
     }
 
     /// Opens the topic for appending and reading.

@@ -31,6 +31,8 @@ pub struct IngestConfig {
     pub request_deadline: Duration,
     /// For how long the node may spend quota after its last word with Postgres.
     pub lease_time: Duration,
+    /// How far the clock may be from Postgres's before the node takes no more events.
+    pub clock_skew_max: Duration,
     /// Failed requests a second of one address, as long as it is not known who sends them; 0: no limit.
     pub address_rate: u32,
     /// Where the copy of keys and tenants is; `None`: there is none. It stands in the data folder, which others
@@ -164,6 +166,12 @@ impl IngestConfig {
                 Duration::from_secs(15),
                 "milliseconds that a node may spend leased quota after it last reached Postgres",
             ),
+            clock_skew_max: Duration::from_millis(settings.number(
+                "WEIR_CLOCK_SKEW_MAX_MS",
+                5_000,
+                100..=3_600_000,
+                "milliseconds that a node's clock may differ from Postgres's; beyond them 503",
+            )),
             address_rate: settings.number(
                 "WEIR_ADDRESS_RATE",
                 100,

@@ -34,6 +34,9 @@ pub const OUTCOME_ROUNDS: &str = "weir_ingest_outcome_rounds_total";
 pub const OUTCOMES_FOLDED: &str = "weir_ingest_outcomes_folded_total";
 /// Counter: events and requests whose outcome was counted for nobody, because there were no rows at all any more.
 pub const OUTCOMES_LOST: &str = "weir_ingest_outcomes_lost_total";
+/// Gauge: seconds by which the node's clock is ahead of Postgres's at least, or behind it (negative), as of the last
+/// heartbeat or of what was noticed since.
+pub const CLOCK_SKEW_SECONDS: &str = "weir_ingest_clock_skew_seconds";
 /// Counter: rounds of lease renewal, by `result` (ok, failed).
 pub const LEASE_ROUNDS: &str = "weir_ingest_lease_rounds_total";
 

@@ -20,7 +20,6 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode, Version};
 use schemas::intake::Intake;
 use schemas::problem::{Code, Problem};
-use schemas::time::Micros;
 use service::clock::Clock;
 use service::http::serve;
 use service::shutdown::Shutdown;
@@ -45,6 +44,7 @@ use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
 use crate::routes::{Dialect, Route, method_not_allowed, route};
 use crate::spool::SpoolKeeper;
+use crate::timekeeper::Timekeeper;
 use crate::{cors, metrics, settings};
 
 /// An ingest node that is ready to run.
@@ -65,6 +65,7 @@ pub struct Ingest {
 struct Node {
     config: IngestConfig,
     clock: Clock,
+    timekeeper: Arc<Timekeeper>,
     directory: Arc<Directory>,
     leases: Arc<Leases>,
     rates: Arc<Rates>,
@@ -126,8 +127,10 @@ impl Ingest {
         let saved = config.directory_file.clone().map(beside);
         let is_bound = *bound.borrow();
         let age = fill(&directory, &pool, is_bound, saved.as_ref()).await;
+        let timekeeper = Arc::new(Timekeeper::new(clock.clone(), config.clock_skew_max));
+        let spool = log.spool().map(|spool| spool.id());
         let (leases, mut keeper) =
-            lease::keep(pool.clone(), config.lease_time, log.spool().map(|spool| spool.id()));
+            lease::keep(pool.clone(), Arc::clone(&timekeeper), config.lease_time, spool);
         if is_bound && let Err(error) = keeper.register().await {
             tracing::warn!(%error, "the node is not registered yet");
         }
@@ -151,6 +154,7 @@ impl Ingest {
         let node = Arc::new(Node {
             config,
             clock,
+            timekeeper,
             directory,
             leases,
             rates,
@@ -335,7 +339,7 @@ impl Node {
             reply.headers_mut().insert(ALLOW, HeaderValue::from_static(route.methods()));
         }
         if let Some(tenant) = known {
-            allowance::tell(reply.headers_mut(), &tenant, Micros(self.clock.now_micros()));
+            allowance::tell(reply.headers_mut(), &tenant, self.timekeeper.now());
         }
         cors::share(reply.headers_mut());
         if parts.version != Version::HTTP_2 && !upload.is_over(&parts.headers).await {
@@ -362,7 +366,8 @@ impl Node {
     /// What the client did wrong is for those who look closely; what weir could not do is for the operator.
     fn log_refusal(&self, request_id: Uuid, route: &str, problem: &Problem) {
         let Problem { code, detail, .. } = problem;
-        let untold = if *code == Code::Overloaded { self.told.turn(Instant::now()) } else { Some(0) };
+        let comes_in_masses = matches!(code, Code::Overloaded | Code::Unavailable);
+        let untold = if comes_in_masses { self.told.turn(Instant::now()) } else { Some(0) };
         match untold {
             Some(untold) if code.status() >= 500 => {
                 tracing::warn!(%request_id, route, %code, %detail, untold, "refused");

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use eventlog::{Bounds, EventLog, LogError};
+use schemas::time::Micros;
 use sqlx::PgPool;
+use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 /// How long a log may take, at start, until it tells its bounds.
@@ -133,18 +135,18 @@ async fn patient_bounds(log: &dyn EventLog) -> Result<Vec<Bounds>, LogError> {
     }
 }
 
-/// Says that this processor lives, and renews what it owns.
+/// Says that this processor lives, and renews what it owns. What time Postgres has.
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<(), sqlx::Error> {
-    sqlx::query(
+pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<Micros, sqlx::Error> {
+    let now: DateTime<Utc> = sqlx::query_scalar(
         "INSERT INTO processor_node (id, lease_until) VALUES ($1, now() + $2 * interval '1 second')
-         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until",
+         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until RETURNING clock_timestamp()",
     )
     .bind(node)
     .bind(lease_time.as_secs_f64())
-    .execute(pool)
+    .fetch_one(pool)
     .await?;
     sqlx::query(
         "UPDATE partition_cursor SET lease_until = now() + $2 * interval '1 second' WHERE owner = $1",
@@ -153,7 +155,7 @@ pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<()
     .bind(lease_time.as_secs_f64())
     .execute(pool)
     .await?;
-    Ok(())
+    Ok(Micros(now.timestamp_micros()))
 }
 
 /// How many partitions this processor should own: an even share among the living, rounded up.

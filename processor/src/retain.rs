@@ -11,7 +11,8 @@ use sqlx::types::chrono::{DateTime, Utc};
 
 use crate::erase::EraseError;
 
-const DAY: i64 = 24 * Micros::HOUR;
+/// Clocks that are further apart are not believed.
+pub(crate) const DAY: i64 = 24 * Micros::HOUR;
 
 /// Asks for the erasure of all whole days (UTC) that are older than their tenant's plan keeps them, and never younger
 /// than the dedup window: for how many tenants. Rows of a day go at once, since each round rewrites the parts that hold

@@ -126,7 +126,7 @@ impl<T: Table, B: Books> Processor<T, B> {
         config: ProcessorConfig,
     ) -> Self {
         let node = Uuid::now_v7();
-        let lease = Arc::new(Lease::new(node, config.lease_time));
+        let lease = Arc::new(Lease::new(node, config.lease_time, clock.clone()));
         let insert_deadline = config.insert_deadline;
         let ids = Arc::new(IdStores::new(
             config.ids_folder.clone(),

@@ -125,7 +125,11 @@ pub trait Books: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// The lease may not be renewed.
-    fn renew(&self, node: Uuid, lease_time: Duration) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn renew(
+        &self,
+        node: Uuid,
+        lease_time: Duration,
+    ) -> impl Future<Output = Result<Micros, StoreError>> + Send;
 
     /// As [`own::share`].
     ///
@@ -238,7 +242,7 @@ fn failed(error: clickhouse::error::Error) -> StoreError {
 }
 
 impl Books for Postgres {
-    async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<(), StoreError> {
+    async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<Micros, StoreError> {
         asked("Postgres", PATIENCE, own::renew(&self.pool, node, lease_time)).await
     }
 

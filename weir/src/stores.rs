@@ -52,7 +52,8 @@ pub(crate) async fn open_log(
 }
 
 async fn open_kafka(kafka: KafkaConfig) -> Result<OpenLog, LogError> {
-    let log = KafkaLog::open(kafka).await?;
+    let log = KafkaLog::open(kafka.clone()).await?;
+    KafkaLog::check_topic(&kafka).await?;
     let fatal = log.watch_fatal();
     Ok(OpenLog { log: Arc::new(log), fatal, exclusive: false })
 }
@@ -73,7 +74,8 @@ pub(crate) async fn make_topic(config: &StoresConfig) -> anyhow::Result<()> {
     let retention = Duration::from_secs(config.retention_hours * 3600);
     KafkaLog::create_topic(&kafka, config.partitions_made(), config.kafka_replication, Some(retention))
         .await
-        .context("the topic can't be made")
+        .context("the topic can't be made")?;
+    KafkaLog::check_topic(&kafka).await.context("the topic can't be used")
 }
 
 fn kafka(config: &StoresConfig) -> Option<KafkaConfig> {

@@ -10,6 +10,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::KafkaConfig;
 use super::blocking::{blocking, unavailable};
+use super::stamps;
 use crate::{Bounds, LogError};
 
 /// A new topic is made by the controller, and other brokers hear of it later.
@@ -55,13 +56,16 @@ async fn request(
     let retention_ms = retention.map_or_else(|| "-1".to_owned(), |kept| kept.as_millis().to_string());
     // A record counts as written when it would outlive the loss of a broker, as far as there are brokers to lose.
     let min_insync = if replication >= 3 { "2" } else { "1" };
+    let (ahead, behind) = (stamps::AHEAD_MAX_MS.to_string(), i64::MAX.to_string());
     let topic = NewTopic::new(&config.topic, partitions, TopicReplication::Fixed(i32::from(replication)))
         .set("cleanup.policy", "delete")
         .set("retention.ms", &retention_ms)
         .set("retention.bytes", "-1")
         .set("min.insync.replicas", min_insync)
         .set("unclean.leader.election.enable", "false")
-        .set("message.timestamp.type", "CreateTime")
+        .set(stamps::TYPE, stamps::AS_SENT)
+        .set(stamps::AHEAD, &ahead)
+        .set(stamps::BEHIND, &behind)
         .set("compression.type", "producer");
     let options = AdminOptions::new()
         .request_timeout(Some(config.reach_timeout))

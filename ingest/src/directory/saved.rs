@@ -134,6 +134,8 @@ impl Beside {
                 return Err(SavedError::LogBehind { partition, end, reached: *reached });
             }
         }
+        // It was read from Postgres by then.
+        self.clock.has_reached(head.saved_at.0);
         let age = self.clock.now_micros().saturating_sub(head.saved_at.0);
         let age = Duration::from_micros(u64::try_from(age).unwrap_or(0));
         if age > AGE_MAX { Err(SavedError::TooOld(age.as_secs() / 86_400)) } else { Ok(age) }
@@ -150,7 +152,7 @@ impl Beside {
     /// If that fails; the copy that was there stays.
     pub async fn save(&self, directory: &Arc<Directory>) -> Result<(), SavedError> {
         let head = Head {
-            saved_at: Micros(self.clock.now_micros()),
+            saved_at: Micros(self.clock.read().held()),
             log: self.log.identity().to_owned(),
             ends: self.ends().await.ok_or(SavedError::NoBounds)?,
         };
@@ -178,7 +180,9 @@ pub async fn keep_saved(
     loop {
         let changes = directory.changes.load(Ordering::Relaxed);
         let is_due = saved.is_none_or(|(then, at)| then != changes || at.elapsed() >= RENEW_EVERY);
-        if is_due && directory.entries.read().source == Source::Postgres {
+        // Its time of saving is Postgres's.
+        let is_timed = beside.clock.read().skew().is_some();
+        if is_due && is_timed && directory.entries.read().source == Source::Postgres {
             let begun = Instant::now();
             match beside.save(&directory).await {
                 Ok(()) => (saved, failed) = (Some((changes, Instant::now())), false),

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Leases, Node, UNREGISTERED};
 use crate::directory::Tenant;
 use crate::metrics;
+use crate::timekeeper::Timekeeper;
 
 /// How long Postgres may take over one round.
 const ROUND_DEADLINE: Duration = Duration::from_secs(3);
@@ -28,6 +29,7 @@ const ROUND_TENANTS_MAX: usize = 10_000;
 pub struct Keeper {
     leases: Arc<Leases>,
     pool: PgPool,
+    timekeeper: Arc<Timekeeper>,
     lease_time: Duration,
     id: Uuid,
     /// Where this process may put events while the log is away.
@@ -39,7 +41,12 @@ pub struct Keeper {
 
 /// The leases of a node that is not registered yet, and what keeps them.
 #[must_use]
-pub fn keep(pool: PgPool, lease_time: Duration, spool: Option<Uuid>) -> (Arc<Leases>, Keeper) {
+pub fn keep(
+    pool: PgPool,
+    timekeeper: Arc<Timekeeper>,
+    lease_time: Duration,
+    spool: Option<Uuid>,
+) -> (Arc<Leases>, Keeper) {
     let (sender, refills) = mpsc::unbounded_channel();
     let id = Uuid::now_v7();
     let node = Mutex::new(Node { generation: UNREGISTERED, valid_until: Instant::now() });
@@ -47,6 +54,7 @@ pub fn keep(pool: PgPool, lease_time: Duration, spool: Option<Uuid>) -> (Arc<Lea
     let keeper = Keeper {
         leases: Arc::clone(&leases),
         pool,
+        timekeeper,
         lease_time,
         id,
         spool,
@@ -63,8 +71,9 @@ impl Keeper {
     /// # Errors
     /// If Postgres fails; the node has no quota to spend then.
     pub async fn register(&mut self) -> Result<(), sqlx::Error> {
-        let valid_until = Instant::now() + self.lease_time;
-        lease::register(&self.pool, self.id, self.lease_time, self.spool).await?;
+        let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
+        let now = lease::register(&self.pool, self.id, self.lease_time, self.spool).await?;
+        self.timekeeper.hears(asked, now);
         *self.leases.node.lock() = Node { generation: UNREGISTERED + 1, valid_until };
         Ok(())
     }
@@ -105,6 +114,7 @@ impl Keeper {
                 biased;
                 () = shutdown.ordered() => break,
                 _ = heartbeat.tick() => self.heartbeat().await,
+                () = self.timekeeper.doubted() => self.heartbeat().await,
                 _ = sweep.tick() => self.sweep(false).await,
                 Some(tenant) = self.refills.recv(), if self.pending.is_empty() => {
                     self.pending.push(tenant);
@@ -164,11 +174,14 @@ impl Keeper {
     }
 
     async fn heartbeat(&mut self) {
-        let valid_until = Instant::now() + self.lease_time;
+        let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
         match timeout(ROUND_DEADLINE, lease::heartbeat(&self.pool, self.id, self.lease_time, self.spool))
             .await
         {
-            Ok(Ok(())) => self.leases.node.lock().valid_until = valid_until,
+            Ok(Ok(now)) => {
+                self.leases.node.lock().valid_until = valid_until;
+                self.timekeeper.hears(asked, now);
+            }
             Ok(Err(LeaseError::NodeGone)) => self.register_anew().await,
             Ok(Err(error)) => tracing::warn!(%error, "the node's leases were not prolonged"),
             Err(_) => tracing::warn!("the node's leases were not prolonged: Postgres does not answer"),
@@ -177,10 +190,11 @@ impl Keeper {
 
     /// Begins again as a new node: everything that the old one held is being settled.
     async fn register_anew(&mut self) {
-        let valid_until = Instant::now() + self.lease_time;
+        let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
         let id = Uuid::now_v7();
-        if let Err(error) = lease::register(&self.pool, id, self.lease_time, self.spool).await {
-            return self.failed(&error.to_string()).await;
+        match lease::register(&self.pool, id, self.lease_time, self.spool).await {
+            Ok(now) => self.timekeeper.hears(asked, now),
+            Err(error) => return self.failed(&error.to_string()).await,
         }
         tracing::warn!(old = %self.id, new = %id, "this node had been silent for too long and begins with new leases");
         self.id = id;

@@ -17,6 +17,8 @@ const LIKE_FIRST: i64 = 100;
 const LIKE_MAX: i64 = 1 << 20;
 /// A slice that lasts less than this is too small.
 const LASTS: Duration = Duration::from_secs(1);
+/// A request is received so long before it spends, at most: its deadline is shorter.
+const LATE_MAX: i64 = 10 * Micros::SECOND;
 
 /// A tenant's slice on this node.
 #[derive(Debug, Default)]
@@ -42,7 +44,7 @@ struct State {
     refilled_at: Option<Instant>,
     /// Whether anything was spent since the last sweep.
     busy: bool,
-    /// What was left of slices of earlier periods.
+    /// What was left of slices of other periods.
     stale: Vec<(LeaseId, i64)>,
 }
 
@@ -197,7 +199,7 @@ impl Slice {
         self.granted.notify_waiters();
     }
 
-    /// Takes what is not going to be spent: of earlier periods, and of this one if nothing was spent since the last
+    /// Takes what is not going to be spent: of other periods, and of this one if nothing was spent since the last
     /// call or `all` is wanted. Also says whether anything is still held.
     pub(super) fn sweep(&self, generation: u64, all: bool) -> (Vec<(LeaseId, i64)>, bool) {
         let mut state = self.state.lock();
@@ -214,10 +216,11 @@ impl Slice {
 }
 
 impl State {
-    /// Moves on to the period that holds `at`. A request that was received just before another one moved on
-    /// belongs to the new period: its time of receipt is set to the period's start.
+    /// Moves to the period that holds `at`. A request that was received just before another one moved on belongs to the
+    /// new period: its time of receipt is set to the period's start. If it was received earlier than that, the clock
+    /// was ahead and has been set back, and the slice goes back with it.
     fn roll(&mut self, at: Micros, zone: Tz) {
-        if at < self.period.end {
+        if (self.period.start.0.saturating_sub(LATE_MAX)..self.period.end.0).contains(&at.0) {
             return;
         }
         self.period = Period::month_of(at, zone);
@@ -341,12 +344,33 @@ mod tests {
         let next_month = Micros(NOW.0 + 31 * 24 * Micros::HOUR);
         assert!(matches!(slice.attempt(next_month, Tz::UTC, 1, Some(1)).0, Attempt::Short));
         assert_eq!(slice.sweep(1, false).0, [(LeaseId(9), 10)]);
-        // A request that was received before the roll is counted in the period that the slice has reached.
+        // A request that was received just before the roll is counted in the period that the slice has reached.
+        refill(&slice, 1);
+        let began = Period::month_of(next_month, Tz::UTC).start;
+        let Attempt::Took(spent) = slice.attempt(Micros(began.0 - LATE_MAX), Tz::UTC, 1, Some(1)).0 else {
+            panic!("a slice is there")
+        };
+        assert!(spent.period.holds(next_month));
+    }
+
+    #[test]
+    fn a_slice_goes_back_with_a_clock_that_was_ahead() {
+        let slice = Slice::default();
+        let next_month = Micros(NOW.0 + 31 * 24 * Micros::HOUR);
+        assert!(matches!(slice.attempt(next_month, Tz::UTC, 1, Some(1)).0, Attempt::Short));
+        refill(&slice, 10);
+        assert!(
+            matches!(slice.attempt(NOW, Tz::UTC, 1, Some(1)).0, Attempt::Short),
+            "nothing is leased here"
+        );
+        assert_eq!(slice.sweep(1, false).0, [(LeaseId(9), 10)], "what was leased ahead is given back");
         refill(&slice, 1);
         let Attempt::Took(spent) = slice.attempt(NOW, Tz::UTC, 1, Some(1)).0 else {
             panic!("a slice is there")
         };
-        assert!(spent.period.holds(next_month));
+        assert!(spent.period.holds(NOW));
+        assert!(slice.period(next_month, Tz::UTC).holds(next_month), "also of a tenant without a cap");
+        assert!(slice.period(NOW, Tz::UTC).holds(NOW));
     }
 
     #[test]

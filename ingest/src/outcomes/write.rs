@@ -42,7 +42,7 @@ pub async fn keep_written(
         if *bound.borrow() {
             writer.round().await;
         }
-        writer.counts.close(Micros(clock.now_micros()));
+        writer.counts.close(Micros(clock.read().held()));
         writer.tell();
     }
     let unwritten = writer.counts.take().len();

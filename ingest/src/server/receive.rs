@@ -95,7 +95,7 @@ impl Node {
         let work = self.turns.wait(body.len(), form.is_compressed(&body), known.as_deref(), deadline).await?;
         let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
         let body: Bytes = self.turns.run(&work, || form.json(body, headers, room)).await?;
-        let received_at = Micros(self.clock.now_micros());
+        let received_at = self.timekeeper.now();
         let batch = self.turns.run(&work, || form.decode(&body, received_at)).await?;
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
@@ -115,7 +115,7 @@ impl Node {
 
     /// A key that is not good any more, or its tenant, is counted all the same.
     fn sender(&self, key: &PresentedKey, attempt: &mut Attempt<'_>) -> Result<Sender, Problem> {
-        let now = Micros(self.clock.now_micros());
+        let now = self.timekeeper.now();
         let found = self.directory.sender(key, now);
         let holder = match &found {
             Ok(sender) => Some(sender.holder()),
@@ -130,13 +130,20 @@ impl Node {
     /// Refuses what could not be accepted whatever its body holds: not one event of it would pass.
     ///
     /// # Errors
-    /// 429 or 402, before the body is read.
+    /// 429, 402, or 503 if events can't be stamped: before the body is read.
     fn check_debts(&self, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
         self.rates.check(tenant).map_err(too_fast)?;
-        match self.leases.used_up(tenant, Micros(self.clock.now_micros())) {
+        let received_at = self.received_at(tenant)?;
+        match self.leases.used_up(tenant, received_at) {
             Some(period) => Err(self.used_up(&period).into()),
             None => Ok(()),
         }
+    }
+
+    /// When an event of the tenant is received that is taken now.
+    fn received_at(&self, tenant: &Tenant) -> Result<Micros, Problem> {
+        let zone = tenant.terms.read().zone;
+        self.timekeeper.received_at(zone)
     }
 
     /// Charges rate and quota, and brings what they cover into the log.
@@ -150,8 +157,8 @@ impl Node {
         let Batch { events, mut rejected, .. } = batch;
         // Each that was read costs its work, whatever becomes of it.
         let seen = u32::try_from(events.len() + rejected.len()).unwrap_or(u32::MAX);
+        let received_at = self.received_at(&sender.tenant)?;
         self.rates.charge(&sender.tenant, seen).map_err(too_fast)?;
-        let received_at = Micros(self.clock.now_micros());
         let (mut events, duplicate_of_request) =
             self.turns.run(&origin.work, || identify(sender.project, events)).await;
         events.iter_mut().for_each(|known| known.correct_time(received_at));

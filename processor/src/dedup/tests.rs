@@ -129,6 +129,18 @@ fn a_forced_collision_of_hashes_hides_nothing_of_another_project() {
 }
 
 #[test]
+fn an_event_of_the_future_lets_no_id_be_forgotten() {
+    let folder = TempDir::new().unwrap();
+    let stores = stores(folder.path());
+    let mut store = new_store(&stores);
+    let at = |n, position, at| Seen { received_at: Micros(at), ..event(n, position) };
+    assert!(!see_one(&mut store, at(1, 1, NOON.0)));
+    assert!(!see_one(&mut store, at(2, 2, NOON.0 + 40 * DAY)));
+    store.forget_before(Micros(NOON.0 + DAY)).unwrap();
+    assert!(see_one(&mut store, at(1, 3, NOON.0 + DAY)));
+}
+
+#[test]
 fn ids_are_forgotten_by_the_hour_after_the_window_and_not_before() {
     let folder = TempDir::new().unwrap();
     for on_disk in [false, true] {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use service::clock::Clock;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -14,6 +15,8 @@ use crate::stores::{Books, StoreError};
 pub(super) struct Lease {
     node: Uuid,
     time: Duration,
+    /// Hears of Postgres's time.
+    clock: Clock,
     term: Mutex<Term>,
 }
 
@@ -27,8 +30,8 @@ struct Term {
 }
 
 impl Lease {
-    pub(super) fn new(node: Uuid, time: Duration) -> Self {
-        Self { node, time, term: Mutex::default() }
+    pub(super) fn new(node: Uuid, time: Duration, clock: Clock) -> Self {
+        Self { node, time, clock, term: Mutex::default() }
     }
 
     /// A session begins, which owns nothing yet.
@@ -36,8 +39,8 @@ impl Lease {
         *self.term.lock() = Term::default();
     }
 
-    /// Whether nobody else can have taken what this processor owns. A process that slept knows it here: the clock is
-    /// one that goes on meanwhile.
+    /// Whether nobody else can have taken what this processor owns. A process that was stopped knows it here: the clock
+    /// goes on meanwhile. One whose machine was suspended does not.
     pub(super) fn holds(&self) -> bool {
         let term = self.term.lock();
         !term.has_lapsed && term.renewed_at.is_some_and(|at| at.elapsed() < self.time)
@@ -50,8 +53,9 @@ impl Lease {
     }
 
     pub(super) async fn renew(&self, books: &impl Books) -> Result<(), StoreError> {
-        let asked_at = Instant::now();
-        books.renew(self.node, self.time).await?;
+        let (asked, asked_at) = (self.clock.asks(), Instant::now());
+        let now = books.renew(self.node, self.time).await?;
+        self.clock.hears(asked, now.0);
         let mut term = self.term.lock();
         term.has_lapsed |= term.renewed_at.is_some_and(|at| at.elapsed() >= self.time);
         term.renewed_at = Some(asked_at);

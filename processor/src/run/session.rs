@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use eventlog::{EventLog, LogReader, Record};
 use schemas::time::Micros;
+use service::clock::Reading;
 use service::shutdown::Shutdown;
 use tokio::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use crate::dedup::{Seen, SeenIds};
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
+use crate::retain;
 use crate::stores::{Books, Table};
 
 /// How long one read waits for the first record.
@@ -256,7 +258,8 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         let Workshop { table, clock, ids, .. } = self.workshop;
         self.dirty_until.extend(table.dirty_until(taken).await?);
         for own in taken {
-            let seen = fill::open_filled(ids, table, own, Micros(clock.now_micros())).await?;
+            // Reading too many ids is safe, too few is not.
+            let seen = fill::open_filled(ids, table, own, Micros(clock.read().earliest())).await?;
             self.seen.insert(own.partition, seen);
             self.owned.insert(own.partition, *own);
         }
@@ -276,9 +279,10 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
 
     /// Forgets ids beyond the window, and lets the log drop what is processed and old.
     async fn tidy(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
-        let now = Micros(self.workshop.clock.now_micros());
-        for seen in self.seen.values_mut() {
-            seen.forget_before(now).map_err(FillError::Disk)?;
+        if let Some(now) = time_to_forget(&self.workshop.clock.read()) {
+            for seen in self.seen.values_mut() {
+                seen.forget_before(now).map_err(FillError::Disk)?;
+            }
         }
         self.observe_ids();
         for (partition, before) in pipeline.committed() {
@@ -304,6 +308,17 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
     }
 }
 
+/// The time by which ids have grown old; `None`, and an error in the log, if it is not known what day it is.
+fn time_to_forget(reading: &Reading) -> Option<Micros> {
+    if reading.skew().is_none_or(|skew| skew.unsigned_abs() > retain::DAY.unsigned_abs()) {
+        tracing::error!(
+            "this process and Postgres do not agree on what day it is: no id is forgotten for its age"
+        );
+        return None;
+    }
+    Some(Micros(reading.earliest()))
+}
+
 /// Brings to disk what is in memory of these ids, so that nothing has to be read from ClickHouse by whoever opens them
 /// next, and lets go of them. If it fails, they are read.
 async fn put_away(seen: BTreeMap<u32, SeenIds>) {
@@ -323,4 +338,25 @@ async fn put_away(seen: BTreeMap<u32, SeenIds>) {
 /// A count as a gauge takes it.
 fn count(n: usize) -> f64 {
     f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_grow_old_by_the_earlier_clock_and_not_at_all_where_clocks_are_a_day_apart() {
+        let now = 100 * retain::DAY;
+        let read =
+            |wall, database: Option<i64>| Reading { wall, database: database.map(|at| (at, at)), reached: 0 };
+        let forget = |reading| time_to_forget(&reading).map(|at| at.0 - now);
+        assert_eq!(forget(read(now, Some(now))), Some(0));
+        assert_eq!(forget(read(now + retain::DAY, Some(now))), Some(0));
+        assert_eq!(forget(read(now, Some(now + retain::DAY))), Some(0));
+        for jump in [retain::DAY + 1, 40 * retain::DAY, -40 * retain::DAY] {
+            assert_eq!(forget(read(now + jump, Some(now))), None, "{jump}");
+            assert_eq!(forget(read(now, Some(now + jump))), None, "{jump}");
+        }
+        assert_eq!(forget(read(now, None)), None, "Postgres has not been heard");
+    }
 }

@@ -9,9 +9,11 @@ use processor::commit::{Commit, Committed, RangeSum};
 use processor::own::Owned;
 use processor::stores::{Books, StoreError};
 use schemas::id::Position;
+use schemas::time::Micros;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::journal::BEGIN;
 use crate::world::{BOOKS, ByPosition, Handle, Mutant, State, failed};
 
 #[derive(Debug)]
@@ -191,7 +193,7 @@ impl State {
 }
 
 impl Books for Handle {
-    async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<(), StoreError> {
+    async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<Micros, StoreError> {
         self.ask(BOOKS, |state| {
             let until = Instant::now() + lease_time;
             state.processes[self.process].node = Some(node);
@@ -199,7 +201,7 @@ impl Books for Handle {
             for cursor in state.books.cursors.iter_mut().filter(|cursor| cursor.owner == Some(node)) {
                 cursor.lease_until = Some(until);
             }
-            ("renews".to_owned(), ())
+            ("renews".to_owned(), BEGIN)
         })
         .await
     }
