@@ -87,9 +87,7 @@ impl Addresses {
         let charged = limits.limiter.check_key(&block(address));
         charged.map_err(|not_until| not_until.wait_time_from(Instant::now()))
     }
-}
 
-impl Addresses {
     /// Charges the work on a request that failed before it was known who sent it: the plain bytes that were made of its
     /// body, or the time for which they were worked on, whichever is more.
     pub fn charge_work(&self, address: IpAddr, bytes: usize, time: Duration) {
