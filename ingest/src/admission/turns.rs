@@ -90,7 +90,7 @@ impl Turns {
 fn off_the_workers<T>(job: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => block_in_place(job),
-        _ => job(),
+        RuntimeFlavor::CurrentThread | _ => job(),
     }
 }
 

@@ -69,11 +69,11 @@ impl Edge {
     /// Processor time that the node has used.
     fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process().pid())).unwrap();
-        let fields: Vec<u64> =
-            stat.rsplit(") ").next().unwrap().split(' ').filter_map(|field| field.parse().ok()).collect();
-        // The state, which is no number, is gone: user and system time are the 11th and 12th number. Linux has 100
-        // ticks a second for all programs.
-        Duration::from_millis((fields[10] + fields[11]) * 10)
+        // From the state on, user and system time are the 12th and 13th field. Linux has 100 ticks a second for all
+        // programs.
+        let fields = stat.rsplit(") ").next().unwrap().split(' ').skip(11).take(2);
+        let ticks: u64 = fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// The most memory that it has held since it was last asked.
