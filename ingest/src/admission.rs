@@ -27,7 +27,7 @@ use crate::directory::Tenant;
 use crate::metrics;
 
 pub use budget::Held;
-pub use turns::{Turn, Turns, Work};
+pub use turns::{SMALL_BYTES_MAX, Turn, Turns, Work};
 
 /// The budgets of body bytes.
 #[derive(Debug, Clone)]

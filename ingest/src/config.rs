@@ -176,7 +176,7 @@ impl IngestConfig {
                 "WEIR_ADDRESS_RATE",
                 100,
                 0..=1_000_000,
-                "requests a second without a good key that one address may send; 0: no limit",
+                "requests a second without a good key that one address may send, each with 64 KiB of plain body or a millisecond of work: larger ones count as several; 0: no limit",
             ),
             directory_file: None,
             redis_url: settings.optional_secret(

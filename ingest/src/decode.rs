@@ -10,8 +10,9 @@
 //! * **A bad event never costs its neighbours**, as long as the text is JSON: it becomes a [`Rejection`]. Where it
 //!   is not, the rest of the batch can't be found and the whole body is refused; in NDJSON, the line alone.
 //! * **Memory is bounded** by a small multiple of the body: no recursion, at most [`EVENTS_MAX`] events of at most
-//!   [`MEMBERS_MAX`] members, and at most [`SHARED_BYTES_MAX`] for what stands around a batch and holds for each of
-//!   its events.
+//!   [`MEMBERS_MAX`] members and [`SENT_BYTES_MAX`], checked before anything is made of them, and at most
+//!   [`SHARED_BYTES_MAX`] for what stands around a batch and holds for each of its events. What is made, and not only
+//!   borrowed from the body, takes [`Room`] as inflated bytes do. No object within an event is split into its members.
 //!
 //! Texts longer than the limits of [`schemas::limit`] are refused, never cut: a cut id would be another event's.
 
@@ -31,13 +32,15 @@ use std::borrow::Cow;
 
 use schemas::event::{Event, EventFlags, EventKind};
 use schemas::id::EventHash;
-use schemas::limit::EVENT_ID_BYTES_MAX;
+use schemas::limit::{EVENT_BYTES_MAX, EVENT_ID_BYTES_MAX};
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
 use members::{Digits, Fault, Field, Members};
 use scan::Kind;
 use walk::Walk;
+
+use crate::decompress::Room;
 
 pub use cloudevents::{binary_cloudevent, is_binary_cloudevent};
 pub use form::json_of_form;
@@ -48,6 +51,9 @@ pub const EVENTS_MAX: usize = 10_000;
 pub const DEPTH_MAX: u32 = 32;
 /// Members of an event, those within its members not counted.
 pub const MEMBERS_MAX: usize = 1_000;
+/// Bytes of an event as it was sent. Twice what it may have in a frame: a number that is not finite takes up to nine
+/// bytes, and is kept in four.
+pub const SENT_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
 /// Bytes of what stands around a batch, once for each of its events.
 pub const SHARED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of a CloudEvent's id, and of its source: together they may be longer than a stored id.
@@ -114,6 +120,15 @@ impl Incoming<'_> {
         }
     }
 
+    /// Bytes of texts that were made for it, and are not the body's.
+    #[inline]
+    fn derived_bytes(&self) -> usize {
+        let texts =
+            [&self.name, &self.user_id, &self.anonymous_id, &self.properties, &self.context, &self.extra];
+        let made = |text: &&Cow<'_, str>| if let Cow::Owned(text) = *text { text.capacity() } else { 0 };
+        texts.iter().chain(&self.id.as_ref()).map(made).sum()
+    }
+
     /// Bytes that the event takes in a frame, with an id of [`SERVER_ID_BYTES`] if it has none.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -152,7 +167,19 @@ pub enum NativeShape {
 /// `invalid_json` with the byte at fault, if the body is not JSON or not UTF-8; `invalid_batch` if it holds no event
 /// or more than [`EVENTS_MAX`], or is neither event nor batch; `body_too_large` over [`SHARED_BYTES_MAX`].
 pub fn native(body: &[u8], shape: NativeShape) -> Result<Batch<'_>, Problem> {
-    let walk = Walk::new(&native::Native, body.len());
+    native_within(body, shape, &mut Room::unlimited())
+}
+
+/// The same, with the room for what it makes.
+///
+/// # Errors
+/// As [`native`], and as [`Room::derive`].
+pub fn native_within<'a>(
+    body: &'a [u8],
+    shape: NativeShape,
+    room: &mut Room<'_>,
+) -> Result<Batch<'a>, Problem> {
+    let walk = Walk::new(&native::Native, body.len(), room);
     match shape {
         NativeShape::Json => walk.json(checked_utf8(body)?),
         NativeShape::Ndjson => walk.lines(body),
@@ -168,10 +195,22 @@ pub fn native(body: &[u8], shape: NativeShape) -> Result<Batch<'_>, Problem> {
 /// # Errors
 /// As [`native`].
 pub fn segment(body: &[u8], kind: Option<EventKind>) -> Result<Batch<'_>, Problem> {
+    segment_within(body, kind, &mut Room::unlimited())
+}
+
+/// The same, with the room for what it makes.
+///
+/// # Errors
+/// As [`native_within`].
+pub fn segment_within<'a>(
+    body: &'a [u8],
+    kind: Option<EventKind>,
+    room: &mut Room<'_>,
+) -> Result<Batch<'a>, Problem> {
     let text = checked_utf8(body)?;
     match kind {
-        Some(kind) => Walk::new(&segment::Call(kind), body.len()).json(text),
-        None => Walk::new(&segment::Batches, body.len()).json(text),
+        Some(kind) => Walk::new(&segment::Call(kind), body.len(), room).json(text),
+        None => Walk::new(&segment::Batches, body.len(), room).json(text),
     }
 }
 
@@ -183,7 +222,20 @@ pub fn segment(body: &[u8], kind: Option<EventKind>) -> Result<Batch<'_>, Proble
 /// # Errors
 /// As [`native`].
 pub fn posthog(body: &[u8], received_at: Micros, sent_at: Option<Micros>) -> Result<Batch<'_>, Problem> {
-    Walk::new(&posthog::PostHog { received_at, sent_at }, body.len()).json(checked_utf8(body)?)
+    posthog_within(body, received_at, sent_at, &mut Room::unlimited())
+}
+
+/// The same, with the room for what it makes.
+///
+/// # Errors
+/// As [`native_within`].
+pub fn posthog_within<'a>(
+    body: &'a [u8],
+    received_at: Micros,
+    sent_at: Option<Micros>,
+    room: &mut Room<'_>,
+) -> Result<Batch<'a>, Problem> {
+    Walk::new(&posthog::PostHog { received_at, sent_at }, body.len(), room).json(checked_utf8(body)?)
 }
 
 /// A time as foreign SDKs write it outside of a body: ISO 8601, or a number since 1970.
@@ -200,7 +252,15 @@ pub fn instant(text: &str) -> Option<Micros> {
 /// # Errors
 /// As [`native`].
 pub fn cloudevents(body: &[u8]) -> Result<Batch<'_>, Problem> {
-    Walk::new(&cloudevents::CloudEvents, body.len()).json(checked_utf8(body)?)
+    cloudevents_within(body, &mut Room::unlimited())
+}
+
+/// The same, with the room for what it makes.
+///
+/// # Errors
+/// As [`native_within`].
+pub fn cloudevents_within<'a>(body: &'a [u8], room: &mut Room<'_>) -> Result<Batch<'a>, Problem> {
+    Walk::new(&cloudevents::CloudEvents, body.len(), room).json(checked_utf8(body)?)
 }
 
 fn checked_utf8(body: &[u8]) -> Result<&str, Problem> {

@@ -3,6 +3,7 @@
 mod receive;
 mod upload;
 mod body;
+mod reading;
 mod told;
 mod copy;
 

@@ -1,21 +1,26 @@
 //! Turns: of bodies that take long to work on, one of each tenant at a time, and only so many in all.
 //!
 //! Ten megabytes of JSON take a core for tens of milliseconds, and a log for as long again. Whoever sends many of them
-//! waits for himself; small bodies never wait for a turn, and find a worker that is free.
+//! waits for himself; small bodies never wait for a turn, and find a worker that is free. What counts is the plain body:
+//! a small one that turns out to be large while it is decompressed or read is begun again, in its turn.
+//!
+//! Large bodies are worked on with [`block_in_place`]: another thread takes over what the worker had to do, so that
+//! timers and heartbeats go on where there is one worker, too. It lets the work borrow what the request holds, which
+//! a pool would not, and threads are no more than turns.
 
 use std::num::NonZero;
 use std::sync::Arc;
 
 use schemas::problem::{Code, Problem};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 
 use crate::directory::Tenant;
 
-/// Bytes of a body from which on it takes turns: below, it is read in less than a millisecond.
-const LARGE_BYTES: usize = 256 * 1024;
-/// The same of a compressed one, which may grow.
-const LARGE_COMPRESSED_BYTES: usize = 16 * 1024;
+/// Bytes of a plain body that takes no turn: it is read in about a millisecond.
+pub const SMALL_BYTES_MAX: usize = 256 * 1024;
 
 /// Whose turn it is, in one of the tenants or among those who are not known yet.
 #[derive(Debug)]
@@ -36,9 +41,10 @@ pub struct Turns {
 }
 
 /// How a body is worked on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Work {
     /// At once.
+    #[default]
     Small,
     /// When a core is free for it, and none of the tenant's others is, for as long as this is kept.
     Large(OwnedSemaphorePermit),
@@ -52,20 +58,11 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for the turn of a body of `bytes`.
+    /// Waits for the turn of a large body.
     ///
     /// # Errors
     /// 429 if others of the tenant's took so long that it did not come by `deadline`.
-    pub async fn wait(
-        &self,
-        bytes: usize,
-        is_compressed: bool,
-        tenant: Option<&Tenant>,
-        deadline: Instant,
-    ) -> Result<Work, Problem> {
-        if bytes < if is_compressed { LARGE_COMPRESSED_BYTES } else { LARGE_BYTES } {
-            return Ok(Work::Small);
-        }
+    pub async fn wait(&self, tenant: Option<&Tenant>, deadline: Instant) -> Result<Work, Problem> {
         let turn = tenant.map_or(&self.strangers, |tenant| &tenant.turn);
         match timeout_at(deadline, Arc::clone(&turn.0).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(Work::Large(turn)),
@@ -78,12 +75,22 @@ impl Turns {
 
     /// Does what takes a large body long. A core is left for those who are small.
     pub async fn run<T>(&self, work: &Work, job: impl FnOnce() -> T) -> T {
-        let _core = match work {
-            Work::Small => None,
-            // Never closed, so always a permit.
-            Work::Large(_) => self.cores.acquire().await.ok(),
-        };
-        job()
+        match work {
+            Work::Small => job(),
+            Work::Large(_) => {
+                // Never closed, so always a permit.
+                let _core = self.cores.acquire().await.ok();
+                off_the_workers(job)
+            }
+        }
+    }
+}
+
+/// Tests have runtimes of one thread, which no other can stand in for.
+fn off_the_workers<T>(job: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(job),
+        RuntimeFlavor::CurrentThread | _ => job(),
     }
 }
 
@@ -94,18 +101,33 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_large_body_waits_for_the_one_before_and_a_small_one_for_nobody() {
+    async fn a_large_body_waits_for_the_one_before() {
         let (turns, soon) = (Turns::default(), Duration::from_millis(20));
-        let large = async || turns.wait(LARGE_BYTES, false, None, Instant::now() + soon).await;
+        let large = async || turns.wait(None, Instant::now() + soon).await;
         let first = large().await.unwrap();
-        assert!(matches!(first, Work::Large(_)));
         assert_eq!(large().await.unwrap_err().code, Code::RateLimited);
-        for (bytes, is_compressed) in [(LARGE_BYTES - 1, false), (LARGE_COMPRESSED_BYTES - 1, true)] {
-            let small = turns.wait(bytes, is_compressed, None, Instant::now()).await.unwrap();
-            assert!(matches!(small, Work::Small));
-        }
-        assert!(turns.wait(LARGE_COMPRESSED_BYTES, true, None, Instant::now() + soon).await.is_err());
         drop(first);
         assert_eq!(turns.run(&large().await.unwrap(), || 7).await, 7);
+    }
+
+    /// Where the work is done on the only worker, its heart stands still until the work gives up.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_large_body_does_not_stop_heartbeats_on_a_node_with_one_worker() {
+        let working = tokio::spawn(async {
+            let (beat, beats) = std::sync::mpsc::channel();
+            let heart = tokio::spawn(async move {
+                let mut interval = tokio::time::interval(Duration::from_millis(5));
+                while beat.send(()).is_ok() {
+                    interval.tick().await;
+                }
+            });
+            let turns = Turns::default();
+            let work = turns.wait(None, Instant::now() + Duration::from_secs(5)).await.unwrap();
+            let beat = move || (0..10).all(|_| beats.recv_timeout(Duration::from_secs(5)).is_ok());
+            let lives = turns.run(&work, beat).await;
+            heart.await.unwrap();
+            lives
+        });
+        assert!(working.await.unwrap());
     }
 }

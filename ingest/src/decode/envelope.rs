@@ -7,8 +7,9 @@ use schemas::event::EventFlags;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
-use super::scan::{Kind, Member, Scanner, SyntaxError};
+use super::scan::{Kind, Member, SyntaxError, each_member};
 use super::{Incoming, SHARED_BYTES_MAX};
+use crate::decompress::Room;
 
 /// The members around a batch, except those that are the request's own.
 ///
@@ -32,8 +33,8 @@ impl<'a> Envelope<'a> {
     ///
     /// # Errors
     /// `body_too_large` if the copies would take more than [`SHARED_BYTES_MAX`]: a small body must not become a
-    /// large one here.
-    pub(super) fn share(&self, events: &mut [Incoming<'a>]) -> Result<(), Problem> {
+    /// large one here. What [`Room::derive`] says, before a copy is made.
+    pub(super) fn share(&self, events: &mut [Incoming<'a>], room: &mut Room<'_>) -> Result<(), Problem> {
         let bytes = (self.context.0.len() + self.rest.0.len()).saturating_mul(events.len());
         if bytes > SHARED_BYTES_MAX {
             let detail = format!(
@@ -41,7 +42,11 @@ impl<'a> Envelope<'a> {
             );
             return Err(Problem::new(Code::BodyTooLarge, detail));
         }
+        room.derive(bytes)?;
         for event in events {
+            let merged = [(&self.context, &event.context), (&self.rest, &event.extra)];
+            let copied = merged.into_iter().filter(|(shared, _)| !shared.0.is_empty());
+            room.derive(copied.map(|(_, own)| own.len()).sum())?;
             event.sent_at = event.sent_at.or(self.sent_at);
             event.flags = event.flags.with(self.flags);
             self.context.add_to(&mut event.context, None)?;
@@ -66,30 +71,47 @@ impl<'a> Shared<'a> {
 }
 
 /// An object of all members of `own`, and those of `shared` whose keys `own` doesn't have.
+///
+/// Neither's members are held; of `own`, which is within an event's limit, only the keys.
 fn merge(own: &str, shared: &str, nested: Option<&str>) -> Result<String, SyntaxError> {
-    let (own, shared) = (Scanner::new(own).members()?, Scanner::new(shared).members()?);
     let is_nested =
         |member: &Member<'_>| member.value.kind == Kind::Object && nested == Some(member.key.name().as_ref());
     // Of several the last counts, and is the only one to be merged.
-    let nested = own.iter().rposition(is_nested).zip(shared.iter().rfind(|member| is_nested(member)));
-    let mut object = String::from("{");
+    let (mut place, mut partner) = (None, None);
+    if nested.is_some() {
+        let mut index = 0_usize;
+        each_member(own, |member| {
+            if is_nested(&member) {
+                place = Some(index);
+            }
+            index += 1;
+        })?;
+        each_member(shared, |member| partner = is_nested(&member).then_some(member.value.raw).or(partner))?;
+    }
+    let nested = place.zip(partner);
+    let mut object = String::with_capacity(own.len() + shared.len());
     let mut push = |raw: &str| {
-        if object.len() > 1 {
-            object.push(',');
-        }
+        object.push(if object.is_empty() { '{' } else { ',' });
         object.push_str(raw);
     };
-    for (index, member) in own.iter().enumerate() {
+    let (mut keys, mut index, mut merged) = (HashSet::new(), 0_usize, Ok(()));
+    each_member(own, |member| {
         match nested.filter(|(place, _)| *place == index) {
             None => push(member.raw),
-            Some((_, partner)) => {
-                let value = merge(member.value.raw, partner.value.raw, None)?;
-                push(&format!("\"{}\":{value}", member.key.raw));
-            }
+            Some((_, partner)) => match merge(member.value.raw, partner, None) {
+                Ok(value) => push(&format!("\"{}\":{value}", member.key.raw)),
+                Err(error) => merged = Err(error),
+            },
         }
-    }
-    let keys: HashSet<_> = own.iter().map(|member| member.key.name()).collect();
-    shared.iter().filter(|member| !keys.contains(&member.key.name())).for_each(|member| push(member.raw));
-    object.push('}');
+        keys.insert(member.key.name());
+        index += 1;
+    })?;
+    merged?;
+    each_member(shared, |member| {
+        if !keys.contains(&member.key.name()) {
+            push(member.raw);
+        }
+    })?;
+    object.push_str(if object.is_empty() { "{}" } else { "}" });
     Ok(object)
 }

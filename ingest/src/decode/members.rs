@@ -27,6 +27,9 @@ pub(super) enum Field {
     Key,
 }
 
+/// Bytes of the longest name that has a place, when each of its characters is an escape, and then some.
+const ESCAPED_NAME_BYTES_MAX: usize = 256;
+
 const FIELDS: usize = Field::Key as usize + 1;
 
 /// Why one event is refused.
@@ -61,6 +64,8 @@ pub(super) struct Members<'a> {
     rest: Vec<&'a str>,
     /// Members, those included that are too many to be held.
     count: usize,
+    /// Of all of them, as they were sent.
+    bytes: usize,
     oddities: Oddities,
     depth: u32,
 }
@@ -86,7 +91,7 @@ impl<'a> Members<'a> {
     pub(super) fn clear(&mut self) {
         self.placed = [None; FIELDS];
         self.rest.clear();
-        (self.count, self.oddities, self.depth) = (0, Oddities::default(), 0);
+        (self.count, self.bytes, self.oddities, self.depth) = (0, 0, Oddities::default(), 0);
     }
 
     /// Takes a member in. Of two for one place the later counts, as in every JSON library that SDKs are built on;
@@ -94,12 +99,18 @@ impl<'a> Members<'a> {
     #[inline]
     pub(super) fn put(&mut self, member: &Member<'a>, place: impl Fn(&str) -> Option<Field>) {
         self.count += 1;
+        self.bytes += member.raw.len();
         if self.count > MEMBERS_MAX {
             return;
         }
         self.oddities = self.oddities.with(member.key.oddities).with(member.value.oddities);
         self.depth = self.depth.max(member.value.depth);
-        let field = if member.key.escaped { place(&member.key.name()) } else { place(member.key.raw) };
+        let field = match member.key.escaped {
+            false => place(member.key.raw),
+            // Longer than any name under escapes: not worth a copy.
+            true if member.key.raw.len() > ESCAPED_NAME_BYTES_MAX => None,
+            true => place(&member.key.name()),
+        };
         let Some(field) = field else {
             self.rest.push(member.raw);
             return;
@@ -126,6 +137,12 @@ impl<'a> Members<'a> {
             return Err(Fault::invalid("", format!("it has more than {MEMBERS_MAX} members")));
         }
         Ok(())
+    }
+
+    /// Bytes of all members as they were sent.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn oddities(&self) -> Oddities {

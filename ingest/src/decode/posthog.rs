@@ -10,7 +10,7 @@ use schemas::limit::EVENT_NAME_BYTES_MAX;
 use schemas::time::Micros;
 
 use super::members::{Digits, Fault, Field, Members};
-use super::scan::{Kind, Member, Scanner, SyntaxError, Value};
+use super::scan::{Kind, Member, Value, each_member};
 use super::walk::{Dialect, Shapes};
 use super::{Incoming, time};
 
@@ -99,7 +99,14 @@ impl Dialect for PostHog {
     /// posthog-js sends the key as a property of each event, and sometimes nowhere else.
     fn nested_key<'a>(members: &Members<'a>) -> Option<Cow<'a, str>> {
         let properties = members.get(Field::Properties).filter(|value| has(Some(*value), "token"))?;
-        properties_of(properties.raw).ok()?.iter().find(|member| is_key(member)).map(key_text)
+        let mut key = None;
+        each_member(properties.raw, |member| {
+            if key.is_none() && is_key(&member) {
+                key = Some(key_text(&member));
+            }
+        })
+        .ok()?;
+        key
     }
 }
 
@@ -152,8 +159,13 @@ fn user<'a>(members: &mut Members<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
 fn nested_user<'a>(properties: Option<Value<'a>>) -> Result<Cow<'a, str>, Fault> {
     let none = Ok(Cow::Borrowed(""));
     let Some(properties) = properties.filter(|value| has(Some(*value), "distinct_id")) else { return none };
-    let Ok(members) = properties_of(properties.raw) else { return none };
-    let Some(user) = members.iter().rfind(|member| member.key.name() == "distinct_id") else { return none };
+    let mut user = None;
+    let scanned = each_member(properties.raw, |member| {
+        if member.key.name() == "distinct_id" {
+            user = Some(member);
+        }
+    });
+    let (Ok(()), Some(user)) = (scanned, user) else { return none };
     let text = match user.value.kind {
         Kind::String => user.value.unescaped().text,
         Kind::Number => Cow::Borrowed(user.value.raw),
@@ -174,11 +186,6 @@ fn has(object: Option<Value<'_>>, name: &str) -> bool {
     })
 }
 
-/// The members of an object that has been scanned before.
-fn properties_of(object: &str) -> Result<Vec<Member<'_>>, SyntaxError> {
-    Scanner::new(object).members()
-}
-
 fn is_key(member: &Member<'_>) -> bool {
     member.key.name() == "token"
         && member.value.kind == Kind::String
@@ -191,14 +198,19 @@ fn key_text<'a>(member: &Member<'a>) -> Cow<'a, str> {
 
 /// The properties without the API key, which is never stored.
 fn without_key(properties: Cow<'_, str>) -> Cow<'_, str> {
-    let kept = match properties_of(&properties) {
-        Ok(members) if members.iter().any(is_key) => {
-            let kept: Vec<_> =
-                members.iter().filter(|member| !is_key(member)).map(|member| member.raw).collect();
-            format!("{{{}}}", kept.join(","))
+    let (mut kept, mut has_key) = (String::with_capacity(properties.len()), false);
+    let scanned = each_member(&properties, |member| {
+        if is_key(&member) {
+            has_key = true;
+        } else {
+            kept.push(if kept.is_empty() { '{' } else { ',' });
+            kept.push_str(member.raw);
         }
-        _ => return properties,
-    };
+    });
+    if scanned.is_err() || !has_key {
+        return properties;
+    }
+    kept.push_str(if kept.is_empty() { "{}" } else { "}" });
     Cow::Owned(kept)
 }
 

@@ -230,18 +230,6 @@ impl<'a> Scanner<'a> {
         Ok(Member { raw: &self.text[key.start..self.at], key, value })
     }
 
-    /// Reads an object with all its members.
-    pub(super) fn members(&mut self) -> Result<Vec<Member<'a>>, SyntaxError> {
-        let mut members = Vec::new();
-        let mut more = self.open_object()?;
-        while more {
-            let key = self.key()?;
-            members.push(self.member(key)?);
-            more = self.another_member()?;
-        }
-        Ok(members)
-    }
-
     /// Reads the next byte if it is `token`.
     #[inline]
     fn take(&mut self, token: u8) -> bool {
@@ -328,6 +316,18 @@ impl<'a> Scanner<'a> {
         mended.iter().for_each(|text| mending.text.push_str(text));
         mending.copied = end;
     }
+}
+
+/// Visits the members of `object`, one after the other: none is held, since an object may have a million.
+pub(super) fn each_member<'a>(object: &'a str, mut visit: impl FnMut(Member<'a>)) -> Result<(), SyntaxError> {
+    let mut scanner = Scanner::new(object);
+    let mut more = scanner.open_object()?;
+    while more {
+        let key = scanner.key()?;
+        visit(scanner.member(key)?);
+        more = scanner.another_member()?;
+    }
+    Ok(())
 }
 
 /// `raw`, which has been scanned as a value, with every oddity in it written as the module says.

@@ -7,6 +7,7 @@ mod native;
 mod posthog;
 mod segment;
 mod shapes;
+mod derived;
 
 use serde_json::Value;
 

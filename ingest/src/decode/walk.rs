@@ -10,7 +10,8 @@ use schemas::time::Micros;
 use super::envelope::{Envelope, Shared};
 use super::members::{Fault, Field, Members};
 use super::scan::{Kind, Oddities, Scanner, SyntaxError};
-use super::{Batch, EVENTS_MAX, Incoming, Rejection};
+use super::{Batch, EVENTS_MAX, Incoming, Rejection, SENT_BYTES_MAX};
+use crate::decompress::Room;
 
 /// What one family of SDKs sends.
 pub(super) trait Dialect {
@@ -71,8 +72,10 @@ impl Place {
 
 /// A walk under way.
 #[derive(Debug)]
-pub(super) struct Walk<'a, 'd, D> {
+pub(super) struct Walk<'a, 'd, 'r, 'b, D> {
     dialect: &'d D,
+    /// For what is made of the body.
+    room: &'r mut Room<'b>,
     scanner: Scanner<'a>,
     place: Place,
     /// Events seen so far, good and bad.
@@ -81,16 +84,21 @@ pub(super) struct Walk<'a, 'd, D> {
     batch: Batch<'a>,
 }
 
+/// Bytes around a batch that are not worth reckoning.
+const SMALL_ENVELOPE_BYTES: usize = 4 * 1024;
+/// Bytes of a rejection with its texts, about.
+const REJECTION_BYTES: usize = 2 * size_of::<Rejection>();
 /// A byte order mark, which .NET's clients write in front of UTF-8 and readers may ignore (RFC 8259, 8.1).
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// Bytes of an event that is smaller than most: room for events is set aside by it.
 const SMALL_EVENT_BYTES: usize = 256;
 
-impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
-    pub(super) fn new(dialect: &'d D, body_bytes: usize) -> Self {
+impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
+    pub(super) fn new(dialect: &'d D, body_bytes: usize, room: &'r mut Room<'b>) -> Self {
         let events = (body_bytes / SMALL_EVENT_BYTES + 1).min(EVENTS_MAX);
         Self {
             dialect,
+            room,
             scanner: Scanner::new(""),
             place: Place::List,
             seen: 0,
@@ -128,7 +136,7 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
             }
             let index = self.next_index()?;
             match self.line(line) {
-                Ok(()) => self.settle(index),
+                Ok(()) => self.settle(index)?,
                 Err(fault) => self.reject(index, None, &fault),
             }
         }
@@ -177,7 +185,7 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
         self.place = Place::Single;
         self.members = outer;
         let index = self.next_index()?;
-        self.settle(index);
+        self.settle(index)?;
         Ok(Envelope::default())
     }
 
@@ -196,6 +204,8 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
             if fault.member.is_empty() { problem } else { problem.at(format!("/{}", fault.member)) }
         };
         outer.check().map_err(whole)?;
+        // An event's members are bounded by its own limit; and the key and the time may be as long as the body here.
+        self.room.derive(if outer.bytes() > SMALL_ENVELOPE_BYTES { outer.bytes() } else { 0 })?;
         note_key::<D>(&mut self.batch.write_key, &mut outer);
         self.dialect.take_of_request(&mut outer);
         Ok(Envelope {
@@ -211,7 +221,7 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
         while more {
             let index = self.next_index()?;
             if self.event_object()? {
-                self.settle(index);
+                self.settle(index)?;
             } else {
                 self.reject(index, None, &not_an_object());
             }
@@ -242,20 +252,28 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
 
     /// The members that have been read are an event, or are refused.
     #[inline]
-    fn settle(&mut self, index: u32) {
+    fn settle(&mut self, index: u32) -> Result<(), Problem> {
         let members = &mut self.members;
         note_key::<D>(&mut self.batch.write_key, members);
-        match members.check().and_then(|()| self.dialect.event(members)) {
+        let read = if members.bytes() > SENT_BYTES_MAX {
+            Err(too_large())
+        } else {
+            members.check().and_then(|()| self.dialect.event(members))
+        };
+        match read {
             Ok(mut event) => {
+                self.room.derive(event.derived_bytes())?;
                 event.index = index;
                 event.flags = flags(members.oddities()).with(absences(&event, members));
                 self.batch.events.push(event);
             }
             Err(fault) => {
                 let id = members.get(Field::Id).filter(|id| id.kind == Kind::String);
+                let id = id.filter(|id| id.raw.len() <= SENT_BYTES_MAX);
                 self.reject(index, id.map(|id| id.unescaped().text), &fault);
             }
         }
+        Ok(())
     }
 
     fn reject(&mut self, index: u32, id: Option<Cow<'a, str>>, fault: &Fault) {
@@ -269,9 +287,11 @@ impl<'a, 'd, D: Dialect> Walk<'a, 'd, D> {
         }
         self.reject_large();
         if envelope.holds_for_events() {
-            envelope.share(&mut self.batch.events)?;
+            envelope.share(&mut self.batch.events, self.room)?;
             self.reject_large();
         }
+        let (events, rejected) = (self.batch.events.capacity(), self.batch.rejected.capacity());
+        self.room.charge(events * size_of::<Incoming<'_>>() + rejected * REJECTION_BYTES)?;
         Ok(self.batch)
     }
 

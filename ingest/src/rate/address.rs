@@ -17,8 +17,15 @@ const BLOCKS_MAX: usize = 100_000;
 /// How often to look for room at most.
 const CLEAR_EVERY: Duration = Duration::from_secs(1);
 
-/// Holds each address to so many requests a second that fail before it is known who sends them: keys are guessed
-/// and garbage is sent at this rate at most. Requests with a good key cost an address nothing.
+/// Plain bytes, and time of work, that come with a failed request; one with more counts as several. At the default
+/// rate, what senders without a key cost a node is a tenth of a core for each address, and 6 MB a second.
+const REQUEST_BYTES: usize = 64 * 1024;
+const REQUEST_TIME: Duration = Duration::from_millis(1);
+/// What an address may owe beyond its burst: on a slow machine one large body may have cost more than minutes can pay.
+const DEBT_MAX: Duration = Duration::from_secs(30);
+
+/// Holds each address to so many requests a second that fail before it is known who sends them, and to so much work
+/// on them: keys are guessed and garbage is sent at this rate at most. Requests with a good key cost an address nothing.
 #[derive(Debug)]
 pub struct Addresses(Option<Limits>);
 
@@ -28,6 +35,8 @@ struct Limits {
     limiter: RateLimiter<Block, Blocks, MonotonicClock>,
     /// What an address may owe and still send one more.
     tolerance: Duration,
+    /// For how long an address pays for one request.
+    interval: Duration,
 }
 
 /// An IPv4 address, or the 64 bits of an IPv6 address that are one customer's. `None` stands for all those for
@@ -78,6 +87,17 @@ impl Addresses {
         let charged = limits.limiter.check_key(&block(address));
         charged.map_err(|not_until| not_until.wait_time_from(Instant::now()))
     }
+
+    /// Charges the work on a request that failed before it was known who sent it: the plain bytes that were made of its
+    /// body, or the time for which they were worked on, whichever is more.
+    pub fn charge_work(&self, address: IpAddr, bytes: usize, time: Duration) {
+        let Some(limits) = &self.0 else { return };
+        let requests = (time.as_nanos() / REQUEST_TIME.as_nanos()).max((bytes / REQUEST_BYTES) as u128);
+        if requests > 0 {
+            let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+            limits.blocks.add(block(address), limits.interval.saturating_mul(requests), limits.tolerance);
+        }
+    }
 }
 
 fn block(address: IpAddr) -> Block {
@@ -92,10 +112,11 @@ impl Limits {
     fn new(blocks_max: usize, rate: NonZeroU32) -> Self {
         let burst = rate.saturating_mul(const { NonZeroU32::new(BURST_SECONDS).unwrap() });
         let quota = Quota::per_second(rate).allow_burst(burst);
-        let tolerance = quota.replenish_interval().saturating_mul(burst.get() - 1);
+        let interval = quota.replenish_interval();
+        let tolerance = interval.saturating_mul(burst.get() - 1);
         let blocks = Blocks { state: Arc::default(), begun: Instant::now(), blocks_max };
         let limiter = RateLimiter::new(quota, blocks.clone(), MonotonicClock);
-        Self { blocks, limiter, tolerance }
+        Self { blocks, limiter, tolerance, interval }
     }
 }
 
@@ -108,6 +129,16 @@ impl Blocks {
         });
         let until = known.map_or(Duration::ZERO, |until| Duration::from(*until));
         until.saturating_sub(self.begun.elapsed())
+    }
+
+    /// Makes a block owe more, also beyond what it may owe and still be served.
+    fn add(&self, block: Block, more: Duration, tolerance: Duration) {
+        let mut state = self.state.lock();
+        let block = state.place(block, self);
+        let now = self.begun.elapsed();
+        let until = state.until.get(&block).map_or(Duration::ZERO, |until| Duration::from(*until));
+        let until = until.max(now).saturating_add(more).min(now + tolerance + DEBT_MAX);
+        state.until.insert(block, Nanos::from(until));
     }
 }
 
@@ -162,6 +193,26 @@ mod tests {
             assert!(wait > Duration::ZERO && wait <= Duration::from_millis(500), "{wait:?}");
         }
         assert_eq!(addresses.check(v4(2)), Ok(()));
+    }
+
+    #[test]
+    fn large_work_counts_as_many_requests_and_little_as_none() {
+        let addresses = Addresses::new(2);
+        addresses.charge_work(v4(1), REQUEST_BYTES - 1, REQUEST_TIME / 2);
+        for _ in 0..10 {
+            assert_eq!(addresses.charge(v4(1)), Ok(()));
+        }
+        let by_bytes = |address| addresses.charge_work(address, 20 * REQUEST_BYTES, Duration::ZERO);
+        let by_time = |address| addresses.charge_work(address, 0, 20 * REQUEST_TIME);
+        by_bytes(v4(2));
+        by_time(v4(3));
+        for address in [v4(2), v4(3)] {
+            let wait = addresses.check(address).unwrap_err();
+            assert!(wait > Duration::from_secs(5) && wait <= Duration::from_millis(5_500), "{wait:?}");
+        }
+        addresses.charge_work(v4(4), usize::MAX, Duration::MAX);
+        assert!(addresses.check(v4(4)).unwrap_err() <= DEBT_MAX);
+        assert_eq!(addresses.check(v4(5)), Ok(()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
 use crate::decode::{self, Batch, NativeShape};
-use crate::decompress::{Encoding, Room, decompress, is_gzip};
+use crate::decompress::{Encoding, Room, decompress};
 use crate::routes::Dialect;
 
 /// What a header says about its body.
@@ -35,32 +35,45 @@ impl Form {
         Ok(Self { dialect, shape, encoding, sent_at: sent_at(headers, query) })
     }
 
-    /// Whether the body is compressed, by its header or by itself.
-    pub(super) fn is_compressed(self, body: &[u8]) -> bool {
-        self.encoding.is_some() || is_gzip(body)
-    }
-
     /// The body without compression, and without what a dialect wraps around its JSON.
     ///
     /// # Errors
     /// As [`decompress`]; and for CloudEvents in headers as [`decode::binary_cloudevent`].
-    pub(super) fn json(self, body: Bytes, headers: &HeaderMap, mut room: Room<'_>) -> Result<Bytes, Problem> {
-        let body = decompress(self.encoding, body, &mut room)?;
+    pub(super) fn json(
+        self,
+        body: Bytes,
+        headers: &HeaderMap,
+        room: &mut Room<'_>,
+    ) -> Result<Bytes, Problem> {
+        let body = decompress(self.encoding, body, room)?;
         match self.dialect {
-            Dialect::PostHog | Dialect::PostHogV1 => decode::json_of_form(body, &mut room),
-            Dialect::CloudEvents => structured(body, headers),
+            Dialect::PostHog | Dialect::PostHogV1 => {
+                if !matches!(body.first(), None | Some(b'{' | b'[')) {
+                    // Without percent signs, and then without base64.
+                    room.derive(body.len().saturating_mul(2))?;
+                }
+                decode::json_of_form(body, room)
+            }
+            Dialect::CloudEvents => structured(body, headers, room),
             Dialect::Native | Dialect::Segment(_) => Ok(body),
         }
     }
 
     /// # Errors
     /// As the dialect's parser.
-    pub(super) fn decode(self, body: &Bytes, received_at: Micros) -> Result<Batch<'_>, Problem> {
+    pub(super) fn decode<'a>(
+        self,
+        body: &'a Bytes,
+        received_at: Micros,
+        room: &mut Room<'_>,
+    ) -> Result<Batch<'a>, Problem> {
         match self.dialect {
-            Dialect::Native => decode::native(body, self.shape),
-            Dialect::Segment(kind) => decode::segment(body, kind),
-            Dialect::PostHog | Dialect::PostHogV1 => decode::posthog(body, received_at, self.sent_at),
-            Dialect::CloudEvents => decode::cloudevents(body),
+            Dialect::Native => decode::native_within(body, self.shape, room),
+            Dialect::Segment(kind) => decode::segment_within(body, kind, room),
+            Dialect::PostHog | Dialect::PostHogV1 => {
+                decode::posthog_within(body, received_at, self.sent_at, room)
+            }
+            Dialect::CloudEvents => decode::cloudevents_within(body, room),
         }
     }
 }
@@ -90,11 +103,13 @@ fn native_shape(headers: &HeaderMap) -> Result<NativeShape, Problem> {
     }
 }
 
-fn structured(body: Bytes, headers: &HeaderMap) -> Result<Bytes, Problem> {
+fn structured(body: Bytes, headers: &HeaderMap, room: &mut Room<'_>) -> Result<Bytes, Problem> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !decode::is_binary_cloudevent(headers.keys().map(|name| name.as_str()), content_type) {
         return Ok(body);
     }
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    decode::binary_cloudevent(headers, content_type, &body).map(Bytes::from)
+    let event = decode::binary_cloudevent(headers, content_type, &body)?;
+    room.derive(event.len())?;
+    Ok(event.into())
 }

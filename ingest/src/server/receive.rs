@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::Node;
 use super::body::Form;
+use super::reading::{By, Reading};
 use super::upload::Upload;
 use crate::admission::Work;
 use crate::append::frames;
@@ -61,7 +62,11 @@ impl Node {
         known: &mut Option<Arc<Tenant>>,
     ) -> Result<Reply, Refusal> {
         let mut attempt = Attempt::new(&self.outcomes);
-        let result = self.take_in(arrival, upload, known, &mut attempt).await;
+        let mut reading = Reading::default();
+        let result = self.take_in(arrival, upload, known, &mut attempt, &mut reading).await;
+        if known.is_none() {
+            self.charge_work(&reading, arrival.peer);
+        }
         if let Err(refusal) = &result {
             attempt.refused(refusal.problem.code);
         }
@@ -74,6 +79,7 @@ impl Node {
         upload: &mut Upload,
         known: &mut Option<Arc<Tenant>>,
         attempt: &mut Attempt<'_>,
+        reading: &mut Reading,
     ) -> Result<Reply, Refusal> {
         let deadline = admission::deadline(self.config.request_deadline);
         let http::request::Parts { headers, uri, .. } = parts;
@@ -92,11 +98,13 @@ impl Node {
         let form = Form::of(dialect, headers, uri.query())?;
         let mut admitted = self.admission.admit(headers, known.clone())?;
         let body = upload.read(&self.admission, deadline).await?;
-        let work = self.turns.wait(body.len(), form.is_compressed(&body), known.as_deref(), deadline).await?;
-        let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
-        let body: Bytes = self.turns.run(&work, || form.json(body, headers, room)).await?;
+        let header_tenant = known.clone();
+        let by = By { peer, tenant: header_tenant.as_deref(), deadline };
+        let json = |room: &mut Room<'_>| form.json(body.clone(), headers, room);
+        let plain: Bytes = self.work_on(reading, by, &mut admitted, body.len(), json).await?;
         let received_at = self.timekeeper.now();
-        let batch = self.turns.run(&work, || form.decode(&body, received_at)).await?;
+        let decode = |room: &mut Room<'_>| form.decode(&plain, received_at, room);
+        let batch = self.work_on(reading, by, &mut admitted, plain.len(), decode).await?;
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
             sender = Some(self.sender(&auth::from_text(key)?, attempt)?);
@@ -104,6 +112,12 @@ impl Node {
         let sender = sender.ok_or_else(auth::missing)?;
         *known = Some(Arc::clone(&sender.tenant));
         admitted.belongs_to(&sender.tenant)?;
+        let mut work = std::mem::take(reading);
+        let work = if by.tenant.is_some() {
+            std::mem::take(&mut work.work)
+        } else {
+            self.turn_of(work, By { tenant: Some(&sender.tenant), ..by }).await?
+        };
         let policy = sender.tenant.terms.read().client_ip;
         let origin = Origin { request_id, peer, policy, headers, work };
         let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);

@@ -8,6 +8,7 @@ mod slow;
 mod drain;
 mod tls;
 mod tenants;
+mod strangers;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use schemas::problem::{Code, Problem};
 
+use super::super::SENT_BYTES_MAX;
 use super::super::scan::{Scanner, SyntaxError};
 use super::super::text::percent_decoded;
 
@@ -24,12 +25,17 @@ pub fn is_binary_cloudevent<'h>(mut names: impl Iterator<Item = &'h str>, conten
 ///
 /// # Errors
 /// `invalid_event` for an attribute that is not UTF-8 or whose name is none, `invalid_json` for data that is called
-/// JSON and isn't.
+/// JSON and isn't, `event_too_large` for data over [`SENT_BYTES_MAX`](super::super::SENT_BYTES_MAX): each of its bytes
+/// may become six.
 pub fn binary_cloudevent<'h>(
     headers: impl Iterator<Item = (&'h str, &'h [u8])>,
     content_type: &str,
     body: &[u8],
 ) -> Result<String, Problem> {
+    if body.len() > SENT_BYTES_MAX {
+        let detail = format!("its data takes more than {SENT_BYTES_MAX} bytes");
+        return Err(Problem::new(Code::EventTooLarge, detail));
+    }
     let mut event = String::with_capacity(body.len() + 512);
     for (name, value) in headers {
         let Some(attribute) = name.strip_prefix(PREFIX) else { continue };

@@ -19,7 +19,7 @@ const BUDGET: [(&str, &str); 3] = [
 
 impl Edge {
     /// Another tenant's key.
-    async fn tenant(&self, name: &str) -> String {
+    pub(super) async fn tenant(&self, name: &str) -> String {
         self.place.run(&["tenant", "create", name, "--plan", "unlimited"]).await;
         let key = self.place.run_json(&["key", "create", name]).await["key"].as_str().unwrap().to_owned();
         let client = testkit::Client::new(self.address, Some(&key));
@@ -39,7 +39,7 @@ impl Edge {
 }
 
 /// Latencies of a client that sends one small request after the other.
-async fn latencies(edge: &Edge, key: &str, status: u16, lasting: Duration) -> Vec<Duration> {
+pub(super) async fn latencies(edge: &Edge, key: &str, status: u16, lasting: Duration) -> Vec<Duration> {
     let request = edge.request("").replace(&edge.key, key);
     let (mut raw, until) = (edge.connect().await, Instant::now() + lasting);
     let mut latencies = Vec::new();
@@ -57,7 +57,7 @@ async fn latencies(edge: &Edge, key: &str, status: u16, lasting: Duration) -> Ve
     latencies
 }
 
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+pub(super) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() - 1) * percent / 100]
 }
 
