@@ -26,6 +26,8 @@ LINTERS = [
 ]
 
 ASKED_FOR = re.compile(r'\.(?:get|number|millis|optional|secret|optional_secret)\(\s*"([A-Z]+_[A-Z0-9_]+)"')
+# Of these, what may stand in a file instead.
+SECRET = re.compile(r'\.(?:secret|optional_secret)\(\s*"([A-Z]+_[A-Z0-9_]+)"')
 # What `weir config` insists on.
 REQUIRED = {"DATABASE_URL": "postgres://localhost/weir", "WEIR_OPERATOR_TOKEN": "0" * 32}
 HARDENED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
@@ -80,13 +82,14 @@ def check_dockerignore():
 def known_settings():
     """As weir says, if it has been built since a setting changed; else as its source says."""
     sources = list(ROOT.glob("*/src/config.rs"))
+    in_files = {f"{name}_FILE" for source in sources for name in SECRET.findall(source.read_text())}
     changed = max(source.stat().st_mtime for source in sources)
     for binary in (ROOT / "target" / profile / "weir" for profile in ("release", "debug")):
         if binary.exists() and binary.stat().st_mtime > changed:
             argv = [binary, "config", "--json"]
             printed = subprocess.run(argv, env={**os.environ, **REQUIRED}, check=True, capture_output=True)
-            return set(json.loads(printed.stdout))
-    return {name for source in sources for name in ASKED_FOR.findall(source.read_text())}
+            return in_files | set(json.loads(printed.stdout))
+    return in_files | {name for source in sources for name in ASKED_FOR.findall(source.read_text())}
 
 
 if __name__ == "__main__":

@@ -180,6 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn the_example_on_each_page_is_a_document_of_its_code() {
+        for code in Code::ALL {
+            let (_, rest) = code.page().split_once("```json\n").unwrap();
+            let (example, _) = rest.split_once("\n```").unwrap();
+            let shown: serde_json::Value = serde_json::from_str(example).unwrap();
+            let text = |name: &str| shown[name].as_str().map(str::to_owned);
+            let problem =
+                Problem { code: *code, detail: text("detail").unwrap().into(), field: text("field") };
+            let document: serde_json::Value =
+                serde_json::from_slice(&problem.document(&text("request_id").unwrap())).unwrap();
+            assert_eq!(document, shown);
+        }
+    }
+
+    #[test]
     fn a_document_has_the_members_of_rfc_9457_and_those_that_sdks_read() {
         let problem = Problem::new(Code::InvalidEvent, "event 3 has no name").at("/batch/3/event");
         let document: serde_json::Value = serde_json::from_slice(&problem.document("r1")).unwrap();

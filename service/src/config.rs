@@ -1,12 +1,17 @@
 //! Settings from the environment, all of them read, and all mistakes reported, before any is acted on.
 //!
 //! A role asks a [`Settings`] for each setting by name, with its default; what it asked for can be printed with
-//! its source (`weir config`), secrets left out.
+//! its source (`weir config`), secrets left out. A secret `NAME` may stand in a file instead, which `NAME_FILE` names.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// Bytes of a file with a secret at most: a certificate chain would do, `/dev/zero` does not.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// A text that is never printed: passwords, tokens, URLs that hold them.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +42,27 @@ impl fmt::Debug for Secret {
 #[error("{}", .0.join("\n"))]
 pub struct ConfigError(pub Vec<String>);
 
+/// Where a setting's value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// Its variable.
+    Environment,
+    /// The file of this path, which the variable with `_FILE` at its end names.
+    File(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Environment => f.write_str("environment"),
+            Self::File(path) => write!(f, "file {path}"),
+        }
+    }
+}
+
 /// One setting as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -44,8 +70,8 @@ pub struct Setting {
     pub name: &'static str,
     /// Its effective value, or `<secret>`.
     pub value: String,
-    /// Whether the environment set it.
-    pub from_environment: bool,
+    /// Where that value came from.
+    pub source: Source,
     /// What it means, with its unit.
     pub meaning: &'static str,
 }
@@ -123,19 +149,37 @@ impl Settings {
         value
     }
 
-    /// A secret that may be absent.
+    /// A secret that may be absent: what `name` holds, or what stands in the file that `name` with `_FILE` names.
     pub fn optional_secret(&mut self, name: &'static str, meaning: &'static str) -> Option<Secret> {
-        let value = self.variables.get(name).cloned().map(Secret);
+        let given = self.variables.get(name).cloned();
+        let file = self.variables.get(&format!("{name}_FILE")).cloned();
+        if given.is_some() && file.is_some() {
+            self.mistakes.push(format!("{name} and {name}_FILE are both set: set one of them"));
+        }
+        let source = match (&given, &file) {
+            (Some(_), _) => Source::Environment,
+            (None, Some(path)) => Source::File(path.clone()),
+            (None, None) => Source::Default,
+        };
+        let value = given.or_else(|| Some(self.secret_in_file(name, &file?))).map(Secret);
         let shown = if value.is_some() { "<secret>" } else { "" };
-        self.remember(name, shown.to_owned(), meaning);
+        self.asked.push(Setting { name, value: shown.to_owned(), source, meaning });
         value
     }
 
-    /// A secret that must be there.
+    /// A secret that must be there, in its variable or in a file.
     pub fn secret(&mut self, name: &'static str, meaning: &'static str) -> Secret {
         self.optional_secret(name, meaning).unwrap_or_else(|| {
             self.mistakes.push(format!("{name} is not set. It is: {meaning}"));
             Secret(String::new())
+        })
+    }
+
+    /// Nothing, and a mistake noted, if the file can't be read.
+    fn secret_in_file(&mut self, name: &str, path: &str) -> String {
+        read_secret(path).unwrap_or_else(|reason| {
+            self.mistakes.push(format!("{name}_FILE={path} can't be used: {reason}"));
+            String::new()
         })
     }
 
@@ -153,8 +197,24 @@ impl Settings {
     }
 
     fn remember(&mut self, name: &'static str, value: String, meaning: &'static str) {
-        let from_environment = self.variables.contains_key(name);
-        self.asked.push(Setting { name, value, from_environment, meaning });
+        let is_set = self.variables.contains_key(name);
+        let source = if is_set { Source::Environment } else { Source::Default };
+        self.asked.push(Setting { name, value, source, meaning });
+    }
+}
+
+/// The file's text without the line break at its end, which editors and `echo` put there; or why there is none.
+fn read_secret(path: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > SECRET_BYTES_MAX {
+        return Err(format!("it holds more than {SECRET_BYTES_MAX} bytes"));
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    match line.strip_suffix('\r').unwrap_or(line) {
+        "" => Err("it is empty".to_owned()),
+        secret => Ok(secret.to_owned()),
     }
 }
 
@@ -195,5 +255,54 @@ mod tests {
         assert_eq!(settings.optional_secret("E", "another"), None);
         assert!(!format!("{:?}", settings.finish().unwrap()).contains("hunter2"));
         assert_eq!(format!("{:?}", Secret::from("hunter2")), "Secret(..)");
+    }
+
+    /// What the setting `D` is read as if `D_FILE` names a file with these bytes.
+    fn in_file(bytes: &[u8]) -> Result<(Option<String>, Setting), ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d").display().to_string();
+        std::fs::write(&path, bytes).unwrap();
+        let mut settings = settings(&[("D_FILE", &path)]);
+        let secret = settings.optional_secret("D", "a password");
+        let setting = settings.finish()?.remove(0);
+        assert_eq!(setting.source, Source::File(path));
+        Ok((secret.map(|secret| secret.expose().to_owned()), setting))
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file_and_one_line_break_at_its_end_is_not_part_of_it() {
+        for (written, read) in [
+            ("hunter2", "hunter2"),
+            ("hunter2\n", "hunter2"),
+            ("hunter2\r\n", "hunter2"),
+            (" h 2 \n\n", " h 2 \n"),
+        ] {
+            let (secret, setting) = in_file(written.as_bytes()).unwrap();
+            assert_eq!((secret.as_deref(), setting.value.as_str()), (Some(read), "<secret>"), "{written:?}");
+        }
+        let largest = vec![b'a'; 64 << 10];
+        assert!(in_file(&largest).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_holds_no_secret_is_a_mistake_that_names_the_path() {
+        let too_large = vec![b'a'; (64 << 10) + 1];
+        for (bytes, reason) in [
+            (&b""[..], "it is empty"),
+            (b"\n", "it is empty"),
+            (b"\xff", "UTF-8"),
+            (&too_large, "65536 bytes"),
+        ] {
+            let mistakes = in_file(bytes).unwrap_err().0;
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(mistakes[0].starts_with("D_FILE=/") && mistakes[0].contains(reason), "{mistakes:?}");
+        }
+        let mut settings = settings(&[("D_FILE", "/nowhere/d"), ("E", "hunter2"), ("E_FILE", "/nowhere/e")]);
+        settings.secret("D", "a password");
+        settings.secret("E", "another");
+        let mistakes = settings.finish().unwrap_err().0;
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        assert!(mistakes[0].starts_with("D_FILE=/nowhere/d can't be used: No such file"), "{mistakes:?}");
+        assert_eq!(mistakes[1], "E and E_FILE are both set: set one of them");
     }
 }

@@ -1,12 +1,36 @@
 //! The schema of both databases, brought up to date from the files in `migrations/`, which are built in.
 
 use clickhouse::Client;
-use sqlx::PgPool;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{PgPool, SqlSafeStr};
 
 use crate::clickhouse::ClickHouseConfig;
 
-static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
+/// Version, name and text of each file.
+macro_rules! files {
+    ($($version:literal $name:literal,)+) => {
+        &[$((
+            $version,
+            $name,
+            include_str!(concat!("../../migrations/postgres/", $version, "_", $name, ".sql")),
+        )),+]
+    };
+}
+
+/// In order; each is run once, in a transaction. By hand, for the reason that the workspace's Cargo.toml gives for sqlx's
+/// features.
+const POSTGRES: &[(i64, &str, &str)] = files! {
+    20261123000001 "create_directory",
+    20261123000002 "create_log_and_usage",
+    20261123000003 "create_quota",
+    20261123000004 "add_last_used",
+    20261123000005 "add_spool",
+    20261123000006 "add_outcomes",
+    20261123000007 "add_ids_generation",
+    20261123000008 "add_client_ip_policy",
+    20261123000009 "create_erasure",
+    20261123000010 "add_dead_letter_replay",
+};
 
 /// One statement each, in order. Each may be run again, and changes nothing then.
 const CLICKHOUSE: &[&str] = &[
@@ -24,7 +48,20 @@ const CLICKHOUSE: &[&str] = &[
 /// # Errors
 /// If Postgres fails, or the database was made by a newer weir.
 pub async fn postgres(pool: &PgPool) -> Result<(), MigrateError> {
-    POSTGRES.run(pool).await
+    migrator().run(pool).await
+}
+
+fn migrator() -> Migrator {
+    let migration = |&(version, name, sql): &(i64, &str, &'static str)| {
+        Migration::new(
+            version,
+            name.replace('_', " ").into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    };
+    Migrator::with_migrations(POSTGRES.iter().map(migration).collect())
 }
 
 /// Makes the ClickHouse database, if there is none, and brings it up to date.
@@ -56,6 +93,20 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[tokio::test]
+    async fn every_postgres_migration_is_built_in_as_sqlx_reads_it_from_its_file() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres");
+        let files = Migrator::new(folder).await.unwrap();
+        let all = |migrator: &Migrator| {
+            let each = |migration: &Migration| {
+                let Migration { version, description, checksum, no_tx, .. } = migration.clone();
+                (version, description, checksum, no_tx)
+            };
+            migrator.iter().map(each).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&files), all(&migrator()));
+    }
 
     #[test]
     fn every_clickhouse_migration_is_built_in_in_the_order_of_its_name() {

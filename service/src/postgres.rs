@@ -8,6 +8,20 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::config::Secret;
 
+/// Reads a row into a struct of which each field is named like its column.
+///
+/// As sqlx's derive does, for which sqlx, rustls and aws-lc's C are compiled a second time.
+#[macro_export]
+macro_rules! from_row {
+    ($row:ident { $($field:ident),+ $(,)? }) => {
+        impl ::sqlx::FromRow<'_, ::sqlx::postgres::PgRow> for $row {
+            fn from_row(row: &::sqlx::postgres::PgRow) -> ::sqlx::Result<Self> {
+                Ok(Self { $($field: ::sqlx::Row::try_get(row, stringify!($field))?),+ })
+            }
+        }
+    };
+}
+
 /// A statement that takes longer is ended by the server.
 const STATEMENT_TIMEOUT: &str = "10s";
 /// A transaction whose client has gone quiet is ended by the server, and its locks with it.

@@ -70,8 +70,37 @@ pub fn required(name: &'static str) -> String {
     })
 }
 
-/// A variable that `make test` sets if it can.
+/// A variable that `make test` sets if it can, and in continuous integration (`CI=true`) in any case.
 #[must_use]
 pub fn optional(name: &'static str) -> Option<String> {
-    Settings::from_environment().optional(name, "set by make test")
+    found(&mut Settings::from_environment(), name)
+}
+
+fn found(settings: &mut Settings, name: &'static str) -> Option<String> {
+    let value = settings.optional(name, "set by make test");
+    let may_be_missing = settings.optional("CI", "whether all tests must run").as_deref() != Some("true");
+    assert!(value.is_some() || may_be_missing, "{name} is not set: with CI=true no test is left out");
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(variables: &[(&str, &str)]) -> Option<String> {
+        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        found(&mut Settings::new(pairs), "STORE")
+    }
+
+    #[test]
+    fn a_store_may_be_missing_on_a_developers_machine() {
+        assert_eq!(store(&[("STORE", "")]), None);
+        assert_eq!(store(&[("STORE", "host:1"), ("CI", "true")]).as_deref(), Some("host:1"));
+    }
+
+    #[test]
+    #[should_panic(expected = "STORE is not set: with CI=true no test is left out")]
+    fn a_store_that_is_missing_in_ci_is_a_failure() {
+        store(&[("STORE", ""), ("CI", "true")]);
+    }
 }

@@ -327,8 +327,7 @@ pub(crate) fn print(json: bool) -> anyhow::Result<ExitCode> {
         tell(&serde_json::Value::from(by_name).to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
-    for Setting { name, value, from_environment, meaning } in settings {
-        let source = if from_environment { "environment" } else { "default" };
+    for Setting { name, value, source, meaning } in settings {
         tell(&format!("{name}={value}\n    {meaning} ({source})"))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemas::id::{ProjectId, TenantId};
 use schemas::subject::SubjectKind;
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgPool};
+use sqlx::PgPool;
 
 use crate::error::AdminError;
 
@@ -28,7 +28,7 @@ pub struct NewErasure {
 }
 
 /// An erasure as operators see it: not whom it is about.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Erasure {
     /// Its id.
     pub id: i64,
@@ -47,6 +47,8 @@ pub struct Erasure {
     /// Dead letters of the tenant in whose bytes the subject stands, once that is known. They are kept.
     pub dead_letters: Option<i64>,
 }
+
+service::from_row!(Erasure { id, project, kind, state, requested_at, done_at, events, dead_letters });
 
 macro_rules! select {
     ($rest:literal) => {

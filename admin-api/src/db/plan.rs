@@ -1,12 +1,12 @@
 //! Plans.
 
 use serde::Serialize;
-use sqlx::{FromRow, PgPool};
+use sqlx::PgPool;
 
 use crate::error::AdminError;
 
 /// What a tenant may send, by the name under which it is sold.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Its name.
     pub name: String,
@@ -17,6 +17,8 @@ pub struct Plan {
     /// For how many days events are kept, from their receipt; `None`: for ever.
     pub retention_days: Option<i32>,
 }
+
+service::from_row!(Plan { name, quota, rate, retention_days });
 
 /// A plan to be made, or what is to change of it.
 #[derive(Debug, Clone)]

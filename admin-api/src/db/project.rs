@@ -2,7 +2,7 @@
 
 use schemas::id::{ProjectId, TenantId};
 use serde::Serialize;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 use super::tenant::check_name;
 use crate::error::AdminError;
@@ -11,13 +11,15 @@ use crate::error::AdminError;
 pub const DEFAULT: &str = "default";
 
 /// A project as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Project {
     /// Its id.
     pub id: i64,
     /// Its name, unique within the tenant.
     pub name: String,
 }
+
+service::from_row!(Project { id, name });
 
 /// Makes a project.
 ///

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use schemas::address::AddressPolicy;
 use schemas::id::TenantId;
 use serde::{Deserialize, Serialize};
-use sqlx::{FromRow, PgPool};
+use sqlx::PgPool;
 
 use crate::error::AdminError;
 
@@ -15,7 +15,7 @@ const NAME_BYTES_MAX: usize = 100;
 const RATE_MAX: i64 = 1_000_000_000;
 
 /// A tenant as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tenant {
     /// Its id.
     pub id: i64,
@@ -40,6 +40,20 @@ pub struct Tenant {
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
+
+service::from_row!(Tenant {
+    id,
+    name,
+    plan,
+    quota,
+    rate,
+    own_quota,
+    own_rate,
+    time_zone,
+    status,
+    client_ip,
+    created_at,
+});
 
 /// A tenant to be made.
 #[derive(Debug, Clone, Deserialize)]

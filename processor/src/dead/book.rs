@@ -5,7 +5,7 @@ use eventlog::{EventLog, LogError};
 use schemas::id::{Position, TenantId};
 use serde::Serialize;
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, FromRow, PgPool};
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{LetterId, State};
 
@@ -63,7 +63,7 @@ const IS_MEANT: &str = "($1::int IS NULL OR (partition, position) = ($1, $2::tex
      AND ($3::bigint IS NULL OR tenant_id = $3) AND ($4::text IS NULL OR position($4 IN reason) > 0)
      AND ($5::timestamptz IS NULL OR died_at >= $5) AND ($6::text IS NULL OR state = $6)";
 
-#[derive(FromRow)]
+#[derive()]
 struct Row {
     partition: i32,
     position: String,
@@ -80,6 +80,23 @@ struct Row {
     stored: i64,
     duplicate: i64,
 }
+
+service::from_row!(Row {
+    partition,
+    position,
+    state,
+    tenant_id,
+    project_id,
+    received_at,
+    died_at,
+    events,
+    reason,
+    bytes,
+    replay_asked_at,
+    replayed_at,
+    stored,
+    duplicate,
+});
 
 impl From<Row> for Letter {
     fn from(row: Row) -> Self {

@@ -7,7 +7,7 @@ use eventlog::EventLog;
 use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{Connection, FromRow, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use super::count::Taken;
 use super::round::{Erasure, Round, What};
@@ -107,7 +107,6 @@ async fn gather(tx: &mut PgConnection, retention: bool) -> Result<Option<Round>,
     Ok(round_of(rows, false))
 }
 
-#[derive(FromRow)]
 struct ErasureRow {
     id: i64,
     round: Option<i64>,
@@ -118,6 +117,8 @@ struct ErasureRow {
     before: Option<DateTime<Utc>>,
     ends: Vec<i64>,
 }
+
+service::from_row!(ErasureRow { id, round, tenant_id, project_id, kind, subject, before, ends });
 
 fn round_of(rows: Vec<ErasureRow>, is_counted: bool) -> Option<Round> {
     let number = rows.iter().filter_map(|row| row.round).max()?;

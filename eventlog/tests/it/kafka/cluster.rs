@@ -80,6 +80,11 @@ pub(crate) fn topic_name() -> String {
 #[expect(clippy::disallowed_methods, reason = "a test's own switch is no configuration of a service")]
 fn brokers_given() -> Option<String> {
     let given = std::env::var("WEIR_TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());
+    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(
+        given.is_some() || !in_ci,
+        "WEIR_TEST_KAFKA_BROKERS is not set: with CI=true no test is left out"
+    );
     TOLD.call_once(|| {
         let on = given.as_deref().unwrap_or("librdkafka's MOCK cluster: WEIR_TEST_KAFKA_BROKERS IS NOT SET");
         // Not by a macro: those lines are kept back when a test passes.
