@@ -44,25 +44,25 @@ LINTS = [
 ]
 
 
-def add_arguments(group):
-    group.add_argument("--seconds", type=int, default=60)
-    group.add_argument("--merge", action="store_true", help="renew the archive of inputs from what runs have found")
+def add_arguments(parser):
+    parser.add_argument("target", nargs="?", choices=TARGETS)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--merge", action="store_true", help="renew the archive of inputs from what runs have found")
 
 
-def fuzz(targets, seconds, merge):
+def fuzz(chosen):
     """`make fuzz`: one target for so long, from the committed corpus and what earlier runs have found."""
     check_cargo()
-    if len(targets) != 1 or targets[0] not in TARGETS:
+    if chosen.target is None:
         raise Problem(f"name one target with TARGET=...: {', '.join(TARGETS)}")
-    [target] = targets
     if not has_cxx():
         raise Problem("a C++ compiler is missing: install it (Debian and Ubuntu: apt-get install g++)")
     if run_visibly(BUILD, cwd=workspace.ROOT, env={**os.environ, **environment()}) != 0:
         raise Problem("the fuzz targets could not be built")
-    found = workspace.make_folder(workspace.RUN / "fuzz" / target)
-    if merge:
-        return merge_found(target, found)
-    return run(target, found, [f"-max_total_time={seconds}"])
+    found = workspace.make_folder(workspace.RUN / "fuzz" / chosen.target)
+    if chosen.merge:
+        return merge_found(chosen.target, found)
+    return run(chosen.target, found, [f"-max_total_time={chosen.seconds}"])
 
 
 def short(perform):

@@ -1,10 +1,13 @@
-"""A TCP proxy before a store, which can be told to do harm.
+"""A TCP proxy before each store, which can be told to do harm.
 
     forward       nothing
     down          connections are reset, those that are there and those that are made
     slow          HALF_SECONDS more in each direction, and 20 KB a second
     reset         the first reply, and then one in RESET_ONE_IN, is cut in the middle, and its connection reset
-    reply_lost    of half of the requests that the wire names, the reply: the store has done the work
+    reply_lost    of half of the requests whose reply is to be lost, the reply: the store has done the work
+
+A wire sees the bytes of both directions in their order, as far as it must understand them for that. `asks` says whether
+they hold such a request, `answers` whether its reply is among them.
 """
 
 import asyncio
@@ -23,9 +26,81 @@ RESET_ONE_IN = 5
 RESET_NOW = struct.pack("ii", 1, 0)
 
 
+class Nothing:
+    """No reply is told from another."""
+
+    def asks(self, _data):
+        return False
+
+    def answers(self, _data):
+        return False
+
+
+class Postgres:
+    """COMMIT, which weir sends as a simple query; its reply has the tag of the command."""
+
+    def asks(self, data):
+        return b"COMMIT\0" in data
+
+    def answers(self, data):
+        return b"COMMIT\0" in data
+
+
+class ClickHouse:
+    """An INSERT: a POST whose address holds it. Its reply is the next one."""
+
+    def asks(self, data):
+        head = data[:4096]
+        return head.startswith(b"POST") and b"INSERT" in head.split(b"\r\n", 1)[0].upper()
+
+    def answers(self, data):
+        return data.startswith(b"HTTP/1.1")
+
+
+class Kafka:
+    """Produce: frames of a length, then key and version of the request or nothing, then a number that the reply has."""
+
+    PRODUCE = 0
+
+    def __init__(self):
+        self.sent, self.got = bytearray(), bytearray()
+        self.produced = set()
+
+    def asks(self, data):
+        found = False
+        for frame in frames(self.sent, data):
+            key, _version, number = struct.unpack_from(">hhi", frame)
+            if key == self.PRODUCE:
+                self.produced.add(number)
+                found = True
+        return found
+
+    def answers(self, data):
+        found = False
+        for frame in frames(self.got, data):
+            (number,) = struct.unpack_from(">i", frame)
+            found |= number in self.produced
+            self.produced.discard(number)
+        return found
+
+
+def frames(kept, data):
+    """The heads of the whole frames that end with `data`; what is left stays in `kept`."""
+    kept += data
+    while len(kept) >= 4:
+        (length,) = struct.unpack_from(">i", kept)
+        if len(kept) < 4 + length:
+            return
+        yield bytes(kept[4:16])
+        del kept[: 4 + length]
+
+
+WIRES = {"postgres": Postgres, "clickhouse": ClickHouse, "kafka": Kafka, "redis": Nothing}
+
+
 class Proxy:
-    def __init__(self, name, wire, port, target):
-        self.name, self.port, self.target, self.wire = name, port, target, wire
+    def __init__(self, name, port, target):
+        self.name, self.port, self.target = name, port, target
         self.mode = "forward"
         self.chance = random.Random(0)
         # How often harm was done since the last order.
@@ -74,7 +149,7 @@ class Pair:
 
     def __init__(self, proxy, client, store):
         self.proxy, self.client, self.store = proxy, client, store
-        self.wire = proxy.wire()
+        self.wire = WIRES[proxy.name]()
         self.loses_reply = False
 
     async def requests(self, reader, writer):

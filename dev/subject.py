@@ -1,4 +1,4 @@
-"""The river that is to be killed: started as a user starts it, in a folder and on ports of its own.
+"""The river under test: started as a user starts it, in a folder and on ports of its own, asked, and killed.
 
 Only processes that descend from the one started here are ever killed.
 """
@@ -6,39 +6,46 @@ Only processes that descend from the one started here are ever killed.
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
+import looks
+import ports
 import workspace
-from console import Problem, last_lines
-from crash.plan import POSTGRES_SESSION
+from console import Problem, last_lines, say, step
 from process import start_time
-from shapes import answers_ready
+from shapes import Shape, answers_ready
 from stores import clickhouse, postgres_place
-from supervisor import SIGNALS
+from supervisor import SIGNALS, end_leftovers
 
 UP_SECONDS = 180
 GONE_SECONDS = 20
 STOP_SECONDS = 120
 COMMAND_SECONDS = 120
 # The stores must be those in the folder, whatever the developer's shell says.
-NOT_INHERITED = ("DATABASE_URL", "CLICKHOUSE_", "KAFKA_", "REDIS_URL", "WEIR_")
+NOT_INHERITED = ("DATABASE_URL", "CLICKHOUSE_", "KAFKA_", "REDIS_URL", "WEIR_", "TOKIO_")
+# One connection of Postgres to weir: Postgres then ends all others as well and recovers.
+POSTGRES_SESSION = "a Postgres session"
+CAP_THAT_IS_NEVER_REACHED = 1_000_000_000_000
 
 
 class River:
-    def __init__(self, folder, shape, binary):
+    def __init__(self, folder, shape, binary, **settings):
         self.folder, self.shape, self.binary = folder, shape, binary
         self.weir_names = [name for name, _, _ in shape.roles()]
         self.store_names = ["postgres", "clickhouse"] + (["kafka", "redis"] if shape.is_cluster else [])
         self.log = folder / "log" / "river.log"
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)},
+            **clean_environment(),
             "WEIR_RUN_DIR": str(folder),
             "WEIR_BIN": str(binary),
+            # For `weir load`.
+            "WEIR_URL": shape.urls(),
+            **{name: str(value) for name, value in settings.items()},
         }
         self.supervisor = None
         self.env_before = None
@@ -58,6 +65,12 @@ class River:
                 env=self.environment,
                 start_new_session=True,
             )
+
+    def up(self):
+        with step("starting a river"):
+            self.start()
+            self.wait_until_up()
+        return self
 
     def wait_until_up(self, killed=()):
         """Until all are ready, none of them one of the processes that were `killed`."""
@@ -79,35 +92,34 @@ class River:
         return len(alive - set(killed)) == wanted and all(ready) and clickhouse.answers_ping(self.shape.clickhouse)
 
     def stop(self):
-        """As `make stop` does. Returns whether it ended in time."""
+        """As `make stop` does; what does not end in time is killed."""
         if self.supervisor is None or self.supervisor.poll() is not None:
-            return True
+            return
         with contextlib.suppress(ProcessLookupError):
             self.supervisor.send_signal(signal.SIGTERM)
         try:
             self.supervisor.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill(["supervisor", *self.pids()])
-            return False
-        return True
+            say("! the river did not stop in time and was killed")
 
     # kill -9
 
-    def kill(self, names, *others):
-        """kill -9 of these processes with all their descendants, and of `others`, in one moment. Returns the pids."""
+    def kill(self, names):
+        """kill -9 of these processes with all their descendants, in one moment. Returns the pids."""
         pids = self.pids()
-        family = descendants(self.supervisor.pid)
+        family = looks.descendants(self.supervisor.pid)
         if "supervisor" in names:
             roots = [self.supervisor.pid]
         else:
             roots = [pids[name] for name in names if name in pids and pids[name] in family]
         if POSTGRES_SESSION in names:
-            roots += sorted(pid for pid in descendants(pids["postgres"]) if is_session(pid))[:1]
+            roots += sorted(pid for pid in looks.descendants(pids["postgres"]) if is_session(pid))[:1]
         # Stopped first, so that nobody gives birth while we count.
         for pid in [*roots, *(pids[name] for name in names if pids.get(name) in family)]:
             send(pid, signal.SIGSTOP)
-        victims = {pid: start_time(pid) for root in roots for pid in {root, *descendants(root)}}
-        for pid in [*victims, *others]:
+        victims = {pid: start_time(pid) for root in roots for pid in {root, *looks.descendants(root)}}
+        for pid in victims:
             send(pid, signal.SIGKILL)
         self.supervisor.poll()
         deadline = time.monotonic() + GONE_SECONDS
@@ -139,7 +151,7 @@ class River:
         """What a command of weir printed as JSON; None if it could not say, and why."""
         try:
             result = subprocess.run(
-                [self.binary, *arguments, "--json"],
+                [self.binary, *map(str, arguments), "--json"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -158,10 +170,24 @@ class River:
             raise Problem(why)
         return answer
 
+    def tenant(self, name, *limits):
+        """The key of a new tenant without limits but these."""
+        self.weir_now("tenant", "create", name, "--plan", "unlimited", *limits)
+        return self.weir_now("key", "create", name)["key"]
+
+    def capped_and_uncapped(self):
+        """The keys of two tenants; of one each event is charged to a cap."""
+        limits = {"uncapped": (), "capped": ("--quota", CAP_THAT_IS_NEVER_REACHED)}
+        return {name: self.tenant(name, *limit) for name, limit in limits.items()}
+
+    def metrics(self):
+        """Of all roles; those who commit come first: what they have was accepted before."""
+        roles = sorted(self.shape.roles(), key=lambda role: role[1] == "ingest")
+        return {name: looks.metrics(listening["ops"]) for name, _, listening in roles}
+
     def sql(self, query):
-        psql = postgres_place.installation() / "bin" / "psql"
         result = subprocess.run(
-            [psql, "-X", "-A", "-t", "-F", "\t", "-c", query, self.env()["DATABASE_URL"]],
+            [postgres_place.psql(), "-X", "-A", "-t", "-F", "\t", "-c", query, self.env()["DATABASE_URL"]],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -174,9 +200,12 @@ class River:
     def clickhouse(self, query):
         env = self.env()
         url = f"{env['CLICKHOUSE_URL']}/?database={env['CLICKHOUSE_DATABASE']}"
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, data=query.encode(), timeout=COMMAND_SECONDS) as reply:
-            return [line.split("\t") for line in reply.read().decode().splitlines()]
+        text = ports.fetch(url, query.encode(), COMMAND_SECONDS).decode()
+        return [line.split("\t") for line in text.splitlines()]
+
+
+def clean_environment():
+    return {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
 
 
 def send(pid, number):
@@ -184,21 +213,47 @@ def send(pid, number):
         os.kill(pid, number)
 
 
-def descendants(root):
-    children = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, at_hand = set(), [root]
-    while at_hand:
-        at_hand = [child for pid in at_hand for child in children.get(pid, ()) if child not in found]
-        found.update(at_hand)
-    return found
-
-
 def is_session(pid):
     """Postgres names its processes after what they do: `postgres: <user> <database> <address> <state>`."""
     with contextlib.suppress(OSError):
         return b"postgres: postgres weir" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
+
+
+@contextlib.contextmanager
+def own_folder(folder, *programs):
+    """Nobody else works there, and nothing of an earlier run is left. It has copies of the programs, so that a build in
+    between does not change what is looked at. Deleted at the end, unless what was done in it failed."""
+    workspace.make_folder(folder.parent)
+    with workspace.locked(folder.with_suffix(".lock"), f"somebody works in {workspace.shown(folder)} already"):
+        remove(folder)
+        workspace.make_folder(folder / "log")
+        try:
+            yield [shutil.copy2(program, folder / program.name) for program in programs]
+        except Problem:
+            say(f"- all of it stays in {workspace.shown(folder)}")
+            raise
+        except BaseException:
+            remove(folder)
+            raise
+        remove(folder)
+
+
+@contextlib.contextmanager
+def running_river(is_cluster, port, binary, name):
+    """One in a folder of its own, up until the end."""
+    shape, folder = Shape.of_its_own(is_cluster, port), workspace.ROOT / ".run" / name
+    with own_folder(folder, binary) as [copy]:
+        ports.check_free(shape.ports())
+        river = River(folder, shape, copy)
+        try:
+            yield river.up()
+        finally:
+            river.stop()
+
+
+def remove(folder):
+    end_leftovers(folder)
+    with contextlib.suppress(FileNotFoundError):
+        postgres_place.remove(folder / "postgres")
+    shutil.rmtree(folder, ignore_errors=True)
