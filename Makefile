@@ -1,8 +1,6 @@
-# Everything but benches and the soak is done by dev/river.py; `make help` lists it.
+# Everything is done by dev/river.py; `make help` lists it.
 PYTHON ?= python3
 PORT ?= 7400
-ROUNDS ?= 20
-CRASH_PORT ?= 7600
 SECONDS ?= 60
 MINUTES ?= 30
 LOAD ?= 60
@@ -10,7 +8,7 @@ SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
 comma = ,
 
-.PHONY: help run cluster stop stores test test-sdks lint crash faults faults-mutants fuzz soak bench-ingest bench-growth bench-processor bench-pipeline bench-catch-up bench-ids bench-schema clean
+.PHONY: help run cluster stop stores test test-sdks lint crash faults faults-mutants fuzz soak bench-ingest bench-growth bench-processor bench-pipeline bench-catch-up bench-ids clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,8 +34,8 @@ test-sdks: ## SDKs for Node, Go and browsers against a running weir; needs node,
 lint: ## formatting and lints
 	@$(RIVER) lint
 
-crash: ## kill -9 of everything under load, beside `make run`: SHAPE=cluster ROUNDS=20 SEED=1 CRASH_PORT=7600
-	@$(RIVER) crash --shape $(or $(SHAPE),run) --rounds $(ROUNDS) --port $(CRASH_PORT) $(if $(SEED),--seed $(SEED))
+crash: ## of the faults, kill -9 alone: SHAPE=run|cluster SEED=1
+	@$(RIVER) faults --fault kill- --shape $(or $(SHAPE),run) $(if $(SEED),--seed $(SEED))
 
 faults: ## every fault once under load, and what must hold after it, as a table: SEED=1 SHAPE=run|disk|cluster FAULT=name,...
 	@$(RIVER) faults $(if $(SEED),--seed $(SEED)) $(if $(SHAPE),--shape $(SHAPE)) $(if $(FAULT),--fault $(FAULT)) $(if $(MUTANT),--mutant $(MUTANT))
@@ -49,28 +47,25 @@ fuzz: ## libFuzzer on TARGET=body, decompressor, frame, key or header for SECOND
 	@$(RIVER) fuzz $(TARGET) --seconds $(SECONDS) $(if $(MERGE),--merge)
 
 bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, beside three floors of the same run; eight minutes
-	@$(PYTHON) dev/bench_ingest.py
+	@$(RIVER) bench-ingest
 
 bench-growth: ## the same at 10 to 100,000 tenants, a million keys, 10,000 connections: is it flat? twelve minutes
-	@$(PYTHON) dev/bench_growth.py
+	@$(RIVER) bench-growth
 
 bench-ids: ## looking up seen ids at 1, 10 and 50 million held, and filling a lost store from ClickHouse; five minutes, 5 GB
 	@$(RIVER) test -- cargo bench -p processor --bench ids
 
 bench-processor: ## CPU per event of `weir processor`, beside ClickHouse's client with the same rows; LOG=kafka PROFILE=1 (perf)
-	@$(PYTHON) dev/bench_processor.py --log $(or $(LOG),local) $(if $(PROFILE),--profile)
+	@$(RIVER) bench-processor --log $(or $(LOG),local) $(if $(PROFILE),--profile)
 
 bench-pipeline: ## the rate at which events go from HTTP to rows and usage within 2 s: SHAPE=run or cluster; ten minutes for both
-	@$(PYTHON) dev/bench_pipeline.py --shapes $(or $(SHAPE),run$(comma)cluster)
+	@$(RIVER) bench-pipeline --shapes $(or $(SHAPE),run$(comma)cluster)
 
 bench-catch-up: ## ten million events wait in the log: how long does the processor take, does it grow? LOG=kafka; two minutes
-	@$(PYTHON) dev/bench_catch_up.py --log $(or $(LOG),local)
-
-bench-schema: ## what properties and indexes cost in ClickHouse, one way or another; ten minutes
-	@$(PYTHON) dev/bench_schema.py
+	@$(RIVER) bench-catch-up --log $(or $(LOG),local)
 
 soak: ## steady load for MINUTES=30 at LOAD=60 % of what the river sustains: does anything grow? SHAPE=cluster SOAK_PORT=7700
-	@$(PYTHON) dev/soak.py --shape $(or $(SHAPE),cluster) --minutes $(MINUTES) --load $(LOAD) --port $(SOAK_PORT)
+	@$(RIVER) soak --shape $(or $(SHAPE),cluster) --minutes $(MINUTES) --load $(LOAD) --port $(SOAK_PORT)
 
 clean: ## deletes all data, downloads and builds
 	@$(RIVER) clean

@@ -3,9 +3,14 @@
 Stable Rust, and the dependencies that the tests have built already: only what is fuzzed is compiled with libFuzzer's
 counters, by `fuzz/instrument`. libFuzzer itself is C++: without a compiler for that, the corpora are replayed alone.
 
-What a longer run finds is kept below `.run/fuzz`; the corpora in `fuzz/corpus` change only by hand (`--merge`).
+A target's corpus is `fuzz/corpus/TARGET/`, inputs whose names say what they are, and `fuzz/corpus/TARGET.inputs`, one
+archive of those that libFuzzer has found: each its length (four bytes, the lowest first) and its bytes, in the order
+of their SHA-1, which is what libFuzzer names a file by. What a longer run finds is kept below `.run/fuzz`; the archive
+changes only by hand (`--merge`).
 """
 
+import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -18,6 +23,7 @@ from checks import check_cargo
 from console import Problem, run_visibly, say, step
 
 FUZZ = workspace.ROOT / "fuzz"
+CORPUS = FUZZ / "corpus"
 TARGETS = ["body", "decompressor", "frame", "key", "header"]
 # What CI runs is the same every time, up to where the seconds end.
 SEED = 1
@@ -38,24 +44,25 @@ LINTS = [
 ]
 
 
-def add_arguments(group):
-    group.add_argument("--seconds", type=int, default=60)
-    group.add_argument("--merge", action="store_true", help="renew the committed corpus from what runs have found")
+def add_arguments(parser):
+    parser.add_argument("target", nargs="?", choices=TARGETS)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--merge", action="store_true", help="renew the archive of inputs from what runs have found")
 
 
-def fuzz(targets, seconds, merge):
+def fuzz(chosen):
     """`make fuzz`: one target for so long, from the committed corpus and what earlier runs have found."""
     check_cargo()
-    if len(targets) != 1 or targets[0] not in TARGETS:
+    if chosen.target is None:
         raise Problem(f"name one target with TARGET=...: {', '.join(TARGETS)}")
-    [target] = targets
     if not has_cxx():
         raise Problem("a C++ compiler is missing: install it (Debian and Ubuntu: apt-get install g++)")
-    build()
-    found = workspace.make_folder(workspace.RUN / "fuzz" / target)
-    if merge:
-        return merge_found(target, found)
-    return run(target, found, [f"-max_total_time={seconds}"])
+    if run_visibly(BUILD, cwd=workspace.ROOT, env={**os.environ, **environment()}) != 0:
+        raise Problem("the fuzz targets could not be built")
+    found = workspace.make_folder(workspace.RUN / "fuzz" / chosen.target)
+    if chosen.merge:
+        return merge_found(chosen.target, found)
+    return run(chosen.target, found, [f"-max_total_time={chosen.seconds}"])
 
 
 def short(perform):
@@ -123,11 +130,6 @@ def environment():
     return {"RUSTC_WRAPPER": str(FUZZ / "instrument")}
 
 
-def build():
-    if run_visibly(BUILD, cwd=workspace.ROOT, env={**os.environ, **environment()}) != 0:
-        raise Problem("the fuzz targets could not be built")
-
-
 def command(target, options):
     limits = [
         f"-max_len={LENGTH_BYTES_MAX}",
@@ -140,31 +142,53 @@ def command(target, options):
 def run(target, found, options, **popen_options):
     failures = workspace.make_folder(workspace.RUN / "fuzz" / "failures")
     words = [f"-dict={FUZZ / 'words.dict'}", f"-artifact_prefix={failures}/{target}-", "-print_final_stats=1"]
-    argv = command(target, [*words, *options, str(found), str(corpus(target))])
-    code = run_visibly(argv, cwd=workspace.ROOT, env={**os.environ, "RUST_BACKTRACE": "1"}, **popen_options)
+    with corpus(target) as inputs:
+        argv = command(target, [*words, *options, str(found), str(inputs)])
+        code = run_visibly(argv, cwd=workspace.ROOT, env={**os.environ, "RUST_BACKTRACE": "1"}, **popen_options)
     if code != 0:
         say(f"{target} broke a promise: the input is in {workspace.shown(failures)}. To see it again:")
         say(f"  target/debug/{target} {workspace.shown(failures)}/{target}-...")
-        say(f"Mend it, and put the input into {workspace.shown(corpus(target))}, where every run replays it.")
+        say(f"Mend it, and put the input into fuzz/corpus/{target} by a name that says what it is: all runs replay it.")
     return code
 
 
 def merge_found(target, found):
-    """Replaces the committed corpus by the fewest inputs, of it and of those found, that reach as much."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Replaces the archive by the fewest inputs, of the corpus and of those found, that reach as much."""
+    with corpus(target) as inputs, tempfile.TemporaryDirectory() as folder:
         # Counting how often code is reached would keep thousands of inputs, and show little more.
         options = ["-set_cover_merge=1", "-use_counters=0"]
-        argv = command(target, [*options, folder, str(corpus(target)), str(found)])
+        argv = command(target, [*options, folder, str(inputs), str(found)])
         if subprocess.run(argv, cwd=workspace.ROOT, check=False).returncode != 0:
             raise Problem("an input fails: run the target without --merge first")
-        # libFuzzer names inputs by their hash; those with a name that says what they are stay.
-        for file in corpus(target).iterdir():
-            if re.fullmatch("[0-9a-f]{40}", file.name):
-                file.unlink()
-        for file in Path(folder).iterdir():
-            shutil.copyfile(file, corpus(target) / file.name)
-    say(f"{workspace.shown(corpus(target))} holds {len(list(corpus(target).iterdir()))} inputs")
+        seeds = {file.read_bytes() for file in (CORPUS / target).glob("*")}
+        kept = {file.read_bytes() for file in Path(folder).iterdir()} - seeds
+    archive(target).write_bytes(packed(kept))
+    say(f"{workspace.shown(archive(target))} holds {len(kept)} inputs")
 
 
+@contextlib.contextmanager
 def corpus(target):
-    return workspace.make_folder(FUZZ / "corpus" / target)
+    """A folder with all inputs of the target, for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in (CORPUS / target).glob("*"):
+            shutil.copy(seed, folder)
+        for each in unpacked(archive(target).read_bytes()):
+            (Path(folder) / hashlib.sha1(each).hexdigest()).write_bytes(each)
+        yield folder
+
+
+def archive(target):
+    return CORPUS / f"{target}.inputs"
+
+
+def packed(inputs):
+    """The same bytes for the same inputs."""
+    inputs = sorted(inputs, key=lambda each: hashlib.sha1(each).digest())
+    return b"".join(len(each).to_bytes(4, "little") + each for each in inputs)
+
+
+def unpacked(content):
+    while content:
+        length = int.from_bytes(content[:4], "little")
+        yield content[4 : 4 + length]
+        content = content[4 + length :]

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import socket
+import urllib.request
 from pathlib import Path
 
 from console import Problem
@@ -28,6 +29,13 @@ def accepts(port):
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return True
     return False
+
+
+def fetch(url, data=None, seconds=10):
+    """What is answered there; an OSError if that is no success. Never through a proxy that the environment may name."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, data=data, timeout=seconds) as reply:
+        return reply.read()
 
 
 def choose(count):

@@ -1,18 +1,8 @@
-"""The river on a developer's machine: weir and the stores that it needs, started, tested and stopped.
+"""The river on a developer's machine: weir and the stores that it needs, started, tested, broken, measured and stopped.
 
-    river.py run            one weir process with Postgres and ClickHouse, until Ctrl-C
-    river.py cluster        each role a process, with Kafka and Redis as well, until Ctrl-C
-    river.py stop           ends either from another shell
-    river.py stores         only stores, for running single tests
-    river.py test [-- CMD]  formatting, lints and all tests (or CMD) against such stores
-    river.py test-sdks      SDKs of other languages against a running weir; -- NAME... chooses some
-    river.py crash          kill -9 of everything under load, again and again, in a folder of its own
-    river.py faults         every fault once under load, and what must hold after it; --mutant all: what must not
-    river.py fuzz TARGET    libFuzzer on one target of fuzz/, for --seconds
-    river.py lint           formatting and lints
-    river.py clean          deletes everything that was started, downloaded or built
-
-Exit code 0 after an orderly end, 1 with one line that says what is wrong, else that of the tests.
+`river.py --help` lists the commands, `river.py COMMAND --help` what each takes; what follows `--` is a command to run
+(for test) or names (for test-sdks). Exit code 0 after an orderly end, 1 with one line that says what is wrong, else
+that of the tests.
 """
 
 import argparse
@@ -27,56 +17,63 @@ import fuzzing
 import running
 import stopping
 import testing
+from bench import growth, ingest, pipeline, processor, soak
 from console import Problem, show_problem
-from crash import campaign
-from faults import campaign as fault_campaign
+from faults import campaign
 from sdks import check
 from shapes import parse_port
 from supervisor import SIGNALS, Interrupted
 
+# By name: what it does, what it takes besides --port, and how it begins.
+COMMANDS = {
+    "run": (
+        "one weir process with Postgres and ClickHouse, until Ctrl-C",
+        None,
+        lambda it: running.run(False, it.port),
+    ),
+    "cluster": ("each role a process, with Kafka and Redis as well", None, lambda it: running.run(True, it.port)),
+    "stop": ("ends either from another shell", None, lambda _: stopping.stop()),
+    "stores": ("only stores, for running single tests", None, lambda _: testing.stay()),
+    "test": ("formatting, lints, all tests, or `-- CMD`", None, lambda it: testing.test(it.words)),
+    "test-sdks": ("SDKs of other languages; `-- NAME...` chooses some", None, lambda it: check.test(it.words, it.port)),
+    "lint": ("formatting and lints", None, lambda _: testing.lint()),
+    "faults": ("every fault once under load; --mutant all: what must not hold", campaign.add_arguments, campaign.run),
+    "fuzz": ("libFuzzer on one target of fuzz/", fuzzing.add_arguments, fuzzing.fuzz),
+    "soak": ("a steady load: does anything grow?", soak.add_arguments, soak.run),
+    "bench-ingest": ("CPU per event of `weir ingest`, beside floors", ingest.add_arguments, ingest.run),
+    "bench-growth": ("the same at many tenants, keys, connections", growth.add_arguments, growth.run),
+    "bench-processor": ("CPU per event of `weir processor`, beside a floor", processor.add_arguments, processor.run),
+    "bench-catch-up": ("ten million events wait in the log", processor.add_catch_up_arguments, processor.catch_up),
+    "bench-pipeline": ("the rate from HTTP to rows and usage", pipeline.add_arguments, pipeline.run),
+    "clean": ("deletes everything that was started, downloaded or built", None, lambda _: stopping.clean()),
+}
+
 
 def main():
     parser = argparse.ArgumentParser(prog="river.py", description="weir and its stores on a developer's machine")
-    commands = ["run", "cluster", "stop", "stores", "test", "test-sdks", "lint", "crash", "faults", "fuzz", "clean"]
-    parser.add_argument("command", choices=commands)
-    first = "7400, for crash 7600, for faults where there is room"
-    parser.add_argument("--port", help=f"the first of weir's ports, {first}; all others move with it")
-    campaign.add_arguments(parser.add_argument_group("for crash"))
-    fault_campaign.add_arguments(parser.add_argument_group("for faults, which has --shape and --seed, too"))
-    fuzzing.add_arguments(parser.add_argument_group("for fuzz"))
-    after = "after --: for test the command to run instead of all tests, for test-sdks the names of some SDKs; for fuzz"
-    parser.add_argument("argument", nargs="*", help=f"{after} the target")
-    chosen = parser.parse_args()
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (what, add_arguments, _) in COMMANDS.items():
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument("--port", type=parse_port, help="the first of weir's ports; all others move with it")
+        if add_arguments:
+            add_arguments(command)
+    words = sys.argv[1:]
+    own = words.index("--") if "--" in words else len(words)
     # Folders must be open to the user that Postgres runs as; files with secrets are closed one by one.
     os.umask(0o022)
     SIGNALS.take()
     try:
-        return perform(chosen) or 0
+        chosen = parser.parse_args(words[:own])
+        chosen.words = words[own + 1 :]
+        return COMMANDS[chosen.command][2](chosen) or 0
     except Problem as problem:
         show_problem(problem)
     except OSError as error:
         show_problem(Problem(f"{error.filename or 'the system'}: {error.strerror or error}"))
     except Interrupted:
         # The ordinary end of what runs until Ctrl-C, but not of what has a verdict.
-        return 130 if chosen.command in ("test", "test-sdks", "lint", "crash", "faults", "fuzz") else 0
+        return 0 if chosen.command in ("run", "cluster", "stop", "stores", "clean") else 130
     return 1
-
-
-def perform(chosen):
-    commands = {
-        "run": lambda: running.run(False, parse_port(chosen.port or "7400")),
-        "cluster": lambda: running.run(True, parse_port(chosen.port or "7400")),
-        "stop": stopping.stop,
-        "stores": testing.stay,
-        "test": lambda: testing.test(chosen.argument),
-        "test-sdks": lambda: check.test(chosen.argument),
-        "lint": testing.lint,
-        "faults": lambda: fault_campaign.run(chosen, parse_port(chosen.port) if chosen.port else None),
-        "crash": lambda: campaign.run(chosen.shape, chosen.rounds, chosen.seed, parse_port(chosen.port or "7600")),
-        "fuzz": lambda: fuzzing.fuzz(chosen.argument, chosen.seconds, chosen.merge),
-        "clean": stopping.clean,
-    }
-    return commands[chosen.command]()
 
 
 if __name__ == "__main__":

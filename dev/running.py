@@ -20,14 +20,15 @@ from stores.postgres import Postgres
 from supervisor import Supervisor, end_leftovers
 
 LOCK = workspace.RUN / "lock"
+FIRST_PORT = 7400
 MAX_CONNECTIONS = 200
 # Of an earlier run's log that the next one still appends to.
 LOG_BYTES_MAX = 16 << 20
 
 
 def run(is_cluster, port):
-    shape = Shape(is_cluster, port)
-    check_tools(shape)
+    shape = Shape(is_cluster, port or FIRST_PORT)
+    check_tools(shape.starts_kafka, shape.starts_redis)
     workspace.make_folder(workspace.RUN)
     running = running_pid()
     with workspace.locked(LOCK, f"weir already runs here (process {running}): `make stop` ends it"):
@@ -113,16 +114,16 @@ def turn_logs():
             log.replace(log.with_suffix(".log.old"))
 
 
-def check_tools(shape):
+def check_tools(needs_kafka, needs_redis):
     check_python()
     given = os.environ.get("WEIR_BIN")
     if not given:
         check_cargo()
     elif not os.access(given, os.X_OK):
         raise Problem(f"WEIR_BIN={given} is not a program")
-    if shape.starts_kafka:
+    if needs_kafka:
         kafka.check_tools()
-    if shape.starts_redis:
+    if needs_redis:
         redis.check_tools()
 
 
@@ -132,9 +133,15 @@ def build():
     if given:
         return Path(given).absolute()
     say("- building weir; the first time takes some minutes")
-    if run_visibly(["cargo", "build", "--release", "-p", "weir"], cwd=workspace.ROOT) != 0:
+    return cargo_build("release")
+
+
+def cargo_build(profile, *options):
+    """The weir that cargo builds."""
+    options = [*options, *(["--release"] if profile == "release" else [])]
+    if run_visibly(["cargo", "build", "-p", "weir", *options], cwd=workspace.ROOT) != 0:
         raise Problem("weir could not be built; cargo's message stands above")
-    return workspace.target_folder() / "release" / "weir"
+    return workspace.target_folder() / profile / "weir"
 
 
 def write_env(values, shape, supervisor):

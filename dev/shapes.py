@@ -8,13 +8,14 @@ import dataclasses
 import functools
 import http.client
 import os
-import urllib.request
 
+import ports
 import workspace
 from console import Problem
 from process import Spec
 
-HIGHEST_OFFSET = 19
+# In a row, from the first of its ports on.
+PORTS = 20
 # Of the proxy before each store, where `make faults` has put them.
 PROXIES = {"DATABASE_URL": 16, "CLICKHOUSE_URL": 17, "KAFKA_BROKERS": 18, "REDIS_URL": 19}
 # A weir process drains for up to 20 s.
@@ -39,9 +40,10 @@ class Shape:
         self.starts_redis = self.is_cluster and not os.environ.get("REDIS_URL")
 
     @classmethod
-    def of_its_own(cls, is_cluster, base):
+    def of_its_own(cls, is_cluster, base, has_proxies=False):
         """One that starts every store itself, whatever the environment names."""
         shape = cls(is_cluster, base)
+        shape.has_proxies = has_proxies
         shape.starts_postgres = shape.starts_clickhouse = True
         shape.starts_kafka = shape.starts_redis = shape.is_cluster
         return shape
@@ -118,17 +120,15 @@ class Shape:
 
 
 def parse_port(text):
-    highest = 65535 - HIGHEST_OFFSET
+    highest = 65536 - PORTS
     if not (text.isdecimal() and 1024 <= int(text) <= highest):
         raise Problem(f"PORT={text} does not do: choose a number between 1024 and {highest}")
     return int(text)
 
 
 def answers_ready(port):
-    # Never through a proxy that the environment may name.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://127.0.0.1:{port}/readyz", timeout=2) as reply:
-            return reply.status == 200
+        ports.fetch(f"http://{ports.HOST}:{port}/readyz", seconds=2)
+        return True
     except (OSError, http.client.HTTPException):
         return False

@@ -47,11 +47,12 @@ def clean():
     if workspace.RUN != workspace.CACHE.parent:
         raise Problem(f"`make clean` deletes .run, not {workspace.RUN}: unset WEIR_RUN_DIR, delete that one yourself")
     stop()
-    folders = {"test": "stores-*", "crash": "*-*", "faults": "*-*-*"}
-    others = [home for name, homes in folders.items() for home in (workspace.RUN / name).glob(homes)]
+    # Of tests, campaigns and benches; a link to Postgres's data may lead out of `.run`.
+    signs = [f"{depth}/{sign}" for depth in ("*", "*/*") for sign in ("processes", "postgres")]
+    others = {found.parent for sign in signs for found in workspace.RUN.glob(sign)}
     for home in [workspace.RUN, *others]:
-        if home != workspace.RUN and workspace.is_locked(home / "lock"):
-            raise Problem("tests, `make stores`, `make crash` or `make faults` are running here: end them first")
+        if any(map(workspace.is_locked, (home / "lock", home.parent / "lock", home.with_suffix(".lock")))):
+            raise Problem(f"somebody works in {workspace.shown(home)}: end that first")
         end_leftovers(home)
         postgres_place.remove(home / "postgres")
     with step("deleting .run and the builds"):

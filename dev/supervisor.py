@@ -131,6 +131,13 @@ class Supervisor:
             say(f"    {line}")
         watched.restart_at = now + RESTART_DELAY_SECONDS
 
+    def end(self, name):
+        """One alone, for good."""
+        (ended,) = (watched for watched in self.watched if watched.spec.name == name)
+        stop_children([ended.child])
+        self.watched.remove(ended)
+        self.write_processes()
+
     def stop(self):
         """weir's processes first, so that they can still write to the stores. Returns whether there was any."""
         had_any = bool(self.watched)

@@ -92,9 +92,8 @@ class Environment(dict):
 
 
 @contextlib.contextmanager
-def stores(start=None):
-    """What `start` starts, all stores if it is not given, in a folder that is deleted at the end."""
-    start = start or start_all
+def stores():
+    """All of them, in a folder that is deleted at the end."""
     check_python()
     folder = workspace.make_folder(workspace.RUN / "test")
     with contextlib.ExitStack() as held:
@@ -107,7 +106,7 @@ def stores(start=None):
         home.chmod(0o755)
         supervisor = Supervisor(home)
         try:
-            environment = start(supervisor, home)
+            environment = start_all(supervisor, home)
             environment.supervisor = supervisor
             yield environment
         finally:

@@ -4,8 +4,8 @@
     .run/postgres, clickhouse, kafka, redis, data/     what the stores and weir keep between starts
     .run/log/            one log per process
     .run/test/           stores of test runs, deleted afterwards
-    .run/crash/          crash campaigns, each a `.run` of its own but for the cache; kept only if a promise was broken
     .run/faults/         fault campaigns: their notes and tables, and the rivers that broke a promise
+    .run/bench*, soak-*   what is measured, each a `.run` of its own but for the cache; deleted afterwards
     .run/env             how to reach what is running; exists only while it is ready
     .run/demo-*.env      the demo tenant's key, which weir shows only once
     .run/operator.token  the operator's token, made once

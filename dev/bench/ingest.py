@@ -1,106 +1,146 @@
-"""The measurements: CPU time of one process around a load, again and again, the subjects in turn."""
+"""`bench-ingest`: what `weir ingest` costs, beside what nothing can beat, by the size of batches.
 
-import dataclasses
-import json
+Prints tables in Markdown. Compare ratios, not seconds, with another machine or another hour.
+"""
+
+import collections
 import statistics
 
-from bench import program
-from console import Problem, say
+import ports
+from bench import rig as rigs
+from bench.cost import CAP, CONNECTIONS, EVENTS_MAX, WARM_UP_SECONDS, Meter, Target, numbers
+from bench.table import headline, median, quotients, rows, spread, times
+from console import say, step
+from stores import kafka
 
-CONNECTIONS = 64
-EVENT_BYTES = 300
-# A load ends here even if it could go on: what it writes has to fit on a developer's disk. Whole batches of each
-# connection.
-EVENTS_MAX = CONNECTIONS * 50_000
 # The floors that need no HTTP settle sooner.
 PARSE_SECONDS = 1
 PRODUCE_SECONDS = 4
-# Of each round at half load.
 LATENCY_SECONDS = 4
-WARM_UP_SECONDS = 2
-SUBJECTS = "uncapped", "capped", "floor"
+# Goals for weir as a multiple of the server that only reads the body, by events in a request.
+GOALS = {1: 1.8, 10: 2.4, 100: 4.0}
+GOAL_P99_MS = 20
 
 
-@dataclasses.dataclass
-class Cell:
-    """One figure of a table, measured several times."""
-
-    cpu: list = dataclasses.field(default_factory=list)
-    rate: list = dataclasses.field(default_factory=list)
-    # The generator's share of one core.
-    generator: list = dataclasses.field(default_factory=list)
+def add_arguments(parser):
+    parser.add_argument("--seconds", type=int, default=8, help="of load for each figure")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured; the median counts")
+    parser.add_argument("--batches", type=numbers, default="1,10,100,1000", help="events in a request")
 
 
-class Bench:
-    def __init__(self, subject, batches, rounds, seconds):
-        self.subject, self.batches, self.rounds, self.seconds = subject, batches, rounds, seconds
-        self.http = {(name, batch): Cell() for name in SUBJECTS for batch in batches}
-        self.producer = {batch: Cell() for batch in batches}
-        self.parse = {batch: [] for batch in batches}
-        self.latency = {batch: [] for batch in batches}
-        self.floor_latency = {batch: [] for batch in batches}
+def run(chosen):
+    with rigs.built("bench", "ingest", True, kafka.FORGETFUL) as rig:
+        found = Ingest(rig, chosen)
+        headline()
+        found.measure()
+        say(f"\n{found.text()}")
+
+
+class Ingest:
+    def __init__(self, rig, chosen):
+        self.rig, self.chosen, self.meter = rig, chosen, Meter(rig)
+        # By what was measured and the batch, one for each round.
+        self.found = collections.defaultdict(list)
+        ingest_port, *floors = ports.choose(1 + len(chosen.batches))
+        keys = {}
+        for name, limits in {"uncapped": (), "capped": ("--quota", str(CAP))}.items():
+            rig.weir(rigs.TEMPLATE, "tenant", "create", name, "--plan", "unlimited", *limits)
+            keys[name] = rig.weir(rigs.TEMPLATE, "key", "create", name)["key"]
+        rig.end_clickhouse()
+        spec, _ = rig.role("ingest", rigs.TEMPLATE, WEIR_INGEST_ADDR=f"127.0.0.1:{ingest_port}")
+        servers = {batch: rig.floor_server(batch, port) for batch, port in zip(chosen.batches, floors, strict=True)}
+        with step("starting weir ingest and the floors"):
+            rig.supervisor.start(spec, *servers.values())
+        self.targets = {
+            **{(name, batch): Target(spec.name, ingest_port, keys[name]) for name in keys for batch in chosen.batches},
+            **{
+                ("floor", batch): Target(servers[batch].name, port, keys["uncapped"])
+                for batch, port in zip(chosen.batches, floors, strict=True)
+            },
+        }
 
     def measure(self):
+        batches = self.chosen.batches
         for name in ("uncapped", "capped"):
-            self.load(name, self.batches[-1], WARM_UP_SECONDS)
-        for number in range(self.rounds):
-            for batch in self.batches:
-                self.round(batch)
-                say(f"- round {number + 1} of {self.rounds}, batches of {batch}: {self.last(batch)}")
-        for _ in range(self.rounds):
-            for batch in self.batches:
-                rate = int(statistics.median(self.http["uncapped", batch].rate) / 2)
-                for name, found in (("uncapped", self.latency), ("floor", self.floor_latency)):
-                    found[batch].append(self.load(name, batch, LATENCY_SECONDS, rate)["latency"])
+            self.cell(name, batches[-1], WARM_UP_SECONDS)
+        for number in range(self.chosen.rounds):
+            for batch in batches:
+                told = [
+                    self.cell(name, batch, self.chosen.seconds, note=name) for name in ("uncapped", "capped", "floor")
+                ]
+                self.floors(batch, int(told[0].rate / batch))
+                said = ", ".join(f"{each.cpu:.2f} ({each.rate:,.0f}/s)" for each in told)
+                say(f"- round {number + 1} of {self.chosen.rounds}, batches of {batch}: no cap, capped, floor {said}")
+        for _ in range(self.chosen.rounds):
+            for batch in batches:
+                for name in ("uncapped", "floor"):
+                    self.cell(name, batch, LATENCY_SECONDS, self.half(batch), note=f"{name} at half")
 
-    def round(self, batch):
-        for name in SUBJECTS:
-            self.http_cell(name, batch)
-        requests = int(self.http["uncapped", batch].rate[-1] / batch)
-        produced = self.run_floor(
-            "produce",
-            *("--brokers", self.subject.brokers, "--batch", batch, "--requests", CONNECTIONS),
-            *("--rate", requests, "--seconds", PRODUCE_SECONDS),
+    def half(self, batch):
+        return int(statistics.median(each.rate for each in self.found["uncapped", batch]) / 2)
+
+    def cell(self, name, batch, seconds, rate=None, note="warm-up"):
+        events_max = None if name == "floor" else EVENTS_MAX
+        target = self.targets[name, batch]
+        figure = self.meter.measure(target, batch, CONNECTIONS, seconds, rate=rate, events_max=events_max)
+        self.found[note, batch].append(figure)
+        return figure
+
+    def floors(self, batch, requests):
+        """The log fed ready frames at the pace that weir had; one thread from body to frames."""
+        pace = ["--requests", CONNECTIONS, "--rate", requests, "--seconds", PRODUCE_SECONDS]
+        produced = self.rig.floor("produce", "--brokers", self.rig.brokers, "--batch", batch, *pace)
+        self.found["producer", batch].append(produced["cpu_ms"] * 1000 / produced["events"])
+        self.found["parse", batch].append(self.rig.floor("parse", "--batch", batch, "--seconds", PARSE_SECONDS))
+
+    def text(self):
+        batches = self.chosen.batches
+        return "\n\n".join(
+            [
+                f"CPU-seconds per million events, median of {self.chosen.rounds} (least to most); a ratio is the "
+                "rounds' median",
+                rows(
+                    ["batch", "no cap", "capped", "body read only", "no cap / body read", "goal", "capped / body read"],
+                    map(self.cpu_row, batches),
+                ),
+                "Parts of it alone, CPU-seconds per million events: one thread from body to frames; the log fed ready "
+                "frames at the same pace",
+                rows(["batch", "decode", "identify", "frames", "producer"], map(self.parts_row, batches)),
+                "Accepted events/s, median (least to most); in brackets how busy the generator's one thread was",
+                rows(["batch", "weir, no cap", "weir, capped", "body read only"], map(self.rate_row, batches)),
+                "Latency at half of that (open loop), ms, median (least to most); goal: weir's p99 under "
+                f"{GOAL_P99_MS}",
+                rows(
+                    ["batch", "events/s", "weir p50", "weir p99", "body read only p50", "body read only p99"],
+                    map(self.latency_row, batches),
+                ),
+            ]
         )
-        self.producer[batch].cpu.append(produced["cpu_ms"] * 1000 / produced["events"])
-        self.producer[batch].rate.append(produced["events"] * 1000 / produced["elapsed_ms"])
-        self.parse[batch].append(self.run_floor("parse", "--batch", batch, "--seconds", PARSE_SECONDS))
 
-    def http_cell(self, name, batch):
-        pid = self.subject.pid(self.subject.floor_name(batch) if name == "floor" else "ingest")
-        before = program.cpu_seconds(pid)
-        report = self.load(name, batch, self.seconds)
-        spent = program.cpu_seconds(pid) - before
-        cell = self.http[name, batch]
-        # Seconds a million events are microseconds an event.
-        cell.cpu.append(spent * 1e6 / report["events_accepted"])
-        cell.rate.append(report["events_per_second"])
-        cell.generator.append(report["generator_cpu_ms"] / report["elapsed_ms"])
-
-    def load(self, name, batch, seconds, rate=None):
-        """`weir load` on one thread; the events have fresh ids, because its seed is random."""
-        port = self.subject.floor_ports[batch] if name == "floor" else self.subject.ingest_port
-        argv = ["load", "--json", "--batch", batch, "--connections", CONNECTIONS, "--event-bytes", EVENT_BYTES]
-        argv += ["--duration", f"{seconds}s"]
-        argv += ["--rate", rate] if rate else []
-        argv += ["--events", EVENTS_MAX] if name != "floor" else []
-        report = self.run(
-            [self.subject.weir, *argv],
-            WEIR_URL=f"http://127.0.0.1:{port}",
-            WEIR_KEY=self.subject.keys["uncapped" if name == "floor" else name],
-            TOKIO_WORKER_THREADS="1",
+    def cpu_row(self, batch):
+        uncapped, capped, floor = (
+            [each.cpu for each in self.found[name, batch]] for name in ("uncapped", "capped", "floor")
         )
-        if report["events_accepted"] != report["events_sent"]:
-            raise Problem(f"{name}, batches of {batch}: not every event was accepted", json.dumps(report))
-        return report
+        goal = f"{GOALS[batch]:.1f}x" if batch in GOALS else ""
+        ratios = times(quotients(uncapped, floor)), goal, times(quotients(capped, floor))
+        return [f"{batch:,}", *map(spread, (uncapped, capped, floor)), *ratios]
 
-    def run_floor(self, *arguments):
-        return self.run([self.subject.floors, *arguments])
+    def parts_row(self, batch):
+        parts = (
+            [each[part] / 1000 for each in self.found["parse", batch]] for part in ("decode", "identify", "frames")
+        )
+        return [f"{batch:,}", *map(spread, parts), spread(self.found["producer", batch])]
 
-    def run(self, argv, **variables):
-        return program.run(argv, {**self.subject.environment, **variables})
+    def rate_row(self, batch):
+        found = (self.found[name, batch] for name in ("uncapped", "capped", "floor"))
+        cells = (
+            spread((each.rate for each in figures), "{:,.0f}")
+            + median((each.generator for each in figures), " [{:.0%}]")
+            for figures in found
+        )
+        return [f"{batch:,}", *cells]
 
-    def last(self, batch):
-        """What a round has found, for those who wait."""
-        cells = {name: self.http[name, batch] for name in SUBJECTS} | {"producer": self.producer[batch]}
-        return ", ".join(f"{name} {cell.cpu[-1]:.2f} ({cell.rate[-1]:,.0f}/s)" for name, cell in cells.items())
+    def latency_row(self, batch):
+        found = [self.found[f"{name} at half", batch] for name in ("uncapped", "floor")]
+        cells = (spread(getattr(each, which) for each in figures) for figures in found for which in ("p50", "p99"))
+        return [f"{batch:,}", f"{self.half(batch):,}", *cells]

@@ -1,18 +1,32 @@
-"""The whole river under a rate: the highest at which events are stored and metered soon after they are accepted."""
+"""`bench-pipeline`: the rate at which events go all the way, from HTTP to rows and usage, on this one machine.
 
+For each shape and batch size a river of its own is started, the rate is raised until events are not stored and metered
+within two seconds of their acceptance any more, and the highest rate is held for `--seconds`. The load generator and
+all stores share the machine's cores with weir; ClickHouse is its engine behind a shim, unless a server is installed.
+"""
+
+import bisect
 import collections
 import dataclasses
+import functools
 import itertools
-import json
 import math
+import shutil
 import time
 
-import loading
-from bench import lag, program
-from bench.rig import stores_cpu_seconds
-from console import Problem, last_lines, say, step
-from soaking.sample import metrics, total
+import looks
+import running
+import workspace
+from bench.cost import numbers
+from bench.rig import store_costs
+from bench.table import headline, rows
+from console import Problem, say
+from load import Load, shape_of
+from subject import running_river
 
+SHAPES = {"run": "standalone", "cluster": "cluster"}
+# Of the disk: what a river leaves behind until it is deleted.
+FREE_BYTES_MIN = 12 << 30
 LAG_SECONDS_MAX = 2.0
 # Of what was offered.
 ACCEPTED_SHARE = 0.97
@@ -20,11 +34,10 @@ CONNECTIONS = 64
 LOOK_SECONDS = 0.1
 # Of each load, before it counts.
 WARM_UP_SECONDS = 2
-# The first load of a cluster.
+# A broker has to be compiled by its own runtime first, which takes most of a core for half a minute.
 HEATING_SECONDS = 40
 TRY_SECONDS = 6
 DRAIN_SECONDS = 120
-ENDS_WITHIN_SECONDS = 60
 # By events in a request.
 FIRST_RATES = {1: 10_000, 10: 40_000, 100: 60_000, 1000: 60_000}
 RATE_MAX = 4_000_000
@@ -33,7 +46,46 @@ NEAR_ENOUGH = 1.15
 # A rate that held for a moment and not for long is lowered so often.
 RETREATS = 4
 RETREAT = 0.9
-TENANTS = {"uncapped": [], "capped": ["--quota", "1000000000000"]}
+# Events a second in requests of a hundred.
+GOAL_RATE, GOAL_BATCH = 150_000, 100
+
+
+def add_arguments(parser):
+    parser.add_argument("--shapes", default=",".join(SHAPES), help="processes and stores")
+    parser.add_argument("--batches", type=numbers, default="1,10,100,1000", help="events in a request")
+    parser.add_argument("--seconds", type=int, default=22, help="for which the highest rate is held")
+
+
+def run(chosen):
+    shapes = [name for name in SHAPES if name in chosen.shapes.split(",")]
+    running.check_tools("cluster" in shapes, "cluster" in shapes)
+    if shutil.disk_usage(workspace.ROOT).free < FREE_BYTES_MIN:
+        raise Problem(f"this bench needs {FREE_BYTES_MIN >> 30} GiB free on the disk")
+    binary = running.build()
+    headline()
+    tables = []
+    for name in shapes:
+        found = {}
+        for batch in chosen.batches:
+            say(f"- {SHAPES[name]}, batches of {batch}")
+            with running_river(name == "cluster", chosen.port or 7800, binary, "bench-pipeline") as up:
+                send = functools.partial(send_batches, up, list(up.capped_and_uncapped().values()), batch)
+                first = FIRST_RATES.get(batch, max(FIRST_RATES.values()))
+                found[batch] = Pipeline(up, send).highest(first, chosen.seconds)
+        tables.append(table(SHAPES[name], found))
+    say("\n" + "\n\n".join(tables))
+
+
+def send_batches(up, keys, batch, rate, seconds, number):
+    options = [*shape_of(batch, CONNECTIONS, rate), "--duration", f"{seconds}s"]
+    return [Load(up, str(number), ",".join(keys), *options)]
+
+
+@dataclasses.dataclass
+class Look:
+    at: float
+    accepted: int
+    committed: int
 
 
 @dataclasses.dataclass
@@ -42,7 +94,8 @@ class Found:
 
     rate: int
     accepted_per_second: float
-    lag: lag.Lag
+    # Of each hundredth of the events, seconds from acceptance to commit, sorted.
+    lags: list
     p99_ms: float
     # CPU-seconds per million accepted events, by process.
     cpu: dict
@@ -53,37 +106,33 @@ class Found:
     @property
     def holds(self):
         is_accepted = self.accepted_per_second >= self.rate * ACCEPTED_SHARE and not self.refused
-        return is_accepted and self.lag.most < LAG_SECONDS_MAX
+        return is_accepted and self.lags[-1] < LAG_SECONDS_MAX
+
+    def lag(self):
+        """(p50, p99, most)"""
+        return self.lags[len(self.lags) // 2], self.lags[-2], self.lags[-1]
 
     def __str__(self):
-        verdict = "holds" if self.holds else "does not hold"
+        p50, p99, most = self.lag()
         refused = f", refused or unknown {self.refused}" if self.refused else ""
         return (
-            f"{self.rate:,} events/s: accepted {self.accepted_per_second:,.0f}, lag p50 {self.lag.p50:.2f}, "
-            f"p99 {self.lag.p99:.2f}, at most {self.lag.most:.2f} s, {self.cores:.1f} cores busy{refused}: {verdict}"
+            f"{self.rate:,} events/s: accepted {self.accepted_per_second:,.0f}, lag p50 {p50:.2f}, p99 {p99:.2f}, at "
+            f"most {most:.2f} s, {self.cores:.1f} cores busy{refused}: {'holds' if self.holds else 'does not hold'}"
         )
 
 
 class Pipeline:
-    def __init__(self, river, batch, hold_seconds):
-        self.river, self.batch, self.hold_seconds = river, batch, hold_seconds
-        self.keys = []
+    """A river under a rate. `send` starts the loads of a rate, for some seconds, with a number for their names."""
+
+    def __init__(self, river, send):
+        self.river, self.send = river, send
         self.numbers = itertools.count(1)
 
-    def start(self):
-        with step("starting the river"):
-            self.river.start()
-            self.river.wait_until_up()
-        for name, limit in TENANTS.items():
-            self.river.weir_now("tenant", "create", name, "--plan", "unlimited", *limit)
-            self.keys.append(self.river.weir_now("key", "create", name)["key"])
-
-    def highest(self):
-        """What the highest rate came to that holds; the last one tried, if none does."""
-        # A broker has to be compiled by its own runtime first, which takes most of a core for half a minute.
+    def highest(self, rate, hold_seconds):
+        """What the highest rate came to that holds, to begin with this one; the last one tried, if none does."""
         if self.river.shape.is_cluster:
-            self.tried(FIRST_RATES.get(self.batch, max(FIRST_RATES.values())), HEATING_SECONDS)
-        low, high, rate = None, None, FIRST_RATES.get(self.batch, max(FIRST_RATES.values()))
+            self.tried(rate, HEATING_SECONDS)
+        low, high = None, None
         while (low is None or high is None or high > low * NEAR_ENOUGH) and rate < RATE_MAX:
             held = self.tried(rate, TRY_SECONDS).holds
             low, high = (rate, high) if held else (low, rate)
@@ -93,91 +142,120 @@ class Pipeline:
                 rate = int(math.sqrt(low * high)) if low else rate * 2 // 3
             if high is not None and high < 1000:
                 raise Problem(f"not even {high} events a second are stored within {LAG_SECONDS_MAX:.0f} s")
-        rate = low
         for _ in range(RETREATS):
-            found = self.tried(rate, self.hold_seconds)
+            found = self.tried(low, hold_seconds)
             if found.holds:
                 break
-            rate = int(rate * RETREAT)
+            low = int(low * RETREAT)
         return found
 
     def tried(self, rate, seconds):
-        found = self.at(rate, seconds)
+        looks_at = [self.look()]
+        loads = self.send(rate, WARM_UP_SECONDS + seconds, next(self.numbers))
+        try:
+            self.watch(looks_at, WARM_UP_SECONDS)
+            before, spent = looks_at[-1], self.costs()
+            self.watch(looks_at, seconds)
+            after, now = looks_at[-1], self.costs()
+            reports = [load.report() for load in loads]
+        finally:
+            for load in loads:
+                load.end()
+        self.drain(looks_at)
+        spent = {name: now[name] - spent[name] for name in now}
+        found = judged(rate, looks_at, before, after, spent, reports)
         say(f"- {found}")
         return found
 
-    def at(self, rate, seconds):
-        looks = [self.look()]
-        output = self.river.folder / "journals" / f"{next(self.numbers)}.json"
-        options = ["--rate", rate, "--batch", self.batch, "--connections", CONNECTIONS]
-        options += ["--duration", f"{WARM_UP_SECONDS + seconds}s"]
-        load = loading.start(self.river, output, ",".join(self.keys), *options)
-        try:
-            self.watch(looks, time.monotonic() + WARM_UP_SECONDS)
-            before, spent = looks[-1], self.cpu_seconds()
-            self.watch(looks, time.monotonic() + seconds)
-            after, now = looks[-1], self.cpu_seconds()
-            load.wait(ENDS_WITHIN_SECONDS)
-        finally:
-            load.kill()
-            load.wait()
-        self.drain(looks)
-        text = output.read_text()
-        if not text:
-            raise Problem("the load ended without a report", last_lines(output.with_suffix(".log").read_text()))
-        return self.judged(
-            rate, looks, (before, after), {name: now[name] - spent[name] for name in now}, json.loads(text)
-        )
-
-    @staticmethod
-    def judged(rate, looks, window, spent, report):
-        before, after = window
-        events = max(1, after.accepted - before.accepted)
-        generator = report["generator_cpu_ms"] / 1000 / max(1, report["events_sent"])
-        return Found(
-            rate=rate,
-            accepted_per_second=events / (after.at - before.at),
-            lag=lag.of(looks, before.accepted, after.accepted),
-            p99_ms=report["latency"]["p99_us"] / 1000,
-            cpu={"load": generator * 1e6} | {name: seconds * 1e6 / events for name, seconds in spent.items()},
-            cores=sum(seconds for name, seconds in spent.items() if " " not in name) / (after.at - before.at)
-            + generator * events / (after.at - before.at),
-            refused=report["events_refused"] | report["events_unknown"],
-        )
-
-    def watch(self, looks, until):
+    def watch(self, looks_at, seconds):
+        until = time.monotonic() + seconds
         while time.monotonic() < until:
-            looks.append(self.look())
-            time.sleep(max(0.0, looks[-1].at + LOOK_SECONDS - time.monotonic()))
+            looks_at.append(self.look())
+            time.sleep(max(0.0, looks_at[-1].at + LOOK_SECONDS - time.monotonic()))
 
-    def drain(self, looks):
+    def drain(self, looks_at):
         deadline = time.monotonic() + DRAIN_SECONDS
-        while looks[-1].committed < looks[-1].accepted:
-            self.watch(looks, time.monotonic() + LOOK_SECONDS)
+        while looks_at[-1].committed < looks_at[-1].accepted:
+            self.watch(looks_at, LOOK_SECONDS)
             if time.monotonic() > deadline:
-                behind = looks[-1].accepted - looks[-1].committed
+                behind = looks_at[-1].accepted - looks_at[-1].committed
                 raise Problem(f"{behind} events are not stored {DRAIN_SECONDS} s after the load")
 
     def look(self):
-        # Those who commit first: what they have was accepted before.
-        roles = sorted(self.river.shape.roles(), key=lambda role: role[1] == "ingest")
-        ports = [
-            listening["ops"] for _, command, listening in roles if command in ("standalone", "processor", "ingest")
-        ]
-        committed = accepted = 0
-        for port in ports:
-            found = metrics(port)
-            committed += total(found, "weir_processor_events_total")
-            accepted += total(found, "weir_ingest_events_total", 'outcome="accepted"')
-        return lag.Look(time.monotonic(), int(accepted), int(committed))
+        found = self.river.metrics().values()
+        return Look(time.monotonic(), sum(map(looks.accepted, found)), sum(map(looks.processed, found)))
 
-    def cpu_seconds(self):
-        """By process; those with the same role together."""
+    def costs(self):
+        """CPU-seconds by process; those with the same role together."""
         pids, found = self.river.pids(), collections.Counter()
         for name, command, _ in self.river.shape.roles():
-            found["weir" if command == "standalone" else command] += program.cpu_seconds(pids[name])
-        return dict(found) | stores_cpu_seconds(pids, self.river.env()["CLICKHOUSE_URL"])
+            found["weir" if command == "standalone" else command] += looks.cpu_seconds(pids[name])
+        return dict(found) | store_costs(pids, self.river.env()["CLICKHOUSE_URL"])
 
-    def end(self):
-        if not self.river.stop():
-            say("! the river did not stop in time and was killed")
+
+def judged(rate, looks_at, before, after, spent, reports):
+    events, took = max(1, after.accepted - before.accepted), after.at - before.at
+    sent = max(1, sum(report["events_sent"] for report in reports))
+    cpu = {"load": sum(report["generator_cpu_ms"] for report in reports) * 1e3 / sent}
+    cpu |= {name: seconds * 1e6 / events for name, seconds in spent.items()}
+    refused = collections.Counter()
+    for report in reports:
+        refused.update(report["events_refused"] | report["events_unknown"])
+    return Found(
+        rate=rate,
+        accepted_per_second=events / took,
+        lags=lags(looks_at, before.accepted, after.accepted),
+        p99_ms=max(report["latency"]["p99_us"] for report in reports) / 1000,
+        cpu=cpu,
+        cores=total(cpu) * events / 1e6 / took,
+        refused=dict(refused),
+    )
+
+
+def total(cpu):
+    """A name with a space is a part of the one before it."""
+    return sum(seconds for name, seconds in cpu.items() if " " not in name)
+
+
+def lags(looks_at, first, last):
+    """The processor commits in about the order of acceptance, so the event that was the n-th to be accepted is taken
+    for the n-th to be committed, at the look at which that was first seen: an answer that is up to one look too large."""
+    found = []
+    for part in range(100):
+        event = first + (last - first) * (part + 0.5) / 100
+        committed = bisect.bisect_left(looks_at, event, key=lambda look: look.committed)
+        found.append(max(0.0, looks_at[min(committed, len(looks_at) - 1)].at - accepted_at(looks_at, event)))
+    return sorted(found)
+
+
+def accepted_at(looks_at, event):
+    place = bisect.bisect_left(looks_at, event, key=lambda look: look.accepted)
+    if place == 0 or place == len(looks_at):
+        return looks_at[min(place, len(looks_at) - 1)].at
+    before, after = looks_at[place - 1], looks_at[place]
+    share = (event - before.accepted) / (after.accepted - before.accepted)
+    return before.at + (after.at - before.at) * share
+
+
+def table(shape, found):
+    """`found`: what each batch's highest rate came to."""
+    processes = list(next(iter(found.values())).cpu)
+    headings = ["batch", "goal", "events/s", "lag p50 s", "p99", "most", "HTTP p99 ms", *processes, "all", "cores busy"]
+    lines = [
+        [
+            f"{batch:,}",
+            f"{GOAL_RATE:,}" if batch == GOAL_BATCH else "",
+            f"{each.accepted_per_second:,.0f}" if each.holds else f"less than {each.rate:,}",
+            *(f"{value:.2f}" for value in each.lag()),
+            f"{each.p99_ms:.0f}",
+            *(f"{each.cpu[name]:.2f}" for name in processes),
+            f"{total(each.cpu):.2f}",
+            f"{each.cores:.1f}",
+        ]
+        for batch, each in found.items()
+    ]
+    title = (
+        f"{shape}: the highest rate at which every event was stored and metered soon after its acceptance, and "
+        "CPU-seconds per million events of each process"
+    )
+    return f"{title}\n\n{rows(headings, lines)}"

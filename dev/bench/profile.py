@@ -1,4 +1,4 @@
-"""CPU time by stage, from samples of the stacks of a process's threads: with `perf`, where that is there."""
+"""CPU time by stage, from samples of the stacks of a processor's threads: with `perf`, where that is there."""
 
 import collections
 import contextlib
@@ -7,25 +7,27 @@ import shutil
 import signal
 import subprocess
 
+from bench.table import median, rows
 from console import Problem, last_lines, say
 
 HERTZ = 499
-# For stacks that perf has no time to write.
-BUFFER = "64M"
+# With room for stacks that perf has no time to write.
+RECORD = ["perf", "record", "-q", "-F", str(HERTZ), "-e", "cpu-clock", "--call-graph", "dwarf,16384"]
 # Of the CPU time: with less, the shares may be wrong.
 SAMPLED_MIN = 0.8
+# That are listed, of those in which most samples were taken.
+FUNCTIONS = 16
 # A stack belongs to the first of these that any function in it, from the innermost outwards, belongs to.
 STAGES = {
-    "read": r"eventlog::|rdkafka|rd_kafka",
-    "decode": r"processor::batch|schemas::frame",
-    "dedup": r"processor::(dedup|judge|ids)|SeenIds",
-    "enrich": r"processor::enrich",
-    "encode": r"processor::(row|block)|rowbinary|EventRow",
-    "commit": r"processor::commit|sqlx|billing::",
-    "send": r"processor::(insert|repair)|clickhouse|hyper",
-    "own": r"processor::own",
+    "read": re.compile(r"eventlog::|rdkafka|rd_kafka"),
+    "decode": re.compile(r"processor::batch|schemas::frame"),
+    "dedup": re.compile(r"processor::(dedup|judge|ids|seen)|SeenIds"),
+    "enrich": re.compile(r"processor::enrich"),
+    "encode": re.compile(r"processor::(row|block)|rowbinary|EventRow"),
+    "commit": re.compile(r"processor::commit|sqlx|billing::"),
+    "send": re.compile(r"processor::(insert|repair)|clickhouse|hyper"),
+    "own": re.compile(r"processor::own"),
 }
-PATTERNS = {stage: re.compile(pattern) for stage, pattern in STAGES.items()}
 
 
 class Profile:
@@ -33,21 +35,15 @@ class Profile:
         self.file = file
 
     def read(self, cpu_seconds):
-        """The seconds, shared out as the samples are: by stage, and by (stage, innermost function). Nothing without
-        samples."""
+        """The seconds, shared out as the samples are: by stage, and by (stage, innermost function)."""
         if self.file is None:
             return None
         samples = [(stage_of(names), names[0]) for names in stacks(self.file)]
         if len(samples) < SAMPLED_MIN * cpu_seconds * HERTZ:
-            say(
-                f"! perf saw {len(samples) / HERTZ:.1f} of {cpu_seconds:.1f} CPU-seconds: it lost samples, or a thread escaped it"
-            )
-        stages = collections.Counter(stage for stage, _ in samples)
-        functions = collections.Counter(samples)
-        return [
-            {what: cpu_seconds * count / len(samples) for what, count in counts.most_common()}
-            for counts in (stages, functions)
-        ]
+            seen = f"{len(samples) / HERTZ:.1f} of {cpu_seconds:.1f}"
+            say(f"! perf saw {seen} CPU-seconds: it lost samples, or a thread escaped it")
+        counts = collections.Counter(stage for stage, _ in samples), collections.Counter(samples)
+        return [{what: cpu_seconds * n / len(samples) for what, n in each.most_common()} for each in counts]
 
 
 @contextlib.contextmanager
@@ -58,22 +54,8 @@ def of(pid, folder, is_wanted):
     if shutil.which("perf") is None:
         raise Problem("perf is missing: install it (Debian: linux-perf), or leave out --profile")
     file = folder / "perf.data"
-    argv = [
-        "perf",
-        "record",
-        "-q",
-        "-F",
-        HERTZ,
-        "-e",
-        "cpu-clock",
-        "--call-graph",
-        "dwarf,16384",
-        "-p",
-        pid,
-        "-o",
-        file,
-    ]
-    perf = subprocess.Popen([str(part) for part in argv], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    argv = [*RECORD, "-m", "64M", "-p", str(pid), "-o", file]
+    perf = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         yield Profile(file)
     finally:
@@ -85,18 +67,33 @@ def of(pid, folder, is_wanted):
 
 def stacks(file):
     """Names of functions, the innermost first."""
-    result = subprocess.run(
-        ["perf", "script", "-i", str(file), "-F", "ip,sym", "--no-inline"], capture_output=True, text=True
-    )
-    for block in result.stdout.split("\n\n"):
+    argv = ["perf", "script", "-i", file, "-F", "ip,sym", "--no-inline"]
+    for block in subprocess.run(argv, capture_output=True, text=True).stdout.split("\n\n"):
         names = [line.strip().partition(" ")[2] for line in block.splitlines() if line.strip()]
         if names:
             yield names
 
 
 def stage_of(names):
-    for name in names:
-        for stage, pattern in PATTERNS.items():
-            if pattern.search(name):
-                return stage
-    return "else"
+    return next((stage for name in names for stage, pattern in STAGES.items() if pattern.search(name)), "else")
+
+
+def tables(cells):
+    """One by stage, then for each cell the functions that took most."""
+    stages = sorted({stage for cell in cells for run in cell.runs for stage in run.profile[0]})
+    lines = (
+        [
+            *cell.name(),
+            *(
+                median((run.profile[0].get(stage, 0) / run.events * 1e6 for run in cell.runs), "{:.2f}")
+                for stage in stages
+            ),
+        ]
+        for cell in cells
+    )
+    yield rows(["batch", "duplicates", *stages], lines)
+    for cell in cells:
+        run = cell.runs[-1]
+        first = list(run.profile[1].items())[:FUNCTIONS]
+        lines = ([stage, f"`{name[:90]}`", f"{seconds / run.events * 1e6:.3f}"] for (stage, name), seconds in first)
+        yield rows(["stage", f"where the CPU was, batches of {cell.batch}", "CPU-s a million"], lines)

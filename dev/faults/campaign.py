@@ -5,50 +5,63 @@ a line of JSON for each fault; of a river that broke a promise all of it stays.
 """
 
 import contextlib
+import dataclasses
+import json
 import os
 import secrets
 import shutil
 import subprocess
 
 import ports
+import running
 import workspace
-from checks import check_cargo, check_python
-from console import Problem, run_visibly, say, step
-from faults import catalogue, disk, mutants, table
-from faults.catalogue import ALL, CLUSTER, DISK, RUN
-from faults.session import Session, noted
-from faults.subject import River
-from shapes import HIGHEST_OFFSET, Shape
-from stores import clickhouse, kafka, postgres_place, redis
+from audit import INVARIANTS
+from console import Problem, say
+from faults import disk
+from faults.catalogue import ALL, CLUSTER, DISK, RUN, SHAPES
+from faults.session import Session
+from shapes import PORTS, Shape
+from stores import clickhouse
+from subject import remove
 from supervisor import SIGNALS
 
-SHAPES = (RUN, DISK, CLUSTER)
-PORTS = HIGHEST_OFFSET + 1
 # In `make test`: two faults at their worst moment, and two rules whose breach they show.
 SMOKE = ("kill-at-log.taken", "kill-at-processor.before_commit")
 SMOKE_MUTANTS = ("reply-before-durable", "no-read-back")
+# Rules broken on purpose: shape and name of each fault that may show it, in the order in which they are tried. A
+# campaign that stays green with one of these proves nothing.
+MUTANTS = {
+    "reply-before-durable": ((RUN, "kill-at-log.taken"), (RUN, "kill-at-log.taken")),
+    "commit-before-insert": ((RUN, "kill-at-processor.before_insert"),),
+    "no-cas": ((CLUSTER, "zombie-at-processor.before_commit"),),
+    "no-dedup": ((RUN, "kill-weir"),),
+    "clickhouse-token": ((RUN, "kill-at-processor.before_commit"), (RUN, "kill-at-processor.after_insert")),
+    "no-read-back": ((RUN, "kill-at-processor.before_commit"),),
+    "now-in-row": ((CLUSTER, "zombie-at-processor.before_insert"),),
+    "quota-in-memory": ((RUN, "kill-weir"),),
+    "log-without-fsync": ((DISK, "power-cut"), (DISK, "power-cut")),
+    "unbounded-queue": ((RUN, "bodies-held-back"),),
+}
+LEGEND = ", ".join(f"{name}: {what}" for name, what in INVARIANTS.items())
 
 
-def add_arguments(group):
-    group.add_argument("--fault", help="names, or how they begin, with commas; all of them without it")
-    group.add_argument("--mutant", help="names of rules to break, with commas, or `all`: each must be caught")
-    group.add_argument("--smoke", action="store_true", help="a minute's choice of faults and mutants")
+def add_arguments(parser):
+    parser.add_argument("--shape", choices=SHAPES, help="faults of this shape only")
+    parser.add_argument("--seed", type=int, help="of moments and victims; random, and told, without it")
+    parser.add_argument("--fault", help="names, or how they begin, with commas; all of them without it")
+    parser.add_argument("--mutant", help="names of rules to break, with commas, or `all`: each must be caught")
+    parser.add_argument("--smoke", action="store_true", help="a minute's choice of faults and mutants")
 
 
-def run(chosen, port):
-    """On ports from `port` on, or where there is room."""
-    port = port or ports.choose_block(PORTS)
-    seed = secrets.randbelow(1_000_000) if chosen.seed is None else chosen.seed
-    check_cargo()
-    check_python()
+def run(chosen):
     folder = workspace.make_folder(workspace.ROOT / ".run" / "faults")
     with workspace.locked(folder / "lock", "a fault campaign runs here already"):
-        campaign = Campaign(folder, seed, port)
+        campaign = Campaign(folder, chosen)
         if chosen.smoke:
-            return campaign.smoke()
+            code = campaign.faults([fault for fault in ALL if fault.shape == RUN and fault.name in SMOKE])
+            return campaign.mutants(SMOKE_MUTANTS) or code
         if chosen.mutant:
-            names = list(mutants.SHOWN_BY) if chosen.mutant == "all" else chosen.mutant.split(",")
-            return campaign.mutants(names)
+            return campaign.mutants(list(MUTANTS) if chosen.mutant == "all" else chosen.mutant.split(","))
         return campaign.faults(selected(chosen.fault, chosen.shape))
 
 
@@ -61,33 +74,32 @@ def selected(names, shape):
 
 
 class Campaign:
-    def __init__(self, folder, seed, port):
-        self.folder, self.seed, self.port = folder, seed, port
+    def __init__(self, folder, chosen):
+        self.folder = folder
+        self.seed = secrets.randbelow(1_000_000) if chosen.seed is None else chosen.seed
+        self.port = chosen.port or ports.choose_block(PORTS)
         self.binary = None
         self.rounds, self.skipped = [], []
         self.rivers = 0
-        self.notes = folder / f"{seed}.jsonl"
+        self.notes = folder / f"{self.seed}.jsonl"
         self.has_own_mounts = False
 
-    def build(self):
-        """With the feature, in the profile of tests: only weir's own crates are built again."""
-        say("- building weir with its fail points and mutants")
-        argv = ["cargo", "build", "-p", "weir", "--features", "faults"]
-        if run_visibly(argv, cwd=workspace.ROOT) != 0:
-            raise Problem("weir could not be built; cargo's message stands above")
-        target = workspace.target_folder() / "debug" / "weir"
-        # A copy: the next build of the same name has no fail points.
-        self.binary = shutil.copy2(target, self.folder / "weir")
-        check_that_it_says_so(self.binary)
-
-    # What is run
+    def begin(self, faults):
+        has_cluster = any(fault.shape == CLUSTER for fault in faults)
+        running.check_tools(has_cluster, has_cluster)
+        if self.binary is None:
+            say("- building weir with its fail points and mutants")
+            built = running.cargo_build("debug", "--features", "faults")
+            # A copy: the next build of the same name has no fail points.
+            self.binary = shutil.copy2(built, self.folder / "weir")
+            check_that_it_says_so(self.binary)
+        say(f"seed {self.seed}, {len(faults)} faults; notes in {workspace.shown(self.notes)}")
 
     def faults(self, faults):
         self.begin(faults)
         for shape in SHAPES:
             self.of_shape(shape, [fault for fault in faults if fault.shape == shape])
-        lines = table.of(self.rounds, self.skipped)
-        self.tell(lines, "faults")
+        self.tell(table(self.rounds, self.skipped), "faults")
         broken = [each for each in self.rounds if each.found.broken]
         if broken:
             say(f"PROMISES WERE BROKEN, seed {self.seed}: {', '.join(each.name for each in broken)}")
@@ -95,37 +107,8 @@ class Campaign:
         say(f"every promise was kept, seed {self.seed}")
         return 0
 
-    def mutants(self, names):
-        unknown = [name for name in names if name not in mutants.SHOWN_BY]
-        if unknown:
-            raise Problem(f"no such mutant: {', '.join(unknown)}; there are {', '.join(mutants.SHOWN_BY)}")
-        self.begin([fault for fault in ALL for name in names if (fault.shape, fault.name) in mutants.SHOWN_BY[name]])
-        verdicts = {name: self.caught(name) for name in names}
-        self.tell(table.of_mutants(verdicts), "mutants")
-        escaped = [name for name, each in verdicts.items() if each is None or not each.found.broken]
-        if escaped:
-            say(f"NOT CAUGHT, seed {self.seed}: {', '.join(escaped)}")
-            return 1
-        say(f"each of {len(names)} mutants was caught, seed {self.seed}")
-        return 0
-
-    def smoke(self):
-        code = self.faults([fault for fault in ALL if fault.shape == RUN and fault.name in SMOKE])
-        return self.mutants(list(SMOKE_MUTANTS)) or code
-
-    # How
-
-    def begin(self, faults):
-        if self.binary is None:
-            self.build()
-        if any(fault.shape == CLUSTER for fault in faults):
-            kafka.check_tools()
-            redis.check_tools()
-        say(f"seed {self.seed}, {len(faults)} faults; notes in {workspace.shown(self.notes)}")
-
-    def of_shape(self, shape, faults):
+    def of_shape(self, shape, at_hand):
         """All of them on one river, as long as it keeps its promises."""
-        at_hand = list(faults)
         while at_hand:
             try:
                 with self.session(shape) as session:
@@ -140,38 +123,47 @@ class Campaign:
                 say(f"! skipped, because {why}: {', '.join(fault.name for fault in at_hand)}")
                 return
 
-    def caught(self, mutant):
-        """The round that has shown the mutant, or the last one that has not."""
-        each = None
-        for shape, name in mutants.SHOWN_BY[mutant]:
-            (fault,) = (fault for fault in ALL if (fault.shape, fault.name) == (shape, name))
+    def mutants(self, names):
+        unknown = [name for name in names if name not in MUTANTS]
+        if unknown:
+            raise Problem(f"no such mutant: {', '.join(unknown)}; there are {', '.join(MUTANTS)}")
+        by_name = {(fault.shape, fault.name): fault for fault in ALL}
+        shown_by = {name: [by_name[place] for place in MUTANTS[name]] for name in names}
+        self.begin([fault for faults in shown_by.values() for fault in faults])
+        verdicts = {name: self.caught(name, faults) for name, faults in shown_by.items()}
+        self.tell(table_of_mutants(verdicts), "mutants")
+        escaped = [name for name, each in verdicts.items() if each is None]
+        if escaped:
+            say(f"NOT CAUGHT, seed {self.seed}: {', '.join(escaped)}")
+            return 1
+        say(f"each of {len(names)} mutants was caught, seed {self.seed}")
+        return 0
+
+    def caught(self, mutant, faults):
+        """The round that has shown the mutant."""
+        for fault in faults:
             say(f"- mutant {mutant}")
-            with self.session(shape, mutant) as session:
+            with self.session(fault.shape, mutant) as session:
                 each = session.round(fault)
                 self.note(each, mutant)
                 # A fault that did not take place has shown nothing.
                 if any(violations for name, (_, violations) in each.found.counts.items() if name != "F"):
                     return each
-        return each
+        return None
 
     @contextlib.contextmanager
     def session(self, shape_name, mutant=None):
-        shape = Shape(shape_name == CLUSTER, self.port)
-        shape.starts_postgres = shape.starts_clickhouse = True
-        shape.has_proxies = True
-        shape.starts_kafka = shape.starts_redis = shape.is_cluster
+        shape = Shape.of_its_own(shape_name == CLUSTER, self.port, has_proxies=True)
         ports.check_free({self.port + offset: "the campaign" for offset in range(PORTS)})
         self.rivers += 1
         folder = self.folder / f"{self.seed}-{self.rivers}-{mutant or shape_name}"
         remove(folder)
-        for name in ("log", "journals"):
-            workspace.make_folder(folder / name)
-        own = self.own_disks(folder) if shape_name == DISK else ()
-        session = Session(River(folder, shape, self.binary, mutant), self.seed, own, mutant)
+        workspace.make_folder(folder / "log")
+        disks = self.own_disks(folder) if shape_name == DISK else ()
+        session = Session(folder, shape, self.binary, self.seed, disks, mutant)
         before = len(self.rounds)
         try:
-            with step(f"starting a river: {shape_name}"):
-                session.start()
+            session.start()
             yield session
         finally:
             SIGNALS.ignore()
@@ -200,14 +192,14 @@ class Campaign:
         )
         for text in found.broken[:6]:
             say(f"        {text[:600]}")
+        entry = {"seed": self.seed, "mutant": mutant, "fault": each.name, "shape": each.shape}
+        entry |= {"seconds": round(each.took_seconds, 1), **dataclasses.asdict(found)}
         with open(self.notes, "a") as file:
-            file.write(noted(each, self.seed, mutant) + "\n")
+            file.write(json.dumps(entry) + "\n")
 
     def tell(self, lines, what):
-        say()
-        for line in [*lines, "", table.LEGEND]:
-            say(line)
-        text = "\n".join([*lines, "", table.LEGEND, ""])
+        text = "\n".join([*lines, "", LEGEND, ""])
+        say(f"\n{text}")
         workspace.write_atomically(self.folder / f"{self.seed}-{what}.md", text, mode=0o644)
 
 
@@ -220,6 +212,41 @@ def check_that_it_says_so(binary):
         raise Problem(f"a build with fail points passes for another: {version.stdout}", config.stderr)
 
 
-def remove(folder):
-    postgres_place.remove(folder / "postgres")
-    shutil.rmtree(folder, ignore_errors=True)
+def table(rounds, skipped):
+    """A row a fault, a column an invariant; `checks` where it held, `violations/checks` where it did not."""
+    lines = [
+        f"| fault | shape | acknowledged | unknown at first | lag s | {' | '.join(INVARIANTS)} |",
+        f"|---|---|--:|--:|--:|{'--:|' * len(INVARIANTS)}",
+    ]
+    for each in rounds:
+        cells = [cell(*each.found.counts.get(name, (0, 0))) for name in INVARIANTS]
+        figures = f"{each.found.acknowledged:,} | {each.found.unknown:,} | {each.found.lag_seconds:.0f}"
+        lines.append(f"| {each.name} | {each.shape} | {figures} | {' | '.join(cells)} |")
+    lines += [
+        f"| {fault.name} | {fault.shape} | skipped: {why} |" + " |" * (len(INVARIANTS) + 2) for fault, why in skipped
+    ]
+    totals = [
+        map(sum, zip(*(each.found.counts.get(name, (0, 0)) for each in rounds), strict=True)) for name in INVARIANTS
+    ]
+    acknowledged, unknown = (sum(getattr(each.found, what) for each in rounds) for what in ("acknowledged", "unknown"))
+    cells = " | ".join(cell(*both) for both in totals) if rounds else ""
+    lines.append(f"| all | | {acknowledged:,} | {unknown:,} | | {cells} |")
+    return lines
+
+
+def cell(checks, violations):
+    if not checks:
+        return "-"
+    return f"**{violations}/{checks}**" if violations else f"{checks}"
+
+
+def table_of_mutants(verdicts):
+    lines = ["| mutant | caught by the fault | with | first violation |", "|---|---|---|---|"]
+    for mutant, each in verdicts.items():
+        if each is None:
+            lines.append(f"| {mutant} | **NOT CAUGHT** | | |")
+            continue
+        broken = ", ".join(name for name in INVARIANTS if each.found.counts.get(name, (0, 0))[1])
+        first = each.found.broken[0].replace("|", "/")[:160]
+        lines.append(f"| {mutant} | {each.name} ({each.shape}) | {broken} | {first} |")
+    return lines

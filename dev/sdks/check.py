@@ -8,13 +8,15 @@ import dataclasses
 import os
 import subprocess
 import time
+from pathlib import Path
 
-import testing
-from checks import check_cargo, check_python
+import ports
+import running
 from console import last_lines, say
 from sdks import programs
 from sdks.proxy import FAULTS, REPLY_LOST, Proxy
-from sdks.subject import River, build
+from shapes import PORTS
+from subject import running_river
 
 PROGRAM_SECONDS = 150
 STORED_SECONDS = 20
@@ -36,17 +38,18 @@ class Outcome:
     side_calls: list
 
 
-def test(chosen):
+def test(chosen, port):
     """Runs the SDKs whose program or package holds one of `chosen`, or all; returns the exit code."""
-    check_cargo()
-    check_python()
+    running.check_tools(False, False)
     programs.check_tools()
     sdks = [sdk for sdk in programs.SDKS if not chosen or any(word in f"{sdk.name} {sdk.program}" for word in chosen)]
     if not programs.has_browser():
         say(f"! {programs.CHROMIUM} is not in the PATH: the SDKs for browsers are left out (apt-get install chromium)")
         sdks = [sdk for sdk in sdks if sdk.language != "browser"]
-    folders, binary = programs.install(), build()
-    with testing.stores(lambda supervisor, home: River(supervisor, home, binary).start()) as river:
+    folders, given = programs.install(), os.environ.get("WEIR_BIN")
+    # The one that tests use, built now.
+    binary = Path(given).absolute() if given else running.cargo_build("debug")
+    with running_river(False, port or ports.choose_block(PORTS), binary, "test-sdks") as river:
         outcomes = [run(sdk, harmed, folders, river) for sdk in sdks for harmed in (False, True)]
     print_table(outcomes)
     failed = [outcome for outcome in outcomes if outcome.faults]
@@ -61,9 +64,11 @@ def run(sdk, harmed, folders, river):
     say(f"- {sdk.name}{', through faults' if harmed else ''}")
     program = "-".join([sdk.language, sdk.program.partition(".")[0], *sdk.more])
     tenant = f"{program}-{'harmed' if harmed else 'unharmed'}"
-    key = river.customer(tenant)
+    key = river.tenant(tenant)
+    # A new key is known within a second.
+    time.sleep(1)
     harm = [fault for fault in FAULTS if sdk.has_ids or fault != REPLY_LOST] if harmed else []
-    with Proxy(river.ingest, harm) as proxy:
+    with Proxy(river.shape.ingest, harm) as proxy:
         began = time.monotonic()
         faults = send(sdk, folders, proxy.url, key)
         if harmed and sdk.language == "browser":
@@ -71,7 +76,7 @@ def run(sdk, harmed, folders, river):
             faults = []
         milliseconds = round((time.monotonic() - began) * 1000)
         usage = settled(river, tenant, sdk.count)
-        faults += stored_faults(sdk, river, tenant, key, usage) + wire_faults(sdk, proxy, harmed, usage)
+        faults += stored_faults(sdk, river, key, usage) + wire_faults(sdk, proxy, harmed, usage)
         posts = proxy.posts()
         again = sum(status != sdk.success or fault != "none" for _, _, fault, status, _ in posts)
         return Outcome(sdk, harmed, usage, len(posts), again, milliseconds, faults, proxy.side_calls(key))
@@ -92,13 +97,13 @@ def send(sdk, folders, url, key):
 def settled(river, tenant, count):
     """The tenant's usage once all events are stored, or no more come."""
     deadline = time.monotonic() + STORED_SECONDS
-    while river.usage(tenant)["stored"] < count and time.monotonic() < deadline:
+    while river.weir_now("usage", tenant)["stored"] < count and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(QUIET_SECONDS)
-    return river.usage(tenant)
+    return river.weir_now("usage", tenant)
 
 
-def stored_faults(sdk, river, tenant, key, usage):
+def stored_faults(sdk, river, key, usage):
     """What is wrong with the rows and the usage."""
     faults = []
     if usage["stored"] != sdk.count:
@@ -108,9 +113,9 @@ def stored_faults(sdk, river, tenant, key, usage):
     wanted = [sdk.count, sdk.count, 0 if sdk.has_ids else sdk.count, 0, *of_turns]
     conditions = ["flags != 0", f"position(concat(properties, context, extra), '{key}') > 0", *sdk.rows]
     counts = ", ".join(f"countIf({condition})" for condition in conditions)
-    found = river.numbers(
-        f"SELECT count(), uniqExact(event_id), {counts} FROM events WHERE tenant_id = {river.tenant_id(tenant)}"
-    )
+    of_tenant = f"FROM events WHERE tenant_id = {int(usage['tenant'])}"
+    [found] = river.clickhouse(f"SELECT count(), uniqExact(event_id), {counts} {of_tenant}")
+    found = list(map(int, found))
     for what, want, have in zip(["rows", "ids", *conditions], wanted, found, strict=True):
         if want != have:
             faults.append(f"{have} in the place of {want}: {what}")

@@ -8,11 +8,10 @@ import contextlib
 import http.client
 import json
 import shutil
-import urllib.error
-import urllib.request
 from xml.sax.saxutils import escape
 
 import packages
+import ports
 import workspace
 from process import Spec
 
@@ -67,26 +66,12 @@ def shim(folder, port):
 
 def answers_ping(port):
     with contextlib.suppress(OSError, http.client.HTTPException):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        try:
-            connection.request("GET", "/ping")
-            return connection.getresponse().status == 200
-        finally:
-            connection.close()
+        return ports.fetch(f"http://{ports.HOST}:{port}/ping", seconds=2) == b"Ok.\n"
     return False
-
-
-def ask(url, sql):
-    """What ClickHouse answers."""
-    # Never through a proxy that the environment may name.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/", data=sql.encode()) as reply:
-        return reply.read()
 
 
 def costs_of_shim(url):
     """What its Python takes; nothing of a server, which has none."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with contextlib.suppress(urllib.error.HTTPError, ValueError), opener.open(f"{url}/costs") as reply:
-        return json.loads(reply.read())
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(ports.fetch(f"{url}/costs"))
     return {}

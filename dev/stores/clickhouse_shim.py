@@ -19,6 +19,7 @@ import re
 import select
 import signal
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -27,11 +28,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from clickhouse_body import Body, Room
 from clickhouse_engine import ClientGone, Engine, EngineError, Statement
 
-# What all bodies together may take of the memory, many waiting ones too; what is beyond goes to files.
-BODIES_IN_MEMORY_BYTES = 256 << 20
+# What one body may take of the memory; a larger one goes to a file.
+BODY_IN_MEMORY_BYTES = 32 << 20
 # Ends connections that are idle, and bodies that stall.
 SILENCE_SECONDS = 300
 
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self):
         try:
-            with self.server.costs.counted(), Body(self.server.room) as body:
+            with self.server.costs.counted(), tempfile.SpooledTemporaryFile(BODY_IN_MEMORY_BYTES) as body:
                 self.reply(*self.outcome(body))
         except (BodyBroken, ClientGone):
             self.close_connection = True
@@ -139,11 +139,13 @@ class Handler(BaseHTTPRequestHandler):
     def read_statement(self, statement, body):
         for part in self.body_parts():
             body.write(part)
+        is_empty = body.tell() == 0
+        body.seek(0)
         if self.headers.get_content_type() == "multipart/form-data":
             read_form(self.headers["Content-Type"], body.read(), statement)
         elif not statement.text:
             statement.text = body.read()
-        elif body.size:
+        elif not is_empty:
             statement.body = body
         if not statement.text.strip():
             raise BadRequest("the query is empty")
@@ -219,7 +221,7 @@ def http_status(code):
 
 
 class Costs:
-    """Of the threads that serve: CPU time, and time in which a request's data came in while the engine waited for it."""
+    """Of the threads that serve: CPU time, and time in which a request's data came in while the engine waited."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -255,7 +257,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.costs, self.room = Costs(), Room(BODIES_IN_MEMORY_BYTES)
+        self.costs = Costs()
 
 
 def main():

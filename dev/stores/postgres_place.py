@@ -68,6 +68,11 @@ def installation():
     return found[0]
 
 
+def psql():
+    """The client, for those who may not be the user that Postgres runs as."""
+    return installation() / "bin" / "psql"
+
+
 def copy_of(installed):
     """A copy in the open folder, with the libraries that the programs look for two folders above their own."""
     site_packages = installed.parent.parent

@@ -1,5 +1,5 @@
 //! The floors that `make bench-ingest` and `make bench-growth` hold `weir ingest` against: each a process of its own, so that the kernel
-//! tells what it costs. Started by `dev/bench_ingest.py` and `dev/bench_growth.py`, which print the tables.
+//! tells what it costs. Started by `dev/bench/`, which prints the tables.
 
 mod keys;
 mod parse;

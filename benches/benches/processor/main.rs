@@ -1,6 +1,5 @@
 //! What `make bench-processor` and `make bench-catch-up` need beside weir: a log that is full before the processor
-//! starts, and the floor that the processor is held against. Started by dev/bench_processor.py and
-//! dev/bench_catch_up.py, which print the tables.
+//! starts, and the floor that the processor is held against. Started by `dev/bench/`, which prints the tables.
 
 mod account;
 mod fill;
