@@ -5,7 +5,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
-use crate::decode::{self, Batch, NativeShape};
+use crate::decode::{self, Batch, FormFields, NativeShape};
 use crate::decompress::{Encoding, Room, decompress, is_gzip};
 use crate::routes::Dialect;
 
@@ -17,6 +17,14 @@ pub(super) struct Form {
     encoding: Option<Encoding>,
     /// When header or query say that the request was sent.
     sent_at: Option<Micros>,
+}
+
+/// What a dialect's parser reads.
+#[derive(Debug)]
+pub(super) struct Unwrapped {
+    json: Bytes,
+    /// What a form says beside it.
+    fields: FormFields,
 }
 
 /// Where PostHog's SDKs say when a request was sent, if not in the body.
@@ -44,24 +52,42 @@ impl Form {
     ///
     /// # Errors
     /// As [`decompress`]; and for CloudEvents in headers as [`decode::binary_cloudevent`].
-    pub(super) fn json(self, body: Bytes, headers: &HeaderMap, mut room: Room<'_>) -> Result<Bytes, Problem> {
+    pub(super) fn json(
+        self,
+        body: Bytes,
+        headers: &HeaderMap,
+        mut room: Room<'_>,
+    ) -> Result<Unwrapped, Problem> {
         let body = decompress(self.encoding, body, &mut room)?;
-        match self.dialect {
-            Dialect::PostHog | Dialect::PostHogV1 => decode::json_of_form(body, &mut room),
-            Dialect::CloudEvents => structured(body, headers),
-            Dialect::Native | Dialect::Segment(_) => Ok(body),
-        }
+        let mut fields = FormFields::default();
+        let json = match self.dialect {
+            Dialect::PostHog | Dialect::PostHogEngage | Dialect::PostHogV1 => {
+                fields = decode::form_fields(&body);
+                decode::json_of_form(body, &mut room)?
+            }
+            Dialect::CloudEvents => structured(body, headers)?,
+            Dialect::Native | Dialect::Segment(_) => body,
+        };
+        Ok(Unwrapped { json, fields })
     }
 
     /// # Errors
     /// As the dialect's parser.
-    pub(super) fn decode(self, body: &Bytes, received_at: Micros) -> Result<Batch<'_>, Problem> {
-        match self.dialect {
+    pub(super) fn decode(self, body: &Unwrapped, received_at: Micros) -> Result<Batch<'_>, Problem> {
+        let Unwrapped { json: body, fields } = body;
+        let sent_at = self.sent_at.or(fields.sent_at);
+        let mut batch = match self.dialect {
             Dialect::Native => decode::native(body, self.shape),
             Dialect::Segment(kind) => decode::segment(body, kind),
-            Dialect::PostHog | Dialect::PostHogV1 => decode::posthog(body, received_at, self.sent_at),
+            Dialect::PostHog | Dialect::PostHogV1 => decode::posthog(body, received_at, sent_at),
+            Dialect::PostHogEngage => decode::posthog_engage(body, received_at, sent_at),
             Dialect::CloudEvents => decode::cloudevents(body),
+        }?;
+        if let Some(key) = &fields.key {
+            // The form is what stands around everything.
+            (batch.write_key, batch.keys_differ) = (Some(key.into()), false);
         }
+        Ok(batch)
     }
 }
 
@@ -98,3 +124,6 @@ fn structured(body: Bytes, headers: &HeaderMap) -> Result<Bytes, Problem> {
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     decode::binary_cloudevent(headers, content_type, &body).map(Bytes::from)
 }
+
+#[cfg(test)]
+mod tests;

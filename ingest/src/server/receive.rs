@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use ::metrics::Counter;
 use billing::period::Period;
-use bytes::Bytes;
 use eventlog::AppendError;
 use hyper::header::{HeaderMap, USER_AGENT};
 use hyper::{Uri, http};
@@ -91,11 +90,11 @@ impl Node {
         let body = upload.read(&self.admission, deadline).await?;
         let work = self.turns.wait(body.len(), form.is_compressed(&body), known.as_deref(), deadline).await?;
         let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
-        let body: Bytes = self.turns.run(&work, || form.json(body, headers, room)).await?;
+        let body = self.turns.run(&work, || form.json(body, headers, room)).await?;
         let received_at = Micros(self.clock.now_micros());
         let batch = self.turns.run(&work, || form.decode(&body, received_at)).await?;
         if sender.is_none() {
-            let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
+            let key = batch.key()?.ok_or_else(auth::missing)?;
             sender = Some(self.sender(&auth::from_text(key)?, attempt)?);
         }
         let sender = sender.ok_or_else(auth::missing)?;
