@@ -41,7 +41,7 @@ impl Refusal {
         let detail = format!(
             "this address sends too many requests without a good key: wait {seconds} s, and check the key"
         );
-        Self { problem: Problem::new(Code::RateLimited, detail), retry_after: Some(seconds) }
+        Self { problem: Problem::new(Code::AddressLimited, detail), retry_after: Some(seconds) }
     }
 }
 
