@@ -43,7 +43,7 @@ use walk::Walk;
 use crate::decompress::Room;
 
 pub use cloudevents::{binary_cloudevent, is_binary_cloudevent};
-pub use form::json_of_form;
+pub use form::{FormFields, form_fields, json_of_form};
 
 /// Events in one request.
 pub const EVENTS_MAX: usize = 10_000;
@@ -68,8 +68,26 @@ pub struct Batch<'a> {
     pub events: Vec<Incoming<'a>>,
     /// Those that can't, in the request's order.
     pub rejected: Vec<Rejection>,
-    /// The API key in the body, for dialects that put it there.
+    /// The API key in the body, for dialects that put it there: the request's own, or else that of the first event
+    /// that has one.
     pub write_key: Option<Cow<'a, str>>,
+    /// Whether the body names no key of its own, and its events name several.
+    pub keys_differ: bool,
+}
+
+impl Batch<'_> {
+    /// The API key in the body.
+    ///
+    /// # Errors
+    /// `invalid_batch` if its events name several: a request is one customer's.
+    pub fn key(&self) -> Result<Option<&str>, Problem> {
+        if self.keys_differ {
+            let detail =
+                "the events name different API keys: send those of each key in a request of their own";
+            return Err(Problem::new(Code::InvalidBatch, detail));
+        }
+        Ok(self.write_key.as_deref())
+    }
 }
 
 /// An event that can be stored, before it has a hash, and perhaps without an id and a time.
@@ -235,7 +253,22 @@ pub fn posthog_within<'a>(
     sent_at: Option<Micros>,
     room: &mut Room<'_>,
 ) -> Result<Batch<'a>, Problem> {
-    Walk::new(&posthog::PostHog { received_at, sent_at }, body.len(), room).json(checked_utf8(body)?)
+    let dialect = posthog::PostHog { received_at, sent_at, unnamed: "" };
+    Walk::new(&dialect, body.len(), room).json(checked_utf8(body)?)
+}
+
+/// The same for `/engage`, which says who a user is: an event without a name is an identify call.
+///
+/// # Errors
+/// As [`native_within`].
+pub fn posthog_engage_within<'a>(
+    body: &'a [u8],
+    received_at: Micros,
+    sent_at: Option<Micros>,
+    room: &mut Room<'_>,
+) -> Result<Batch<'a>, Problem> {
+    let dialect = posthog::PostHog { received_at, sent_at, unnamed: posthog::IDENTIFY };
+    Walk::new(&dialect, body.len(), room).json(checked_utf8(body)?)
 }
 
 /// A time as foreign SDKs write it outside of a body: ISO 8601, or a number since 1970.

@@ -28,6 +28,7 @@ pub mod config;
 pub mod metrics;
 pub mod server;
 pub mod client_address;
+pub mod host;
 pub mod routes;
 pub mod directory;
 pub mod auth;

@@ -41,7 +41,7 @@ impl Refusal {
         let detail = format!(
             "this address sends too many requests without a good key: wait {seconds} s, and check the key"
         );
-        Self { problem: Problem::new(Code::RateLimited, detail), retry_after: Some(seconds) }
+        Self { problem: Problem::new(Code::AddressLimited, detail), retry_after: Some(seconds) }
     }
 }
 
@@ -113,7 +113,7 @@ pub fn foreign(request_id: Uuid, dialect: Dialect, receipt: &Receipt, accepted: 
         Dialect::Native => return native(request_id, receipt),
         Dialect::CloudEvents => return no_content(request_id),
         Dialect::Segment(_) => br#"{"success":true}"#.to_vec(),
-        Dialect::PostHog => br#"{"status":1}"#.to_vec(),
+        Dialect::PostHog | Dialect::PostHogEngage => br#"{"status":1}"#.to_vec(),
         Dialect::PostHogV1 => results(&receipt.rejected, accepted),
     };
     json(StatusCode::OK, "application/json", body, request_id)

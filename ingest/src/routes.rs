@@ -33,6 +33,8 @@ pub enum Dialect {
     Segment(Option<EventKind>),
     /// PostHog's.
     PostHog,
+    /// PostHog's, of those who say who a user is.
+    PostHogEngage,
     /// PostHog's, with a reply that names each event.
     PostHogV1,
     /// CloudEvents, as OpenMeter takes them.
@@ -49,7 +51,7 @@ impl Dialect {
         match self {
             Self::Native => 0,
             Self::Segment(_) => 1,
-            Self::PostHog => 2,
+            Self::PostHog | Self::PostHogEngage => 2,
             Self::PostHogV1 => 3,
             Self::CloudEvents => 4,
         }
@@ -65,7 +67,7 @@ impl Dialect {
     #[must_use]
     pub fn has_key_in_body(self) -> bool {
         match self {
-            Self::Segment(_) | Self::PostHog => true,
+            Self::Segment(_) | Self::PostHog | Self::PostHogEngage => true,
             Self::Native | Self::PostHogV1 | Self::CloudEvents => false,
         }
     }
@@ -114,7 +116,8 @@ pub fn route(path: &str) -> Result<Route, Problem> {
         "v1/screen" | "v1/s" => Dialect::Segment(Some(EventKind::Screen)),
         "v1/group" | "v1/g" => Dialect::Segment(Some(EventKind::Group)),
         "v1/alias" | "v1/a" => Dialect::Segment(Some(EventKind::Alias)),
-        "batch" | "e" | "i/v0/e" | "capture" | "track" | "engage" | "i/v0/ai/batch" => Dialect::PostHog,
+        "batch" | "e" | "i/v0/e" | "capture" | "track" | "i/v0/ai/batch" => Dialect::PostHog,
+        "engage" => Dialect::PostHogEngage,
         "i/v1/analytics/events" => Dialect::PostHogV1,
         "api/v1/events" => Dialect::CloudEvents,
         _ => return Err(not_found()),
@@ -154,6 +157,7 @@ mod tests {
             ("e", Dialect::PostHog),
             ("i/v0/e", Dialect::PostHog),
             ("capture", Dialect::PostHog),
+            ("engage", Dialect::PostHogEngage),
             ("i/v1/analytics/events", Dialect::PostHogV1),
             ("api/v1/events", Dialect::CloudEvents),
         ] {

@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 use ::metrics::{Counter, Histogram};
 use eventlog::EventLog;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue};
-use hyper::http::request::Parts;
+use hyper::header::{ALLOW, CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode, Version};
 use schemas::intake::Intake;
@@ -46,7 +45,7 @@ use crate::reply::{self, Refusal, Reply};
 use crate::routes::{Dialect, Route, method_not_allowed, route};
 use crate::spool::SpoolKeeper;
 use crate::timekeeper::Timekeeper;
-use crate::{cors, metrics, settings};
+use crate::{cors, host, metrics, settings};
 
 /// An ingest node that is ready to run.
 pub struct Ingest {
@@ -303,7 +302,7 @@ impl Node {
         let (parts, body) = request.into_parts();
         let mut upload = Upload::new(body);
         let peer = self.config.trusted_proxies.client(peer, &parts.headers);
-        let found = one_host(&parts).and_then(|()| route(parts.uri.path()));
+        let found = host::check(&parts).and_then(|()| route(parts.uri.path()));
         let (name, result) = match found.clone() {
             Ok(route) if parts.method == Method::OPTIONS => {
                 ("preflight", Ok(cors::preflight(request_id, route)))
@@ -376,15 +375,4 @@ impl Node {
             Some(_) | None => tracing::debug!(%request_id, route, %code, %detail, "refused"),
         }
     }
-}
-
-/// RFC 9112, 3.2: who names no host, or several, may not be who a proxy on the way has taken them for.
-fn one_host(parts: &Parts) -> Result<(), Problem> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let is_one = hosts.next().is_some() && hosts.next().is_none();
-    if is_one || parts.version != Version::HTTP_11 {
-        return Ok(());
-    }
-    Err(Problem::new(Code::InvalidArgument, "a request of HTTP/1.1 needs one `Host` in its header")
-        .at("host"))
 }

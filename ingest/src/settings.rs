@@ -4,17 +4,16 @@
 //! same for every key: there are none but weir. So it is made from the request alone, and tells nobody whether a key
 //! is good: events are refused where it is not.
 
-use hyper::header::HOST;
+use hyper::StatusCode;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, StatusCode};
 use schemas::key::PresentedKey;
 use schemas::problem::Problem;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::auth;
 use crate::reply::{self, Reply};
 use crate::routes::Settings;
+use crate::{auth, host};
 
 /// The settings of a project in the shape that a family of SDKs reads.
 ///
@@ -26,7 +25,7 @@ pub fn settings(request_id: Uuid, family: Settings, parts: &Parts) -> Result<Rep
         Settings::Segment => {
             let key = uri.path().trim_matches('/').split('/').nth(2).unwrap_or_default();
             auth::from_text(key)?;
-            segment(key, headers)
+            segment(key, host::asked(parts))
         }
         Settings::RudderStack => {
             let key = match auth::from_header(headers)? {
@@ -41,8 +40,7 @@ pub fn settings(request_id: Uuid, family: Settings, parts: &Parts) -> Result<Rep
 
 /// `apiHost` is where the SDK sends events: to the host that it asked. Without it they would go to Segment, with the
 /// key.
-fn segment(key: &str, headers: &HeaderMap) -> serde_json::Value {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+fn segment(key: &str, host: Option<&str>) -> serde_json::Value {
     let mut own = json!({"apiKey": key});
     if let Some(host) = host {
         own["apiHost"] = format!("{host}/v1").into();
@@ -61,8 +59,8 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use http_body_util::BodyExt;
-    use hyper::Request;
-    use hyper::header::AUTHORIZATION;
+    use hyper::header::{AUTHORIZATION, HOST};
+    use hyper::{Request, Version};
     use schemas::key::ApiKey;
     use schemas::problem::Code;
     use serde_json::Value;
@@ -74,7 +72,11 @@ mod tests {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
+        document(family, request.body(()).unwrap())
+    }
+
+    fn document(family: Settings, request: Request<()>) -> Result<Value, Code> {
+        let (parts, ()) = request.into_parts();
         let reply = settings(Uuid::nil(), family, &parts).map_err(|problem| problem.code)?;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let collected = runtime.block_on(reply.into_body().collect()).unwrap();
@@ -88,6 +90,20 @@ mod tests {
         let own = json!({"apiKey": key.expose(), "apiHost": "events.example.com/v1"});
         assert_eq!(document, Ok(json!({"integrations": {"Segment.io": own}})));
         assert_eq!(ask(Settings::Segment, "/v1/projects/x/settings", None), Err(Code::MalformedKey));
+    }
+
+    #[test]
+    fn the_host_is_that_of_the_uri_where_http2_and_absolute_form_have_it() {
+        let key = ApiKey::generate();
+        let uri = format!("https://localhost:8443/v1/projects/{}/settings", key.expose());
+        for (version, hosts) in [(Version::HTTP_2, &[][..]), (Version::HTTP_11, &["elsewhere"])] {
+            let mut request = Request::builder().version(version).uri(&uri);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let document = document(Settings::Segment, request.body(()).unwrap()).unwrap();
+            assert_eq!(document["integrations"]["Segment.io"]["apiHost"], "localhost:8443/v1", "{version:?}");
+        }
     }
 
     #[test]

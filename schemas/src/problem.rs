@@ -89,6 +89,8 @@ codes! {
     UnsupportedEncoding = "unsupported_encoding", 415, "The content encoding is not supported";
     /// Faster than the tenant's rate.
     RateLimited = "rate_limited", 429, "The tenant's rate limit is exceeded";
+    /// Before a key is known: more requests of one address that fail than it may send.
+    AddressLimited = "address_limited", 429, "Too many requests of this address fail";
     /// The log did not confirm in time: the events may or may not be stored.
     NotDurable = "not_durable", 503, "The events are not known to be stored";
     /// More work than this node takes at once.

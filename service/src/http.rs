@@ -6,7 +6,7 @@
 //! |---|---|
 //! | connects and does not send a whole first header (with TLS: does not finish the handshake) | `header_deadline` |
 //! | has begun a later header and does not end it | `header_deadline` from its first byte |
-//! | does not ask for anything any more | `idle_deadline`, a quarter more at most; HTTP/2 is told by GOAWAY |
+//! | does not ask for anything any more, whatever else HTTP/2 sends | `idle_deadline`, a quarter more at most; HTTP/2 is told by GOAWAY, and cut `header_deadline` later if it stays |
 //! | does not read its reply | `write_deadline` |
 //!
 //! Bodies are the service's: it knows how large they may be. A connection that ends with bytes of a request still on

@@ -21,6 +21,8 @@ pub(super) struct PostHog {
     pub(super) received_at: Micros,
     /// When header or query say that it was sent.
     pub(super) sent_at: Option<Micros>,
+    /// What an event without a name is called; empty if it must have one.
+    pub(super) unnamed: &'static str,
 }
 
 // Members that this dialect alone has stand in places that it has no other use for.
@@ -28,6 +30,9 @@ const OFFSET: Field = Field::OriginalTimestamp;
 const MESSAGE_ID: Field = Field::Name;
 const CREATED_AT: Field = Field::Traits;
 const HISTORICAL_MIGRATION: Field = Field::Kind;
+
+/// Says who a user is.
+pub(super) const IDENTIFY: &str = "$identify";
 
 /// What every weir key begins with.
 const KEY_PREFIX: &str = "wk_";
@@ -41,7 +46,7 @@ impl Dialect for PostHog {
             "uuid" => Field::Id,
             "messageId" => MESSAGE_ID,
             "event" => Field::Event,
-            "distinct_id" => Field::UserId,
+            "distinct_id" | "$distinct_id" => Field::UserId,
             "timestamp" => Field::Timestamp,
             "offset" => OFFSET,
             "sent_at" => Field::SentAt,
@@ -55,7 +60,7 @@ impl Dialect for PostHog {
 
     #[inline]
     fn event<'a>(&self, members: &mut Members<'a>) -> Result<Incoming<'a>, Fault> {
-        let name = name(members)?;
+        let name = name(members, self.unnamed)?;
         let sent = members.get(Field::Properties);
         let user_id = match user(members)? {
             Some(user) => user,
@@ -124,7 +129,7 @@ impl PostHog {
 #[inline]
 fn kind(name: &str) -> EventKind {
     match name {
-        "$identify" => EventKind::Identify,
+        IDENTIFY => EventKind::Identify,
         "$pageview" => EventKind::Page,
         "$screen" => EventKind::Screen,
         "$groupidentify" => EventKind::Group,
@@ -134,9 +139,11 @@ fn kind(name: &str) -> EventKind {
 }
 
 #[inline]
-fn name<'a>(members: &mut Members<'a>) -> Result<Cow<'a, str>, Fault> {
+fn name<'a>(members: &mut Members<'a>, unnamed: &'static str) -> Result<Cow<'a, str>, Fault> {
     let name = members.take_text(Field::Event, "event", EVENT_NAME_BYTES_MAX, Digits::Refused)?;
     name.filter(|name| !name.is_empty())
+        .or(Some(Cow::Borrowed(unnamed)))
+        .filter(|name| !name.is_empty())
         .ok_or_else(|| Fault::invalid("event", "event is missing: the name of what happened"))
 }
 

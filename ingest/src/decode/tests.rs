@@ -2,6 +2,7 @@
 
 mod cloudevents;
 mod form;
+mod json_test_suite;
 mod kept;
 mod native;
 mod posthog;

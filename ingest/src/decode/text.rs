@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::scan::{Key, Value, mended};
 
@@ -90,10 +90,24 @@ fn unit(text: &str) -> Option<u32> {
 
 /// Bytes without percent-encoding (RFC 3986, 2.1). A percent sign without two hex digits stands for itself.
 pub(super) fn percent_decoded(encoded: &[u8]) -> Vec<u8> {
+    decoded(encoded, b'+')
+}
+
+/// The same for a form's fields, in which a plus that is not encoded is a blank (WHATWG URL, 5.1).
+pub(super) fn form_decoded(encoded: &[u8]) -> Vec<u8> {
+    decoded(encoded, b' ')
+}
+
+fn decoded(encoded: &[u8], plus: u8) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
-    while let Some(plain) = memchr(b'%', rest) {
+    while let Some(plain) = memchr2(b'%', b'+', rest) {
         decoded.extend_from_slice(&rest[..plain]);
+        if rest[plain] == b'+' {
+            decoded.push(plus);
+            rest = &rest[plain + 1..];
+            continue;
+        }
         let digits = rest.get(plain + 1..plain + 3).and_then(|digits| std::str::from_utf8(digits).ok());
         let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
         let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());

@@ -103,7 +103,12 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
             place: Place::List,
             seen: 0,
             members: Members::default(),
-            batch: Batch { events: Vec::with_capacity(events), rejected: Vec::new(), write_key: None },
+            batch: Batch {
+                events: Vec::with_capacity(events),
+                rejected: Vec::new(),
+                write_key: None,
+                keys_differ: false,
+            },
         }
     }
 
@@ -206,7 +211,9 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
         outer.check().map_err(whole)?;
         // An event's members are bounded by its own limit; and the key and the time may be as long as the body here.
         self.room.derive(if outer.bytes() > SMALL_ENVELOPE_BYTES { outer.bytes() } else { 0 })?;
-        note_key::<D>(&mut self.batch.write_key, &mut outer);
+        if let Some(own) = key::<D>(&mut outer) {
+            (self.batch.write_key, self.batch.keys_differ) = (Some(own), false);
+        }
         self.dialect.take_of_request(&mut outer);
         Ok(Envelope {
             sent_at: self.dialect.sent_at(&mut outer).map_err(whole)?,
@@ -254,7 +261,11 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
     #[inline]
     fn settle(&mut self, index: u32) -> Result<(), Problem> {
         let members = &mut self.members;
-        note_key::<D>(&mut self.batch.write_key, members);
+        match (key::<D>(members), &self.batch.write_key) {
+            (Some(key), Some(first)) => self.batch.keys_differ |= key != *first,
+            (Some(key), None) => self.batch.write_key = Some(key),
+            (None, _) => {}
+        }
         let read = if members.bytes() > SENT_BYTES_MAX {
             Err(too_large())
         } else {
@@ -311,13 +322,12 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
     }
 }
 
-/// Of all keys in a body one is enough: a request is one customer's. That of the envelope comes before the events'.
+/// The key that an event, or what stands around a batch, names. That of the latter counts for all: a request is one
+/// customer's.
 #[inline]
-fn note_key<'a, D: Dialect>(write_key: &mut Option<Cow<'a, str>>, members: &mut Members<'a>) {
+fn key<'a, D: Dialect>(members: &mut Members<'a>) -> Option<Cow<'a, str>> {
     let key = members.take(Field::Key).filter(|key| key.kind == Kind::String);
-    if write_key.is_none() {
-        *write_key = key.map(|key| key.unescaped().text).or_else(|| D::nested_key(members));
-    }
+    key.map(|key| key.unescaped().text).or_else(|| D::nested_key(members))
 }
 
 fn scanner(text: &str) -> Scanner<'_> {

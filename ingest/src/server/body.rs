@@ -5,7 +5,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
-use crate::decode::{self, Batch, NativeShape};
+use crate::decode::{self, Batch, FormFields, NativeShape};
 use crate::decompress::{Encoding, Room, decompress};
 use crate::routes::Dialect;
 
@@ -17,6 +17,21 @@ pub(super) struct Form {
     encoding: Option<Encoding>,
     /// When header or query say that the request was sent.
     sent_at: Option<Micros>,
+}
+
+/// What a dialect's parser reads.
+#[derive(Debug)]
+pub(super) struct Unwrapped {
+    json: Bytes,
+    /// What a form says beside it.
+    fields: FormFields,
+}
+
+impl Unwrapped {
+    /// Bytes of the JSON.
+    pub(super) fn len(&self) -> usize {
+        self.json.len()
+    }
 }
 
 /// Where PostHog's SDKs say when a request was sent, if not in the body.
@@ -44,37 +59,46 @@ impl Form {
         body: Bytes,
         headers: &HeaderMap,
         room: &mut Room<'_>,
-    ) -> Result<Bytes, Problem> {
+    ) -> Result<Unwrapped, Problem> {
         let body = decompress(self.encoding, body, room)?;
-        match self.dialect {
-            Dialect::PostHog | Dialect::PostHogV1 => {
+        let mut fields = FormFields::default();
+        let json = match self.dialect {
+            Dialect::PostHog | Dialect::PostHogEngage | Dialect::PostHogV1 => {
                 if !matches!(body.first(), None | Some(b'{' | b'[')) {
-                    // Without percent signs, and then without base64.
-                    room.derive(body.len().saturating_mul(2))?;
+                    // Its fields, without percent signs, and then without base64.
+                    room.derive(body.len().saturating_mul(3))?;
                 }
-                decode::json_of_form(body, room)
+                fields = decode::form_fields(&body);
+                decode::json_of_form(body, room)?
             }
-            Dialect::CloudEvents => structured(body, headers, room),
-            Dialect::Native | Dialect::Segment(_) => Ok(body),
-        }
+            Dialect::CloudEvents => structured(body, headers, room)?,
+            Dialect::Native | Dialect::Segment(_) => body,
+        };
+        Ok(Unwrapped { json, fields })
     }
 
     /// # Errors
     /// As the dialect's parser.
     pub(super) fn decode<'a>(
         self,
-        body: &'a Bytes,
+        body: &'a Unwrapped,
         received_at: Micros,
         room: &mut Room<'_>,
     ) -> Result<Batch<'a>, Problem> {
-        match self.dialect {
+        let Unwrapped { json: body, fields } = body;
+        let sent_at = self.sent_at.or(fields.sent_at);
+        let mut batch = match self.dialect {
             Dialect::Native => decode::native_within(body, self.shape, room),
             Dialect::Segment(kind) => decode::segment_within(body, kind, room),
-            Dialect::PostHog | Dialect::PostHogV1 => {
-                decode::posthog_within(body, received_at, self.sent_at, room)
-            }
+            Dialect::PostHog | Dialect::PostHogV1 => decode::posthog_within(body, received_at, sent_at, room),
+            Dialect::PostHogEngage => decode::posthog_engage_within(body, received_at, sent_at, room),
             Dialect::CloudEvents => decode::cloudevents_within(body, room),
+        }?;
+        if let Some(key) = &fields.key {
+            // The form is what stands around everything.
+            (batch.write_key, batch.keys_differ) = (Some(key.into()), false);
         }
+        Ok(batch)
     }
 }
 
@@ -113,3 +137,6 @@ fn structured(body: Bytes, headers: &HeaderMap, room: &mut Room<'_>) -> Result<B
     room.derive(event.len())?;
     Ok(event.into())
 }
+
+#[cfg(test)]
+mod tests;

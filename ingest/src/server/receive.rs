@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use ::metrics::Counter;
 use billing::period::Period;
-use bytes::Bytes;
 use eventlog::AppendError;
 use hyper::header::{HeaderMap, USER_AGENT};
 use hyper::{Uri, http};
@@ -101,12 +100,12 @@ impl Node {
         let header_tenant = known.clone();
         let by = By { peer, tenant: header_tenant.as_deref(), deadline };
         let json = |room: &mut Room<'_>| form.json(body.clone(), headers, room);
-        let plain: Bytes = self.work_on(reading, by, &mut admitted, body.len(), json).await?;
+        let plain = self.work_on(reading, by, &mut admitted, body.len(), json).await?;
         let received_at = self.timekeeper.now();
         let decode = |room: &mut Room<'_>| form.decode(&plain, received_at, room);
         let batch = self.work_on(reading, by, &mut admitted, plain.len(), decode).await?;
         if sender.is_none() {
-            let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
+            let key = batch.key()?.ok_or_else(auth::missing)?;
             sender = Some(self.sender(&auth::from_text(key)?, attempt)?);
         }
         let sender = sender.ok_or_else(auth::missing)?;

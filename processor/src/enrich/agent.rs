@@ -173,6 +173,60 @@ const BOTS: [&str; 27] = [
     "validator",
 ];
 
+/// Words, in lower case, of programs that pass for a browser on somebody's machine. They stand in no browser's own
+/// text; programs that claim no machine (`curl`, libraries of servers) are none of these.
+const DISGUISED: [&str; 30] = [
+    // An address to read about it: no browser has one.
+    "://",
+    "agent",
+    "check",
+    "favicon",
+    "gecko; compatible",
+    "imageproxy",
+    "monitor",
+    "preview",
+    "scan",
+    "synthetic",
+    // Names.
+    "appinsights",
+    "brandverity",
+    "collapsify",
+    "cookiehub",
+    "criticalcss",
+    "dareboost",
+    "datanyze",
+    "gtmetrix",
+    "hardenize",
+    "httrack",
+    "linktiger",
+    "manus-user",
+    "playstore-google",
+    "playwright",
+    "ptst/",
+    "securityheaders",
+    "selenium",
+    "silktide",
+    "siteimprove",
+    "webcapture",
+];
+
+/// The iOS that a version of its kernel, Darwin, belongs to: both are counted by the year.
+const DARWINS: [(&str, &str); 13] = [
+    ("13", "7"),
+    ("14", "8"),
+    ("15", "9"),
+    ("16", "10"),
+    ("17", "11"),
+    ("18", "12"),
+    ("19", "13"),
+    ("20", "14"),
+    ("21", "15"),
+    ("22", "16"),
+    ("23", "17"),
+    ("24", "18"),
+    ("25", "26"),
+];
+
 /// Screens and boxes that are neither desk nor hand.
 const OTHERS: [&str; 14] = [
     "SMART-TV",
@@ -200,13 +254,23 @@ pub(super) fn agent(text: &str) -> Agent {
         return Agent { device: "bot", ..Agent::default() };
     }
     let (os, os_version) = system(text);
+    let device = device(text, os);
+    if device != "other" && is_disguised(text) {
+        return Agent { device: "bot", ..Agent::default() };
+    }
     let (browser, browser_version) = browser_of(text, os);
-    Agent { browser, browser_version, os, os_version, device: device(text, os) }
+    Agent { browser, browser_version, os, os_version, device }
 }
 
 fn is_bot(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     BOTS.iter().any(|word| has(&text, word)) || places(&text, "bot").any(|at| is_word_bot(&text, at))
+}
+
+/// Whether a program that nobody sits before claims a browser's machine.
+fn is_disguised(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    DISGUISED.iter().any(|word| has(&text, word))
 }
 
 /// Whether the `bot` that begins there ends a word, as in `Googlebot/2.1`. Not the phones called Cubot.
@@ -220,7 +284,7 @@ fn is_word_bot(text: &str, at: usize) -> bool {
 fn system(text: &str) -> (&'static str, String) {
     // Internet Explorer on phones claims Android and iOS as well.
     let found = SYSTEMS.iter().find_map(|(token, name)| behind(text, token).map(|rest| (*name, rest)));
-    let Some((name, rest)) = found else { return ("", String::new()) };
+    let Some((name, rest)) = found else { return darwin(text).unwrap_or_default() };
     let version = match name {
         "Linux" | "FreeBSD" | "OpenBSD" => String::new(),
         // After the processor's name.
@@ -232,6 +296,17 @@ fn system(text: &str) -> (&'static str, String) {
         _ => two_numbers(rest),
     };
     (name, version)
+}
+
+/// What an app of Apple's systems runs on, if it says no more than its library and its kernel. On a Mac with Intel's
+/// processor it names that; an app of a younger Mac can't be told from one of iOS.
+fn darwin(text: &str) -> Option<(&'static str, String)> {
+    let kernel = behind(text, "Darwin/").filter(|_| has(text, "CFNetwork/"))?;
+    if has(text, "(x86_64)") {
+        return Some(("Mac OS X", String::new()));
+    }
+    let version = DARWINS.iter().find(|(told, _)| *told == digits(kernel)).map_or("", |(_, version)| version);
+    Some(("iOS", version.to_owned()))
 }
 
 fn browser_of(text: &str, os: &str) -> (&'static str, u16) {

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Response, Version};
 
+/// How a connection of HTTP/2 begins, and no request of HTTP/1 (RFC 9113, 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI ";
+
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// For the first request.
+    /// For the first byte; in HTTP/2 for the first request.
     Fresh,
     /// For the next request.
     Idle,
@@ -28,6 +31,7 @@ pub(super) struct Activity {
     under_way: AtomicU32,
     /// Counts what makes a phase another one, though it has the same name.
     changes: AtomicU32,
+    has_read: AtomicBool,
     has_asked: AtomicBool,
     is_http2: AtomicBool,
     in_header: AtomicBool,
@@ -45,6 +49,7 @@ impl Activity {
         Self {
             under_way: AtomicU32::new(0),
             changes: AtomicU32::new(0),
+            has_read: AtomicBool::new(false),
             has_asked: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             in_header: AtomicBool::new(false),
@@ -61,7 +66,7 @@ impl Activity {
             Phase::Writing
         } else if self.under_way.load(Ordering::Relaxed) > 0 {
             Phase::Answering
-        } else if get(&self.in_header) && get(&self.has_asked) && !get(&self.is_http2) {
+        } else if get(&self.in_header) && !get(&self.is_http2) {
             Phase::Header
         } else if get(&self.has_asked) {
             Phase::Idle
@@ -79,9 +84,20 @@ impl Activity {
         get(&self.is_http2)
     }
 
-    /// Bytes came. In HTTP/2 they may be of anything.
-    pub(super) fn read(&self) {
-        if !get(&self.in_header) && self.under_way.load(Ordering::Relaxed) == 0 {
+    /// Whether the first request has come.
+    pub(super) fn has_asked(&self) -> bool {
+        get(&self.has_asked)
+    }
+
+    /// These bytes came. In HTTP/2 they may be of anything, such as the answer to a ping: they change nothing.
+    pub(super) fn read(&self, bytes: &[u8]) {
+        if !get(&self.has_read) {
+            set(&self.has_read, true);
+            set(&self.is_http2, bytes.starts_with(HTTP2_PREFACE));
+        }
+        let begins =
+            !get(&self.is_http2) && !get(&self.in_header) && self.under_way.load(Ordering::Relaxed) == 0;
+        if begins {
             set(&self.in_header, true);
             self.change();
         }

@@ -221,10 +221,18 @@ impl<'a> Watch<'a> {
         if phase == self.phase || !matches!(phase.0, Phase::Header | Phase::Writing) {
             return;
         }
-        (self.phase, self.since) = (phase, Instant::now());
+        self.enter(phase, Instant::now());
         let end = self.limit(phase.0).map_or(self.since, |limit| self.since + limit);
         if end < alarm.deadline() {
             alarm.reset(end);
+        }
+    }
+
+    /// The time of a phase begins, except that of the first header: it began with the connection.
+    fn enter(&mut self, phase: (Phase, u32), now: Instant) {
+        self.phase = phase;
+        if phase.0 != Phase::Header || self.activity.has_asked() {
+            self.since = now;
         }
     }
 
@@ -232,7 +240,7 @@ impl<'a> Watch<'a> {
     fn look(&mut self, now: Instant) -> Option<Instant> {
         let phase = self.activity.now();
         if phase != self.phase {
-            (self.phase, self.since) = (phase, now);
+            self.enter(phase, now);
         }
         if let Stage::Grace(until) = self.stage
             && now >= until
@@ -317,5 +325,66 @@ fn name(phase: Phase) -> &'static str {
         Phase::Idle => "idle",
         Phase::Writing => "write",
         Phase::Answering => "answer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::Shutdown;
+
+    const LIMITS: HttpLimits = HttpLimits {
+        name: "test",
+        connections_max: 1,
+        header_deadline: Duration::from_secs(8),
+        idle_deadline: Duration::from_secs(60),
+        write_deadline: Duration::from_secs(30),
+        drain_grace: Duration::from_secs(1),
+        drain_deadline: Duration::from_secs(10),
+    };
+
+    fn shared() -> Shared {
+        let (_, shutdown) = Shutdown::new();
+        let (_, cut) = Shutdown::new();
+        let protocol = protocol(&LIMITS);
+        Shared { limits: LIMITS, protocol, tls: None, shutdown, draining: Arc::default(), cut }
+    }
+
+    /// After how many seconds of silence, with bytes at these seconds, a connection begins to be closed, or is cut.
+    fn end(shared: &Shared, activity: &Activity, bytes_at: &[u64]) -> u64 {
+        let mut watch = Watch::new(shared, activity);
+        let start = watch.since;
+        let mut bytes_at = bytes_at.iter().peekable();
+        let mut next = start + LIMITS.header_deadline;
+        loop {
+            let now = next;
+            while bytes_at.next_if(|at| start + Duration::from_secs(**at) <= now).is_some() {
+                activity.read(b"x");
+            }
+            match watch.look(now) {
+                Some(later) if watch.stage == Stage::Open => next = later,
+                Some(_) | None => return (now - start).as_secs(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_header_has_its_time_from_the_connections_start_however_it_trickles() {
+        let every_second: Vec<_> = (0..30).collect();
+        for bytes_at in [&[][..], &[0], &[7], &every_second] {
+            let (shared, activity) = (shared(), Activity::new(Arc::default()));
+            assert_eq!(end(&shared, &activity, bytes_at), 8, "{bytes_at:?}");
+        }
+    }
+
+    #[test]
+    fn http2_is_idle_from_its_last_request_whatever_else_it_sends() {
+        for bytes_at in [&[][..], &[20], &[1, 20, 40, 59]] {
+            let (shared, activity) = (shared(), Arc::new(Activity::new(Arc::default())));
+            activity.read(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+            drop(UnderWay::begin(&activity, hyper::Version::HTTP_2));
+            let ended = end(&shared, &activity, bytes_at);
+            assert!((60..=75).contains(&ended), "{ended} {bytes_at:?}");
+        }
     }
 }

@@ -137,8 +137,8 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = self.socket.reading().poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.activity.read();
+        if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+            self.activity.read(bytes);
         } else if read.is_pending() && self.activity.is_asked_for_silence() {
             self.tell_silence();
         }

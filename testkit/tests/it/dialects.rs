@@ -77,6 +77,30 @@ async fn posthogs_browser_forms_are_read_by_what_they_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_requests_key_says_whose_the_events_are_and_engage_says_who_a_user_is() {
+    let river = River::start().await;
+    let acme = river.customer("acme", Some(100)).await;
+    let other = river.customer("other", Some(100)).await;
+    let client = Client::new(river.ingest, None);
+    let event = |key: &str| json!({"event": "e", "distinct_id": "u", "token": key}).to_string();
+    let foreign = format!(r#"{{"batch":[{}],"api_key":"{}"}}"#, event(&other.key), acme.key);
+    assert_success(&client.send(Method::POST, "/batch", &[JSON], foreign).await, "/batch");
+    let form = format!("api_key={}&data=%5B{}%5D", acme.key, event(&other.key));
+    assert_success(&client.send(Method::POST, "/e", &[FORM], form).await, "/e");
+    let engage = json!({"$token": acme.key, "$distinct_id": "u", "$set": {"plan": "pro"}});
+    assert_success(&client.send(Method::POST, "/engage/", &[JSON], engage.to_string()).await, "/engage/");
+    let both = format!("[{},{}]", event(&acme.key), event(&other.key));
+    let reply = client.send(Method::POST, "/e", &[JSON], both).await;
+    assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_batch"), "{reply:?}");
+    metered(&river, &acme, 3).await;
+    assert_eq!(river.stores.clickhouse_number("SELECT count() FROM events").await, 3);
+    let known = r#"SELECT count() FROM events WHERE type = 'identify' AND event = '$identify' AND user_id = 'u'
+        AND extra = '{"$set":{"plan":"pro"}}'"#;
+    assert_eq!(river.stores.clickhouse_number(known).await, 1);
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn posthogs_v1_names_each_event_in_its_reply() {
     let river = River::start().await;
     let customer = river.customer("acme", Some(3)).await;

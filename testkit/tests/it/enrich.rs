@@ -69,7 +69,7 @@ async fn events_of_segments_and_posthogs_sdks_are_enriched() {
         "browser": "Mobile Safari", "browser_version": "17", "os": "iOS", "os_version": "17.4", "device": "mobile",
         "country": "SE", "region": "Östergötland County", "city": "Linköping", "continent": "EU",
         "zone": "Europe/Stockholm", "built": BUILT.to_string(), "utm": "news||spring||",
-        "ip": "::ffff:175.16.199.9", "flags": "2", "version": "1",
+        "ip": "::ffff:175.16.199.9", "flags": "2", "version": "2",
     });
     assert_eq!(row(&river, &acme.key, "/v1/batch", &headers, "segment", &body).await, expected);
     // A browser that sends for itself.
@@ -81,7 +81,7 @@ async fn events_of_segments_and_posthogs_sdks_are_enriched() {
     let expected = json!({
         "browser": "Chrome", "browser_version": "142", "os": "Windows", "os_version": "10", "device": "desktop",
         "country": "JP", "region": "", "city": "", "continent": "AS", "zone": "Asia/Tokyo",
-        "built": BUILT.to_string(), "utm": "x y||||z", "ip": "2001:218::7", "flags": "0", "version": "1",
+        "built": BUILT.to_string(), "utm": "x y||||z", "ip": "2001:218::7", "flags": "0", "version": "2",
     });
     assert_eq!(row(&river, &acme.key, "/batch", &headers, "posthog", &body).await, expected);
     river.stop().await;

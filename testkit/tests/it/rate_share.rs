@@ -216,7 +216,8 @@ async fn who_guesses_keys_is_held_up_and_who_has_one_is_not() {
     // A burst of five seconds' worth.
     eventually("guesses are held up", Duration::from_secs(5), async || guess().await.status == 429).await;
     let reply = guess().await;
-    assert_eq!((reply.status, reply.code().as_str()), (429, "rate_limited"));
+    assert_eq!((reply.status, reply.code().as_str()), (429, "address_limited"));
+    assert!(!reply.json()["title"].as_str().unwrap().contains("tenant"), "{reply:?}");
     assert_eq!(reply.headers.get("retry-after").unwrap(), "1");
     let garbage = Client::new(river.ingest, None).post_json("/v1/batch", "garbage").await;
     assert_eq!(garbage.status, 429, "the body is not even read");

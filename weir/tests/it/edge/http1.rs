@@ -144,10 +144,16 @@ fn first_lines(edge: &Edge) -> Vec<Row> {
     let start = |line: &str| start(edge, line);
     let without_host =
         |version: &str| start(&format!("POST /v1/events {version}")).replace("Host: weir\r\n", "");
+    let with_host = |host: &str| edge.request("").replace("Host: weir\r\n", &format!("Host: {host}\r\n"));
     vec![
         ("absolute form", start("POST http://elsewhere/v1/events HTTP/1.1"), 202, "", Open),
         ("no Host", without_host("HTTP/1.1"), 400, "invalid_argument", Open),
         ("two Hosts", edge.request("Host: other\r\n"), 400, "invalid_argument", Open),
+        ("a Host with nothing in it", with_host(""), 400, "invalid_argument", Open),
+        ("a Host with a port alone", with_host(":80"), 400, "invalid_argument", Open),
+        ("a Host with a user", with_host("user@weir"), 400, "invalid_argument", Open),
+        ("a Host with a path", with_host("weir/v1"), 400, "invalid_argument", Open),
+        ("a Host with a port", with_host("weir:7400"), 202, "", Open),
         ("HTTP/1.0, which needs no Host", without_host("HTTP/1.0"), 202, "", Closed),
         (
             "HTTP/1.0 that wants to stay",

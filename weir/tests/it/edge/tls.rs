@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertifiedKey, KeyPair};
@@ -97,6 +97,33 @@ async fn both_versions_of_http_are_spoken_within_tls() {
     assert_eq!(sender.send_request(request).await.unwrap().status(), 202);
     let stranger = connect(&edge, &certificate, "spdy/3").await;
     assert!(stranger.is_err(), "no protocol in common");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_name_the_host_that_was_asked_in_both_versions_of_http() {
+    let (edge, _, certificate) = edge_with_tls().await;
+    let path = format!("/v1/projects/{}/settings", edge.key);
+    let stream = connect(&edge, &certificate, "h2").await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        Request::get(format!("https://localhost:8443{path}")).body(Full::<Bytes>::default()).unwrap();
+    let reply = sender.send_request(request).await.unwrap();
+    let document = reply.into_body().collect().await.unwrap().to_bytes();
+    let over_http2: serde_json::Value = serde_json::from_slice(&document).unwrap();
+    assert_eq!(over_http2["integrations"]["Segment.io"]["apiHost"], "localhost:8443/v1", "{over_http2}");
+    for (line, host, expected) in [
+        (path.clone(), "weir:7400", "weir:7400/v1"),
+        (format!("https://absolute{path}"), "weir", "absolute/v1"),
+    ] {
+        let mut stream = connect(&edge, &certificate, "http/1.1").await.unwrap();
+        let request = format!("GET {line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.contains(&format!("\"apiHost\":\"{expected}\"")), "{reply}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
