@@ -19,11 +19,11 @@ pub enum AdminError {
     Store(#[from] sqlx::Error),
 }
 
-impl From<billing::usage::UsageError> for AdminError {
-    fn from(error: billing::usage::UsageError) -> Self {
+impl From<metering::usage::UsageError> for AdminError {
+    fn from(error: metering::usage::UsageError) -> Self {
         match error {
-            billing::usage::UsageError::NoTenant(tenant) => Self::NotFound(format!("tenant {tenant}")),
-            billing::usage::UsageError::Store(error) => Self::Store(error),
+            metering::usage::UsageError::NoTenant(tenant) => Self::NotFound(format!("tenant {tenant}")),
+            metering::usage::UsageError::Store(error) => Self::Store(error),
         }
     }
 }

@@ -13,7 +13,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, put};
 use axum::{Json, Router};
-use billing::usage::{TenantUsage, of_tenant};
+use metering::usage::{TenantUsage, of_tenant};
 use schemas::id::{KeyId, TenantId};
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;

@@ -21,7 +21,7 @@ STAGES = {
     "dedup": r"processor::(dedup|judge|ids)|SeenIds",
     "enrich": r"processor::enrich",
     "encode": r"processor::(row|block)|rowbinary|EventRow",
-    "commit": r"processor::commit|sqlx|billing::",
+    "commit": r"processor::commit|sqlx|metering::",
     "send": r"processor::(insert|repair)|clickhouse|hyper",
     "own": r"processor::own",
 }

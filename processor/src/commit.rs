@@ -1,7 +1,7 @@
 //! The commit: one Postgres transaction that moves the cursors and counts everything that the batch holds.
 
-use billing::ledger::{Counts, Usage};
-use billing::settle::Settlement;
+use metering::ledger::{Counts, Usage};
+use metering::settle::Settlement;
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
 use sqlx::types::chrono::DateTime;

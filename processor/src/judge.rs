@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use billing::ledger::{Account, Counts};
+use metering::ledger::{Account, Counts};
 use schemas::frame::Envelope;
 use schemas::id::LeaseId;
 use schemas::outcome::Outcome;

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use billing::ledger::Counts;
 use clickhouse::Client;
+use metering::ledger::Counts;
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
 

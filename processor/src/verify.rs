@@ -18,9 +18,9 @@ mod repair;
 
 use std::collections::BTreeMap;
 
-use billing::ledger::Counts;
 use clickhouse::Client;
 use eventlog::{EventLog, LogError};
+use metering::ledger::Counts;
 use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 use serde::Serialize;

@@ -8,10 +8,10 @@ use admin_api::db::key::{self, NewKey};
 use admin_api::db::project;
 use admin_api::db::tenant::{self, NewTenant};
 use admin_api::{Admin, AdminConfig};
-use billing::outcomes::{self, RetentionConfig};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
 use ingest::{Ingest, IngestConfig};
+use metering::outcomes::{self, RetentionConfig};
 use processor::{Eraser, Processor, ProcessorConfig, own};
 use schemas::id::TenantId;
 use service::clock::Clock;
@@ -128,7 +128,7 @@ impl River {
             back_tasks.spawn(async move { processor.run(shutdown).await.unwrap() });
         }
         back_tasks.spawn(outcomes::run(stores.pool.clone(), retention, back_shutdown.clone()));
-        back_tasks.spawn(billing::reclaim::run(stores.pool.clone(), Arc::clone(&log), back_shutdown));
+        back_tasks.spawn(metering::reclaim::run(stores.pool.clone(), Arc::clone(&log), back_shutdown));
         let (ingest, admin) = addresses;
         Self { stores, log, ingest, admin, front, back, front_tasks, back_tasks }
     }

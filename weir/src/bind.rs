@@ -38,7 +38,7 @@ pub(crate) async fn bind(pool: &PgPool, log: &dyn EventLog, exclusive: bool) -> 
         if exclusive {
             // The log's lock says that whoever served it before is dead: nobody needs to wait for their leases to run
             // out.
-            billing::lease::end_all(pool).await?;
+            metering::lease::end_all(pool).await?;
             own::end_all(pool).await?;
         }
         Ok(())

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use admin_api::AdminConfig;
-use billing::outcomes::RetentionConfig;
 use ingest::IngestConfig;
+use metering::outcomes::RetentionConfig;
 use processor::ProcessorConfig;
 use service::clickhouse::ClickHouseConfig;
 use service::config::{ConfigError, Secret, Setting, Settings};

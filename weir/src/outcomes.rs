@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use admin_api::db::project;
-use billing::outcomes::{Interval, OutcomeCount, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
 use clap::Args;
+use metering::outcomes::{Interval, OutcomeCount, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
 use schemas::id::{KeyId, TenantId};
 use schemas::time::Micros;
 use service::clock::Clock;

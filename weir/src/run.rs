@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use admin_api::Admin;
 use anyhow::{Context, bail};
-use billing::{outcomes, reclaim};
 use eventlog::EventLog;
 use ingest::Ingest;
+use metering::{outcomes, reclaim};
 use processor::rollup::Roller;
 use processor::{Eraser, Processor, reconcile};
 use service::clock::Clock;

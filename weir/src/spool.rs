@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use billing::spool::{self, Spool};
 use clap::Subcommand;
+use metering::spool::{self, Spool};
 use uuid::Uuid;
 
 use crate::command::{lines, pool, print};

@@ -1,8 +1,8 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, State};
-use billing::outcomes::{Interval, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
 use chrono::{DateTime, Utc};
+use metering::outcomes::{Interval, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
 use schemas::id::TenantId;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;

@@ -1,7 +1,7 @@
 //! What a replayed letter changes in the books: one transaction, under the partition's epoch.
 
-use billing::ledger::{Account, Counts, Usage};
-use billing::settle::{self, Settlement};
+use metering::ledger::{Account, Counts, Usage};
+use metering::settle::{self, Settlement};
 use schemas::frame::Envelope;
 use schemas::id::LeaseId;
 use schemas::outcome::Outcome;
@@ -51,7 +51,7 @@ pub(super) async fn apply(
         return Err(DeadError::NotOwner);
     }
     if let Some(envelope) = &judged.letter.envelope {
-        billing::ledger::take_dead(&mut tx, account(envelope), judged.letter.events).await?;
+        metering::ledger::take_dead(&mut tx, account(envelope), judged.letter.events).await?;
     }
     usage(judged).apply(&mut tx).await?;
     settlement(&mut tx, judged).await?.apply(&mut tx).await?;

@@ -1,4 +1,4 @@
-use billing::ledger::Counts;
+use metering::ledger::Counts;
 use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 use sqlx::{PgConnection, PgExecutor, PgPool};

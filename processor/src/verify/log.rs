@@ -68,7 +68,7 @@ pub(super) async fn check(
                 ("stored + duplicate + dead", &counted),
             );
         }
-        let metered: i64 = books.usage.values().map(billing::ledger::Counts::accepted).sum();
+        let metered: i64 = books.usage.values().map(metering::ledger::Counts::accepted).sum();
         verdict.expect(
             || "all".to_owned(),
             ("metered, and dead without a tenant", &(metered + accepted.unattributed)),
