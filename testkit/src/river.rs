@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::db::key::{self, NewKey};
-use admin_api::db::project;
-use admin_api::db::tenant::{self, NewTenant};
+use accounts::key::{self, NewKey};
+use accounts::project;
+use accounts::tenant::{self, NewTenant};
 use admin_api::{Admin, AdminConfig};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};

@@ -1,18 +1,19 @@
-//! Commands of the operator. Those on tenants, projects, keys and plans call the admin API's own functions.
+//! Commands of the operator. Those on tenants, projects, keys and plans call the functions that the admin API calls.
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use admin_api::db::key::NewKey;
-use admin_api::db::plan::{NewPlan, Plan};
-use admin_api::db::tenant::{NewTenant, Tenant, TenantChange};
-use admin_api::db::{key, plan, project, tenant};
+use accounts::key::{self, NewKey};
+use accounts::plan::{self, Plan, PlanLimits};
+use accounts::project::{self, NewProject};
+use accounts::tenant::{self, NewTenant, Tenant, TenantChange};
 use anyhow::Context;
 use chrono::{DateTime, Days, Utc};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use metering::usage::of_tenant;
 use processor::replay::Stores;
 use processor::verify::{self, Repair, Verdict};
+use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, TenantId};
 use schemas::time::Micros;
 use serde::Serialize;
@@ -25,56 +26,25 @@ use crate::{config, replay, stores};
 #[derive(Debug, Subcommand)]
 pub(crate) enum TenantCommand {
     /// Make a tenant, with a project `default`
-    Create {
-        name: String,
-        /// Events a month, instead of the plan's
-        #[arg(long, value_name = "N", allow_negative_numbers = true)]
-        quota: Option<i64>,
-        /// The plan's name
-        #[arg(long, default_value_t = admin_api::db::tenant::default_plan())]
-        plan: String,
-        /// Events a second, instead of the plan's
-        #[arg(long, value_name = "R", allow_negative_numbers = true)]
-        rate: Option<i64>,
-        /// IANA name of the time zone in which its months begin
-        #[arg(long, value_name = "ZONE")]
-        time_zone: Option<String>,
-        /// How much of a client's address its events carry: `full` (the default), `truncated` or `none`
-        #[arg(long, value_name = "POLICY")]
-        client_ip: Option<String>,
-    },
+    Create(NewTenant),
     /// Change a tenant; ingest knows within a second
-    Set {
-        /// Its name or id
-        tenant: String,
-        /// Events a month; `plan`: the plan's again
-        #[arg(long, value_name = "N|plan", value_parser = tenant_limit, allow_negative_numbers = true)]
-        quota: Option<Limit>,
-        /// Events a second; `plan`: the plan's again
-        #[arg(long, value_name = "R|plan", value_parser = tenant_limit, allow_negative_numbers = true)]
-        rate: Option<Limit>,
-        /// Another plan's name
-        #[arg(long)]
-        plan: Option<String>,
-        /// `active` or `frozen`
-        #[arg(long)]
-        status: Option<String>,
-        /// How much of a client's address its events carry from now on: `full`, `truncated` or `none`
-        #[arg(long, value_name = "POLICY")]
-        client_ip: Option<String>,
-    },
+    Set(TenantSet),
     /// List all tenants
     List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantSet {
+    /// Its name or id
+    tenant: String,
+    #[command(flatten)]
+    change: TenantChange,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectCommand {
     /// Make a project
-    Create {
-        /// The tenant's name or id
-        tenant: String,
-        name: String,
-    },
+    Create(ProjectCreate),
     /// List a tenant's projects
     List {
         /// The tenant's name or id
@@ -82,22 +52,18 @@ pub(crate) enum ProjectCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ProjectCreate {
+    /// The tenant's name or id
+    tenant: String,
+    #[command(flatten)]
+    new: NewProject,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key and show it, this once
-    Create {
-        /// The tenant's name or id
-        tenant: String,
-        /// The project that its events belong to
-        #[arg(long, default_value = project::DEFAULT)]
-        project: String,
-        /// From when it is refused, as in 2027-01-31T00:00:00Z; never without it
-        #[arg(long, value_name = "TIME", conflicts_with = "expires_in_days")]
-        expires_at: Option<DateTime<Utc>>,
-        /// The same, counted from now
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=36_500))]
-        expires_in_days: Option<u16>,
-    },
+    Create(KeyCreate),
     /// Revoke a key for ever; ingest knows within a second
     Revoke {
         /// Ten letters and digits: wk_live_<id>_...
@@ -110,23 +76,30 @@ pub(crate) enum KeyCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct KeyCreate {
+    /// The tenant's name or id
+    tenant: String,
+    #[command(flatten)]
+    new: NewKey,
+    /// The same as --expires-at, counted from now
+    #[arg(long, value_name = "N", conflicts_with = "expires_at", value_parser = clap::value_parser!(u16).range(1..=36_500))]
+    expires_in_days: Option<u16>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlanCommand {
     /// Make a plan, or change it for all its tenants
-    Set {
-        name: String,
-        /// Events a month; `none`: no cap
-        #[arg(long, value_name = "N|none", value_parser = plan_limit, allow_negative_numbers = true)]
-        quota: Limit,
-        /// Events a second; `none`: no limit
-        #[arg(long, value_name = "R|none", value_parser = plan_limit, allow_negative_numbers = true)]
-        rate: Limit,
-        /// Days that events are kept; `none`: for ever. Without it, it stays as it is
-        #[arg(long, value_name = "DAYS|none", value_parser = plan_days, allow_negative_numbers = true)]
-        retention_days: Option<RetentionDays>,
-    },
+    Set(PlanSet),
     /// List all plans
     List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanSet {
+    name: String,
+    #[command(flatten)]
+    limits: PlanLimits,
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,36 +123,6 @@ impl RollupCommand {
             format!("{hours} hours are computed anew within minutes")
         })
     }
-}
-
-/// A limit, or the word for having none.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limit(Option<i64>);
-
-fn tenant_limit(text: &str) -> Result<Limit, String> {
-    limit(text, "plan")
-}
-
-fn plan_limit(text: &str) -> Result<Limit, String> {
-    limit(text, "none")
-}
-
-/// Days, or the word for keeping events for ever.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RetentionDays(Option<i32>);
-
-fn plan_days(text: &str) -> Result<RetentionDays, String> {
-    if text == "none" {
-        return Ok(RetentionDays(None));
-    }
-    text.parse().map(|n| RetentionDays(Some(n))).map_err(|_| "it is a whole number, or `none`".to_owned())
-}
-
-fn limit(text: &str, without: &str) -> Result<Limit, String> {
-    if text == without {
-        return Ok(Limit(None));
-    }
-    text.parse().map(|n| Limit(Some(n))).map_err(|_| format!("it is a whole number, or `{without}`"))
 }
 
 pub(crate) fn pool() -> anyhow::Result<PgPool> {
@@ -224,8 +167,8 @@ fn tenant_line(tenant: &Tenant) -> String {
         tenant;
     let own = |limit: Option<i64>, own: bool| told(limit) + if own { " (its own)" } else { "" };
     let (quota, rate) = (own(*quota, *own_quota), own(*rate, *own_rate));
-    let kept = match client_ip.as_str() {
-        "full" => String::new(),
+    let kept = match client_ip {
+        AddressPolicy::Full => String::new(),
         policy => format!(", client addresses {policy}"),
     };
     format!(
@@ -262,14 +205,9 @@ impl TenantCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool()?;
         match self {
-            Self::Create { name, quota, plan, rate, time_zone, client_ip } => {
-                let new = NewTenant { name, plan, quota, rate, time_zone, client_ip };
-                print(json, &tenant::create(&pool, &new).await?, tenant_line)
-            }
-            Self::Set { tenant, quota, rate, plan, status, client_ip } => {
+            Self::Create(new) => print(json, &tenant::create(&pool, &new).await?, tenant_line),
+            Self::Set(TenantSet { tenant, change }) => {
                 let id = find(&pool, &tenant).await?;
-                let (quota, rate) = (quota.map(|limit| limit.0), rate.map(|limit| limit.0));
-                let change = TenantChange { plan, quota, rate, status, client_ip };
                 print(json, &tenant::change(&pool, id, &change).await?, tenant_line)
             }
             Self::List => print(json, &tenant::list(&pool).await?, lines(tenant_line)),
@@ -282,9 +220,9 @@ impl ProjectCommand {
         let pool = pool()?;
         let line = |made: &project::Project| format!("project {} {}", made.id, made.name);
         match self {
-            Self::Create { tenant, name } => {
+            Self::Create(ProjectCreate { tenant, new }) => {
                 let id = find(&pool, &tenant).await?;
-                print(json, &project::create(&pool, id, &name).await?, line)
+                print(json, &project::create(&pool, id, &new.name).await?, line)
             }
             Self::List { tenant } => {
                 let id = find(&pool, &tenant).await?;
@@ -298,11 +236,10 @@ impl KeyCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool()?;
         match self {
-            Self::Create { tenant, project, expires_at, expires_in_days } => {
+            Self::Create(KeyCreate { tenant, mut new, expires_in_days }) => {
                 let id = find(&pool, &tenant).await?;
                 let in_days = |days: u16| now().checked_add_days(Days::new(days.into()));
-                let expires_at = expires_at.or_else(|| expires_in_days.and_then(in_days));
-                let new = NewKey { project: Some(project), expires_at };
+                new.expires_at = new.expires_at.or_else(|| expires_in_days.and_then(in_days));
                 let made = key::create(&pool, id, &new).await?;
                 print(json, &made, |made| format!("{}\n(shown only now; its id is {})", made.key, made.id))
             }
@@ -324,10 +261,8 @@ impl PlanCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool()?;
         match self {
-            Self::Set { name, quota, rate, retention_days } => {
-                let retention_days = retention_days.map(|days| days.0);
-                let new = NewPlan { name, quota: quota.0, rate: rate.0, retention_days };
-                print(json, &plan::put(&pool, &new).await?, plan_line)
+            Self::Set(PlanSet { name, limits }) => {
+                print(json, &plan::put(&pool, &name, &limits).await?, plan_line)
             }
             Self::List => print(json, &plan::list(&pool).await?, lines(plan_line)),
         }

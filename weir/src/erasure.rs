@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use admin_api::db::erasure::{self, Erasure, NewErasure};
+use accounts::erasure::{self, Erasure, NewErasure};
 use clap::{Args, Subcommand};
 
 use crate::command::{find, lines, pool, print};
@@ -16,28 +16,11 @@ pub(crate) struct EraseCommand {
     /// The tenant's name or id
     #[arg(long)]
     tenant: String,
-    /// Of this project only
-    #[arg(long)]
-    project: Option<String>,
     #[command(flatten)]
-    subject: Subject,
+    new: NewErasure,
     /// Return when no row is left
     #[arg(long)]
     wait: bool,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct Subject {
-    /// All events of this user
-    #[arg(long, value_name = "ID")]
-    user: Option<String>,
-    /// All events of this anonymous id
-    #[arg(long, value_name = "ID")]
-    anonymous_id: Option<String>,
-    /// This event
-    #[arg(long, value_name = "ID")]
-    event_id: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,9 +53,7 @@ impl EraseCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool()?;
         let tenant = find(&pool, &self.tenant).await?;
-        let Subject { user, anonymous_id, event_id } = self.subject;
-        let new = NewErasure { project: self.project, user_id: user, anonymous_id, event_id };
-        let mut asked = erasure::create(&pool, tenant, &new).await?;
+        let mut asked = erasure::create(&pool, tenant, &self.new).await?;
         while self.wait && asked.state != "done" {
             tokio::time::sleep(LOOK_EVERY).await;
             asked = erasure::find(&pool, tenant, asked.id).await?;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use admin_api::db::project;
+use accounts::project;
 use clap::Args;
 use metering::outcomes::{Interval, OutcomeCount, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
 use schemas::id::{KeyId, TenantId};

@@ -1,9 +1,12 @@
 //! Plans.
 
-use serde::Serialize;
+use clap::Args;
+use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool};
 
-use crate::error::AdminError;
+use crate::check;
+use crate::error::AccountError;
+use crate::limit::{self, Limit};
 
 /// What a tenant may send, by the name under which it is sold.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow, Serialize)]
@@ -18,17 +21,23 @@ pub struct Plan {
     pub retention_days: Option<i32>,
 }
 
-/// A plan to be made, or what is to change of it.
-#[derive(Debug, Clone)]
-pub struct NewPlan {
-    /// The plan's name.
-    pub name: String,
-    /// Events a period; `None`: no cap.
-    pub quota: Option<i64>,
-    /// Events a second; `None`: no limit.
-    pub rate: Option<i64>,
-    /// `None` stays, `Some(None)`: for ever.
-    pub retention_days: Option<Option<i32>>,
+/// A plan's limits. Quota and rate are always named, so that none is dropped by leaving it out.
+#[derive(Debug, Clone, Deserialize, Args)]
+#[serde(deny_unknown_fields)]
+#[group(skip)]
+pub struct PlanLimits {
+    /// Events a month; `none`: no cap
+    #[serde(deserialize_with = "Limit::deserialize")]
+    #[arg(long, value_name = "N|none", value_parser = limit::or_none::<i64>, allow_negative_numbers = true)]
+    pub quota: Limit<i64>,
+    /// Events a second; `none`: no limit
+    #[serde(deserialize_with = "Limit::deserialize")]
+    #[arg(long, value_name = "R|none", value_parser = limit::or_none::<i64>, allow_negative_numbers = true)]
+    pub rate: Limit<i64>,
+    /// Days that events are kept; `none`: for ever. Without it, it stays as it is
+    #[serde(default, deserialize_with = "limit::present")]
+    #[arg(long, value_name = "DAYS|none", value_parser = limit::or_none::<i32>, allow_negative_numbers = true)]
+    pub retention_days: Option<Limit<i32>>,
 }
 
 /// Days that events are kept, if not for ever: not less than the shortest dedup window, since ids of removed rows are
@@ -39,7 +48,7 @@ const RETENTION_DAYS: std::ops::RangeInclusive<i32> = 7..=36_500;
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool) -> Result<Vec<Plan>, AdminError> {
+pub async fn list(pool: &PgPool) -> Result<Vec<Plan>, AccountError> {
     Ok(sqlx::query_as("SELECT name, quota, rate, retention_days FROM plan ORDER BY name")
         .fetch_all(pool)
         .await?)
@@ -48,30 +57,32 @@ pub async fn list(pool: &PgPool) -> Result<Vec<Plan>, AdminError> {
 /// Makes a plan, or changes the one of that name, for all its tenants at once.
 ///
 /// # Errors
-/// [`AdminError::Invalid`] for a negative quota, a rate below 1, or a retention below a week.
-pub async fn put(pool: &PgPool, plan: &NewPlan) -> Result<Plan, AdminError> {
-    super::tenant::check_name(&plan.name)?;
-    super::tenant::check_limits(plan.quota, plan.rate)?;
-    check_retention(plan.retention_days.flatten())?;
+/// [`AccountError::Invalid`] for a negative quota, a rate below 1, or a retention below a week.
+pub async fn put(pool: &PgPool, name: &str, limits: &PlanLimits) -> Result<Plan, AccountError> {
+    let PlanLimits { quota: Limit(quota), rate: Limit(rate), retention_days } = *limits;
+    check::name(name)?;
+    check::limits(quota, rate)?;
+    let days = retention_days.and_then(|days| days.0);
+    check_retention(days)?;
     Ok(sqlx::query_as(
         "INSERT INTO plan (name, quota, rate, retention_days) VALUES ($1, $2, $3, $5)
          ON CONFLICT (name) DO UPDATE SET quota = excluded.quota, rate = excluded.rate,
              retention_days = CASE WHEN $4 THEN excluded.retention_days ELSE plan.retention_days END
          RETURNING name, quota, rate, retention_days",
     )
-    .bind(&plan.name)
-    .bind(plan.quota)
-    .bind(plan.rate)
-    .bind(plan.retention_days.is_some())
-    .bind(plan.retention_days.flatten())
+    .bind(name)
+    .bind(quota)
+    .bind(rate)
+    .bind(retention_days.is_some())
+    .bind(days)
     .fetch_one(pool)
     .await?)
 }
 
-fn check_retention(days: Option<i32>) -> Result<(), AdminError> {
+fn check_retention(days: Option<i32>) -> Result<(), AccountError> {
     if days.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
         let (least, most) = (RETENTION_DAYS.start(), RETENTION_DAYS.end());
-        return Err(AdminError::Invalid(format!("retention_days is a number of days, {least} to {most}")));
+        return Err(AccountError::Invalid(format!("retention_days is a number of days, {least} to {most}")));
     }
     Ok(())
 }

@@ -1,20 +1,24 @@
 //! API keys.
 
 use chrono::{DateTime, Utc};
+use clap::Args;
 use schemas::id::{KeyId, TenantId};
 use schemas::key::{ApiKey, PresentedKey};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
-use crate::error::AdminError;
+use crate::error::AccountError;
 
 /// A key to be made.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Args)]
 #[serde(deny_unknown_fields)]
+#[group(skip)]
 pub struct NewKey {
-    /// The project's name; `default` if absent.
+    /// The project that its events belong to; `default` without it
+    #[arg(long)]
     pub project: Option<String>,
-    /// From when it is refused; never if absent.
+    /// From when it is refused, as in 2027-01-31T00:00:00Z; never without it
+    #[arg(long, value_name = "TIME")]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -47,13 +51,13 @@ pub struct Key {
 /// Makes a key.
 ///
 /// # Errors
-/// [`AdminError`].
-pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<MadeKey, AdminError> {
+/// [`AccountError`].
+pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<MadeKey, AccountError> {
     let name = new.project.as_deref().unwrap_or(super::project::DEFAULT);
     let project = super::project::find(pool, tenant, name).await?;
     let key = ApiKey::generate();
     let presented =
-        PresentedKey::parse(key.expose()).map_err(|error| AdminError::Invalid(error.to_string()))?;
+        PresentedKey::parse(key.expose()).map_err(|error| AccountError::Invalid(error.to_string()))?;
     let made = sqlx::query(
         "INSERT INTO api_key (id, tenant_id, project_id, hash, expires_at)
          SELECT $1, $2, $3, $4, $5 WHERE $5 IS NULL OR $5 > now()",
@@ -65,9 +69,9 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<Mad
     .bind(new.expires_at)
     .execute(pool)
     .await
-    .map_err(AdminError::of_insert(|| format!("key {}", presented.id)))?;
+    .map_err(AccountError::of_insert(|| format!("key {}", presented.id)))?;
     if made.rows_affected() == 0 {
-        return Err(AdminError::Invalid("expires_at must lie in the future".to_owned()));
+        return Err(AccountError::Invalid("expires_at must lie in the future".to_owned()));
     }
     Ok(MadeKey { id: presented.id, key: key.expose().to_owned() })
 }
@@ -75,14 +79,14 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<Mad
 /// Revokes a key, for ever. A key that was revoked stays so, since when it was.
 ///
 /// # Errors
-/// [`AdminError::NotFound`].
-pub async fn revoke(pool: &PgPool, key: KeyId) -> Result<(), AdminError> {
+/// [`AccountError::NotFound`].
+pub async fn revoke(pool: &PgPool, key: KeyId) -> Result<(), AccountError> {
     let revoked = sqlx::query("UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1")
         .bind(key.number())
         .execute(pool)
         .await?;
     if revoked.rows_affected() == 0 {
-        return Err(AdminError::NotFound(format!("key {key}")));
+        return Err(AccountError::NotFound(format!("key {key}")));
     }
     Ok(())
 }
@@ -91,7 +95,7 @@ pub async fn revoke(pool: &PgPool, key: KeyId) -> Result<(), AdminError> {
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Key>, AdminError> {
+pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Key>, AccountError> {
     type Time = Option<DateTime<Utc>>;
     type Row = (i64, String, DateTime<Utc>, Time, Time, Time);
     let rows: Vec<Row> = sqlx::query_as(

@@ -1,12 +1,13 @@
 //! Erasures: what is asked for here, the processors carry out.
 
 use chrono::{DateTime, Utc};
+use clap::{ArgGroup, Args};
 use schemas::id::{ProjectId, TenantId};
 use schemas::subject::SubjectKind;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgPool};
 
-use crate::error::AdminError;
+use crate::error::AccountError;
 
 /// Bytes of a user or anonymous id, as ingest takes them.
 const SUBJECT_BYTES_MAX: usize = 512;
@@ -14,16 +15,22 @@ const SUBJECT_BYTES_MAX: usize = 512;
 const LIST_MAX: i64 = 10_000;
 
 /// What is to be erased: one of the three, in one project or in all.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Args)]
 #[serde(deny_unknown_fields)]
+#[group(skip)]
+#[command(group = ArgGroup::new("subject").required(true).args(["user_id", "anonymous_id", "event_id"]))]
 pub struct NewErasure {
-    /// The project's name; all of the tenant's if absent.
+    /// Of this project only
+    #[arg(long)]
     pub project: Option<String>,
-    /// All events of this user.
+    /// All events of this user
+    #[arg(long = "user", value_name = "ID")]
     pub user_id: Option<String>,
-    /// All events of this anonymous id.
+    /// All events of this anonymous id
+    #[arg(long, value_name = "ID")]
     pub anonymous_id: Option<String>,
-    /// This event.
+    /// This event
+    #[arg(long, value_name = "ID")]
     pub event_id: Option<String>,
 }
 
@@ -61,8 +68,8 @@ macro_rules! select {
 /// Asks for an erasure.
 ///
 /// # Errors
-/// [`AdminError::Invalid`] if it does not name one thing; [`AdminError::NotFound`] for a project that the tenant has not.
-pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewErasure) -> Result<Erasure, AdminError> {
+/// [`AccountError::Invalid`] if it does not name one thing; [`AccountError::NotFound`] for a project that the tenant has not.
+pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewErasure) -> Result<Erasure, AccountError> {
     let (kind, subject) = new.subject()?;
     let project: Option<ProjectId> = match &new.project {
         Some(name) => Some(super::project::find(pool, tenant, name).await?),
@@ -88,7 +95,7 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewErasure) -> Result
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Erasure>, AdminError> {
+pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Erasure>, AccountError> {
     Ok(sqlx::query_as(select!("WHERE e.tenant_id = $1 ORDER BY e.id DESC LIMIT $2"))
         .bind(tenant.0)
         .bind(LIST_MAX)
@@ -99,18 +106,18 @@ pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Erasure>, Admin
 /// One erasure of the tenant.
 ///
 /// # Errors
-/// [`AdminError::NotFound`].
-pub async fn find(pool: &PgPool, tenant: TenantId, id: i64) -> Result<Erasure, AdminError> {
+/// [`AccountError::NotFound`].
+pub async fn find(pool: &PgPool, tenant: TenantId, id: i64) -> Result<Erasure, AccountError> {
     sqlx::query_as(select!("WHERE e.tenant_id = $1 AND e.id = $2"))
         .bind(tenant.0)
         .bind(id)
         .fetch_optional(pool)
         .await?
-        .ok_or_else(|| AdminError::NotFound(format!("erasure {id}")))
+        .ok_or_else(|| AccountError::NotFound(format!("erasure {id}")))
 }
 
 impl NewErasure {
-    fn subject(&self) -> Result<(SubjectKind, &str), AdminError> {
+    fn subject(&self) -> Result<(SubjectKind, &str), AccountError> {
         let named = [
             (SubjectKind::User, &self.user_id),
             (SubjectKind::Anonymous, &self.anonymous_id),
@@ -118,11 +125,11 @@ impl NewErasure {
         ];
         let mut named = named.into_iter().filter_map(|(kind, value)| Some((kind, value.as_deref()?)));
         let (Some(subject), None) = (named.next(), named.next()) else {
-            return Err(AdminError::Invalid("name one of user_id, anonymous_id and event_id".to_owned()));
+            return Err(AccountError::Invalid("name one of user_id, anonymous_id and event_id".to_owned()));
         };
         if subject.1.is_empty() || subject.1.len() > SUBJECT_BYTES_MAX || subject.1.contains('\0') {
             let rule = format!("{} has 1 to {SUBJECT_BYTES_MAX} bytes, and no NUL", subject.0.column());
-            return Err(AdminError::Invalid(rule));
+            return Err(AccountError::Invalid(rule));
         }
         Ok(subject)
     }
