@@ -18,7 +18,7 @@ SAMPLED_MIN = 0.8
 STAGES = {
     "read": r"eventlog::|rdkafka|rd_kafka",
     "decode": r"processor::batch|schemas::frame",
-    "dedup": r"processor::(dedup|judge|ids)|SeenIds",
+    "dedup": r"seen::|processor::(fill|judge)|SeenIds",
     "enrich": r"processor::enrich",
     "encode": r"processor::(row|block)|rowbinary|EventRow",
     "commit": r"processor::commit|sqlx|metering::",

@@ -11,8 +11,8 @@ use schemas::time::Micros;
 
 use crate::batch::{Decoded, Placed, Range};
 use crate::commit::{Commit, RangeSum};
-use crate::dedup::{Seen, SeenIds};
 use crate::repair::Present;
+use seen::{Seen, SeenIds};
 
 /// A batch with its verdicts.
 #[derive(Debug)]

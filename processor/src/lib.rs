@@ -2,7 +2,7 @@
 //!
 //! # Path of an event
 //! A processor [`own`]s some partitions; each has a cursor in Postgres. It reads a [`batch`] of frames after the
-//! cursors, finds the ids seen before ([`dedup`]), asks ClickHouse which rows of that range it has already, if
+//! cursors, finds the ids seen before ([`seen`]), asks ClickHouse which rows of that range it has already, if
 //! there can be any ([`repair`]), [`enrich`]es the others, [`insert`]s them in one [`block`], and [`commit`]s: one
 //! Postgres transaction moves the cursors and adds usage, quota, batch ledger and dead letters. Three batches are under way at a time
 //! ([`run`]): while one is committed, the next is inserted and the one after that is read.
@@ -29,7 +29,7 @@ pub mod config;
 pub mod metrics;
 pub mod own;
 pub mod batch;
-pub mod dedup;
+pub mod fill;
 pub mod repair;
 pub mod judge;
 pub mod enrich;

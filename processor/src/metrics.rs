@@ -18,8 +18,6 @@ pub const IDS_RUNS: &str = "weir_processor_ids_runs";
 pub const IDS_DISK_BYTES: &str = "weir_processor_ids_disk_bytes";
 /// Gauge: bytes of memory that tables, indexes and filters of ids take.
 pub const IDS_MEMORY_BYTES: &str = "weir_processor_ids_memory_bytes";
-/// Counter: blocks of 4 KiB that were read to look up ids, from the disk or the system's cache.
-pub const IDS_DISK_READS: &str = "weir_processor_ids_disk_reads_total";
 /// Histogram: seconds until the ids of a partition that was taken were complete, by `kind`: the whole window was read
 /// from ClickHouse, or the gap since the disk was written.
 pub const IDS_FILL_SECONDS: &str = "weir_processor_ids_fill_seconds";

@@ -14,12 +14,12 @@ use super::stage::Stage;
 use crate::batch::{self, Placed, Range};
 use crate::config::ProcessorConfig;
 use crate::dead::replay::Stored;
-use crate::dedup::fill::{self, FillError};
-use crate::dedup::{Seen, SeenIds};
+use crate::fill::{self, FillError};
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
 use crate::stores::{Books, Table};
+use seen::{Seen, SeenIds};
 
 /// How long one read waits for the first record.
 const READ_WAIT: Duration = Duration::from_millis(100);

@@ -1,13 +1,13 @@
 //! Bringing a store up to date from ClickHouse, before its partition is served.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use schemas::id::Position;
 use schemas::time::Micros;
+use seen::{IdStores, Opened, Seen, SeenIds, spans};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{IdStores, Opened, SPANS, Seen, SeenIds, window_hours};
 use crate::metrics;
 use crate::own::Owned;
 use crate::stores::{Ids, StoreError, Table};
@@ -65,24 +65,6 @@ pub async fn open_filled(
         "took a partition"
     );
     Ok(store)
-}
-
-/// What is read at once: `[since, until)`. A gap as a whole; everything by the spans by which the store will forget
-/// it, oldest first.
-fn spans(newest: Micros, window: Duration, is_gap: bool) -> Vec<(Micros, Option<Micros>)> {
-    let window_micros = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
-    let since = Micros(newest.0.saturating_sub(window_micros)).hour();
-    let hours = i64::try_from(window_hours(window).div_ceil(SPANS)).unwrap_or(i64::MAX);
-    let span = hours.max(1).saturating_mul(Micros::HOUR);
-    let mut spans = Vec::new();
-    let mut begin = since;
-    while !is_gap && begin.0.div_euclid(span) < newest.0.div_euclid(span) {
-        let end = Micros((begin.0.div_euclid(span) + 1).saturating_mul(span));
-        spans.push((begin, Some(end)));
-        begin = end;
-    }
-    spans.push((begin, None));
-    spans
 }
 
 /// A store between ClickHouse, which is read without blocking a thread, and the disk, which may block one.
@@ -146,23 +128,4 @@ pub(crate) async fn blocking<T: Send + 'static>(
         return work();
     }
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: i64 = 24 * Micros::HOUR;
-
-    #[test]
-    fn everything_within_the_window_is_read_once_and_by_spans() {
-        let newest = Micros(20 * DAY + 5);
-        let week = Duration::from_hours(7 * 24);
-        let spans_of_a_week = spans(newest, week, false);
-        assert_eq!(spans_of_a_week.len(), 8);
-        assert_eq!(spans_of_a_week[0], (Micros(13 * DAY), Some(Micros(14 * DAY))));
-        assert!(spans_of_a_week.windows(2).all(|pair| pair[0].1 == Some(pair[1].0)));
-        assert_eq!(spans_of_a_week[7], (Micros(20 * DAY), None));
-        assert_eq!(spans(newest, week, true), [(Micros(13 * DAY), None)]);
-    }
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::manifest::MANIFEST;
+use crate::manifest::MANIFEST;
 
 /// Processes that can have a store of one partition in one folder: the owner, and former ones that have not noticed.
 const PLACES: u32 = 4;

@@ -2,7 +2,7 @@
 //! names and its lower half fills. Lines are in the order of ids, so that a filter is written front to back while
 //! ids are merged, and a sorted batch reads it front to back.
 
-use super::entry::{high, low, share};
+use crate::entry::{high, low, share};
 
 /// Bytes of a line.
 pub(super) const LINE_LEN: usize = 64;

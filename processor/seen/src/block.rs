@@ -6,8 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use uuid::Uuid;
 
-use super::damaged;
-use super::entry::{ENTRY_LEN, Entry};
+use crate::entry::{ENTRY_LEN, Entry};
 
 /// Bytes of a block.
 pub(super) const BLOCK_LEN: usize = 4096;
@@ -103,4 +102,9 @@ impl Block {
         }
         None
     }
+}
+
+/// What is read is not what was written.
+pub(crate) fn damaged(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -1,42 +1,4 @@
-//! Which ids have been seen, and where first.
-//!
-//! The store is a cache of the log, on local disk, filled from ClickHouse when it is not there. Its rule is safe when it
-//! runs ahead of the cursor: an event is a duplicate if and only if its id stands at an *earlier position*, so reading
-//! the same record again gives the same answer. First positions are facts of the log, whoever owned the partition
-//! when they were noted.
-//!
-//! # Path of an id
-//! A new id goes to a [`table`] in memory. When that is full, or an hour old, it becomes a [`run`]: a file of ids in
-//! order, with a [`filter`] in memory that says which ids it can't have. Runs are [`merge`]d so that there are
-//! few ([`tiers`]), and deleted as files when all their ids are older than the window ([`hours`]). The [`manifest`]
-//! names the runs that count and the position below which they hold everything; what stands after it was in
-//! memory when the process ended, and is read from ClickHouse ([`fill`]).
-//!
-//! # What holds
-//! * *Never empty by mistake.* A store that is lost, damaged, of another log, generation or smaller window is dropped,
-//!   and filled from ClickHouse before it answers anything. Until [`SeenIds::filled`], it answers nothing.
-//! * *Every changed byte is noticed*, when the store is opened or when a block is read. What is damaged is an error, and
-//!   dropped.
-//! * *Memory is bounded*, whatever the number of ids: see [`IdStores::new`].
-
-mod entry;
-mod table;
-mod hours;
-mod filter;
-mod block;
-mod run;
-mod merge;
-mod tiers;
-mod manifest;
-mod folder;
-mod memory;
-mod background;
-mod disk;
-mod look_up;
-mod stores;
-pub mod fill;
-#[cfg(test)]
-mod tests;
+//! The ids of one partition.
 
 use std::io;
 use std::sync::Arc;
@@ -45,21 +7,17 @@ use std::time::Duration;
 use schemas::id::Position;
 use schemas::time::Micros;
 
-use disk::{Disk, Held};
-use entry::Entry;
-pub use entry::Seen;
-use hours::Hours;
-use look_up::LookUp;
-use memory::Taken;
-pub use stores::{IdStores, Opened};
-use table::Table;
+use crate::disk::{Disk, Held};
+use crate::entry::{Entry, Seen};
+use crate::hours::{Hours, span_micros};
+use crate::look_up::LookUp;
+use crate::manifest::Manifest;
+use crate::memory::Taken;
+use crate::table::Table;
 
 /// Events that are looked up together: so many that those next to one another are near one another on disk, and few
 /// enough that what is worked on stays in the CPU's cache.
 const CHUNK: usize = 4096;
-/// A window has so many spans of receipt: ids leave the disk a span at a time.
-const SPANS: u64 = 7;
-
 /// The ids of one partition.
 #[derive(Debug)]
 pub struct SeenIds {
@@ -84,6 +42,30 @@ pub struct SeenIds {
 }
 
 impl SeenIds {
+    /// A store that holds what `manifest` names, with tables of so many `places` in the memory that was taken for them.
+    pub(crate) fn of(
+        disk: Arc<Disk>,
+        manifest: Manifest,
+        window: Duration,
+        places: usize,
+        tables: Taken,
+    ) -> Self {
+        Self {
+            table: Table::new(places),
+            frozen: None,
+            disk,
+            hours: manifest.hours,
+            window,
+            seen_below: manifest.holds_below,
+            opened_below: manifest.holds_below,
+            is_filled: false,
+            table_hour: None,
+            places,
+            look_up: LookUp::new(),
+            tables,
+        }
+    }
+
     /// Notes events in the order of their positions, and says of each whether it is a duplicate: seen at an earlier
     /// position, here or before. Reads the disk, and may wait for it.
     ///
@@ -279,8 +261,7 @@ impl SeenIds {
 
     /// The span of the window in which an event was received.
     fn span(&self, received_at: Option<Micros>) -> i64 {
-        let hours = i64::try_from(window_hours(self.window).div_ceil(SPANS)).unwrap_or(i64::MAX);
-        received_at.map_or(i64::MIN, |at| at.0.div_euclid(hours.max(1).saturating_mul(Micros::HOUR)))
+        received_at.map_or(i64::MIN, |at| at.0.div_euclid(span_micros(self.window)))
     }
 }
 
@@ -289,12 +270,4 @@ impl Drop for SeenIds {
     fn drop(&mut self) {
         self.disk.close();
     }
-}
-
-fn window_hours(window: Duration) -> u64 {
-    window.as_secs().div_ceil(3600)
-}
-
-fn damaged(why: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 
-use super::entry::{Entry, high, low};
+use crate::entry::{Entry, high, low};
 
 /// Bytes of a place in the table: the entry, and the table's own byte.
 pub(super) const PLACE_BYTES: usize = size_of::<Entry>() + 1;

@@ -10,18 +10,18 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use parking_lot::{Condvar, Mutex};
 
 use super::{Disk, Work};
-use crate::dedup::background::Background;
-use crate::dedup::folder::Folder;
-use crate::dedup::hours::Hours;
-use crate::dedup::manifest::{Binding, MANIFEST, Manifest};
-use crate::dedup::memory::Memory;
-use crate::dedup::run::Run;
+use crate::background::Background;
+use crate::folder::Folder;
+use crate::hours::Hours;
+use crate::manifest::{Binding, MANIFEST, Manifest};
+use crate::memory::Memory;
+use crate::run::Run;
 
 /// Opens the store of a partition, empty if what is there can't be used, with what its manifest says.
 ///
 /// # Errors
 /// If the file system does not let us have a folder.
-pub(in crate::dedup) fn open(
+pub(crate) fn open(
     root: &Path,
     binding: &Binding,
     memory: &Arc<Memory>,

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use schemas::time::Micros;
 
+/// A window has so many spans of receipt: ids leave the disk a span at a time.
+const SPANS: u64 = 7;
+
 /// The first position of each hour of receipt that has ids.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Hours {
@@ -63,5 +66,52 @@ impl Hours {
         let more = keep_from > self.keep_from;
         self.keep_from = self.keep_from.max(keep_from);
         more
+    }
+}
+
+pub(crate) fn window_hours(window: Duration) -> u64 {
+    window.as_secs().div_ceil(3600)
+}
+
+/// How long a span is.
+pub(crate) fn span_micros(window: Duration) -> i64 {
+    let hours = i64::try_from(window_hours(window).div_ceil(SPANS)).unwrap_or(i64::MAX);
+    hours.max(1).saturating_mul(Micros::HOUR)
+}
+
+/// The times of receipt `[since, until)` that a store reads at once when it is filled up to `newest`. A gap is read as a whole;
+/// everything by the spans by which the store will forget it, oldest first.
+#[must_use]
+pub fn spans(newest: Micros, window: Duration, is_gap: bool) -> Vec<(Micros, Option<Micros>)> {
+    let window_micros = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
+    let since = Micros(newest.0.saturating_sub(window_micros)).hour();
+    let span = span_micros(window);
+    let mut spans = Vec::new();
+    let mut begin = since;
+    while !is_gap && begin.0.div_euclid(span) < newest.0.div_euclid(span) {
+        let end = Micros((begin.0.div_euclid(span) + 1).saturating_mul(span));
+        spans.push((begin, Some(end)));
+        begin = end;
+    }
+    spans.push((begin, None));
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * Micros::HOUR;
+
+    #[test]
+    fn everything_within_the_window_is_read_once_and_by_spans() {
+        let newest = Micros(20 * DAY + 5);
+        let week = Duration::from_hours(7 * 24);
+        let spans_of_a_week = spans(newest, week, false);
+        assert_eq!(spans_of_a_week.len(), 8);
+        assert_eq!(spans_of_a_week[0], (Micros(13 * DAY), Some(Micros(14 * DAY))));
+        assert!(spans_of_a_week.windows(2).all(|pair| pair[0].1 == Some(pair[1].0)));
+        assert_eq!(spans_of_a_week[7], (Micros(20 * DAY), None));
+        assert_eq!(spans(newest, week, true), [(Micros(13 * DAY), None)]);
     }
 }

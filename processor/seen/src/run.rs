@@ -16,11 +16,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use super::block::{BLOCK_ENTRIES, BLOCK_LEN, Block, check, entry};
-use super::damaged;
-use super::entry::{Entry, high};
-use super::filter::{Filter, LINE_LEN};
-use super::memory::{Memory, Taken};
+use crate::block::damaged;
+use crate::block::{BLOCK_ENTRIES, BLOCK_LEN, Block, check, entry};
+use crate::entry::{Entry, high};
+use crate::filter::{Filter, LINE_LEN};
+use crate::memory::{Memory, Taken};
 pub(super) use header::Header;
 pub(super) use write::RunWriter;
 

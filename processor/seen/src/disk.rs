@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::background::Background;
-use super::folder::Folder;
-use super::hours::Hours;
-use super::manifest::{Listed, Manifest};
-use super::memory::Memory;
-use super::merge::merge;
-use super::run::{Run, RunWriter};
-use super::table::Table;
-use super::tiers::{Size, choose};
+use crate::background::Background;
+use crate::folder::Folder;
+use crate::hours::Hours;
+use crate::manifest::{Listed, Manifest};
+use crate::memory::Memory;
+use crate::merge::merge;
+use crate::run::{Run, RunWriter};
+use crate::table::Table;
+use crate::tiers::{Size, choose};
 pub(super) use open::open;
 
 /// Runs of a store at most. Tables wait for merges before there are more.

@@ -7,29 +7,29 @@ use std::os::unix::fs::FileExt;
 use uuid::Uuid;
 
 use super::{SAMPLES_MAX, blocks_for};
-use crate::dedup::block::{BLOCK_ENTRIES, BLOCK_LEN};
-use crate::dedup::damaged;
-use crate::dedup::filter::LINE_LEN;
+use crate::block::damaged;
+use crate::block::{BLOCK_ENTRIES, BLOCK_LEN};
+use crate::filter::LINE_LEN;
 
 const MAGIC: &[u8; 16] = b"weir ids run 1\n\0";
 const CRC_AT: usize = BLOCK_LEN - 4;
 
 /// What a run holds, and where. Numbers are little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dedup) struct Header {
+pub(crate) struct Header {
     /// Made with the run: blocks of another run that stand in its place are noticed.
-    pub(in crate::dedup) id: Uuid,
-    pub(in crate::dedup) ids: u64,
-    pub(in crate::dedup) filter_lines: u64,
+    pub(crate) id: Uuid,
+    pub(crate) ids: u64,
+    pub(crate) filter_lines: u64,
     /// The least and the greatest of its ids' positions.
-    pub(in crate::dedup) first_position: u64,
-    pub(in crate::dedup) last_position: u64,
-    pub(in crate::dedup) filter_crc: u32,
-    pub(in crate::dedup) index_crc: u32,
+    pub(crate) first_position: u64,
+    pub(crate) last_position: u64,
+    pub(crate) filter_crc: u32,
+    pub(crate) index_crc: u32,
     /// The index has the first hash of every so many blocks.
-    pub(in crate::dedup) sample_every: u64,
+    pub(crate) sample_every: u64,
     /// Follows from `ids`.
-    pub(in crate::dedup) blocks: u64,
+    pub(crate) blocks: u64,
 }
 
 impl Header {
@@ -91,7 +91,7 @@ impl Header {
     }
 
     /// The checksum within the header, which vouches for the other checksums there.
-    pub(in crate::dedup) fn crc(&self) -> u32 {
+    pub(crate) fn crc(&self) -> u32 {
         crc32c::crc32c(&self.to_bytes()[..CRC_AT])
     }
 
@@ -117,7 +117,7 @@ impl Header {
         usize::try_from(self.blocks.div_ceil(self.sample_every) * 8).unwrap_or(usize::MAX)
     }
 
-    pub(in crate::dedup) fn file_len(&self) -> u64 {
+    pub(crate) fn file_len(&self) -> u64 {
         self.index_at().saturating_add(self.index_len() as u64)
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::entry::Entry;
-use super::run::{Header, Run, RunWriter};
+use crate::entry::Entry;
+use crate::run::{Header, Run, RunWriter};
 
 /// Blocks of each run that are read at once: 128 KiB.
 const PIECE_BLOCKS: u64 = 32;

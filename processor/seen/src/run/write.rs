@@ -8,9 +8,9 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::Header;
-use crate::dedup::block::{BLOCK_ENTRIES, BLOCK_LEN, seal};
-use crate::dedup::entry::{ENTRY_LEN, Entry};
-use crate::dedup::filter::{LINE_LEN, Line, line_of, lines_for};
+use crate::block::{BLOCK_ENTRIES, BLOCK_LEN, seal};
+use crate::entry::{ENTRY_LEN, Entry};
+use crate::filter::{LINE_LEN, Line, line_of, lines_for};
 
 /// Bytes that are collected before they are written.
 const PIECE: usize = 1 << 20;
@@ -18,7 +18,7 @@ const PIECE: usize = 1 << 20;
 const SYNC_EVERY: u64 = 32 << 20;
 
 /// A run in the making. What it has written means nothing until [`RunWriter::finish`].
-pub(in crate::dedup) struct RunWriter {
+pub(crate) struct RunWriter {
     file: File,
     header: Header,
     lines: usize,
@@ -35,7 +35,7 @@ pub(in crate::dedup) struct RunWriter {
 
 impl RunWriter {
     /// A run of `ids_max` ids at most: so many has its filter room for.
-    pub(in crate::dedup) fn create(path: &Path, ids_max: u64) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path, ids_max: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         let lines = lines_for(ids_max);
         let header = Header::new(Uuid::now_v7(), ids_max, lines);
@@ -56,7 +56,7 @@ impl RunWriter {
     }
 
     /// Adds the next entry in order; its key is greater than the last one's.
-    pub(in crate::dedup) fn push(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(crate) fn push(&mut self, entry: &Entry) -> io::Result<()> {
         let line = line_of(entry.hash, self.lines);
         while self.line_at < line {
             self.end_line()?;
@@ -80,7 +80,7 @@ impl RunWriter {
     }
 
     /// Brings everything to disk. `None`: there was no entry, and there is no run.
-    pub(in crate::dedup) fn finish(mut self) -> io::Result<Option<Header>> {
+    pub(crate) fn finish(mut self) -> io::Result<Option<Header>> {
         if self.header.ids == 0 {
             return Ok(None);
         }

@@ -3,12 +3,11 @@
 
 use std::io;
 
-use super::Seen;
-use super::block::Block;
-use super::disk::Runs;
-use super::entry::{Entry, high};
-use super::table::Table;
+use crate::block::Block;
+use crate::disk::Runs;
+use crate::entry::{Entry, Seen, high};
 use crate::metrics;
+use crate::table::Table;
 
 /// An id that nobody has.
 const NOWHERE: u64 = u64::MAX;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use schemas::time::Micros;
 
-use super::hours::Hours;
+use crate::hours::Hours;
 
 /// Its file.
 pub(super) const MANIFEST: &str = "manifest";

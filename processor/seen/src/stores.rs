@@ -8,13 +8,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use schemas::id::Position;
 
-use super::background::Background;
-use super::entry::ENTRY_LEN;
-use super::look_up::LookUp;
-use super::manifest::Binding;
-use super::memory::Memory;
-use super::table::{PLACE_BYTES, Table};
-use super::{SeenIds, disk, window_hours};
+use crate::background::Background;
+use crate::disk;
+use crate::entry::ENTRY_LEN;
+use crate::hours::window_hours;
+use crate::ids::SeenIds;
+use crate::manifest::Binding;
+use crate::memory::Memory;
+use crate::table::PLACE_BYTES;
 
 /// Places of a table at least and at most: powers of two.
 const PLACES_MIN: u64 = 1 << 12;
@@ -78,20 +79,7 @@ impl IdStores {
         let (disk, manifest) = disk::open(&self.root, &binding, &self.memory, self.background()?, smallest)?;
         let places = usize::try_from(self.places).unwrap_or(usize::MAX);
         let holds_below = manifest.holds_below;
-        let store = SeenIds {
-            table: Table::new(places),
-            frozen: None,
-            disk,
-            hours: manifest.hours,
-            window: self.window,
-            seen_below: holds_below,
-            opened_below: holds_below,
-            is_filled: false,
-            table_hour: None,
-            places,
-            look_up: LookUp::new(),
-            tables,
-        };
+        let store = SeenIds::of(disk, manifest, self.window, places, tables);
         let holds_below = (holds_below > 0).then(|| Position::from_number(holds_below));
         Ok(Opened { store, holds_below })
     }
