@@ -7,7 +7,7 @@
 pub mod budget;
 pub mod book;
 pub mod replay;
-pub(crate) mod heads;
+pub mod heads;
 mod letter;
 mod known;
 mod apply;
@@ -17,6 +17,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemas::id::Position;
+
+pub use unfold::HourOf;
 
 /// The name of a dead letter, as in `3:812646400`: partition and position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -150,7 +150,8 @@ impl Tally {
 }
 
 /// The low 64 bits, as the signed number that Postgres and ClickHouse's `reinterpretAsInt64` have for them.
-pub(crate) fn low_bits(hash: u128) -> i64 {
+#[must_use]
+pub fn low_bits(hash: u128) -> i64 {
     let bytes = hash.to_le_bytes();
     let mut low = [0; 8];
     low.copy_from_slice(&bytes[..8]);

@@ -11,8 +11,9 @@ use anyhow::Context;
 use chrono::{DateTime, Days, Utc};
 use clap::{Args, Subcommand};
 use metering::usage::of_tenant;
-use processor::replay::Stores;
-use processor::verify::{self, Repair, Verdict};
+use proof::repair::{self, Repair};
+use proof::replay::Stores;
+use proof::{Verdict, verify};
 use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, TenantId};
 use schemas::time::Micros;
@@ -118,7 +119,7 @@ pub(crate) enum RollupCommand {
 impl RollupCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let Self::Rebuild { from, to } = self;
-        let hours = processor::rollup::rebuild(&pool()?, from, to).await?;
+        let hours = proof::rollup::rebuild(&pool()?, from, to).await?;
         print(json, &serde_json::json!({"hours": hours}), |_| {
             format!("{hours} hours are computed anew within minutes")
         })
@@ -315,7 +316,7 @@ pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
             return Ok((None, verify::verify(&pool, &clickhouse, &*log).await?));
         }
         let Repair { done, verdict } =
-            verify::repair(&Stores::new(&pool, &clickhouse, &*log, &processor)).await?;
+            repair::repair(&Stores::new(&pool, &clickhouse, &*log, &processor)).await?;
         anyhow::Ok((Some(done), verdict))
     };
     let (done, verdict) = match proved.await {

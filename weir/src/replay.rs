@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
-use processor::replay::{self, Report, Selection, Stores};
+use proof::replay::{self, Report, Selection, Stores};
 use schemas::time::Micros;
 
 use crate::command::{pool, print};

@@ -25,67 +25,30 @@
 
 mod books;
 mod count;
-mod known;
-mod round;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
-use eventlog::{EventLog, LogError};
+use eventlog::EventLog;
 use service::clock::Clock;
 use service::shutdown::Shutdown;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::PgPool;
 
-use crate::{ProcessorConfig, metrics, retain};
+use processor::ProcessorConfig;
 
-pub(crate) use books::{counted, timestamp};
-pub use known::Erased;
-pub(crate) use known::{hold_back, try_hold_back};
-pub use round::Round;
+use crate::error::{EraseError, STATEMENT_DEADLINE};
+use crate::round::Round;
+use crate::turn::Turn;
+use crate::{metrics, retain};
 
 /// How often to look for erasures.
 const EVERY: Duration = Duration::from_secs(1);
 /// How often to look for events that are too old, and for subjects that the log no longer has.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
-/// How long ClickHouse may take over one statement; after that it is looked at again.
-const STATEMENT_DEADLINE: Duration = Duration::from_secs(3600);
-/// Of Postgres's advisory locks: held by whoever begins or counts a round, and shared by whoever brings events back.
-const LOCK: i64 = 0x77_65_69_72_01;
-/// The same for the eraser at work, so that others do not do it again beside it. Nothing depends on it.
+/// Of Postgres's advisory locks: held by the eraser at work, so that others do not do it again beside it. Nothing depends on
+/// it.
 const TURN: i64 = 0x77_65_69_72_02;
-
-/// Why a round stopped; the next one goes on.
-#[derive(Debug, thiserror::Error)]
-pub enum EraseError {
-    /// Postgres failed.
-    #[error("postgres: {0}")]
-    Postgres(#[from] sqlx::Error),
-    /// ClickHouse failed.
-    #[error("clickhouse: {0}")]
-    ClickHouse(#[from] clickhouse::error::Error),
-    /// The log failed.
-    #[error("log: {0}")]
-    Log(#[from] LogError),
-    /// ClickHouse has not answered for an hour.
-    #[error("clickhouse has not answered for {} s", STATEMENT_DEADLINE.as_secs())]
-    Slow,
-    /// A mutation of `events` is under way and has to end first.
-    #[error("ClickHouse is still changing its parts: {0}")]
-    Mutating(String),
-    /// Rows came while they were counted.
-    #[error(
-        "rows came while they were counted: {by_range} by range, {by_hour} by hour, {by_erasure} by erasure"
-    )]
-    Changing {
-        /// Rows by range of the ledger.
-        by_range: i64,
-        /// Rows by hour.
-        by_hour: i64,
-        /// Rows by erasure.
-        by_erasure: i64,
-    },
-}
 
 /// Carries out erasures. Any number of processes may have one. Its steps are separate so that tests can stop between them.
 pub struct Eraser {
@@ -259,37 +222,4 @@ async fn in_time<T>(
 ) -> Result<T, EraseError> {
     let ended = tokio::time::timeout(STATEMENT_DEADLINE, statement).await;
     Ok(ended.map_err(|_| EraseError::Slow)??)
-}
-
-/// A connection that ends where its future is dropped, and a transaction on it with it. One of the pool would go back.
-pub(crate) async fn connection(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
-    Ok(pool.acquire().await?.detach())
-}
-
-/// The right to work on something alone, which ends with the connection at the latest.
-pub(crate) struct Turn {
-    connection: PgConnection,
-    key: i64,
-}
-
-impl Turn {
-    /// `None` if another process has it. `key` is one of Postgres's advisory locks.
-    pub(crate) async fn take(pool: &PgPool, key: i64) -> Result<Option<Self>, sqlx::Error> {
-        let mut connection = connection(pool).await?;
-        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(key)
-            .fetch_one(&mut connection)
-            .await?;
-        if is_ours {
-            return Ok(Some(Self { connection, key }));
-        }
-        connection.close().await?;
-        Ok(None)
-    }
-
-    pub(crate) async fn end(mut self) -> Result<(), sqlx::Error> {
-        // The server may take its time to see that the connection is closed.
-        sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(&mut self.connection).await?;
-        self.connection.close().await
-    }
 }

@@ -1,11 +1,15 @@
+//! What was erased, for those who bring events of the log back: none of it must come back.
+
 use schemas::id::{ProjectId, TenantId};
 use schemas::subject::SubjectKind;
 use schemas::time::Micros;
 use sqlx::PgConnection;
 use sqlx::types::chrono::{DateTime, Utc};
 
-use super::LOCK;
 use crate::batch::Placed;
+
+/// Of Postgres's advisory locks: held by whoever begins or counts a round, and shared by whoever brings events back.
+pub const LOCK: i64 = 0x77_65_69_72_01;
 
 /// Waits for an erasure that is being counted, and lets none begin until the connection ends or lets go. Whoever inserts
 /// events of the log again, below the cursor, holds this from before it reads [`Erased`] until it is done.

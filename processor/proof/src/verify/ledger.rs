@@ -3,10 +3,11 @@ use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
-use super::{Books, Erasures, HourOf, Verdict};
-use crate::commit::RangeSum;
-use crate::dead::heads;
-use crate::erase::counted;
+use crate::books::{Books, Erasures};
+use crate::round::counted;
+use crate::verdict::Verdict;
+use processor::commit::RangeSum;
+use processor::dead::{HourOf, heads};
 
 /// Reads cursors and ledgers in one snapshot.
 pub(crate) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {

@@ -5,9 +5,12 @@ use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
 use serde::Deserialize;
 
-use crate::commit::RangeSum;
+use processor::commit::RangeSum;
 
-use super::{Books, Erasures, HourOf, Verdict, VerifyError};
+use processor::dead::HourOf;
+
+use crate::books::{Books, Erasures};
+use crate::verdict::{Verdict, VerifyError};
 
 #[derive(Row, Deserialize)]
 struct RangeRow {

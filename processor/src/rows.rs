@@ -14,21 +14,27 @@ use crate::enrich::Enricher;
 use crate::{insert, metrics, repair};
 
 /// Positions that one query names: ClickHouse takes queries of 256 KiB.
-pub(crate) const POSITIONS_MAX: usize = 10_000;
+pub const POSITIONS_MAX: usize = 10_000;
 /// Inserts of the same rows before it is given up.
 const TRIES_MAX: usize = 5;
 
 /// What makes a row this event's row, as far as the proof looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) tenant: TenantId,
-    pub(crate) project: ProjectId,
-    pub(crate) hash: EventHash,
-    pub(crate) received_at: Micros,
+pub struct Identity {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// In which project.
+    pub project: ProjectId,
+    /// Its hash.
+    pub hash: EventHash,
+    /// When it was received.
+    pub received_at: Micros,
 }
 
 impl Identity {
-    pub(crate) fn of(placed: &Placed<'_>) -> Self {
+    /// The event's.
+    #[must_use]
+    pub fn of(placed: &Placed<'_>) -> Self {
         let (envelope, event) = (&placed.envelope, &placed.event);
         let (tenant, project, received_at) = (envelope.tenant, envelope.project, envelope.received_at);
         Self { tenant, project, hash: event.hash, received_at }
@@ -48,7 +54,7 @@ struct IdentityRow {
 ///
 /// # Errors
 /// If ClickHouse fails.
-pub(crate) async fn there(
+pub async fn there(
     client: &Client,
     partition: u32,
     (lo, hi): (u64, u64),
@@ -78,7 +84,7 @@ pub(crate) async fn there(
 ///
 /// # Errors
 /// If ClickHouse fails: some may be gone then.
-pub(crate) async fn remove(
+pub async fn remove(
     client: &Client,
     partition: u32,
     positions: &[u64],
@@ -99,7 +105,7 @@ pub(crate) async fn remove(
 ///
 /// # Errors
 /// If ClickHouse fails: some may be gone then.
-pub(crate) async fn remove_range(
+pub async fn remove_range(
     client: &Client,
     partition: u32,
     (lo, hi): (u64, u64),
@@ -119,7 +125,7 @@ pub(crate) async fn remove_range(
 ///
 /// # Errors
 /// If ClickHouse fails again and again, or does not answer: some rows may be there then.
-pub(crate) async fn insert(
+pub async fn insert(
     client: &Client,
     enricher: &Enricher,
     deadline: Duration,

@@ -4,23 +4,19 @@
 //! new number takes over all that waits, and a slower eraser that was taken for dead is refused when it wants to count.
 
 use eventlog::EventLog;
-use schemas::id::{ProjectId, TenantId};
-use schemas::time::Micros;
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{Connection, FromRow, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use super::count::Taken;
-use super::round::{Erasure, Round, What};
-use super::{EraseError, LOCK, connection};
+use processor::erased::LOCK;
+
+use crate::error::EraseError;
 use crate::rollup;
+use crate::round::{ErasureRow, Round, counted, round_of, timestamp};
+use crate::turn::connection;
 
 /// Erasures of a round: a mutation costs much, and little more for many.
 const ROUND_ERASURES_MAX: i64 = 500;
-
-/// An instant as Postgres holds it; what the calendar does not know becomes its end.
-pub(crate) fn timestamp(at: Micros) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(at.0).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
 
 /// How many erasures are not done, and seconds since the oldest was asked for.
 pub(super) async fn backlog(pool: &PgPool) -> Result<(i64, f64), sqlx::Error> {
@@ -74,19 +70,6 @@ pub(super) async fn begin(pool: &PgPool) -> Result<Option<Round>, sqlx::Error> {
     Ok(round)
 }
 
-/// The round whose rows are counted and not known to be gone.
-///
-/// # Errors
-/// If Postgres fails.
-pub(crate) async fn counted(tx: &mut PgConnection) -> Result<Option<Round>, sqlx::Error> {
-    let rows: Vec<ErasureRow> = sqlx::query_as(
-        "SELECT id, round, tenant_id, project_id, kind, subject, before, ends FROM erasure WHERE state = 'deleting' ORDER BY id",
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(round_of(rows, true))
-}
-
 async fn gather(tx: &mut PgConnection, retention: bool) -> Result<Option<Round>, sqlx::Error> {
     let rows: Vec<ErasureRow> = sqlx::query_as(
         "WITH ready AS (
@@ -105,37 +88,6 @@ async fn gather(tx: &mut PgConnection, retention: bool) -> Result<Option<Round>,
     .fetch_all(tx)
     .await?;
     Ok(round_of(rows, false))
-}
-
-#[derive(FromRow)]
-struct ErasureRow {
-    id: i64,
-    round: Option<i64>,
-    tenant_id: i64,
-    project_id: Option<i64>,
-    kind: String,
-    subject: Option<String>,
-    before: Option<DateTime<Utc>>,
-    ends: Vec<i64>,
-}
-
-fn round_of(rows: Vec<ErasureRow>, is_counted: bool) -> Option<Round> {
-    let number = rows.iter().filter_map(|row| row.round).max()?;
-    let erasure = |row: ErasureRow| {
-        let what = match (row.before, row.kind.parse(), row.subject) {
-            (Some(before), ..) => What::Before(Micros(before.timestamp_micros())),
-            (None, Ok(kind), Some(subject)) => What::Subject(kind, subject),
-            (None, ..) => return None,
-        };
-        Some(Erasure {
-            id: row.id,
-            tenant: TenantId(row.tenant_id),
-            project: row.project_id.map(ProjectId),
-            what,
-            ends: row.ends.into_iter().map(|end| u64::try_from(end).unwrap_or_default()).collect(),
-        })
-    };
-    Some(Round { number, is_counted, erasures: rows.into_iter().filter_map(erasure).collect() })
 }
 
 /// Writes what the round takes out beside the ledgers, and that it is to be deleted. Whether it was: not if another eraser

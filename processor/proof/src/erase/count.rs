@@ -8,8 +8,9 @@ use schemas::time::Micros;
 use serde::Deserialize;
 use sqlx::PgPool;
 
-use super::{EraseError, Round};
-use crate::commit::RangeSum;
+use crate::error::EraseError;
+use crate::round::Round;
+use processor::commit::RangeSum;
 
 /// Ledger ranges of one query: it names each.
 const RANGES_MAX: usize = 2_000;

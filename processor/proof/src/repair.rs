@@ -7,10 +7,13 @@ use schemas::id::Position;
 use schemas::time::Micros;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{LedgerRange, found, hours, ranges_of};
-use super::{Books, Verdict, VerifyError, ledger, verify};
-use crate::below;
-use crate::replay::{Mender, ReplayError, Report, Stores};
+use crate::books::Books;
+use crate::replay::range::Mender;
+use crate::replay::task::{ReplayError, Report, Stores};
+use crate::verdict::{Verdict, VerifyError};
+use crate::verify::rows::{LedgerRange, found, hours, ranges_of};
+use crate::verify::{ledger, verify};
+use processor::below;
 
 /// Ranges of one query, by which rows are gathered.
 const RANGES_MAX: usize = 2_000;

@@ -7,7 +7,7 @@ use schemas::id::{EventHash, Position, ProjectId};
 use schemas::time::Micros;
 use serde::Deserialize;
 
-use super::rows::Identity;
+use processor::rows::Identity;
 
 #[derive(Row, Deserialize)]
 struct FirstRow {

@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use eventlog::{EventLog, LogError, Record};
 
-use super::{Books, HourOf, Verdict, VerifyError};
-use crate::batch::{self, Letters};
-use crate::dead::heads;
+use crate::books::Books;
+use crate::verdict::{Verdict, VerifyError};
+use processor::batch::{self, Letters};
+use processor::dead::{HourOf, heads};
 
 const READ_BYTES: usize = 8 << 20;
 const READ_WAIT: Duration = Duration::from_secs(10);

@@ -17,7 +17,9 @@ use service::shutdown::Shutdown;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
 
-use crate::erase::{EraseError, Turn, connection, counted, timestamp};
+use crate::error::EraseError;
+use crate::round::{counted, timestamp};
+use crate::turn::{Turn, connection};
 
 /// How often to look for hours that have changed.
 const EVERY: Duration = Duration::from_secs(60);

@@ -8,15 +8,15 @@ use schemas::time::Micros;
 
 use super::first::Firsts;
 use super::records::Records;
-use super::rows::{self, Identity};
-use super::{ReplayError, Report, Selection, Stores};
-use crate::batch::{Letters, Placed, decode_as_judged};
-use crate::dead::State;
-use crate::dead::heads::{self, Head, Replayed};
-use crate::erase::Erased;
-use crate::judge::low_bits;
-use crate::verify::Books;
+use super::task::{ReplayError, Report, Selection, Stores};
+use crate::books::Books;
 use crate::verify::rows::LedgerRange;
+use processor::batch::{Letters, Placed, decode_as_judged};
+use processor::dead::State;
+use processor::dead::heads::{self, Head, Replayed};
+use processor::erased::Erased;
+use processor::judge::low_bits;
+use processor::rows::{self, Identity};
 
 /// Mends ranges of one partition, in order.
 pub(crate) struct Mender<'a> {
@@ -41,7 +41,7 @@ struct Change {
 type There = BTreeMap<Position, Vec<Identity>>;
 
 impl<'a> Mender<'a> {
-    /// The partition must be held ([`crate::below::change`]) since before `books` were read.
+    /// The partition must be held ([`processor::below::change`]) since before `books` were read.
     pub(crate) fn new(
         stores: &'a Stores<'a>,
         partition: u32,

@@ -1,9 +1,13 @@
+//! A round of erasures, and how Postgres holds one.
+
 use std::fmt::Write;
 
 use clickhouse::Client;
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::subject::SubjectKind;
 use schemas::time::Micros;
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgConnection};
 
 /// What an erasure takes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,4 +144,53 @@ impl Round {
         }
         Ok(())
     }
+}
+
+/// The round whose rows are counted and not known to be gone.
+///
+/// # Errors
+/// If Postgres fails.
+pub(crate) async fn counted(tx: &mut PgConnection) -> Result<Option<Round>, sqlx::Error> {
+    let rows: Vec<ErasureRow> = sqlx::query_as(
+        "SELECT id, round, tenant_id, project_id, kind, subject, before, ends FROM erasure WHERE state = 'deleting' ORDER BY id",
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(round_of(rows, true))
+}
+
+#[derive(FromRow)]
+pub(crate) struct ErasureRow {
+    id: i64,
+    round: Option<i64>,
+    tenant_id: i64,
+    project_id: Option<i64>,
+    kind: String,
+    subject: Option<String>,
+    before: Option<DateTime<Utc>>,
+    ends: Vec<i64>,
+}
+
+pub(crate) fn round_of(rows: Vec<ErasureRow>, is_counted: bool) -> Option<Round> {
+    let number = rows.iter().filter_map(|row| row.round).max()?;
+    let erasure = |row: ErasureRow| {
+        let what = match (row.before, row.kind.parse(), row.subject) {
+            (Some(before), ..) => What::Before(Micros(before.timestamp_micros())),
+            (None, Ok(kind), Some(subject)) => What::Subject(kind, subject),
+            (None, ..) => return None,
+        };
+        Some(Erasure {
+            id: row.id,
+            tenant: TenantId(row.tenant_id),
+            project: row.project_id.map(ProjectId),
+            what,
+            ends: row.ends.into_iter().map(|end| u64::try_from(end).unwrap_or_default()).collect(),
+        })
+    };
+    Some(Round { number, is_counted, erasures: rows.into_iter().filter_map(erasure).collect() })
+}
+
+/// An instant as Postgres holds it; what the calendar does not know becomes its end.
+pub(crate) fn timestamp(at: Micros) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(at.0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -11,11 +11,12 @@ use metering::ledger::Counts;
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
 
-use crate::commit::RangeSum;
-use crate::verify::Erasures;
+use crate::books::Erasures;
+use crate::metrics;
 use crate::verify::ledger::read_erased;
 use crate::verify::rows::{Found, LedgerRange, found};
-use crate::{below, metrics};
+use processor::below;
+use processor::commit::RangeSum;
 
 /// How often to see whether a run is due, and what the last one found.
 const TICK: Duration = Duration::from_secs(15);

@@ -9,7 +9,7 @@ use service::clock::Clock;
 use sqlx::PgPool;
 use sqlx::types::chrono::{DateTime, Utc};
 
-use crate::erase::EraseError;
+use crate::error::EraseError;
 
 const DAY: i64 = 24 * Micros::HOUR;
 
