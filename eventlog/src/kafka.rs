@@ -40,6 +40,7 @@ mod blocking;
 mod topic;
 mod gate;
 mod ack;
+mod deliveries;
 mod pump;
 mod append;
 mod cursor;

@@ -4,6 +4,7 @@
 //! ask for their replay, or give them up ([`book`]). The owner of the partition replays them at their old position
 //! ([`replay`]): their events are stored, or duplicates, and no longer dead, in one transaction.
 
+pub mod write;
 pub mod budget;
 pub mod book;
 pub mod replay;

@@ -48,7 +48,7 @@ pub fn judge<'a>(
         let run = tally.run(placed.partition, Some(envelope));
         if is_stored {
             run.counts.add(Outcome::Stored, 1);
-            run.xor_hash ^= low_bits(event.hash.0);
+            run.xor_hash ^= event.hash.low_bits();
         } else {
             run.counts.add(Outcome::Duplicate, 1);
         }
@@ -147,13 +147,4 @@ impl Tally {
         self.commit.usage.add(account, counts);
         self.commit.settlement.add(account.tenant, account.period_start, lease, counts);
     }
-}
-
-/// The low 64 bits, as the signed number that Postgres and ClickHouse's `reinterpretAsInt64` have for them.
-#[must_use]
-pub fn low_bits(hash: u128) -> i64 {
-    let bytes = hash.to_le_bytes();
-    let mut low = [0; 8];
-    low.copy_from_slice(&bytes[..8]);
-    i64::from_le_bytes(low)
 }

@@ -14,7 +14,6 @@ use super::letter::Letter;
 use super::unfold::bits;
 use super::{DeadError, LetterId};
 use crate::batch::Placed;
-use crate::judge::low_bits;
 use crate::own::Owned;
 
 /// The verdict on a letter's events: each, and whether it is stored.
@@ -129,7 +128,7 @@ async fn settlement(tx: &mut PgConnection, judged: &Judged<'_>) -> Result<Settle
 async fn count_range(tx: &mut PgConnection, judged: &Judged<'_>) -> Result<(), sqlx::Error> {
     let LetterId { partition, position } = judged.letter.id;
     let stored = judged.outcomes().filter(|(_, outcome)| *outcome == Outcome::Stored);
-    let xor_hash = stored.fold(0, |xor, (placed, _)| xor ^ low_bits(placed.event.hash.0));
+    let xor_hash = stored.fold(0, |xor, (placed, _)| xor ^ placed.event.hash.low_bits());
     let changed = sqlx::query(
         "UPDATE batch_ledger SET stored = stored + $3, duplicate = duplicate + $4, dead = dead - $5, xor_hash = xor_hash # $6
          WHERE partition = $1 AND lo <= $2 AND $2 < hi",

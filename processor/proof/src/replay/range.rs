@@ -15,7 +15,6 @@ use processor::batch::{Letters, Placed, decode_as_judged};
 use processor::dead::State;
 use processor::dead::heads::{self, Head, Replayed};
 use processor::erased::Erased;
-use processor::judge::low_bits;
 use processor::rows::{self, Identity};
 
 /// Mends ranges of one partition, in order.
@@ -285,6 +284,6 @@ impl<'a> Mender<'a> {
 
 /// Whether these rows are what the ledger counted.
 fn is_counted(range: &LedgerRange, expected: &BTreeMap<Position, Identity>) -> bool {
-    let xor_hash = expected.values().fold(0, |xor, identity| xor ^ low_bits(identity.hash.0));
+    let xor_hash = expected.values().fold(0, |xor, identity| xor ^ identity.hash.low_bits());
     usize::try_from(range.sum.counts.stored) == Ok(expected.len()) && xor_hash == range.sum.xor_hash
 }
