@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,10 +11,9 @@ use ingest::IngestConfig;
 use metering::outcomes::RetentionConfig;
 use processor::ProcessorConfig;
 use service::clickhouse::ClickHouseConfig;
-use service::config::{ConfigError, Secret, Setting, Settings};
+use service::config::{ConfigError, Secret, Settings};
 
-use crate::command::tell;
-use crate::run::Roles;
+use crate::roles::Roles;
 
 /// Where the stores are.
 #[derive(Debug, Clone)]
@@ -237,22 +235,4 @@ pub(crate) fn processor() -> Result<(StoresConfig, ProcessorConfig), ConfigError
     let config = (stores, processor);
     settings.finish()?;
     Ok(config)
-}
-
-/// `weir config`.
-pub(crate) fn print(json: bool) -> anyhow::Result<ExitCode> {
-    let mut settings = Settings::from_environment();
-    Config::read(&mut settings, Roles::ALL);
-    let settings = settings.finish()?;
-    if json {
-        let by_name: serde_json::Map<_, _> =
-            settings.iter().map(|setting| (setting.name.to_owned(), setting.value.clone().into())).collect();
-        tell(&serde_json::Value::from(by_name).to_string())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for Setting { name, value, from_environment, meaning } in settings {
-        let source = if from_environment { "environment" } else { "default" };
-        tell(&format!("{name}={value}\n    {meaning} ({source})"))?;
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ mod descriptors;
 mod observed;
 mod kill;
 mod docs;
+mod tidy;
 mod cold_start;
 mod storm;
 mod scarce;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use accounts::erasure::{self, Erasure, NewErasure};
 use clap::{Args, Subcommand};
 
-use crate::command::{find, lines, pool, print};
+use super::output::{find, lines, pool, print};
 
 /// How often `--wait` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -16,8 +16,8 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use super::{NOT_OPEN, OpenLog, open_kafka};
-use crate::bind::is_away;
 use crate::config::{OutageConfig, OutagePolicy, StoresConfig};
+use crate::life::bind::is_away;
 
 /// Folder of the spool within the data folder.
 const SPOOL_FOLDER: &str = "spool";

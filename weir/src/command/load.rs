@@ -12,7 +12,7 @@ use serde::Serialize;
 use service::clock::Clock;
 use service::shutdown::signalled;
 
-use crate::command::tell;
+use super::output::tell;
 use crate::config;
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use schemas::id::{KeyId, TenantId};
 use schemas::time::Micros;
 use service::clock::Clock;
 
-use crate::command::{find, pool, print};
+use super::output::{find, pool, print};
 
 #[derive(Debug, Args)]
 pub(crate) struct OutcomesCommand {

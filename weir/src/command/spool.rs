@@ -6,7 +6,7 @@ use clap::Subcommand;
 use metering::spool::{self, Spool};
 use uuid::Uuid;
 
-use crate::command::{lines, pool, print};
+use super::output::{lines, pool, print};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SpoolCommand {

@@ -22,10 +22,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::bind::{Bound, bind, bind_when_back};
+use super::bind::{Bound, bind, bind_when_back};
+use super::descriptors;
+use super::stores::{self, OpenLog};
 use crate::config::Config;
-use crate::descriptors;
-use crate::stores::{self, OpenLog};
+use crate::roles::Roles;
 
 /// From the order to stop to the end of the process, whatever hangs.
 const STOP_DEADLINE: Duration = Duration::from_secs(18);
@@ -34,20 +35,6 @@ const LOG_CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Ingest's copy of keys and tenants, in the data folder.
 const DIRECTORY_FILE: &str = "directory";
-
-/// Which roles a process has.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Roles {
-    pub(crate) ingest: bool,
-    pub(crate) processor: bool,
-    pub(crate) billing: bool,
-    pub(crate) admin: bool,
-}
-
-impl Roles {
-    pub(crate) const ALL: Self = Self { ingest: true, processor: true, billing: true, admin: true };
-    pub(crate) const NONE: Self = Self { ingest: false, processor: false, billing: false, admin: false };
-}
 
 /// Runs the roles until a signal, or until one of them ends by itself, which is a failure.
 pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
@@ -68,7 +55,7 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let (_until_the_end, ops_shutdown) = Shutdown::new();
     #[cfg(feature = "faults")]
     if roles.ingest {
-        tokio::spawn(crate::poison::append_when_ordered(Arc::clone(&log)));
+        tokio::spawn(super::poison::append_when_ordered(Arc::clone(&log)));
     }
     tokio::spawn(serve_ops(ops, readiness.clone(), metrics, ops_shutdown));
 

@@ -7,9 +7,9 @@ use clap::{ArgGroup, Args};
 use proof::replay::{self, Report, Selection, Stores};
 use schemas::time::Micros;
 
-use crate::command::{pool, print};
+use super::output::{pool, print};
 use crate::config::{self, StoresConfig};
-use crate::stores;
+use crate::life::stores;
 
 #[derive(Debug, Args)]
 #[group(skip)]

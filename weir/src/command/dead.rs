@@ -11,8 +11,9 @@ use processor::dead::{LetterId, State};
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::command::{find, lines, now, pool, print, tell};
-use crate::{config, stores};
+use super::output::{find, lines, now, pool, print, tell};
+use crate::config;
+use crate::life::stores;
 
 /// Bytes of a frame that are shown.
 const SHOWN_BYTES_MAX: usize = 512;
@@ -27,7 +28,7 @@ pub(crate) enum DeadCommand {
         #[arg(long)]
         state: Option<State>,
         /// How far back: a number and m, h or d
-        #[arg(long, value_name = "TIME", value_parser = crate::outcomes::micros)]
+        #[arg(long, value_name = "TIME", value_parser = super::outcomes::micros)]
         since: Option<i64>,
     },
     /// Show one of them
