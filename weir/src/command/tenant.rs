@@ -33,7 +33,7 @@ fn tenant_line(tenant: &Tenant) -> String {
     let (quota, rate) = (own(*quota, *own_quota), own(*rate, *own_rate));
     let kept = match client_ip {
         AddressPolicy::Full => String::new(),
-        policy => format!(", client addresses {policy}"),
+        AddressPolicy::Truncated | AddressPolicy::None => format!(", client addresses {client_ip}"),
     };
     format!(
         "tenant {id} {name}: plan {plan}, quota {quota} a month, rate {rate} a second, {time_zone}, {status}{kept}"
