@@ -7,7 +7,8 @@ use axum::response::Response;
 use schemas::problem::{Code, Problem};
 use subtle::ConstantTimeEq;
 
-use crate::routes::{Api, Refused};
+use crate::api::Api;
+use crate::reply::Refused;
 
 /// Lets a request through that carries the operator's token.
 ///

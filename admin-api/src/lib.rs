@@ -1,16 +1,16 @@
-//! The admin API: tenants, projects, keys, quotas and usage, over HTTP and as functions for the command line.
+//! The admin API: tenants, projects, keys, quotas and usage over HTTP.
 //!
 //! # Path of a request
 //! It comes to the operators' listener, shows the operator's token ([`auth`]), finds its handler in [`routes`], which
-//! calls the SQL of [`db`]. What the command line does, it does by the same functions.
+//! calls a function of `accounts` or `metering`. The command line calls the same functions.
 //!
 //! # What holds
-//! * A key's text is in the reply that made it and nowhere else.
-//! * A change is visible to every ingest node within a second: rows are numbered and announced by triggers.
+//! * Handlers have no rules of their own: whoever calls `accounts` by other means is held to the same.
+//! * Every error is a problem document ([`reply`]). A failure of the database is logged, and not shown.
 
 pub mod config;
-pub mod error;
-pub mod db;
+pub mod api;
+pub mod reply;
 pub mod auth;
 pub mod routes;
 pub mod server;

@@ -13,8 +13,9 @@ use service::tls::{Tls, TlsError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 
+use crate::api::Api;
 use crate::config::AdminConfig;
-use crate::routes::{Api, router};
+use crate::routes::router;
 
 const LIMITS: HttpLimits = HttpLimits {
     name: "admin",

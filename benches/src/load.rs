@@ -19,6 +19,7 @@ mod keys;
 mod options;
 mod body;
 mod pace;
+mod target;
 mod link;
 mod reply;
 pub mod journal;

@@ -21,10 +21,10 @@ FUNCTIONS = 16
 STAGES = {
     "read": re.compile(r"eventlog::|rdkafka|rd_kafka"),
     "decode": re.compile(r"processor::batch|schemas::frame"),
-    "dedup": re.compile(r"processor::(dedup|judge|ids|seen)|SeenIds"),
+    "dedup": re.compile(r"seen::|processor::(fill|judge)|SeenIds"),
     "enrich": re.compile(r"processor::enrich"),
     "encode": re.compile(r"processor::(row|block)|rowbinary|EventRow"),
-    "commit": re.compile(r"processor::commit|sqlx|billing::"),
+    "commit": re.compile(r"processor::commit|sqlx|metering::"),
     "send": re.compile(r"processor::(insert|repair)|clickhouse|hyper"),
     "own": re.compile(r"processor::own"),
 }

@@ -41,6 +41,7 @@ mod topic;
 mod stamps;
 mod gate;
 mod ack;
+mod deliveries;
 mod pump;
 mod append;
 mod cursor;

@@ -112,7 +112,7 @@ impl ConnectionsConfig {
 }
 
 /// Reclaiming a dead node's quota counts on it that an append ends within ten seconds of its beginning
-/// (`billing::reclaim`); and SDKs give up after ten.
+/// (`metering::reclaim`); and SDKs give up after ten.
 const REQUEST_DEADLINE_MS_MAX: u64 = 9_000;
 
 impl IngestConfig {

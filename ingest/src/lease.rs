@@ -10,7 +10,7 @@ mod slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use billing::period::Period;
+use metering::period::Period;
 use parking_lot::Mutex;
 use schemas::id::LeaseId;
 use schemas::problem::{Code, Problem};

@@ -22,7 +22,7 @@
 //! # On a crash
 //! Nothing is held in memory that a client was promised. Of what tenants are shown of their [`outcomes`], the last seconds
 //! are lost. Slices of quota that the process had not spent come back
-//! when the log has been processed past its end (`billing::reclaim`).
+//! when the log has been processed past its end (`metering::reclaim`).
 
 pub mod config;
 pub mod metrics;

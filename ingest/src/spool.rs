@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use billing::spool::{Copies, ended, release};
 use eventlog::metrics::{SPOOL_AGE_SECONDS, SPOOL_BYTES, SPOOL_RECORDS, SPOOLING};
 use eventlog::spool::{Charge, Spool};
+use metering::spool::{Copies, ended, release};
 use service::clock::Clock;
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
@@ -99,7 +99,7 @@ impl SpoolKeeper {
         }
     }
 
-    /// The three steps of [`billing::spool`]. How many nodes were released.
+    /// The three steps of [`metering::spool`]. How many nodes were released.
     async fn release_once(&self, drain_wait: Duration) -> Result<u64, String> {
         let until = Instant::now() + drain_wait;
         let found = in_time(ended(&self.pool, self.spool.id())).await?;

@@ -11,8 +11,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use billing::period::Period;
 use chrono_tz::Tz;
+use metering::period::Period;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use service::clock::{Asked, Clock};

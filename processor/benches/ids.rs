@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use processor::dedup::fill::open_filled;
-use processor::dedup::{IdStores, Seen, SeenIds};
+use processor::fill::open_filled;
 use processor::own::Owned;
 use processor::stores::ClickHouse;
 use schemas::id::{EventHash, Position, ProjectId};
 use schemas::time::Micros;
+use seen::{IdStores, Seen, SeenIds};
 use service::clickhouse::{ClickHouseConfig, client};
 use service::config::Settings;
 

@@ -5,7 +5,7 @@
 
 use sqlx::{PgConnection, PgPool};
 
-use crate::erase::{self, Erased};
+use crate::erased::{self, Erased};
 
 /// First half of the locks' keys: "weir" in ASCII.
 const CLASS: i32 = 0x7765_6972;
@@ -65,7 +65,7 @@ pub async fn change(pool: &PgPool, partition: u32) -> Result<Held, sqlx::Error> 
         .bind(key(partition))
         .execute(&mut connection)
         .await?;
-    erase::hold_back(&mut connection).await?;
+    erased::hold_back(&mut connection).await?;
     Ok(Held(connection))
 }
 
@@ -75,7 +75,7 @@ pub async fn change(pool: &PgPool, partition: u32) -> Result<Held, sqlx::Error> 
 /// If Postgres fails.
 pub async fn try_change(pool: &PgPool, partition: u32) -> Result<Option<Held>, sqlx::Error> {
     let Some(mut held) = try_lock(pool, key(partition)).await? else { return Ok(None) };
-    Ok(erase::try_hold_back(&mut held.0).await?.then_some(held))
+    Ok(erased::try_hold_back(&mut held.0).await?.then_some(held))
 }
 
 /// Lets nobody else reconcile; `None` while another process does.

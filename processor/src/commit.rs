@@ -1,14 +1,12 @@
 //! The commit: one Postgres transaction that moves the cursors and counts everything that the batch holds.
 
-use billing::ledger::{Counts, Usage};
-use billing::settle::Settlement;
-use schemas::id::{Position, ProjectId, TenantId};
-use schemas::time::Micros;
-use sqlx::types::chrono::DateTime;
+use metering::ledger::{Counts, Usage};
+use metering::settle::Settlement;
 use sqlx::{PgConnection, PgPool};
 
-use crate::batch::{Range, Unreadable};
+use crate::batch::Range;
 use crate::dead::budget::{self, Budget, Overdrawn};
+use crate::dead::write::{DeadLetter, write};
 
 /// Events that end a ledger row: small batches share one.
 const LEDGER_ROW_EVENTS: i64 = 100_000;
@@ -35,46 +33,6 @@ pub struct RangeSum {
     pub counts: Counts,
     /// Exclusive or over the low 64 bits of the stored events' hashes.
     pub xor_hash: i64,
-}
-
-/// What of a record can't be read, and what is known of it.
-#[derive(Debug)]
-pub struct DeadLetter {
-    /// The partition.
-    pub partition: u32,
-    /// Where the unreadable part begins.
-    pub position: Position,
-    /// Whose it is, if the envelope could be read.
-    pub owner: Option<(TenantId, ProjectId)>,
-    /// When it was received, if the envelope could be read.
-    pub received_at: Option<Micros>,
-    /// How many accepted events are in it: 1 where that can't be known.
-    pub events: u16,
-    /// The time of its log record: milliseconds since 1970.
-    pub appended_at_ms: i64,
-    /// Events of the same frame that could be read, and stand before it.
-    pub events_before: u16,
-    /// What is wrong with it.
-    pub reason: String,
-    /// The whole frame.
-    pub raw: Vec<u8>,
-}
-
-impl From<Unreadable<'_>> for DeadLetter {
-    fn from(unreadable: Unreadable<'_>) -> Self {
-        let envelope = unreadable.envelope;
-        Self {
-            partition: unreadable.partition,
-            position: unreadable.position,
-            owner: envelope.map(|envelope| (envelope.tenant, envelope.project)),
-            received_at: envelope.map(|envelope| envelope.received_at),
-            events: unreadable.events,
-            appended_at_ms: unreadable.appended_at_ms,
-            events_before: unreadable.events_before,
-            reason: unreadable.reason.to_string(),
-            raw: unreadable.raw.to_vec(),
-        }
-    }
 }
 
 /// How a commit ended.
@@ -109,7 +67,7 @@ pub async fn commit(pool: &PgPool, batch: &Commit, budget: Budget) -> Result<Com
     batch.usage.apply(&mut tx).await?;
     batch.settlement.apply(&mut tx).await?;
     write_ledger(&mut tx, batch).await?;
-    write_dead_letters(&mut tx, &batch.dead).await?;
+    write(&mut tx, &batch.dead).await?;
     tx.commit().await?;
     faults::point("processor.after_commit");
     Ok(Committed::Yes)
@@ -192,29 +150,6 @@ async fn write_ledger(tx: &mut PgConnection, batch: &Commit) -> Result<(), sqlx:
     .bind(LEDGER_ROW_EVENTS)
     .execute(tx)
     .await?;
-    Ok(())
-}
-
-async fn write_dead_letters(tx: &mut PgConnection, dead: &[DeadLetter]) -> Result<(), sqlx::Error> {
-    for letter in dead {
-        sqlx::query(
-            "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw,
-                                      events_before, appended_at)
-             VALUES ($1, $2::text::numeric, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(i64::from(letter.partition))
-        .bind(letter.position.number().to_string())
-        .bind(letter.owner.map(|(tenant, _)| tenant.0))
-        .bind(letter.owner.map(|(_, project)| project.0))
-        .bind(letter.received_at.and_then(|at| DateTime::from_timestamp_micros(at.0)))
-        .bind(i64::from(letter.events))
-        .bind(&letter.reason)
-        .bind(&letter.raw)
-        .bind(i32::from(letter.events_before))
-        .bind(budget::appended_at(letter))
-        .execute(&mut *tx)
-        .await?;
-    }
     Ok(())
 }
 

@@ -4,10 +4,11 @@
 //! ask for their replay, or give them up ([`book`]). The owner of the partition replays them at their old position
 //! ([`replay`]): their events are stored, or duplicates, and no longer dead, in one transaction.
 
+pub mod write;
 pub mod budget;
 pub mod book;
 pub mod replay;
-pub(crate) mod heads;
+pub mod heads;
 mod letter;
 mod known;
 mod apply;
@@ -17,6 +18,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemas::id::Position;
+
+pub use unfold::HourOf;
 
 /// The name of a dead letter, as in `3:812646400`: partition and position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

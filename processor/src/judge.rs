@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use billing::ledger::{Account, Counts};
+use metering::ledger::{Account, Counts};
 use schemas::frame::Envelope;
 use schemas::id::LeaseId;
 use schemas::outcome::Outcome;
@@ -11,8 +11,8 @@ use schemas::time::Micros;
 
 use crate::batch::{Decoded, Placed, Range};
 use crate::commit::{Commit, RangeSum};
-use crate::dedup::{Seen, SeenIds};
 use crate::repair::Present;
+use seen::{Seen, SeenIds};
 
 /// A batch with its verdicts.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub fn judge<'a>(
         let run = tally.run(placed.partition, Some(envelope));
         if is_stored {
             run.counts.add(Outcome::Stored, 1);
-            run.xor_hash ^= low_bits(event.hash.0);
+            run.xor_hash ^= event.hash.low_bits();
         } else {
             run.counts.add(Outcome::Duplicate, 1);
         }
@@ -147,12 +147,4 @@ impl Tally {
         self.commit.usage.add(account, counts);
         self.commit.settlement.add(account.tenant, account.period_start, lease, counts);
     }
-}
-
-/// The low 64 bits, as the signed number that Postgres and ClickHouse's `reinterpretAsInt64` have for them.
-pub(crate) fn low_bits(hash: u128) -> i64 {
-    let bytes = hash.to_le_bytes();
-    let mut low = [0; 8];
-    low.copy_from_slice(&bytes[..8]);
-    i64::from_le_bytes(low)
 }

@@ -2,7 +2,7 @@
 //!
 //! # Path of an event
 //! A processor [`own`]s some partitions; each has a cursor in Postgres. It reads a [`batch`] of frames after the
-//! cursors, finds the ids seen before ([`dedup`]), asks ClickHouse which rows of that range it has already, if
+//! cursors, finds the ids seen before ([`seen`]), asks ClickHouse which rows of that range it has already, if
 //! there can be any ([`repair`]), [`enrich`]es the others, [`insert`]s them in one [`block`], and [`commit`]s: one
 //! Postgres transaction moves the cursors and adds usage, quota, batch ledger and dead letters. Three batches are under way at a time
 //! ([`run`]): while one is committed, the next is inserted and the one after that is read.
@@ -17,19 +17,16 @@
 //! * *Metered implies stored.* The commit follows the acknowledged insert.
 //! * *Nothing is given up silently.* What can't be read becomes a [`dead`] letter, of which there may be only so many;
 //!   it is [replayed](dead::replay) at its old position when it can be read.
-//! * *What is below the cursors can be shown and mended*: [`verify`] compares log, ledgers and rows, [`reconcile`] does
-//!   so for ledgers and rows all the time, [`replay`] brings back what is missing.
+//! * *What is below the cursors can be shown and mended*, by the crate `proof`. What both do there stands here: the locks
+//!   ([`below`]), what must not come back ([`erased`]), and how [`rows`] are looked at and changed.
 //! * *A crash at any point* leaves the cursor where it was, or moved with everything that belongs to it; the next
 //!   owner begins there and reads back.
-//!
-//! Beside it, [`erase`] takes rows out of ClickHouse again that somebody has a right to see gone, or that a plan keeps no
-//! longer ([`retain`]), and leaves every total provable ([`verify`]); and [`rollup`] counts hours for dashboards.
 
 pub mod config;
 pub mod metrics;
 pub mod own;
 pub mod batch;
-pub mod dedup;
+pub mod fill;
 pub mod repair;
 pub mod judge;
 pub mod enrich;
@@ -38,17 +35,12 @@ pub mod block;
 pub mod insert;
 pub mod commit;
 pub mod stores;
+pub mod erased;
 pub mod below;
+pub mod rows;
 pub mod dead;
 pub mod run;
-pub mod verify;
-pub mod replay;
-pub mod reconcile;
-pub mod erase;
-pub mod retain;
-pub mod rollup;
 
 pub use config::ProcessorConfig;
 pub use enrich::Enricher;
-pub use erase::Eraser;
 pub use run::Processor;

@@ -18,8 +18,6 @@ pub const IDS_RUNS: &str = "weir_processor_ids_runs";
 pub const IDS_DISK_BYTES: &str = "weir_processor_ids_disk_bytes";
 /// Gauge: bytes of memory that tables, indexes and filters of ids take.
 pub const IDS_MEMORY_BYTES: &str = "weir_processor_ids_memory_bytes";
-/// Counter: blocks of 4 KiB that were read to look up ids, from the disk or the system's cache.
-pub const IDS_DISK_READS: &str = "weir_processor_ids_disk_reads_total";
 /// Histogram: seconds until the ids of a partition that was taken were complete, by `kind`: the whole window was read
 /// from ClickHouse, or the gap since the disk was written.
 pub const IDS_FILL_SECONDS: &str = "weir_processor_ids_fill_seconds";
@@ -31,15 +29,3 @@ pub const GEO_BUILT_SECONDS: &str = "weir_processor_geo_built_seconds";
 pub const INSERT_RETRIES: &str = "weir_processor_insert_retries_total";
 /// Counter: events of replayed dead letters, by `outcome` (stored, duplicate).
 pub const DEAD_REPLAYED: &str = "weir_processor_dead_replayed_total";
-/// Counter: ledger ranges whose rows were compared with the ledger.
-pub const RECONCILED_RANGES: &str = "weir_reconcile_ranges_total";
-/// Gauge: ledger ranges whose rows did not agree when they were last compared.
-pub const MISMATCHED_RANGES: &str = "weir_reconcile_mismatched_ranges";
-/// Gauge: seconds since the last run that compared all that it was to.
-pub const RECONCILED_AGE_SECONDS: &str = "weir_reconcile_age_seconds";
-/// Gauge: erasures that are asked for and not done.
-pub const ERASURES_OPEN: &str = "weir_processor_erasures_open";
-/// Gauge: seconds since the oldest of them was asked for.
-pub const ERASURE_AGE_SECONDS: &str = "weir_processor_erasure_age_seconds";
-/// Counter: events that were counted to be erased.
-pub const ERASED: &str = "weir_processor_erased_events_total";

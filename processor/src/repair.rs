@@ -10,8 +10,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::batch::Range;
-use crate::dedup::Seen;
 use crate::own::Owned;
+use seen::Seen;
 
 /// Positions that ClickHouse has, by partition.
 pub type Present = HashSet<(u32, Position)>;

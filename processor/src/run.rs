@@ -27,11 +27,11 @@ use crate::config::ProcessorConfig;
 use crate::dead::DeadError;
 use crate::dead::budget::Overdrawn;
 use crate::dead::replay::{Asked, Replayer};
-use crate::dedup::IdStores;
-use crate::dedup::fill::FillError;
+use crate::fill::FillError;
 use crate::stores::{Books, ClickHouse, Postgres, StoreError, Table};
 use lease::Lease;
 use pipeline::{Letters, Workshop};
+use seen::IdStores;
 use session::Session;
 
 /// After a store failed: the first pause, which doubles up to the last.

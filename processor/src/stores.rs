@@ -15,10 +15,10 @@ use crate::batch::Range;
 use crate::block::Block;
 use crate::commit::{self, Commit, Committed};
 use crate::dead::budget::Budget;
-use crate::dedup::Seen;
 use crate::insert;
 use crate::own::{self, Owned};
 use crate::repair::{self, Present};
+use seen::Seen;
 
 /// How long one question to a store may take. Postgres itself ends a statement after 10 s; this is for a store that
 /// has stopped answering altogether.

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 /// A tenant's policy. Ingest applies it before the log: no record, row, backup or dead letter holds more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
 pub enum AddressPolicy {
     /// The address as it is.
     #[default]
@@ -14,6 +18,11 @@ pub enum AddressPolicy {
     /// Nothing.
     None,
 }
+
+/// No policy has this name.
+#[derive(Debug, thiserror::Error)]
+#[error("client_ip is full, truncated or none")]
+pub struct UnknownPolicy;
 
 impl AddressPolicy {
     const ALL: [Self; 3] = [Self::Full, Self::Truncated, Self::None];
@@ -55,6 +64,28 @@ impl AddressPolicy {
             IpAddr::V4(ip) => IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & !0xff)),
             IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !(u128::MAX >> 48))),
         }
+    }
+}
+
+impl FromStr for AddressPolicy {
+    type Err = UnknownPolicy;
+
+    fn from_str(word: &str) -> Result<Self, UnknownPolicy> {
+        Self::from_word(word).ok_or(UnknownPolicy)
+    }
+}
+
+impl TryFrom<String> for AddressPolicy {
+    type Error = UnknownPolicy;
+
+    fn try_from(word: String) -> Result<Self, UnknownPolicy> {
+        word.parse()
+    }
+}
+
+impl From<AddressPolicy> for &'static str {
+    fn from(policy: AddressPolicy) -> Self {
+        policy.as_str()
     }
 }
 

@@ -134,6 +134,15 @@ impl EventHash {
         Self(hasher.digest128())
     }
 
+    /// The low 64 bits, as the signed number that Postgres and ClickHouse's `reinterpretAsInt64` have for them.
+    #[must_use]
+    pub fn low_bits(self) -> i64 {
+        let bytes = self.0.to_le_bytes();
+        let mut low = [0; 8];
+        low.copy_from_slice(&bytes[..8]);
+        i64::from_le_bytes(low)
+    }
+
     /// The partition, of `partitions`, in which all retries of this event meet.
     #[must_use]
     pub fn partition(self, partitions: u32) -> u32 {

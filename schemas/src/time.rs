@@ -9,6 +9,8 @@ impl Micros {
     pub const SECOND: i64 = 1_000_000;
     /// Microseconds in an hour.
     pub const HOUR: i64 = 3_600 * Self::SECOND;
+    /// A day in microseconds.
+    pub const DAY: i64 = 24 * Self::HOUR;
 
     /// The first instant that a row can hold as a client's time: 1900-01-01.
     pub const CLIENT_MIN: Self = Self(-2_208_988_800 * Self::SECOND);

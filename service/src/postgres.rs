@@ -3,23 +3,44 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{PgPool, Row};
 
 use crate::config::Secret;
 
-/// Reads a row into a struct of which each field is named like its column.
+/// Reads a row into a struct of which each field is named like its column; `status: parsed` reads a text that stands for
+/// something.
 ///
 /// As sqlx's derive does, for which sqlx, rustls and aws-lc's C are compiled a second time.
 #[macro_export]
 macro_rules! from_row {
-    ($row:ident { $($field:ident),+ $(,)? }) => {
+    (@field $row:ident $field:ident) => {
+        ::sqlx::Row::try_get($row, stringify!($field))
+    };
+    (@field $row:ident $field:ident parsed) => {
+        $crate::postgres::parsed($row, stringify!($field))
+    };
+    ($row:ident { $($field:ident $(: $parsed:ident)?),+ $(,)? }) => {
         impl ::sqlx::FromRow<'_, ::sqlx::postgres::PgRow> for $row {
             fn from_row(row: &::sqlx::postgres::PgRow) -> ::sqlx::Result<Self> {
-                Ok(Self { $($field: ::sqlx::Row::try_get(row, stringify!($field))?),+ })
+                Ok(Self { $($field: $crate::from_row!(@field row $field $($parsed)?)?),+ })
             }
         }
     };
+}
+
+/// A column of text as what it stands for.
+///
+/// # Errors
+/// If there is no such column, or its text stands for nothing.
+pub fn parsed<T>(row: &PgRow, column: &'static str) -> Result<T, sqlx::Error>
+where
+    T: TryFrom<String>,
+    T::Error: std::error::Error + Send + Sync + 'static,
+{
+    let text: String = row.try_get(column)?;
+    T::try_from(text)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: column.into(), source: error.into() })
 }
 
 /// A statement that takes longer is ended by the server.

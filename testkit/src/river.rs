@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::db::key::{self, NewKey};
-use admin_api::db::project;
-use admin_api::db::tenant::{self, NewTenant};
+use accounts::key::{self, NewKey};
+use accounts::project;
+use accounts::tenant::{self, NewTenant};
 use admin_api::{Admin, AdminConfig};
-use billing::outcomes::{self, RetentionConfig};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
 use ingest::{Ingest, IngestConfig};
-use processor::{Eraser, Processor, ProcessorConfig, own};
+use metering::outcomes::{self, RetentionConfig};
+use processor::{Processor, ProcessorConfig, own};
+use proof::Eraser;
 use schemas::id::TenantId;
 use service::clock::Clock;
 use service::config::Settings;
@@ -132,7 +133,7 @@ impl River {
             back_tasks.spawn(async move { processor.run(shutdown).await.unwrap() });
         }
         back_tasks.spawn(outcomes::run(billing_pool.clone(), retention, back_shutdown.clone()));
-        back_tasks.spawn(billing::reclaim::run(billing_pool, Arc::clone(&log), back_shutdown));
+        back_tasks.spawn(metering::reclaim::run(billing_pool, Arc::clone(&log), back_shutdown));
         let (ingest, admin) = addresses;
         Self { stores, log, ingest, admin, front, back, front_tasks, back_tasks }
     }

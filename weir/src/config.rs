@@ -3,22 +3,20 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
 use admin_api::AdminConfig;
 use anyhow::Context;
-use billing::outcomes::RetentionConfig;
 use ingest::IngestConfig;
+use metering::outcomes::RetentionConfig;
 use processor::ProcessorConfig;
 use service::clickhouse::ClickHouseConfig;
-use service::config::{ConfigError, Secret, Setting, Settings};
+use service::config::{ConfigError, Secret, Settings};
 use service::postgres::{self, Role};
 use sqlx::PgPool;
 
-use crate::command::tell;
-use crate::run::Roles;
+use crate::roles::Roles;
 
 /// Where the stores are.
 #[derive(Debug, Clone)]
@@ -314,21 +312,4 @@ pub(crate) fn processor() -> Result<(StoresConfig, ProcessorConfig), ConfigError
     let config = (stores, processor);
     settings.finish()?;
     Ok(config)
-}
-
-/// `weir config`.
-pub(crate) fn print(json: bool) -> anyhow::Result<ExitCode> {
-    let mut settings = Settings::from_environment();
-    Config::read(&mut settings, Roles::ALL);
-    let settings = settings.finish()?;
-    if json {
-        let by_name: serde_json::Map<_, _> =
-            settings.iter().map(|setting| (setting.name.to_owned(), setting.value.clone().into())).collect();
-        tell(&serde_json::Value::from(by_name).to_string())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for Setting { name, value, source, meaning } in settings {
-        tell(&format!("{name}={value}\n    {meaning} ({source})"))?;
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,23 +1,12 @@
 //! The one binary: every role, and the operator's command line.
 //!
 //! `weir standalone` is the whole river in one process; `weir ingest`, `processor`, `billing` and `admin` are its
-//! parts as processes of their own. All of them start in [`run`], by the same code.
+//! parts as processes of their own. All of them start in [`life::run`], by the same code.
 
-mod cli;
+mod roles;
 mod config;
-mod stores;
-mod descriptors;
-mod bind;
-mod run;
+mod life;
 mod command;
-mod outcomes;
-mod dead;
-mod replay;
-mod erasure;
-mod load;
-mod spool;
-#[cfg(feature = "faults")]
-mod poison;
 
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -44,7 +33,7 @@ fn runtime(only_ingests: bool) -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = command::Cli::parse();
     match faults::may_start() {
         Ok(None) => {}
         Ok(Some(warning)) => eprintln!("weir: {warning}"),
@@ -53,7 +42,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     }
-    descriptors::raise();
+    life::descriptors::raise();
     let runtime = match runtime(cli.only_ingests()) {
         Ok(runtime) => runtime,
         Err(error) => {

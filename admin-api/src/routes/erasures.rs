@@ -1,9 +1,10 @@
+use accounts::AccountError;
+use accounts::erasure::{self, Erasure, NewErasure};
 use axum::Json;
 use axum::extract::{Path, State};
 
-use super::{Answer, Api, Body, Created, Refused, created};
-use crate::db::erasure::{self, Erasure, NewErasure};
-use crate::error::AdminError;
+use crate::api::Api;
+use crate::reply::{Answer, Body, Created, created};
 
 pub(super) async fn create(
     State(api): State<Api>,
@@ -24,6 +25,6 @@ pub(super) async fn show(
     Path((tenant, id)): Path<(String, String)>,
 ) -> Answer<Erasure> {
     let tenant = api.tenant_id(&tenant).await?;
-    let number = id.parse().map_err(|_| Refused::from(AdminError::NotFound(format!("erasure {id}"))))?;
+    let number = id.parse().map_err(|_| AccountError::NotFound(format!("erasure {id}")))?;
     Ok(Json(erasure::find(&api.pool, tenant, number).await?))
 }

@@ -1,16 +1,14 @@
+use accounts::project;
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, State};
-use billing::outcomes::{Interval, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
+use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
+use metering::outcomes::{Interval, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
 use schemas::id::TenantId;
-use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use serde::Deserialize;
 
-use super::{Answer, Api, Refused};
-use crate::db::project;
-use crate::error::AdminError;
+use crate::api::Api;
+use crate::reply::{Answer, Parameters, Refused};
 
 /// Counts in a page for which no limit is named.
 const LIMIT: u32 = 1_000;
@@ -30,17 +28,6 @@ pub(super) struct Asked {
     after: Option<String>,
 }
 
-/// Parameters of the URL; what is wrong with them is told as a problem.
-#[derive(FromRequestParts)]
-#[from_request(via(axum::extract::Query), rejection(Refused))]
-pub(super) struct Parameters<T>(T);
-
-impl From<QueryRejection> for Refused {
-    fn from(rejection: QueryRejection) -> Self {
-        Self(Problem::new(Code::InvalidArgument, rejection.body_text()))
-    }
-}
-
 pub(super) async fn show(
     State(api): State<Api>,
     Path(tenant): Path<String>,
@@ -48,40 +35,37 @@ pub(super) async fn show(
 ) -> Answer<OutcomePage> {
     let tenant = api.tenant_id(&tenant).await?;
     let query = asked.query(&api, tenant).await?;
-    Ok(Json(of_tenant(&api.pool, tenant, &query).await.map_err(AdminError::from)?))
+    Ok(Json(of_tenant(&api.pool, tenant, &query).await?))
 }
 
 impl Asked {
     /// # Errors
-    /// [`AdminError::Invalid`] that names the parameter; [`AdminError::NotFound`] for a project that the tenant has not.
-    async fn query(self, api: &Api, tenant: TenantId) -> Result<OutcomeQuery, AdminError> {
+    /// A problem that names the parameter, or says that the tenant has no such project.
+    async fn query(self, api: &Api, tenant: TenantId) -> Result<OutcomeQuery, Refused> {
         let to = self.to.map_or_else(|| api.clock.now_micros(), |to| to.timestamp_micros());
         let from = self.from.map_or(to.saturating_sub(24 * Micros::HOUR), |from| from.timestamp_micros());
         if from < 0 || to >= Micros::RECEIVED_END.0 || from >= to {
-            return Err(invalid("from must lie before to, and both between 1970 and 2200"));
+            return Err(Refused::invalid("from must lie before to, and both between 1970 and 2200"));
         }
         let interval = self.interval.unwrap_or(Interval::Hour);
         if interval.micros().is_some_and(|micros| (to - from) / micros > STEPS_MAX) {
-            return Err(AdminError::Invalid(format!(
+            return Err(Refused::invalid(format!(
                 "from and to are more than {STEPS_MAX} intervals apart: take a longer interval, or ask for less at once"
             )));
         }
         let limit = self.limit.unwrap_or(LIMIT);
         if !(1..=PAGE_ROWS_MAX).contains(&limit) {
-            return Err(AdminError::Invalid(format!("limit is a number from 1 to {PAGE_ROWS_MAX}")));
+            return Err(Refused::invalid(format!("limit is a number from 1 to {PAGE_ROWS_MAX}")));
         }
         let project = match &self.project {
             Some(name) => Some(project::find(&api.pool, tenant, name).await?),
             None => None,
         };
         let key = self.key.map(|key| key.parse()).transpose();
-        let key = key.map_err(|_| invalid("key is ten letters and digits, as in wk_live_<id>_..."))?;
+        let key =
+            key.map_err(|_| Refused::invalid("key is ten letters and digits, as in wk_live_<id>_..."))?;
         let after = self.after.map(|after| after.parse()).transpose();
-        let after = after.map_err(|()| invalid("after is what the last page says as `next`"))?;
+        let after = after.map_err(|()| Refused::invalid("after is what the last page says as `next`"))?;
         Ok(OutcomeQuery { from: Micros(from), to: Micros(to), interval, project, key, after, limit })
     }
-}
-
-fn invalid(detail: &str) -> AdminError {
-    AdminError::Invalid(detail.to_owned())
 }

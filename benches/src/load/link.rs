@@ -4,65 +4,21 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
-use hyper::{Request, StatusCode, Uri};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::body::Body;
+use super::target::Target;
 
 /// Bytes of a reply: enough for a batch of which every event is rejected with its reason.
 const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// One ingest node.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    /// `host:port`.
-    address: String,
-    host: HeaderValue,
-    uri: Uri,
-}
-
-impl Target {
-    /// From a base URL, to which `/v1/events` is added.
-    pub(crate) fn parse(base: &str) -> anyhow::Result<Self> {
-        let uri: Uri = base.parse()?;
-        anyhow::ensure!(uri.scheme_str() == Some("http"), "only http:// is supported");
-        let authority = uri.authority().context("no host")?;
-        Ok(Self {
-            address: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)),
-            host: HeaderValue::try_from(authority.as_str())?,
-            uri: format!("{}/v1/events", uri.path().trim_end_matches('/')).parse()?,
-        })
-    }
-
-    /// `host:port`.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
-    fn request(&self, key: &HeaderValue, body: &Body, gzip: bool) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(body.bytes.clone()));
-        *request.method_mut() = hyper::Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        let headers = request.headers_mut();
-        headers.insert(HOST, self.host.clone());
-        headers.insert(AUTHORIZATION, key.clone());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers
-            .insert(USER_AGENT, HeaderValue::from_static(concat!("weir-load/", env!("CARGO_PKG_VERSION"))));
-        if gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        request
-    }
-}
 
 /// A reply that came whole.
 #[derive(Debug)]
@@ -111,7 +67,7 @@ impl Link {
     ) -> anyhow::Result<RawReply> {
         let Self { sender, connection, closed } = self;
         let reply = async {
-            let response = sender.send_request(target.request(key, body, gzip)).await?;
+            let response = sender.send_request(request(target, key, body, gzip)).await?;
             let status = response.status();
             let retry_after = response.headers().get(RETRY_AFTER).cloned();
             let body = Limited::new(response.into_body(), REPLY_BYTES_MAX).collect().await;
@@ -133,27 +89,17 @@ impl Link {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_base_url_may_have_a_path_and_a_slash_at_its_end() {
-        for (base, address, path) in [
-            ("http://localhost:8080", "localhost:8080", "/v1/events"),
-            ("http://10.0.0.1:8080/", "10.0.0.1:8080", "/v1/events"),
-            ("http://weir.example/in/", "weir.example:80", "/in/v1/events"),
-            ("http://[::1]:9", "[::1]:9", "/v1/events"),
-        ] {
-            let target = Target::parse(base).unwrap();
-            assert_eq!((target.address(), target.uri.path()), (address, path), "{base}");
-        }
+fn request(target: &Target, key: &HeaderValue, body: &Body, gzip: bool) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body.bytes.clone()));
+    *request.method_mut() = hyper::Method::POST;
+    *request.uri_mut() = target.uri.clone();
+    let headers = request.headers_mut();
+    headers.insert(HOST, target.host.clone());
+    headers.insert(AUTHORIZATION, key.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("weir-load/", env!("CARGO_PKG_VERSION"))));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-
-    #[test]
-    fn other_schemes_and_relative_urls_are_refused() {
-        for base in ["https://a", "a:80", "/v1", ""] {
-            assert!(Target::parse(base).is_err(), "{base}");
-        }
-    }
+    request
 }

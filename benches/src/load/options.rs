@@ -10,7 +10,7 @@ use schemas::time::Micros;
 
 use super::id::RunId;
 use super::keys::{Keys, Turn};
-use super::link::Target;
+use super::target::Target;
 
 /// How long a run lasts if neither `--events` nor `--duration` says.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);

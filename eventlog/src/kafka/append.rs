@@ -1,24 +1,19 @@
 //! From a request's records to librdkafka, and its acknowledgements back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Gauge, Histogram};
-use parking_lot::Mutex;
-use rdkafka::ClientContext;
+use metrics::{Counter, Histogram};
 use rdkafka::client::Client;
-use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, Producer};
 use tokio::sync::watch;
 
 use super::KafkaConfig;
-use super::ack::{Ack, Delivered, Settled};
-use super::gate::Gate;
-use super::pump::{Pump, Waiting};
-use crate::metrics::{ACK_SECONDS, APPEND_BYTES, QUEUE_BYTES};
+use super::ack::{Ack, Settled};
+use super::deliveries::Deliveries;
+use super::pump::Pump;
+use crate::metrics::{ACK_SECONDS, APPEND_BYTES};
 use crate::{Append, AppendError, LogError};
 
 /// Hands records over and counts their bytes until they are settled.
@@ -30,19 +25,6 @@ pub(super) struct Appender {
     closed: AtomicBool,
     append_bytes: Counter,
     ack_seconds: Histogram,
-}
-
-/// What librdkafka calls back, from the pump's thread.
-pub(super) struct Deliveries {
-    /// Records that were acknowledged, or never will be.
-    settled: AtomicU64,
-    queued_bytes: AtomicU64,
-    queue_bytes: Gauge,
-    gate: Gate,
-    last_error: Mutex<Option<String>>,
-    /// Something went wrong since [`Appender::fatal`] last looked.
-    alarmed: AtomicBool,
-    fatal: watch::Sender<Option<String>>,
 }
 
 impl Appender {
@@ -166,83 +148,5 @@ impl Appender {
             let bytes = self.deliveries().queued_bytes.load(Ordering::Relaxed);
             tracing::error!(bytes, "records were not acknowledged before the log was closed");
         }
-    }
-}
-
-impl Deliveries {
-    pub(super) fn new() -> Self {
-        Self {
-            settled: AtomicU64::new(0),
-            queued_bytes: AtomicU64::new(0),
-            queue_bytes: metrics::gauge!(QUEUE_BYTES),
-            gate: Gate::new(),
-            last_error: Mutex::new(None),
-            alarmed: AtomicBool::new(false),
-            fatal: watch::Sender::new(None),
-        }
-    }
-
-    /// The last error that librdkafka told of, as the end of a sentence.
-    pub(super) fn because(&self) -> String {
-        self.last_error.lock().as_ref().map_or_else(String::new, |error| format!(" (last: {error})"))
-    }
-
-    /// How many records are settled.
-    pub(super) fn settled(&self) -> u64 {
-        self.settled.load(Ordering::Relaxed)
-    }
-
-    /// librdkafka did not even queue a record.
-    pub(super) fn not_taken(&self, error: &KafkaError, waiting: &Waiting) {
-        tracing::error!(%error, "librdkafka does not take a record");
-        self.alarmed.store(true, Ordering::Release);
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        self.release(waiting.bytes());
-        waiting.settle(Delivered::from(code));
-    }
-
-    fn release(&self, bytes: usize) {
-        self.queued_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
-        self.queue_bytes.decrement(bytes as f64);
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn error(&self, error: KafkaError, reason: &str) {
-        let mut last_error = self.last_error.lock();
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            // Comes dozens of times a second, and why they are down has been told just before.
-            tracing::debug!(%error, reason, "Kafka producer");
-        } else if last_error.as_deref() != Some(reason) {
-            // rdkafka calls twice for each error.
-            tracing::warn!(%error, reason, "Kafka producer");
-            *last_error = Some(reason.to_owned());
-        }
-        self.alarmed.store(true, Ordering::Release);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<Waiting>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
-        let delivered = match result {
-            Ok(message) => {
-                self.gate.acknowledged();
-                Delivered::acknowledged(message.offset())
-            }
-            Err((error, message)) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                if code == RDKafkaErrorCode::MessageTimedOut {
-                    self.gate.timed_out();
-                }
-                self.alarmed.store(true, Ordering::Release);
-                tracing::debug!(%code, partition = message.partition(), "record not acknowledged");
-                Delivered::from(code)
-            }
-        };
-        self.settled.fetch_add(1, Ordering::Relaxed);
-        self.release(waiting.bytes());
-        waiting.settle(delivered);
     }
 }

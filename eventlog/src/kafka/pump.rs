@@ -15,8 +15,8 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use schemas::frame::BundleWriter;
 
-use super::ack::{Ack, Delivered};
-use super::append::Deliveries;
+use super::ack::Ack;
+use super::deliveries::{Deliveries, Waiting};
 use crate::{Append, LogError};
 
 /// A record is full at this many bytes; a frame that is larger has one of its own.
@@ -30,31 +30,6 @@ const LINGER_MIN: Duration = Duration::from_micros(100);
 pub(super) struct Pump {
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Those who wait for one record.
-#[derive(Default)]
-pub(super) struct Waiting {
-    acks: Vec<Arc<Ack>>,
-    /// Of their frames.
-    bytes: usize,
-}
-
-impl Waiting {
-    /// How many bytes are no longer queued with it. To be counted before anybody is told, who may count on the room.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Tells all of them. What brokers refuse for what is in it is the fault of one frame, and which is not known: those
-    /// that shared a record may try again.
-    pub(super) fn settle(&self, delivered: Delivered) {
-        let delivered = match delivered {
-            Delivered::Refused(code) if self.acks.len() > 1 => Delivered::Unknown(code),
-            told @ (Delivered::Stored | Delivered::Refused(_) | Delivered::Unknown(_)) => told,
-        };
-        self.acks.iter().for_each(|ack| ack.settle(delivered));
-    }
 }
 
 type Producer = BaseProducer<Deliveries>;

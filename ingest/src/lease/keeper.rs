@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use billing::lease::{self, Grant, LeaseError, Want};
+use metering::lease::{self, Grant, LeaseError, Want};
 use parking_lot::Mutex;
 use schemas::id::{LeaseId, TenantId};
 use service::shutdown::Shutdown;

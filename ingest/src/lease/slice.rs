@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
-use billing::lease::{Grant, Want};
-use billing::period::Period;
 use chrono_tz::Tz;
+use metering::lease::{Grant, Want};
+use metering::period::Period;
 use parking_lot::Mutex;
 use schemas::id::{LeaseId, TenantId};
 use schemas::time::Micros;

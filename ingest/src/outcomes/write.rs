@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use billing::outcomes::{self, Row};
+use metering::outcomes::{self, Row};
 use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 use service::clock::Clock;

@@ -18,7 +18,7 @@ const QUOTA_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Charges the events of a request a second time, since an earlier copy may be in the log
-    /// (`billing::spool` says why), and puts a copy into the spool. An error says why there is none.
+    /// (`metering::spool` says why), and puts a copy into the spool. An error says why there is none.
     pub(super) async fn append_copy(
         &self,
         sender: &Sender,

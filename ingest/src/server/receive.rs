@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::Counter;
-use billing::period::Period;
 use eventlog::AppendError;
 use hyper::header::{HeaderMap, USER_AGENT};
 use hyper::{Uri, http};
+use metering::period::Period;
 use schemas::address::AddressPolicy;
 use schemas::event::EventFlags;
 use schemas::frame::Envelope;

@@ -1,7 +1,7 @@
 //! What a replayed letter changes in the books: one transaction, under the partition's epoch.
 
-use billing::ledger::{Account, Counts, Usage};
-use billing::settle::{self, Settlement};
+use metering::ledger::{Account, Counts, Usage};
+use metering::settle::{self, Settlement};
 use schemas::frame::Envelope;
 use schemas::id::LeaseId;
 use schemas::outcome::Outcome;
@@ -14,7 +14,6 @@ use super::letter::Letter;
 use super::unfold::bits;
 use super::{DeadError, LetterId};
 use crate::batch::Placed;
-use crate::judge::low_bits;
 use crate::own::Owned;
 
 /// The verdict on a letter's events: each, and whether it is stored.
@@ -51,7 +50,7 @@ pub(super) async fn apply(
         return Err(DeadError::NotOwner);
     }
     if let Some(envelope) = &judged.letter.envelope {
-        billing::ledger::take_dead(&mut tx, account(envelope), judged.letter.events).await?;
+        metering::ledger::take_dead(&mut tx, account(envelope), judged.letter.events).await?;
     }
     usage(judged).apply(&mut tx).await?;
     settlement(&mut tx, judged).await?.apply(&mut tx).await?;
@@ -129,7 +128,7 @@ async fn settlement(tx: &mut PgConnection, judged: &Judged<'_>) -> Result<Settle
 async fn count_range(tx: &mut PgConnection, judged: &Judged<'_>) -> Result<(), sqlx::Error> {
     let LetterId { partition, position } = judged.letter.id;
     let stored = judged.outcomes().filter(|(_, outcome)| *outcome == Outcome::Stored);
-    let xor_hash = stored.fold(0, |xor, (placed, _)| xor ^ low_bits(placed.event.hash.0));
+    let xor_hash = stored.fold(0, |xor, (placed, _)| xor ^ placed.event.hash.low_bits());
     let changed = sqlx::query(
         "UPDATE batch_ledger SET stored = stored + $3, duplicate = duplicate + $4, dead = dead - $5, xor_hash = xor_hash # $6
          WHERE partition = $1 AND lo <= $2 AND $2 < hi",

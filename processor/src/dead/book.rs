@@ -1,7 +1,7 @@
 //! What operators see of dead letters, and ask for.
 
-use billing::ledger::Counts;
 use eventlog::{EventLog, LogError};
+use metering::ledger::Counts;
 use schemas::id::{Position, TenantId};
 use serde::Serialize;
 use sqlx::types::chrono::{DateTime, Utc};

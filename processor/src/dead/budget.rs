@@ -11,10 +11,9 @@ use std::time::Duration;
 use schemas::id::Position;
 use service::config::Settings;
 use sqlx::PgConnection;
-use sqlx::types::chrono::{DateTime, Utc};
 
 use super::LetterId;
-use crate::commit::DeadLetter;
+use super::write::DeadLetter;
 
 /// Dead events of a partition that are allowed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +85,7 @@ pub(crate) async fn overdrawn(
     }
     for of_one in by_partition.values() {
         let Some(last) = of_one.last() else { continue };
-        let newest = of_one.iter().map(|letter| appended_at(letter)).max().unwrap_or_default();
+        let newest = of_one.iter().map(|letter| letter.appended_at()).max().unwrap_or_default();
         let partition = i64::from(last.partition);
         let forgiven_below: i64 =
             sqlx::query_scalar("SELECT dead_forgiven_below FROM partition_cursor WHERE partition = $1")
@@ -113,10 +112,4 @@ pub(crate) async fn overdrawn(
         }
     }
     Ok(None)
-}
-
-/// When the letter's record was appended; what the calendar does not know is its beginning.
-pub(crate) fn appended_at(letter: &DeadLetter) -> DateTime<Utc> {
-    let millis = letter.appended_at_ms.clamp(0, schemas::time::Micros::RECEIVED_END.0 / 1_000);
-    DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }

@@ -4,26 +4,28 @@ use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
 use sqlx::PgConnection;
 
-use super::unfold::{self, bit};
+use super::unfold::{self, HourOf, bit};
 use super::{LetterId, State, book};
 use crate::batch::{Letters, Placed};
-use crate::verify::HourOf;
 
 /// A letter as the books count it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) id: LetterId,
-    pub(crate) state: State,
+pub struct Head {
+    /// Its name.
+    pub id: LetterId,
+    /// What has become of it.
+    pub state: State,
     events_before: u16,
     /// By account, `None` under no tenant: accepted events.
-    pub(crate) events: Vec<(Option<HourOf>, i64)>,
+    pub events: Vec<(Option<HourOf>, i64)>,
     /// The index of its second event, and how many there are from there on.
     more: Option<(u16, u16)>,
 }
 
 impl Head {
     /// Whether the position belongs to an event of this letter.
-    pub(crate) fn has(&self, position: Position) -> bool {
+    #[must_use]
+    pub fn has(&self, position: Position) -> bool {
         let more = self.more.is_some_and(|(from, events)| {
             let offset = self.id.position.offset();
             let first = Position::new(offset, from).number();
@@ -37,7 +39,10 @@ type Row =
     (i32, String, String, i32, i64, Option<i64>, Option<i64>, Option<i64>, Option<i32>, i32, Option<Vec<u8>>);
 
 /// All letters, of one partition or of every one.
-pub(crate) async fn read(tx: &mut PgConnection, partition: Option<u32>) -> Result<Vec<Head>, sqlx::Error> {
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn read(tx: &mut PgConnection, partition: Option<u32>) -> Result<Vec<Head>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT partition, position::text, state, events_before, events, tenant_id, project_id,
                 (extract(epoch FROM date_trunc('hour', received_at, 'UTC')) * 1000000)::bigint,
@@ -74,13 +79,13 @@ fn head(
 }
 
 /// Where they stand, for [`crate::batch::decode_as_judged`].
-pub(crate) fn letters<'a>(heads: impl IntoIterator<Item = &'a Head>) -> Letters {
+pub fn letters<'a>(heads: impl IntoIterator<Item = &'a Head>) -> Letters {
     heads.into_iter().map(|head| ((head.id.partition, head.id.position), head.events_before)).collect()
 }
 
 /// A replayed letter with its bytes.
 #[derive(Debug)]
-pub(crate) struct Replayed {
+pub struct Replayed {
     id: LetterId,
     events_before: u16,
     more_at: u16,
@@ -93,7 +98,7 @@ impl Replayed {
     ///
     /// # Errors
     /// What is wrong with its bytes.
-    pub(crate) fn stored(&self, partitions: u32) -> Result<Vec<Placed<'_>>, String> {
+    pub fn stored(&self, partitions: u32) -> Result<Vec<Placed<'_>>, String> {
         let events = unfold::unfold(self.id, &self.raw, self.events_before, self.more_at, partitions)?;
         let stored = events.into_iter().enumerate().filter(|(place, _)| bit(&self.stored_events, *place));
         Ok(stored.map(|(_, placed)| placed).collect())
@@ -101,7 +106,10 @@ impl Replayed {
 }
 
 /// The replayed letters of `partition` in `[lo, hi)`.
-pub(crate) async fn replayed(
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn replayed(
     tx: &mut PgConnection,
     partition: u32,
     (lo, hi): (u64, u64),

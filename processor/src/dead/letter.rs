@@ -10,7 +10,7 @@ use super::LetterId;
 use super::book::{self, columns};
 use super::unfold::{MORE_FIRST, unfold};
 use crate::batch::Placed;
-use crate::erase::Erased;
+use crate::erased::Erased;
 use crate::own::Owned;
 
 /// A letter that was asked for.

@@ -20,10 +20,9 @@ use super::known::known;
 use super::{DeadError, LetterId, letter};
 use crate::batch::{Placed, Range};
 use crate::enrich::Enricher;
-use crate::erase::Erased;
+use crate::erased::Erased;
 use crate::own::Owned;
-use crate::replay::rows;
-use crate::{below, metrics, repair};
+use crate::{below, metrics, repair, rows};
 
 /// How often Postgres is asked whether something is to be replayed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -1,11 +1,22 @@
 //! The events of a dead letter, now that they can be read, at their positions.
 
 use schemas::frame::{Envelope, frames};
-use schemas::id::{EventHash, Position};
+use schemas::id::{EventHash, Position, ProjectId, TenantId};
+use schemas::time::Micros;
 
 use super::LetterId;
 use crate::batch::Placed;
-use crate::verify::HourOf;
+
+/// Usage is compared by these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HourOf {
+    /// Who pays.
+    pub tenant: TenantId,
+    /// For which stream.
+    pub project: ProjectId,
+    /// Start of the UTC hour of receipt.
+    pub hour: Micros,
+}
 
 /// The half of a record's indices that reading it never reaches: an event takes 45 bytes of a record and more.
 pub(super) const MORE_FIRST: u16 = 1 << 15;

@@ -17,12 +17,12 @@ use super::stage::Stage;
 use super::{Interrupted, PAUSE_FIRST, PAUSE_LAST};
 use crate::commit::Committed;
 use crate::dead::replay::{Asked, Replayer};
-use crate::dedup::IdStores;
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair;
 use crate::run::prepare::Prepared;
 use crate::stores::{Books, Table};
+use seen::IdStores;
 
 /// Batches under way at a time: one being prepared, one inserted, one committed. Bounds the memory that they take.
 pub(super) const DEPTH: u32 = 3;

@@ -12,12 +12,12 @@ use super::stage::Stage;
 use crate::batch::{self, Placed, Range};
 use crate::block::Block;
 use crate::commit::Commit;
-use crate::dedup::SeenIds;
 use crate::enrich::Enricher;
 use crate::judge::judge;
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
+use seen::SeenIds;
 
 /// A batch that needs nothing but the stores.
 #[derive(Debug)]

@@ -15,13 +15,12 @@ use super::stage::Stage;
 use crate::batch::{self, Placed, Range};
 use crate::config::ProcessorConfig;
 use crate::dead::replay::Stored;
-use crate::dedup::fill::{self, FillError};
-use crate::dedup::{Seen, SeenIds};
+use crate::fill::{self, FillError};
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
-use crate::retain;
 use crate::stores::{Books, Table};
+use seen::{Seen, SeenIds};
 
 /// How long one read waits for the first record.
 const READ_WAIT: Duration = Duration::from_millis(100);
@@ -310,7 +309,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
 
 /// The time by which ids have grown old; `None`, and an error in the log, if it is not known what day it is.
 fn time_to_forget(reading: &Reading) -> Option<Micros> {
-    if reading.skew().is_none_or(|skew| skew.unsigned_abs() > retain::DAY.unsigned_abs()) {
+    if reading.skew().is_none_or(|skew| skew.unsigned_abs() > Micros::DAY.unsigned_abs()) {
         tracing::error!(
             "this process and Postgres do not agree on what day it is: no id is forgotten for its age"
         );
@@ -346,14 +345,14 @@ mod tests {
 
     #[test]
     fn ids_grow_old_by_the_earlier_clock_and_not_at_all_where_clocks_are_a_day_apart() {
-        let now = 100 * retain::DAY;
+        let now = 100 * Micros::DAY;
         let read =
             |wall, database: Option<i64>| Reading { wall, database: database.map(|at| (at, at)), reached: 0 };
         let forget = |reading| time_to_forget(&reading).map(|at| at.0 - now);
         assert_eq!(forget(read(now, Some(now))), Some(0));
-        assert_eq!(forget(read(now + retain::DAY, Some(now))), Some(0));
-        assert_eq!(forget(read(now, Some(now + retain::DAY))), Some(0));
-        for jump in [retain::DAY + 1, 40 * retain::DAY, -40 * retain::DAY] {
+        assert_eq!(forget(read(now + Micros::DAY, Some(now))), Some(0));
+        assert_eq!(forget(read(now, Some(now + Micros::DAY))), Some(0));
+        for jump in [Micros::DAY + 1, 40 * Micros::DAY, -40 * Micros::DAY] {
             assert_eq!(forget(read(now + jump, Some(now))), None, "{jump}");
             assert_eq!(forget(read(now, Some(now + jump))), None, "{jump}");
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use billing::ledger::{Account, Counts};
+use metering::ledger::{Account, Counts};
 use processor::batch::Range;
 use processor::commit::{Commit, Committed, RangeSum};
 use processor::own::Owned;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use billing::ledger::{Account, Counts};
 use eventlog::Record;
+use metering::ledger::{Account, Counts};
 use processor::batch;
 use schemas::event::{Event, EventFlags, EventKind};
 use schemas::frame::{BundleWriter, Envelope, FrameWriter};

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use processor::batch::Range;
 use processor::block::Block;
-use processor::dedup::Seen;
 use processor::own::Owned;
 use processor::repair::Present;
 use processor::stores::{Ids, StoreError, Table};
 use schemas::id::Position;
 use schemas::time::Micros;
+use seen::Seen;
 use tokio::time::{Instant, sleep_until};
 
 use crate::world::{ByPosition, Handle, Mutant, State, TABLE, failed};

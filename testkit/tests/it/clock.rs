@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use processor::verify::verify;
+use proof::verify::verify;
 use schemas::time::Micros;
 use service::clock::Clock;
 use testkit::river::RiverConfig;

@@ -7,8 +7,10 @@ mod told;
 use std::sync::Arc;
 use std::time::Duration;
 
-use processor::verify::{Verdict, verify};
-use processor::{Eraser, ProcessorConfig};
+use processor::ProcessorConfig;
+use proof::Eraser;
+use proof::Verdict;
+use proof::verify::verify;
 use serde_json::{Value, json};
 use service::clock::Clock;
 use service::config::Settings;

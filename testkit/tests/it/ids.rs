@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use processor::verify::verify;
+use proof::verify::verify;
 use schemas::id::{EventHash, ProjectId};
 use testkit::river::{Customer, RiverConfig};
 use testkit::{River, Stores, eventually};

@@ -6,7 +6,7 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use billing::outcomes::{Interval, OutcomeQuery, of_tenant};
+use metering::outcomes::{Interval, OutcomeQuery, of_tenant};
 use schemas::id::TenantId;
 use schemas::time::Micros;
 use service::clock::Clock;

@@ -1,6 +1,7 @@
 //! `verify` proves what is so, and says so when it is not.
 
-use processor::verify::{Verdict, verify};
+use proof::Verdict;
+use proof::verify::verify;
 use testkit::River;
 
 use crate::river::metered;

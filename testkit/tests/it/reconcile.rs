@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use processor::{below, reconcile};
+use processor::below;
+use proof::reconcile;
 use service::shutdown::Shutdown;
 use testkit::{River, eventually};
 

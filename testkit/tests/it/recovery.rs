@@ -7,11 +7,11 @@ use bytes::Bytes;
 use eventlog::Append;
 use processor::Enricher;
 use processor::block::Block;
-use processor::dedup::{IdStores, SeenIds};
 use processor::own::Owned;
-use processor::verify::verify;
 use processor::{batch, insert, judge};
+use proof::verify::verify;
 use schemas::id::Position;
+use seen::{IdStores, SeenIds};
 use testkit::river::{Customer, RiverConfig};
 use testkit::{River, eventually};
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use processor::ProcessorConfig;
 use processor::dead::book::{self, Which};
-use processor::replay::{Report, Selection, Stores, replay};
-use processor::verify::{Repair, repair, verify};
+use proof::repair::{Repair, repair};
+use proof::replay::{Report, Selection, Stores, replay};
+use proof::verify::verify;
 use schemas::time::Micros;
 use service::config::Settings;
 use testkit::river::{Customer, RiverConfig};

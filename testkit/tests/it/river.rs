@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use billing::usage::of_tenant;
 use hyper::Method;
+use metering::usage::of_tenant;
 use schemas::time::Micros;
 use service::clock::Clock;
 use testkit::river::{Customer, RiverConfig};

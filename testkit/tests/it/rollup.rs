@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use processor::rollup::{Roller, rebuild};
+use proof::rollup::{Roller, rebuild};
 use serde_json::json;
 use service::clock::Clock;
 use sqlx::types::chrono::DateTime;

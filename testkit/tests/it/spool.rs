@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use billing::lease::{self, heartbeat};
-use billing::spool::{Copies, ForgetError, ended, forget, list, release};
 use eventlog::EventLog;
 use eventlog::spool::{Spool, SpoolConfig, SpooledLog};
+use metering::lease::{self, heartbeat};
+use metering::spool::{Copies, ForgetError, ended, forget, list, release};
 use schemas::frame::{Envelope, FrameWriter};
 use schemas::id::{KeyId, LeaseId, ProjectId, TenantId};
 use schemas::time::Micros;

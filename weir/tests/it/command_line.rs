@@ -125,7 +125,6 @@ async fn what_cannot_be_done_is_said_in_one_line() {
         (vec!["tenant", "create", "x", "--plan", "none"], "there is no plan none"),
         (vec!["key", "revoke", "0000000000"], "there is no key 0000000000"),
         (vec!["tenant", "create", "x", "--quota", "-1"], "quota is a number of events"),
-        (vec!["tenant", "create", "x", "--client-ip", "half"], "client_ip is full, truncated or none"),
         (vec!["erase", "--tenant", "nobody", "--user", "ada"], "there is no tenant nobody"),
         (
             vec!["plan", "set", "x", "--quota", "1", "--rate", "1", "--retention-days", "6"],
@@ -136,6 +135,25 @@ async fn what_cannot_be_done_is_said_in_one_line() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.starts_with("weir: ") && error.contains(said) && error.lines().count() == 1, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_that_is_none_of_its_kind_is_said_before_anything_is_done() {
+    let place = Place::new(None).await;
+    for (arguments, said) in [
+        (vec!["tenant", "create", "x", "--client-ip", "half"], "client_ip is full, truncated or none"),
+        (vec!["tenant", "set", "x", "--status", "closed"], "status is active or frozen"),
+        (vec!["tenant", "set", "x", "--quota", "none"], "it is a whole number, or `plan`"),
+        (vec!["plan", "set", "x", "--quota", "plan", "--rate", "1"], "it is a whole number, or `none`"),
+        (
+            vec!["key", "create", "x", "--expires-at", "2999-12-31T00:00:00Z", "--expires-in-days", "1"],
+            "with",
+        ),
+    ] {
+        let output = place.command(&arguments).output().await.unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains(said), "{error}");
     }
 }
 

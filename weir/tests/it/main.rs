@@ -9,6 +9,7 @@ mod observed;
 mod kill;
 mod docs;
 mod pages;
+mod tidy;
 mod cold_start;
 mod storm;
 mod scarce;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hyper::Method;
-use processor::verify::verify;
 use processor::{batch, below};
+use proof::verify::verify;
 use serde_json::json;
 use service::clock::Clock;
 use testkit::River;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use billing::usage::of_tenant as usage_of_tenant;
 use hyper::Method;
+use metering::usage::of_tenant as usage_of_tenant;
 use serde_json::json;
 use testkit::river::{Customer, RiverConfig};
 use testkit::{Client, River, eventually};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use billing::outcomes::{Interval, of_tenant};
 use hyper::Method;
+use metering::outcomes::{Interval, of_tenant};
 use schemas::id::{KeyId, TenantId};
 use serde_json::Value;
 use testkit::{River, eventually};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use billing::outcomes::{RetentionConfig, Row, forget, write};
+use metering::outcomes::{RetentionConfig, Row, forget, write};
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::intake::Intake;
 use schemas::problem::Code;

@@ -1,0 +1,51 @@
+//! Rules that names and limits obey.
+
+use crate::error::AccountError;
+
+/// Bytes of a name.
+const NAME_BYTES_MAX: usize = 100;
+/// Events a second at most, in a plan or for a tenant.
+const RATE_MAX: i64 = 1_000_000_000;
+
+/// A name that nobody takes for an id.
+pub(crate) fn name(name: &str) -> Result<(), AccountError> {
+    let good = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
+    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    if good && !number {
+        return Ok(());
+    }
+    let rule = format!("a name has 1 to {NAME_BYTES_MAX} bytes, no control characters, and is not a number");
+    Err(AccountError::Invalid(rule))
+}
+
+/// Events a month and events a second, of a plan or a tenant.
+pub(crate) fn limits(quota: Option<i64>, rate: Option<i64>) -> Result<(), AccountError> {
+    if quota.is_some_and(|quota| quota < 0) {
+        return Err(AccountError::Invalid("quota is a number of events a month, 0 or more".to_owned()));
+    }
+    if rate.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
+        return Err(AccountError::Invalid(format!("rate is a number of events a second, 1 to {RATE_MAX}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_hold_at_their_ends_and_not_beyond() {
+        for (quota, rate, good) in [
+            (Some(0), Some(1), true),
+            (Some(i64::MAX), Some(RATE_MAX), true),
+            (Some(-1), None, false),
+            (None, Some(0), false),
+            (None, Some(RATE_MAX + 1), false),
+        ] {
+            assert_eq!(limits(quota, rate).is_ok(), good, "{quota:?} {rate:?}");
+        }
+        assert!(name(&"x".repeat(NAME_BYTES_MAX)).is_ok());
+        assert!(name(&"x".repeat(NAME_BYTES_MAX + 1)).is_err());
+        assert!(name("").is_err() && name("42").is_err() && name("a\n").is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! Erasures: what is asked for here, the processors carry out.
+
+use chrono::{DateTime, Utc};
+use clap::{ArgGroup, Args};
+use schemas::id::{ProjectId, TenantId};
+use schemas::subject::SubjectKind;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+use crate::error::AccountError;
+
+/// Bytes of a user or anonymous id, as ingest takes them.
+const SUBJECT_BYTES_MAX: usize = 512;
+/// Erasures in a list: the newest.
+const LIST_MAX: i64 = 10_000;
+
+/// What is to be erased: one of the three, in one project or in all.
+#[derive(Debug, Clone, Default, Deserialize, Args)]
+#[serde(deny_unknown_fields)]
+#[group(skip)]
+#[command(group = ArgGroup::new("subject").required(true).args(["user_id", "anonymous_id", "event_id"]))]
+pub struct NewErasure {
+    /// Of this project only
+    #[arg(long)]
+    pub project: Option<String>,
+    /// All events of this user
+    #[arg(long = "user", value_name = "ID")]
+    pub user_id: Option<String>,
+    /// All events of this anonymous id
+    #[arg(long, value_name = "ID")]
+    pub anonymous_id: Option<String>,
+    /// This event
+    #[arg(long, value_name = "ID")]
+    pub event_id: Option<String>,
+}
+
+/// An erasure as operators see it: not whom it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Erasure {
+    /// Its id.
+    pub id: i64,
+    /// The project's name; `None`: all of the tenant's.
+    pub project: Option<String>,
+    /// `user`, `anonymous`, `event`; or `retention`, for events that the plan keeps no longer.
+    pub kind: String,
+    /// `requested`, `deleting` (counted and out of every total's way), or `done`: no row is left.
+    pub state: String,
+    /// When it was asked for.
+    pub requested_at: DateTime<Utc>,
+    /// When it was done.
+    pub done_at: Option<DateTime<Utc>>,
+    /// Events erased, once that is known.
+    pub events: Option<i64>,
+    /// Dead letters of the tenant in whose bytes the subject stands, once that is known. They are kept.
+    pub dead_letters: Option<i64>,
+}
+
+service::from_row!(Erasure { id, project, kind, state, requested_at, done_at, events, dead_letters });
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.id, p.name AS project, e.kind, e.state, e.requested_at, e.done_at, e.events, e.dead_letters
+             FROM erasure e LEFT JOIN project p ON p.id = e.project_id ",
+            $rest
+        )
+    };
+}
+
+/// Asks for an erasure.
+///
+/// # Errors
+/// [`AccountError::Invalid`] if it does not name one thing; [`AccountError::NotFound`] for a project that the tenant has not.
+pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewErasure) -> Result<Erasure, AccountError> {
+    let (kind, subject) = new.subject()?;
+    let project: Option<ProjectId> = match &new.project {
+        Some(name) => Some(super::project::find(pool, tenant, name).await?),
+        None => None,
+    };
+    let salt: Vec<u8> = sqlx::query_scalar("SELECT uuid_send(gen_random_uuid())").fetch_one(pool).await?;
+    let id: i64 = sqlx::query_scalar(
+        "INSERT INTO erasure (tenant_id, project_id, kind, subject, salt, subject_hash)
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+    )
+    .bind(tenant.0)
+    .bind(project.map(|project| project.0))
+    .bind(kind.as_str())
+    .bind(subject)
+    .bind(&salt)
+    .bind(kind.hash(&salt, subject).as_slice())
+    .fetch_one(pool)
+    .await?;
+    find(pool, tenant, id).await
+}
+
+/// The tenant's erasures, the newest first.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Erasure>, AccountError> {
+    Ok(sqlx::query_as(select!("WHERE e.tenant_id = $1 ORDER BY e.id DESC LIMIT $2"))
+        .bind(tenant.0)
+        .bind(LIST_MAX)
+        .fetch_all(pool)
+        .await?)
+}
+
+/// One erasure of the tenant.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn find(pool: &PgPool, tenant: TenantId, id: i64) -> Result<Erasure, AccountError> {
+    sqlx::query_as(select!("WHERE e.tenant_id = $1 AND e.id = $2"))
+        .bind(tenant.0)
+        .bind(id)
+        .fetch_optional(pool)
+        .await?
+        .ok_or_else(|| AccountError::NotFound(format!("erasure {id}")))
+}
+
+impl NewErasure {
+    fn subject(&self) -> Result<(SubjectKind, &str), AccountError> {
+        let named = [
+            (SubjectKind::User, &self.user_id),
+            (SubjectKind::Anonymous, &self.anonymous_id),
+            (SubjectKind::Event, &self.event_id),
+        ];
+        let mut named = named.into_iter().filter_map(|(kind, value)| Some((kind, value.as_deref()?)));
+        let (Some(subject), None) = (named.next(), named.next()) else {
+            return Err(AccountError::Invalid("name one of user_id, anonymous_id and event_id".to_owned()));
+        };
+        if subject.1.is_empty() || subject.1.len() > SUBJECT_BYTES_MAX || subject.1.contains('\0') {
+            let rule = format!("{} has 1 to {SUBJECT_BYTES_MAX} bytes, and no NUL", subject.0.column());
+            return Err(AccountError::Invalid(rule));
+        }
+        Ok(subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_subject_is_named_and_within_its_limits() {
+        let some = |text: &str| Some(text.to_owned());
+        let longest = "x".repeat(SUBJECT_BYTES_MAX);
+        let of_user = |user: &str| NewErasure { user_id: some(user), ..NewErasure::default() };
+        assert_eq!(of_user("ada").subject().unwrap(), (SubjectKind::User, "ada"));
+        assert!(of_user(&longest).subject().is_ok());
+        assert!(of_user(&(longest + "x")).subject().is_err());
+        assert!(of_user("").subject().is_err() && of_user("a\0").subject().is_err());
+        assert!(NewErasure::default().subject().is_err());
+        let two = NewErasure { event_id: some("e"), ..of_user("ada") };
+        assert!(two.subject().is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! Plans.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+use crate::check;
+use crate::error::AccountError;
+use crate::limit::{self, Limit};
+
+/// What a tenant may send, by the name under which it is sold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Its name.
+    pub name: String,
+    /// Events a period; `None`: no cap.
+    pub quota: Option<i64>,
+    /// Events a second; `None`: no limit.
+    pub rate: Option<i64>,
+    /// For how many days events are kept, from their receipt; `None`: for ever.
+    pub retention_days: Option<i32>,
+}
+
+service::from_row!(Plan { name, quota, rate, retention_days });
+
+/// A plan's limits. Quota and rate are always named, so that none is dropped by leaving it out.
+#[derive(Debug, Clone, Deserialize, Args)]
+#[serde(deny_unknown_fields)]
+#[group(skip)]
+pub struct PlanLimits {
+    /// Events a month; `none`: no cap
+    #[serde(deserialize_with = "Limit::deserialize")]
+    #[arg(long, value_name = "N|none", value_parser = limit::or_none::<i64>, allow_negative_numbers = true)]
+    pub quota: Limit<i64>,
+    /// Events a second; `none`: no limit
+    #[serde(deserialize_with = "Limit::deserialize")]
+    #[arg(long, value_name = "R|none", value_parser = limit::or_none::<i64>, allow_negative_numbers = true)]
+    pub rate: Limit<i64>,
+    /// Days that events are kept; `none`: for ever. Without it, it stays as it is
+    #[serde(default, deserialize_with = "limit::present")]
+    #[arg(long, value_name = "DAYS|none", value_parser = limit::or_none::<i32>, allow_negative_numbers = true)]
+    pub retention_days: Option<Limit<i32>>,
+}
+
+/// Days that events are kept, if not for ever: not less than the shortest dedup window, since ids of removed rows are
+/// forgotten.
+const RETENTION_DAYS: std::ops::RangeInclusive<i32> = 7..=36_500;
+
+/// All plans by name.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(pool: &PgPool) -> Result<Vec<Plan>, AccountError> {
+    Ok(sqlx::query_as("SELECT name, quota, rate, retention_days FROM plan ORDER BY name")
+        .fetch_all(pool)
+        .await?)
+}
+
+/// Makes a plan, or changes the one of that name, for all its tenants at once.
+///
+/// # Errors
+/// [`AccountError::Invalid`] for a negative quota, a rate below 1, or a retention below a week.
+pub async fn put(pool: &PgPool, name: &str, limits: &PlanLimits) -> Result<Plan, AccountError> {
+    let PlanLimits { quota: Limit(quota), rate: Limit(rate), retention_days } = *limits;
+    check::name(name)?;
+    check::limits(quota, rate)?;
+    let days = retention_days.and_then(|days| days.0);
+    check_retention(days)?;
+    Ok(sqlx::query_as(
+        "INSERT INTO plan (name, quota, rate, retention_days) VALUES ($1, $2, $3, $5)
+         ON CONFLICT (name) DO UPDATE SET quota = excluded.quota, rate = excluded.rate,
+             retention_days = CASE WHEN $4 THEN excluded.retention_days ELSE plan.retention_days END
+         RETURNING name, quota, rate, retention_days",
+    )
+    .bind(name)
+    .bind(quota)
+    .bind(rate)
+    .bind(retention_days.is_some())
+    .bind(days)
+    .fetch_one(pool)
+    .await?)
+}
+
+fn check_retention(days: Option<i32>) -> Result<(), AccountError> {
+    if days.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
+        let (least, most) = (RETENTION_DAYS.start(), RETENTION_DAYS.end());
+        return Err(AccountError::Invalid(format!("retention_days is a number of days, {least} to {most}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_holds_at_its_ends_and_not_beyond() {
+        for (days, good) in
+            [(None, true), (Some(7), true), (Some(36_500), true), (Some(6), false), (Some(36_501), false)]
+        {
+            assert_eq!(check_retention(days).is_ok(), good, "{days:?}");
+        }
+    }
+}

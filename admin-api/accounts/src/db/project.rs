@@ -1,0 +1,82 @@
+//! Projects: the streams of a tenant.
+
+use clap::Args;
+use schemas::id::{ProjectId, TenantId};
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool};
+
+use crate::check;
+use crate::error::AccountError;
+
+/// The project that every tenant begins with.
+pub const DEFAULT: &str = "default";
+
+/// A project as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Project {
+    /// Its id.
+    pub id: i64,
+    /// Its name, unique within the tenant.
+    pub name: String,
+}
+
+service::from_row!(Project { id, name });
+
+/// A project to be made.
+#[derive(Debug, Clone, Deserialize, Args)]
+#[serde(deny_unknown_fields)]
+#[group(skip)]
+pub struct NewProject {
+    /// Its name
+    pub name: String,
+}
+
+/// Makes a project.
+///
+/// # Errors
+/// [`AccountError`].
+pub async fn create(pool: &PgPool, tenant: TenantId, name: &str) -> Result<Project, AccountError> {
+    check::name(name)?;
+    let mut connection = pool.acquire().await?;
+    let id = insert(&mut connection, tenant, name).await?;
+    Ok(Project { id: id.0, name: name.to_owned() })
+}
+
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    name: &str,
+) -> Result<ProjectId, AccountError> {
+    sqlx::query_scalar("INSERT INTO project (tenant_id, name) VALUES ($1, $2) RETURNING id")
+        .bind(tenant.0)
+        .bind(name)
+        .fetch_one(connection)
+        .await
+        .map(ProjectId)
+        .map_err(AccountError::of_insert(|| format!("project {name}")))
+}
+
+/// The tenant's projects by id.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Project>, AccountError> {
+    Ok(sqlx::query_as("SELECT id, name FROM project WHERE tenant_id = $1 ORDER BY id")
+        .bind(tenant.0)
+        .fetch_all(pool)
+        .await?)
+}
+
+/// The tenant's project of that name.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn find(pool: &PgPool, tenant: TenantId, name: &str) -> Result<ProjectId, AccountError> {
+    sqlx::query_scalar("SELECT id FROM project WHERE tenant_id = $1 AND name = $2")
+        .bind(tenant.0)
+        .bind(name)
+        .fetch_optional(pool)
+        .await?
+        .map(ProjectId)
+        .ok_or_else(|| AccountError::NotFound(format!("project {name}")))
+}

@@ -1,0 +1,28 @@
+//! What can go wrong.
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// It asks for something that can't be; the text says what to do instead.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// There is such a thing already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// Postgres failed.
+    #[error("Postgres failed")]
+    Store(#[from] sqlx::Error),
+}
+
+impl AccountError {
+    /// A database error, with a broken rule of uniqueness told as "exists already".
+    pub(crate) fn of_insert(what: impl FnOnce() -> String) -> impl FnOnce(sqlx::Error) -> Self {
+        |error| match error.as_database_error() {
+            Some(database) if database.is_unique_violation() => Self::Exists(what()),
+            _ => Self::Store(error),
+        }
+    }
+}

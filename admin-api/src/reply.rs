@@ -1,0 +1,93 @@
+//! Replies, and what is wrong with a request.
+
+use accounts::AccountError;
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use metering::usage::UsageError;
+use schemas::problem::{Code, Problem};
+use uuid::Uuid;
+
+/// A problem as a reply.
+#[derive(Debug)]
+pub struct Refused(pub Problem);
+
+pub(crate) type Answer<T> = Result<Json<T>, Refused>;
+pub(crate) type Created<T> = Result<(StatusCode, Json<T>), Refused>;
+
+pub(crate) fn created<T>(made: T) -> Created<T> {
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// A JSON body; what is wrong with it is told as a problem.
+#[derive(FromRequest)]
+#[from_request(via(axum::Json), rejection(Refused))]
+pub(crate) struct Body<T>(pub(crate) T);
+
+/// Parameters of the URL; what is wrong with them is told as a problem.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Refused))]
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl Refused {
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self(Problem::new(Code::InvalidArgument, detail.into()))
+    }
+}
+
+impl From<AccountError> for Refused {
+    fn from(error: AccountError) -> Self {
+        let told = error.to_string();
+        match error {
+            AccountError::Invalid(_) => Self::invalid(told),
+            AccountError::NotFound(_) => Self(Problem::new(Code::NotFound, told)),
+            AccountError::Exists(_) => Self(Problem::new(Code::Conflict, told)),
+            AccountError::Store(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<UsageError> for Refused {
+    fn from(error: UsageError) -> Self {
+        match error {
+            UsageError::NoTenant(tenant) => AccountError::NotFound(format!("tenant {tenant}")).into(),
+            UsageError::Store(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Refused {
+    fn from(cause: sqlx::Error) -> Self {
+        tracing::error!(error = %cause, "the admin API could not use Postgres");
+        Self(Problem::new(Code::Unavailable, "the database did not answer: try again soon"))
+    }
+}
+
+impl From<JsonRejection> for Refused {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let request_id = Uuid::now_v7().to_string();
+        let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut reply = (status, self.0.document(&request_id)).into_response();
+        let headers = reply.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            headers.insert(HeaderName::from_static("x-request-id"), value);
+        }
+        reply
+    }
+}

@@ -1,0 +1,18 @@
+use accounts::plan::{self, Plan, PlanLimits};
+use axum::Json;
+use axum::extract::{Path, State};
+
+use crate::api::Api;
+use crate::reply::{Answer, Body};
+
+pub(super) async fn list(State(api): State<Api>) -> Answer<Vec<Plan>> {
+    Ok(Json(plan::list(&api.pool).await?))
+}
+
+pub(super) async fn put(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Body(limits): Body<PlanLimits>,
+) -> Answer<Plan> {
+    Ok(Json(plan::put(&api.pool, &name, &limits).await?))
+}

@@ -1,0 +1,133 @@
+//! What librdkafka tells of records that were handed over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use metrics::Gauge;
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::watch;
+
+use super::ack::{Ack, Delivered};
+use super::gate::Gate;
+use crate::metrics::QUEUE_BYTES;
+
+/// What librdkafka calls back, from the pump's thread.
+pub(super) struct Deliveries {
+    /// Records that were acknowledged, or never will be.
+    settled: AtomicU64,
+    pub(super) queued_bytes: AtomicU64,
+    pub(super) queue_bytes: Gauge,
+    pub(super) gate: Gate,
+    last_error: Mutex<Option<String>>,
+    /// Something went wrong since the appender last looked.
+    pub(super) alarmed: AtomicBool,
+    pub(super) fatal: watch::Sender<Option<String>>,
+}
+
+/// Those who wait for one record.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) acks: Vec<Arc<Ack>>,
+    /// Of their frames.
+    pub(super) bytes: usize,
+}
+
+impl Waiting {
+    /// How many bytes are no longer queued with it. To be counted before anybody is told, who may count on the room.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Tells all of them. What brokers refuse for what is in it is the fault of one frame, and which is not known: those
+    /// that shared a record may try again.
+    pub(super) fn settle(&self, delivered: Delivered) {
+        let delivered = match delivered {
+            Delivered::Refused(code) if self.acks.len() > 1 => Delivered::Unknown(code),
+            told @ (Delivered::Stored | Delivered::Refused(_) | Delivered::Unknown(_)) => told,
+        };
+        self.acks.iter().for_each(|ack| ack.settle(delivered));
+    }
+}
+
+impl Deliveries {
+    pub(super) fn new() -> Self {
+        Self {
+            settled: AtomicU64::new(0),
+            queued_bytes: AtomicU64::new(0),
+            queue_bytes: metrics::gauge!(QUEUE_BYTES),
+            gate: Gate::new(),
+            last_error: Mutex::new(None),
+            alarmed: AtomicBool::new(false),
+            fatal: watch::Sender::new(None),
+        }
+    }
+
+    /// The last error that librdkafka told of, as the end of a sentence.
+    pub(super) fn because(&self) -> String {
+        self.last_error.lock().as_ref().map_or_else(String::new, |error| format!(" (last: {error})"))
+    }
+
+    /// How many records are settled.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// librdkafka did not even queue a record.
+    pub(super) fn not_taken(&self, error: &KafkaError, waiting: &Waiting) {
+        tracing::error!(%error, "librdkafka does not take a record");
+        self.alarmed.store(true, Ordering::Release);
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        self.release(waiting.bytes());
+        waiting.settle(Delivered::from(code));
+    }
+
+    fn release(&self, bytes: usize) {
+        self.queued_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
+        self.queue_bytes.decrement(bytes as f64);
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut last_error = self.last_error.lock();
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // Comes dozens of times a second, and why they are down has been told just before.
+            tracing::debug!(%error, reason, "Kafka producer");
+        } else if last_error.as_deref() != Some(reason) {
+            // rdkafka calls twice for each error.
+            tracing::warn!(%error, reason, "Kafka producer");
+            *last_error = Some(reason.to_owned());
+        }
+        self.alarmed.store(true, Ordering::Release);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Waiting>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
+        let delivered = match result {
+            Ok(message) => {
+                self.gate.acknowledged();
+                Delivered::acknowledged(message.offset())
+            }
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                if code == RDKafkaErrorCode::MessageTimedOut {
+                    self.gate.timed_out();
+                }
+                self.alarmed.store(true, Ordering::Release);
+                tracing::debug!(%code, partition = message.partition(), "record not acknowledged");
+                Delivered::from(code)
+            }
+        };
+        self.settled.fetch_add(1, Ordering::Relaxed);
+        self.release(waiting.bytes());
+        waiting.settle(delivered);
+    }
+}

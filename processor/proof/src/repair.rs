@@ -1,0 +1,129 @@
+//! Mending what does not agree with the ledgers: rows that are missing, doubled, forged, or should not be there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clickhouse::{Client, Row};
+use schemas::id::Position;
+use schemas::time::Micros;
+use serde::{Deserialize, Serialize};
+
+use crate::books::Books;
+use crate::replay::range::Mender;
+use crate::replay::task::{ReplayError, Report, Stores};
+use crate::verdict::{Verdict, VerifyError};
+use crate::verify::rows::{LedgerRange, found, hours, ranges_of};
+use crate::verify::{ledger, verify};
+use processor::below;
+
+/// Ranges of one query, by which rows are gathered.
+const RANGES_MAX: usize = 2_000;
+/// Hours that one query names.
+const HOURS_MAX: usize = 5_000;
+
+/// What was mended, and what is so then.
+#[derive(Debug, Serialize)]
+pub struct Repair {
+    /// What was done.
+    pub done: Report,
+    /// The proof afterwards.
+    pub verdict: Verdict,
+}
+
+#[derive(Row, Deserialize)]
+struct StartRow {
+    lo: u64,
+}
+
+/// Replays each ledger range that does not agree with its rows, removes rows that the log does not have at their
+/// position, and verifies again. Wrong books are not mended.
+///
+/// # Errors
+/// [`VerifyError`] if one of the stores can't be used. What was mended before stays.
+pub async fn repair(stores: &Stores<'_>) -> Result<Repair, VerifyError> {
+    let mut report = Report::default();
+    let damaged = damaged(stores).await?;
+    for (&partition, starts) in &damaged {
+        let mut held = below::change(stores.pool, partition).await?;
+        let erased = held.erased().await?;
+        // As they are now that nobody changes them: a letter may have been replayed since.
+        let books = ledger::read(stores.pool).await?;
+        let ranges = ranges_of(&books, partition).into_iter().filter(|range| starts.contains(&range.lo));
+        let mut mender = Mender::new(stores, partition, &books, erased, None);
+        mender.mend_all(ranges, &mut report).await.map_err(as_unproved)?;
+        held.release().await;
+    }
+    report.ranges = damaged.values().map(BTreeSet::len).sum();
+    let verdict = verify(stores.pool, stores.clickhouse, stores.log).await?;
+    if verdict.holds() {
+        sqlx::query("DELETE FROM mismatched_range").execute(stores.pool).await?;
+    }
+    Ok(Repair { done: report, verdict })
+}
+
+/// By partition: the first offsets of the ranges that do not agree, and of those that have rows in an hour in which a
+/// tenant's rows do not.
+async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, VerifyError> {
+    let _held = below::read_all(stores.pool).await?;
+    let books = ledger::read(stores.pool).await?;
+    let client = stores.clickhouse;
+    let mut damaged: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+    for &partition in books.cursors.keys() {
+        let compared = found(client, partition, &ranges_of(&books, partition), &books.erased).await?;
+        let starts = compared.iter().filter(|(range, found)| !found.agrees(range));
+        damaged.entry(partition).or_default().extend(starts.map(|(range, _)| range.lo));
+    }
+    let wrong_hours: BTreeSet<Micros> = hours(&books, client)
+        .await?
+        .into_iter()
+        .filter(|(_, rows, billed)| rows != billed)
+        .map(|(hour, _, _)| hour.hour)
+        .collect();
+    let wrong_hours: Vec<i64> = wrong_hours.into_iter().map(Micros::seconds).collect();
+    for hours in wrong_hours.chunks(HOURS_MAX) {
+        for (&partition, starts) in &mut damaged {
+            starts.extend(with_rows_in(client, &books, partition, hours).await?);
+        }
+    }
+    damaged.retain(|_, starts| !starts.is_empty());
+    Ok(damaged)
+}
+
+/// The first offsets of the ranges that have rows in these hours, which are unix seconds.
+async fn with_rows_in(
+    client: &Client,
+    books: &Books,
+    partition: u32,
+    hours: &[i64],
+) -> Result<BTreeSet<u64>, VerifyError> {
+    let mut found = BTreeSet::new();
+    for ranges in ranges_of(books, partition).chunks(RANGES_MAX) {
+        let (Some(LedgerRange { lo, .. }), Some(LedgerRange { hi, .. })) = (ranges.first(), ranges.last())
+        else {
+            continue;
+        };
+        let starts: Vec<u64> = ranges.iter().map(|range| range.lo).collect();
+        let rows: Vec<StartRow> = client
+            .query(
+                "SELECT DISTINCT roundDown(bitShiftRight(position, 16), ?) AS lo FROM events
+                 WHERE log_partition = ? AND position >= ? AND position < ?
+                   AND toInt64(toUnixTimestamp(toStartOfHour(received_at))) IN ?",
+            )
+            .bind(starts)
+            .bind(partition)
+            .bind(Position::first_of(*lo).number())
+            .bind(Position::first_of(*hi).number())
+            .bind(hours)
+            .fetch_all()
+            .await?;
+        found.extend(rows.into_iter().map(|row| row.lo));
+    }
+    Ok(found)
+}
+
+fn as_unproved(error: ReplayError) -> VerifyError {
+    match error {
+        ReplayError::Postgres(error) => VerifyError::Postgres(error),
+        ReplayError::ClickHouse(error) => VerifyError::ClickHouse(error),
+        ReplayError::Log(error) => VerifyError::Log(error),
+    }
+}

@@ -1,0 +1,45 @@
+//! Bringing rows back from the log, below the cursors: into a table that lost some, or all.
+//!
+//! The log's records are judged as the ledger did: an event is stored if no earlier position has its id. What the
+//! ledger says of the range must come out, or nothing is changed. Then the rows that ClickHouse lacks are inserted.
+//! Processors may run meanwhile: they write at and after their cursors.
+
+mod first;
+pub(crate) mod range;
+mod records;
+pub(crate) mod task;
+
+use processor::below;
+
+use crate::verify::ledger;
+use crate::verify::rows::{found, ranges_of};
+
+use range::Mender;
+pub use task::{ReplayError, Report, Selection, Stores};
+
+/// Inserts the selected rows that ClickHouse lacks. Removes none.
+///
+/// # Errors
+/// [`ReplayError`]. A range that can't be brought back is not an error, but in the report.
+pub async fn replay(stores: &Stores<'_>, selection: Selection) -> Result<Report, ReplayError> {
+    let mut report = Report::default();
+    let partitions: Vec<u32> = (0..stores.log.partitions()).collect();
+    for partition in partitions {
+        if matches!(selection, Selection::Offsets { partition: of, .. } if of != partition) {
+            continue;
+        }
+        let mut held = below::change(stores.pool, partition).await?;
+        let erased = held.erased().await?;
+        let books = ledger::read(stores.pool).await?;
+        let mut ranges = ranges_of(&books, partition);
+        ranges.retain(|range| selection.may_be_in(partition, range));
+        let compared = found(stores.clickhouse, partition, &ranges, &books.erased).await?;
+        report.ranges += compared.len();
+        let damaged = compared.into_iter().filter(|(range, found)| !found.agrees(range));
+        let damaged = damaged.map(|(range, _)| range);
+        let mut mender = Mender::new(stores, partition, &books, erased, Some(selection));
+        mender.mend_all(damaged, &mut report).await?;
+        held.release().await;
+    }
+    Ok(report)
+}

@@ -1,0 +1,289 @@
+//! Mending one ledger range: judge its records, hold that against the ledger, compare with the rows, and change these.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use eventlog::LogError;
+use schemas::id::Position;
+use schemas::time::Micros;
+
+use super::first::Firsts;
+use super::records::Records;
+use super::task::{ReplayError, Report, Selection, Stores};
+use crate::books::Books;
+use crate::verify::rows::LedgerRange;
+use processor::batch::{Letters, Placed, decode_as_judged};
+use processor::dead::State;
+use processor::dead::heads::{self, Head, Replayed};
+use processor::erased::Erased;
+use processor::rows::{self, Identity};
+
+/// Mends ranges of one partition, in order.
+pub(crate) struct Mender<'a> {
+    stores: &'a Stores<'a>,
+    partition: u32,
+    heads: Vec<&'a Head>,
+    letters: Letters,
+    firsts: Firsts,
+    /// What must not come back.
+    erased: Erased,
+    /// `None`: everything that is wrong is mended, rows that should not be there are removed.
+    selection: Option<Selection>,
+}
+
+/// What is to be done to a range's rows.
+#[derive(Debug, Default)]
+struct Change {
+    remove: Vec<u64>,
+    insert: BTreeSet<Position>,
+}
+
+type There = BTreeMap<Position, Vec<Identity>>;
+
+impl<'a> Mender<'a> {
+    /// The partition must be held ([`processor::below::change`]) since before `books` were read.
+    pub(crate) fn new(
+        stores: &'a Stores<'a>,
+        partition: u32,
+        books: &'a Books,
+        erased: Erased,
+        selection: Option<Selection>,
+    ) -> Self {
+        let heads: Vec<&Head> = books.letters.iter().filter(|head| head.id.partition == partition).collect();
+        let letters = heads::letters(heads.iter().copied());
+        Self { stores, partition, heads, letters, firsts: Firsts::default(), erased, selection }
+    }
+
+    /// Mends ranges, in order, and tells the report. Processors read the ids anew that rows have brought back.
+    pub(crate) async fn mend_all(
+        &mut self,
+        ranges: impl IntoIterator<Item = LedgerRange>,
+        report: &mut Report,
+    ) -> Result<(), ReplayError> {
+        let before = report.inserted;
+        let mut ended = Ok(());
+        for range in ranges {
+            ended = self.mend(&range, report).await;
+            if ended.is_err() {
+                break;
+            }
+        }
+        if report.inserted > before || ended.is_err() {
+            let count =
+                "UPDATE partition_cursor SET ids_generation = ids_generation + 1 WHERE partition = $1";
+            sqlx::query(count).bind(i64::from(self.partition)).execute(self.stores.pool).await?;
+        }
+        ended
+    }
+
+    /// Mends `range`, and tells the report.
+    async fn mend(&mut self, range: &LedgerRange, report: &mut Report) -> Result<(), ReplayError> {
+        let what = format!("partition {}, offsets [{}, {})", self.partition, range.lo, range.hi);
+        report.damaged += 1;
+        match self.try_mend(range).await {
+            Ok(Ok((inserted, removed))) => {
+                report.inserted += inserted;
+                report.removed += removed;
+                report.told.push(format!("{what}: {inserted} rows inserted, {removed} removed"));
+            }
+            Ok(Err(why)) => {
+                report.failed += 1;
+                report.told.push(format!("{what}: not mended: {why}"));
+            }
+            Err(ReplayError::Log(error @ LogError::OutOfRange { .. })) => {
+                report.failed += 1;
+                report.told.push(format!("{what}: not mended: the log no longer has all of it: {error}"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// How many rows were inserted and removed; or why the range must be left alone.
+    async fn try_mend(&mut self, range: &LedgerRange) -> Result<Result<(usize, usize), String>, ReplayError> {
+        let offsets = (range.lo, range.hi);
+        let replayed = {
+            let mut connection = self.stores.pool.acquire().await?;
+            heads::replayed(&mut connection, self.partition, offsets).await?
+        };
+        let there = rows::there(self.stores.clickhouse, self.partition, offsets).await?;
+        let accepted = self.accepted(offsets).await?;
+        let of_letters = match self.of_letters(&replayed) {
+            Ok(events) => events,
+            Err(why) => return Ok(Err(why)),
+        };
+        let expected = match self.judge(range, &accepted, &of_letters, &there).await? {
+            Ok(expected) => expected,
+            Err(why) => return Ok(Err(why)),
+        };
+        let change = self.change(range, &expected, &there);
+        let removed = self.remove(range, &change, &there).await?;
+        let inserted = self.insert(offsets, &replayed, &change.insert).await?;
+        Ok(Ok((inserted, removed)))
+    }
+
+    /// The range's readable events, in order.
+    async fn accepted(&self, offsets: (u64, u64)) -> Result<Vec<(Position, Identity)>, ReplayError> {
+        let mut records = Records::open(self.stores.log, self.partition, offsets).await?;
+        let mut accepted = Vec::new();
+        loop {
+            let read = records.next().await?;
+            if read.is_empty() {
+                return Ok(accepted);
+            }
+            let decoded = decode_as_judged(&read, &self.letters);
+            accepted.extend(decoded.events.iter().map(|placed| (placed.position, Identity::of(placed))));
+        }
+    }
+
+    /// The rows of replayed letters, in order.
+    fn of_letters(&self, replayed: &[Replayed]) -> Result<Vec<(Position, Identity)>, String> {
+        let mut events = Vec::new();
+        for letter in replayed {
+            let stored = letter.stored(self.stores.log.partitions())?;
+            events.extend(stored.iter().map(|placed| (placed.position, Identity::of(placed))));
+        }
+        events.sort_by_key(|(position, _)| *position);
+        Ok(events)
+    }
+
+    /// Which rows there must be, by the rule that the ledger's figures come from.
+    async fn judge(
+        &mut self,
+        range: &LedgerRange,
+        accepted: &[(Position, Identity)],
+        of_letters: &[(Position, Identity)],
+        there: &There,
+    ) -> Result<Result<BTreeMap<Position, Identity>, String>, ReplayError> {
+        let window = i64::try_from(self.stores.dedup_window.as_micros()).unwrap_or(i64::MAX);
+        let all = || accepted.iter().chain(of_letters);
+        let oldest = all().map(|(_, identity)| identity.received_at.0).min().unwrap_or_default();
+        let since = Micros(oldest.saturating_sub(window)).hour();
+        self.firsts.fill_to(self.stores.clickhouse, self.partition, range.lo, since).await?;
+        let mut expected: BTreeMap<Position, Identity> = BTreeMap::new();
+        let mut letters = of_letters.iter().copied().peekable();
+        let mut repeated = Vec::new();
+        for &(position, identity) in accepted {
+            // What letters hold was judged when they were replayed, and hides what stands behind it.
+            while let Some((at, of_letter)) = letters.next_if(|(at, _)| *at < position) {
+                self.firsts.is_first(&of_letter, at, window);
+                expected.insert(at, of_letter);
+            }
+            if self.firsts.is_first(&identity, position, window) {
+                expected.insert(position, identity);
+            } else {
+                repeated.push((position, identity));
+            }
+        }
+        for (at, of_letter) in letters {
+            self.firsts.is_first(&of_letter, at, window);
+            expected.insert(at, of_letter);
+        }
+        self.firsts.judged_to(range.hi);
+        if is_counted(range, &expected) {
+            return Ok(Ok(expected));
+        }
+        // A processor that had forgotten an id, beyond the window, or that started while rows were missing, has stored it
+        // again: its row is there.
+        let stored_again = repeated
+            .into_iter()
+            .filter(|(at, identity)| there.get(at).is_some_and(|there| there.contains(identity)));
+        expected.extend(stored_again);
+        if is_counted(range, &expected) {
+            return Ok(Ok(expected));
+        }
+        Ok(Err(format!(
+            "by the log {} events of it are stored, by the ledger {}",
+            expected.len(),
+            range.sum.counts.stored
+        )))
+    }
+
+    fn change(&self, range: &LedgerRange, expected: &BTreeMap<Position, Identity>, there: &There) -> Change {
+        let asked: Vec<&&Head> = self
+            .heads
+            .iter()
+            .filter(|head| {
+                head.state == State::Asked && (range.lo..range.hi).contains(&head.id.position.offset())
+            })
+            .collect();
+        let mut change = Change::default();
+        for (at, found) in there {
+            let is_right = expected.get(at).is_some_and(|expected| found.as_slice() == [*expected]);
+            // A letter whose replay was interrupted: its owner goes on with it, and knows what to do with its rows.
+            let is_of_owner = asked.iter().any(|head| head.has(*at));
+            if !is_right && !is_of_owner {
+                change.remove.push(at.number());
+            }
+        }
+        if self.selection.is_some() {
+            change.remove.clear();
+        }
+        let removed: BTreeSet<u64> = change.remove.iter().copied().collect();
+        let is_missing = |at: &Position| !there.contains_key(at) || removed.contains(&at.number());
+        change.insert = expected.keys().filter(|at| is_missing(at)).copied().collect();
+        change
+    }
+
+    async fn remove(
+        &self,
+        range: &LedgerRange,
+        change: &Change,
+        there: &There,
+    ) -> Result<usize, ReplayError> {
+        let (client, partition) = (self.stores.clickhouse, self.partition);
+        if change.remove.len() == there.len() && !there.is_empty() {
+            rows::remove_range(client, partition, (range.lo, range.hi)).await?;
+        } else {
+            rows::remove(client, partition, &change.remove).await?;
+        }
+        let rows = |at: &u64| there.get(&Position::from_number(*at)).map_or(0, Vec::len);
+        Ok(change.remove.iter().map(rows).sum())
+    }
+
+    /// Reads the range again and inserts the rows at these positions.
+    async fn insert(
+        &self,
+        offsets: (u64, u64),
+        replayed: &[Replayed],
+        missing: &BTreeSet<Position>,
+    ) -> Result<usize, ReplayError> {
+        let mut inserted = 0;
+        if missing.is_empty() {
+            return Ok(inserted);
+        }
+        let partitions = self.stores.log.partitions();
+        for letter in replayed {
+            inserted += self.insert_of(letter.stored(partitions).unwrap_or_default(), missing).await?;
+        }
+        let mut records = Records::open(self.stores.log, self.partition, offsets).await?;
+        loop {
+            let read = records.next().await?;
+            if read.is_empty() {
+                return Ok(inserted);
+            }
+            inserted += self.insert_of(decode_as_judged(&read, &self.letters).events, missing).await?;
+        }
+    }
+
+    async fn insert_of(
+        &self,
+        mut events: Vec<Placed<'_>>,
+        missing: &BTreeSet<Position>,
+    ) -> Result<usize, ReplayError> {
+        let is_selected = |placed: &Placed<'_>| self.selection.is_none_or(|selection| selection.has(placed));
+        events.retain(|placed| {
+            missing.contains(&placed.position) && is_selected(placed) && !self.erased.covers(placed)
+        });
+        if !events.is_empty() {
+            let Stores { clickhouse, insert_deadline, enricher, .. } = *self.stores;
+            rows::insert(clickhouse, enricher, insert_deadline, &events).await?;
+        }
+        Ok(events.len())
+    }
+}
+
+/// Whether these rows are what the ledger counted.
+fn is_counted(range: &LedgerRange, expected: &BTreeMap<Position, Identity>) -> bool {
+    let xor_hash = expected.values().fold(0, |xor, identity| xor ^ identity.hash.low_bits());
+    usize::try_from(range.sum.counts.stored) == Ok(expected.len()) && xor_hash == range.sum.xor_hash
+}

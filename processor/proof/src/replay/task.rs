@@ -1,0 +1,118 @@
+//! What is to be brought back, from where, and what was done.
+
+use std::time::Duration;
+
+use clickhouse::Client;
+use eventlog::{EventLog, LogError};
+use processor::ProcessorConfig;
+use processor::batch::Placed;
+use processor::enrich::Enricher;
+use schemas::time::Micros;
+use serde::Serialize;
+use sqlx::PgPool;
+
+use crate::verify::rows::LedgerRange;
+
+/// Where log, ledgers and rows are.
+#[derive(Clone, Copy)]
+pub struct Stores<'a> {
+    /// Postgres.
+    pub pool: &'a PgPool,
+    /// ClickHouse.
+    pub clickhouse: &'a Client,
+    /// The log.
+    pub log: &'a dyn EventLog,
+    /// For how long an id is remembered, from its receipt.
+    pub dedup_window: Duration,
+    /// How long ClickHouse may take over one insert.
+    pub insert_deadline: Duration,
+    /// What gives rows their further columns.
+    pub enricher: &'a Enricher,
+}
+
+impl<'a> Stores<'a> {
+    /// With the settings of a processor.
+    #[must_use]
+    pub fn new(
+        pool: &'a PgPool,
+        clickhouse: &'a Client,
+        log: &'a dyn EventLog,
+        config: &'a ProcessorConfig,
+    ) -> Self {
+        let ProcessorConfig { dedup_window, insert_deadline, ref enricher, .. } = *config;
+        Self { pool, clickhouse, log, dedup_window, insert_deadline, enricher }
+    }
+}
+
+/// Which rows are to be brought back, if they are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// Of a partition's offsets `[from, to)`.
+    Offsets {
+        /// The partition.
+        partition: u32,
+        /// The first.
+        from: u64,
+        /// One past the last.
+        to: u64,
+    },
+    /// Received at `[from, to)`.
+    Period {
+        /// The first instant.
+        from: Micros,
+        /// The first one after.
+        to: Micros,
+    },
+    /// All.
+    All,
+}
+
+impl Selection {
+    pub(crate) fn may_be_in(&self, partition: u32, range: &LedgerRange) -> bool {
+        match self {
+            Self::Offsets { partition: of, from, to } => {
+                *of == partition && range.lo < *to && *from < range.hi
+            }
+            Self::Period { .. } | Self::All => true,
+        }
+    }
+
+    pub(crate) fn has(&self, placed: &Placed<'_>) -> bool {
+        match self {
+            Self::Offsets { from, to, .. } => (*from..*to).contains(&placed.position.offset()),
+            Self::Period { from, to } => (*from..*to).contains(&placed.envelope.received_at),
+            Self::All => true,
+        }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Ledger ranges that were compared.
+    pub ranges: usize,
+    /// Of these, whose rows did not agree.
+    pub damaged: usize,
+    /// Rows inserted.
+    pub inserted: usize,
+    /// Rows removed.
+    pub removed: usize,
+    /// What was done to each damaged range, and what could not be.
+    pub told: Vec<String>,
+    /// Damaged ranges that could not be mended.
+    pub failed: usize,
+}
+
+/// Why nothing more could be done. What was done before stays, and the same can be asked for again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Postgres failed.
+    #[error("Postgres can't be used")]
+    Postgres(#[from] sqlx::Error),
+    /// ClickHouse failed.
+    #[error("ClickHouse can't be used")]
+    ClickHouse(#[from] clickhouse::error::Error),
+    /// The log failed.
+    #[error("the log can't be read")]
+    Log(#[from] LogError),
+}

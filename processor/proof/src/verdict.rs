@@ -1,0 +1,68 @@
+//! What a proof comes to.
+
+use eventlog::LogError;
+use serde::Serialize;
+
+/// Mismatches that are told one by one; the others are counted.
+const TOLD_MAX: usize = 20;
+/// The verdict.
+#[derive(Debug, Default, Serialize)]
+pub struct Verdict {
+    /// Events in the log, of the ranges that it still has whole.
+    pub accepted: i64,
+    /// Events in the log's ranges that are no longer whole: their counts are the batch ledger's alone.
+    pub beyond_log: i64,
+    /// Counted as stored, and billed.
+    pub stored: i64,
+    /// Counted as duplicates.
+    pub duplicate: i64,
+    /// Counted as dead letters.
+    pub dead: i64,
+    /// Rows in ClickHouse.
+    pub rows: i64,
+    /// Rows that were stored and erased: at somebody's request, or for their age.
+    pub erased: i64,
+    /// Whether some of these are still being deleted.
+    pub erasing: bool,
+    /// What does not agree, the first few.
+    pub mismatches: Vec<String>,
+    /// How many do not agree.
+    pub mismatch_count: usize,
+}
+
+impl Verdict {
+    /// Whether everything agrees.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.mismatch_count == 0
+    }
+
+    pub(crate) fn expect<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: impl FnOnce() -> String,
+        left: (&str, &T),
+        right: (&str, &T),
+    ) {
+        if left.1 == right.1 {
+            return;
+        }
+        self.mismatch_count += 1;
+        if self.mismatches.len() < TOLD_MAX {
+            self.mismatches.push(format!("{}: {} {:?}, {} {:?}", what(), left.0, left.1, right.0, right.1));
+        }
+    }
+}
+
+/// Why nothing could be proved either way.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Postgres failed.
+    #[error("Postgres can't be read")]
+    Postgres(#[from] sqlx::Error),
+    /// ClickHouse failed.
+    #[error("ClickHouse can't be read")]
+    ClickHouse(#[from] clickhouse::error::Error),
+    /// The log failed.
+    #[error("the log can't be read")]
+    Log(#[from] LogError),
+}

@@ -1,0 +1,47 @@
+//! The proof: what ingest accepted, what is stored and what is billed, counted three ways and compared.
+//!
+//! * The **log** is read again, from the oldest record it still has up to the cursors: what was accepted.
+//! * The **ledgers** in Postgres: what was counted as stored, duplicate or dead, by range of the log and by tenant
+//!   and hour.
+//! * **ClickHouse**: the rows that are there, by range of the log (with an exclusive or over their hashes) and by
+//!   tenant and hour.
+//!
+//! Everything is compared up to the cursors of one Postgres snapshot, so it can run beside a busy pipeline. Dead letters
+//! are not replayed meanwhile. What a letter stands for, its row in Postgres says, not the log: it may be that it could be
+//! read by now. Rows that were erased are missing on purpose: the sums that [`crate::erase`] has noted of them are
+//! subtracted. If another round of erasures was counted meanwhile, the comparison begins anew.
+
+pub(crate) mod ledger;
+mod log;
+pub(crate) mod rows;
+
+use clickhouse::Client;
+use eventlog::EventLog;
+use processor::below;
+use sqlx::PgPool;
+
+use crate::verdict::{Verdict, VerifyError};
+
+/// Comparisons, while rounds of erasures come between.
+const TRIES_MAX: usize = 5;
+
+/// Compares log, ledgers and rows.
+///
+/// # Errors
+/// [`VerifyError`] if one of the three can't be read. A mismatch is not an error, but a verdict.
+pub async fn verify(pool: &PgPool, clickhouse: &Client, log: &dyn EventLog) -> Result<Verdict, VerifyError> {
+    let _held = below::read_all(pool).await?;
+    let mut tries = 0;
+    loop {
+        let books = ledger::read(pool).await?;
+        let mut verdict = Verdict::default();
+        ledger::check_tiles(&books, &mut verdict);
+        log::check(&books, log, &mut verdict).await?;
+        rows::check(&books, clickhouse, &mut verdict).await?;
+        tries += 1;
+        if verdict.holds() || tries == TRIES_MAX || ledger::newest_erasure(pool).await? == books.erased.newest
+        {
+            return Ok(verdict);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Rows below the cursors: what ClickHouse has, what it must lose, what it must get.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use clickhouse::{Client, Row};
+use schemas::id::{EventHash, Position, ProjectId, TenantId};
+use schemas::time::Micros;
+use serde::Deserialize;
+
+use crate::batch::{Placed, Range};
+use crate::block::Block;
+use crate::enrich::Enricher;
+use crate::{insert, metrics, repair};
+
+/// Positions that one query names: ClickHouse takes queries of 256 KiB.
+pub const POSITIONS_MAX: usize = 10_000;
+/// Inserts of the same rows before it is given up.
+const TRIES_MAX: usize = 5;
+
+/// What makes a row this event's row, as far as the proof looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// In which project.
+    pub project: ProjectId,
+    /// Its hash.
+    pub hash: EventHash,
+    /// When it was received.
+    pub received_at: Micros,
+}
+
+impl Identity {
+    /// The event's.
+    #[must_use]
+    pub fn of(placed: &Placed<'_>) -> Self {
+        let (envelope, event) = (&placed.envelope, &placed.event);
+        let (tenant, project, received_at) = (envelope.tenant, envelope.project, envelope.received_at);
+        Self { tenant, project, hash: event.hash, received_at }
+    }
+}
+
+#[derive(Row, Deserialize)]
+struct IdentityRow {
+    position: u64,
+    tenant_id: i64,
+    project_id: i64,
+    event_hash: u128,
+    received_at: i64,
+}
+
+/// All rows of `partition` at `[lo, hi)`, by position: more than one where it is doubled.
+///
+/// # Errors
+/// If ClickHouse fails.
+pub async fn there(
+    client: &Client,
+    partition: u32,
+    (lo, hi): (u64, u64),
+) -> Result<BTreeMap<Position, Vec<Identity>>, clickhouse::error::Error> {
+    let mut rows = client
+        .query(
+            "SELECT position, tenant_id, project_id, event_hash, received_at FROM events
+             WHERE log_partition = ? AND position >= ? AND position < ?",
+        )
+        .bind(partition)
+        .bind(Position::first_of(lo).number())
+        .bind(Position::first_of(hi).number())
+        .fetch::<IdentityRow>()?;
+    let mut there: BTreeMap<Position, Vec<Identity>> = BTreeMap::new();
+    while let Some(row) = rows.next().await? {
+        there.entry(Position::from_number(row.position)).or_default().push(Identity {
+            tenant: TenantId(row.tenant_id),
+            project: ProjectId(row.project_id),
+            hash: EventHash(row.event_hash),
+            received_at: Micros(row.received_at),
+        });
+    }
+    Ok(there)
+}
+
+/// Removes every row of `partition` at these positions, and returns when they are gone.
+///
+/// # Errors
+/// If ClickHouse fails: some may be gone then.
+pub async fn remove(
+    client: &Client,
+    partition: u32,
+    positions: &[u64],
+) -> Result<(), clickhouse::error::Error> {
+    for positions in positions.chunks(POSITIONS_MAX) {
+        client
+            .query("ALTER TABLE events DELETE WHERE log_partition = ? AND position IN ?")
+            .with_setting("mutations_sync", "2")
+            .bind(partition)
+            .bind(positions)
+            .execute()
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes every row of `partition` at `[lo, hi)`.
+///
+/// # Errors
+/// If ClickHouse fails: some may be gone then.
+pub async fn remove_range(
+    client: &Client,
+    partition: u32,
+    (lo, hi): (u64, u64),
+) -> Result<(), clickhouse::error::Error> {
+    client
+        .query("ALTER TABLE events DELETE WHERE log_partition = ? AND position >= ? AND position < ?")
+        .with_setting("mutations_sync", "2")
+        .bind(partition)
+        .bind(Position::first_of(lo).number())
+        .bind(Position::first_of(hi).number())
+        .execute()
+        .await
+}
+
+/// Inserts rows that ClickHouse does not have. After an insert that was not confirmed, those that it has by then are
+/// left out of the next.
+///
+/// # Errors
+/// If ClickHouse fails again and again, or does not answer: some rows may be there then.
+pub async fn insert(
+    client: &Client,
+    enricher: &Enricher,
+    deadline: Duration,
+    rows: &[Placed<'_>],
+) -> Result<(), clickhouse::error::Error> {
+    let mut missing = rows.to_vec();
+    for tries_left in (0..TRIES_MAX).rev() {
+        let partitions: BTreeSet<u32> = missing.iter().map(|placed| placed.partition).collect();
+        let query_id = repair::query_id(partitions);
+        let block = Block::of(&missing, enricher);
+        let Err(error) = insert::insert(client, &query_id, deadline, &block).await else { return Ok(()) };
+        ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
+        tracing::warn!(%error, rows = missing.len(), "an insert below the cursor was not confirmed, reading back");
+        repair::end_insert(client, &query_id).await?;
+        let offsets: BTreeSet<(u32, u64)> =
+            missing.iter().map(|placed| (placed.partition, placed.position.offset())).collect();
+        let ranges: Vec<Range> = hull(&offsets);
+        let present = repair::present(client, &ranges).await?;
+        missing.retain(|placed| !present.contains(&(placed.partition, placed.position)));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if tries_left == 0 {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// For each partition the smallest range with all its offsets.
+fn hull(offsets: &BTreeSet<(u32, u64)>) -> Vec<Range> {
+    let mut ranges: Vec<Range> = Vec::new();
+    for &(partition, offset) in offsets {
+        match ranges.last_mut() {
+            Some(range) if range.partition == partition => range.hi = offset + 1,
+            _ => ranges.push(Range { partition, lo: offset, hi: offset + 1, epoch: 0 }),
+        }
+    }
+    ranges
+}

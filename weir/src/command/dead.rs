@@ -1,0 +1,212 @@
+//! `weir dead`: events that could not be read.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use processor::dead::book::{self, Letter, PAGE_LETTERS_MAX, Which};
+use processor::dead::{LetterId, State};
+use serde_json::json;
+use service::postgres::Role;
+use sqlx::PgPool;
+
+use super::output::{find, lines, now, pool, print, tell};
+use crate::config;
+use crate::life::stores;
+
+/// Bytes of a frame that are shown.
+const SHOWN_BYTES_MAX: usize = 512;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// List dead letters
+    List {
+        #[command(flatten)]
+        which: Filter,
+        /// `dead`, `asked` (for its replay), `replayed` or `discarded`; all without it
+        #[arg(long)]
+        state: Option<State>,
+        /// How far back: a number and m, h or d
+        #[arg(long, value_name = "TIME", value_parser = super::outcomes::micros)]
+        since: Option<i64>,
+    },
+    /// Show one of them
+    Show {
+        /// `<partition>:<position>`, as `weir dead list` has it
+        id: LetterId,
+        /// Write its frame to the standard output, byte for byte, and nothing else
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Have the processors store, at their old positions, events that this weir can read by now
+    Replay(Chosen),
+    /// Give dead letters up: their bytes are deleted, their events stay counted as dead, and are not billed
+    Discard(Chosen),
+    /// Let all that is in the log now become dead letters, however many. What is received later counts again
+    Resume,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// Of this tenant only: its name or id
+    #[arg(long)]
+    tenant: Option<String>,
+    /// With these words in their reason only
+    #[arg(long, value_name = "WORDS")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "chosen", required = true, multiple = true, args = ["id", "all", "tenant", "reason"])]
+pub(crate) struct Chosen {
+    /// `<partition>:<position>`, as `weir dead list` has it
+    #[arg(conflicts_with_all = ["all", "tenant", "reason"])]
+    id: Option<LetterId>,
+    /// All that are dead
+    #[arg(long, conflicts_with_all = ["tenant", "reason"])]
+    all: bool,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+impl Filter {
+    async fn which(self, pool: &PgPool) -> anyhow::Result<Which> {
+        let tenant = match &self.tenant {
+            Some(tenant) => Some(find(pool, tenant).await?),
+            None => None,
+        };
+        Ok(Which { tenant, reason: self.reason, ..Which::default() })
+    }
+}
+
+impl Chosen {
+    async fn which(self, pool: &PgPool) -> anyhow::Result<Which> {
+        Ok(Which { id: self.id, ..self.filter.which(pool).await? })
+    }
+}
+
+impl DeadCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = pool(Role::Processor)?;
+        match self {
+            Self::List { which, state, since } => {
+                let since = since.map(|micros| now() - chrono::TimeDelta::microseconds(micros));
+                let which = Which { state, since, ..which.which(&pool).await? };
+                list(&pool, &which, json).await
+            }
+            Self::Show { id, raw } => show(&pool, id, raw, json).await,
+            Self::Replay(chosen) => {
+                let id = chosen.id;
+                let asked = book::ask_replay(&pool, &chosen.which(&pool).await?).await?;
+                told_of(&pool, id, asked).await?;
+                print(json, &json!({"asked": asked}), |_| {
+                    format!(
+                        "the processors are asked to replay {asked} dead letters: weir dead list tells what becomes of them"
+                    )
+                })
+            }
+            Self::Discard(chosen) => {
+                let id = chosen.id;
+                let discarded = book::discard(&pool, &chosen.which(&pool).await?).await?;
+                told_of(&pool, id, discarded).await?;
+                print(json, &json!({"discarded": discarded}), |_| {
+                    format!("{discarded} dead letters are given up")
+                })
+            }
+            Self::Resume => {
+                let log = stores::open_log_to_look(&config::stores()?).await?;
+                let forgiven = book::resume(&pool, &*log).await?;
+                print(json, &json!({"forgiven_below": forgiven}), |_| {
+                    "what is in the log now may become dead letters: start the processors again".to_owned()
+                })
+            }
+        }
+    }
+}
+
+/// Something was to be done to the one letter that was named, and was not.
+async fn told_of(pool: &PgPool, id: Option<LetterId>, changed: u64) -> anyhow::Result<()> {
+    let Some(id) = id.filter(|_| changed == 0) else { return Ok(()) };
+    let letter = one(pool, id).await?;
+    bail!("dead letter {id} is {} already", letter.state.as_str())
+}
+
+async fn one(pool: &PgPool, id: LetterId) -> anyhow::Result<Letter> {
+    let which = Which { id: Some(id), ..Which::default() };
+    match book::list(pool, &which, None).await?.pop() {
+        Some(letter) => Ok(letter),
+        None => bail!("there is no dead letter {id}"),
+    }
+}
+
+async fn list(pool: &PgPool, which: &Which, json: bool) -> anyhow::Result<ExitCode> {
+    let mut all = Vec::new();
+    loop {
+        let after: Option<LetterId> = all.last().and_then(|letter: &Letter| letter.id.parse().ok());
+        let page = book::list(pool, which, after).await?;
+        let is_last = i64::try_from(page.len())? < PAGE_LETTERS_MAX;
+        all.extend(page);
+        if is_last {
+            return print(json, &all, lines(line));
+        }
+    }
+}
+
+fn told<T: std::fmt::Display>(known: Option<T>) -> String {
+    known.map_or_else(|| "unknown".to_owned(), |known| known.to_string())
+}
+
+fn line(letter: &Letter) -> String {
+    let Letter { id, state, tenant, events, reason, died_at, stored, duplicate, .. } = letter;
+    let became = match state {
+        State::Replayed => format!("replayed: {stored} stored, {duplicate} duplicates"),
+        state @ (State::Dead | State::Asked | State::Discarded) => state.as_str().to_owned(),
+    };
+    format!("letter {id}: {became}; {events} events of tenant {}, died {died_at}: {reason}", told(*tenant))
+}
+
+async fn show(pool: &PgPool, id: LetterId, raw: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let letter = one(pool, id).await?;
+    let bytes = book::raw(pool, id).await?.unwrap_or_default();
+    if raw {
+        std::io::stdout().write_all(&bytes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if json {
+        return print(true, &letter, |_| String::new());
+    }
+    let time = |at: Option<DateTime<Utc>>| told(at);
+    tell(&format!(
+        "{}\npartition  {}\noffset     {}\ntenant     {}\nproject    {}\nreceived   {}\nbytes      {}",
+        line(&letter),
+        id.partition,
+        id.position.offset(),
+        told(letter.tenant),
+        told(letter.project),
+        time(letter.received_at),
+        letter.bytes
+    ))?;
+    tell(preview(&bytes).trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The first bytes, 16 a line, as numbers and as letters.
+fn preview(bytes: &[u8]) -> String {
+    let shown = bytes.get(..SHOWN_BYTES_MAX).unwrap_or(bytes);
+    let mut text = String::new();
+    for (row, of_row) in shown.chunks(16).enumerate() {
+        let numbers: String = of_row.iter().map(|byte| format!("{byte:02x} ")).collect();
+        let letters: String = of_row.iter().copied().map(letter_or_dot).collect();
+        text += &format!("{:06x}  {numbers:<48} {letters}\n", row * 16);
+    }
+    if shown.len() < bytes.len() {
+        text += &format!("... and {} bytes more: --raw writes all\n", bytes.len() - shown.len());
+    }
+    text
+}
+
+fn letter_or_dot(byte: u8) -> char {
+    if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '.' }
+}

@@ -1,0 +1,46 @@
+//! `weir plan`.
+
+use std::process::ExitCode;
+
+use accounts::plan::{self, Plan, PlanLimits};
+use clap::{Args, Subcommand};
+use service::postgres::Role;
+
+use super::output::{lines, pool, print, told};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Make a plan, or change it for all its tenants
+    Set(PlanSet),
+    /// List all plans
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanSet {
+    name: String,
+    #[command(flatten)]
+    limits: PlanLimits,
+}
+
+fn plan_line(plan: &Plan) -> String {
+    let Plan { name, quota, rate, retention_days } = plan;
+    let kept = retention_days.map_or_else(|| "for ever".to_owned(), |days| format!("for {days} days"));
+    format!(
+        "plan {name}: quota {} a month, rate {} a second, events are kept {kept}",
+        told(*quota),
+        told(*rate)
+    )
+}
+
+impl PlanCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = pool(Role::Api)?;
+        match self {
+            Self::Set(PlanSet { name, limits }) => {
+                print(json, &plan::put(&pool, &name, &limits).await?, plan_line)
+            }
+            Self::List => print(json, &plan::list(&pool).await?, lines(plan_line)),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `weir project`.
+
+use std::process::ExitCode;
+
+use accounts::project::{self, NewProject};
+use clap::{Args, Subcommand};
+use service::postgres::Role;
+
+use super::output::{find, lines, pool, print};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Make a project
+    Create(ProjectCreate),
+    /// List a tenant's projects
+    List {
+        /// The tenant's name or id
+        tenant: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProjectCreate {
+    /// The tenant's name or id
+    tenant: String,
+    #[command(flatten)]
+    new: NewProject,
+}
+
+impl ProjectCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = pool(Role::Api)?;
+        let line = |made: &project::Project| format!("project {} {}", made.id, made.name);
+        match self {
+            Self::Create(ProjectCreate { tenant, new }) => {
+                let id = find(&pool, &tenant).await?;
+                print(json, &project::create(&pool, id, &new.name).await?, line)
+            }
+            Self::List { tenant } => {
+                let id = find(&pool, &tenant).await?;
+                print(json, &project::list(&pool, id).await?, lines(line))
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `weir tenant`.
+
+use std::process::ExitCode;
+
+use accounts::tenant::{self, NewTenant, Tenant, TenantChange};
+use clap::{Args, Subcommand};
+use schemas::address::AddressPolicy;
+use service::postgres::Role;
+
+use super::output::{find, lines, pool, print, told};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Make a tenant, with a project `default`
+    Create(NewTenant),
+    /// Change a tenant; ingest knows within a second
+    Set(TenantSet),
+    /// List all tenants
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantSet {
+    /// Its name or id
+    tenant: String,
+    #[command(flatten)]
+    change: TenantChange,
+}
+
+fn tenant_line(tenant: &Tenant) -> String {
+    let Tenant { id, name, plan, quota, rate, own_quota, own_rate, time_zone, status, client_ip, .. } =
+        tenant;
+    let own = |limit: Option<i64>, own: bool| told(limit) + if own { " (its own)" } else { "" };
+    let (quota, rate) = (own(*quota, *own_quota), own(*rate, *own_rate));
+    let kept = match client_ip {
+        AddressPolicy::Full => String::new(),
+        AddressPolicy::Truncated | AddressPolicy::None => format!(", client addresses {client_ip}"),
+    };
+    format!(
+        "tenant {id} {name}: plan {plan}, quota {quota} a month, rate {rate} a second, {time_zone}, {status}{kept}"
+    )
+}
+
+impl TenantCommand {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let pool = pool(Role::Api)?;
+        match self {
+            Self::Create(new) => print(json, &tenant::create(&pool, &new).await?, tenant_line),
+            Self::Set(TenantSet { tenant, change }) => {
+                let id = find(&pool, &tenant).await?;
+                print(json, &tenant::change(&pool, id, &change).await?, tenant_line)
+            }
+            Self::List => print(json, &tenant::list(&pool).await?, lines(tenant_line)),
+        }
+    }
+}

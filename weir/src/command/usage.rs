@@ -1,0 +1,30 @@
+//! `weir usage`.
+
+use std::process::ExitCode;
+
+use metering::usage::of_tenant;
+use schemas::time::Micros;
+use service::clock::Clock;
+use service::postgres::Role;
+
+use super::output::{find, pool, print, told};
+
+/// `weir usage`.
+pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let pool = pool(Role::Api)?;
+    let id = find(&pool, tenant).await?;
+    let usage = of_tenant(&pool, id, Micros(Clock::system().now_micros())).await?;
+    print(json, &usage, |usage| {
+        format!(
+            "period     {} to {}\nstored     {} (billed)\nduplicate  {}\ndead       {}\nquota      {}, of which {} are granted to ingest\nas of      {}",
+            usage.period_start,
+            usage.period_end,
+            usage.stored,
+            usage.duplicate,
+            usage.dead,
+            told(usage.quota),
+            usage.granted,
+            usage.as_of
+        )
+    })
+}

@@ -1,0 +1,265 @@
+//! The life of a serving process, in reading order: settings, stores, roles, ready, a reason to stop, drain.
+
+use std::pin::{Pin, pin};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use admin_api::Admin;
+use anyhow::{Context, bail};
+use eventlog::EventLog;
+use ingest::Ingest;
+use metering::{outcomes, reclaim};
+use processor::Processor;
+use proof::rollup::Roller;
+use proof::{Eraser, reconcile};
+use service::clock::Clock;
+use service::ops::{Readiness, serve_ops};
+use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
+use service::{clickhouse, telemetry};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::bind::{Bound, bind, bind_when_back};
+use super::descriptors;
+use super::stores::{self, OpenLog};
+use crate::config::{Config, Pools};
+use crate::roles::Roles;
+
+/// From the order to stop to the end of the process, whatever hangs.
+const STOP_DEADLINE: Duration = Duration::from_secs(18);
+/// What is left of it for the log's last records.
+const LOG_CLOSE_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Ingest's copy of keys and tenants, in the data folder.
+const DIRECTORY_FILE: &str = "directory";
+
+/// Runs the roles until a signal, or until one of them ends by itself, which is a failure.
+pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
+    let config = Config::from_environment(roles)?;
+    telemetry::log_to_stderr(&config.log_filter).context("WEIR_LOG can't be read")?;
+    let metrics = telemetry::install_metrics()?;
+    if let Some(ingest) = &config.ingest {
+        descriptors::check(ingest.connections.connections_max);
+    }
+
+    let ops = TcpListener::bind(config.ops_listen).await;
+    let ops = ops.with_context(|| format!("can't listen on {} (WEIR_OPS_ADDR)", config.ops_listen))?;
+    let pools = Pools::new(&config.stores.database)?;
+    let OpenLog { log, fatal, exclusive } =
+        stores::open_log(&config.stores, config.outage.as_ref(), pools.binding(roles)).await?;
+    let readiness = Readiness::default();
+    let (_until_the_end, ops_shutdown) = Shutdown::new();
+    #[cfg(feature = "faults")]
+    if roles.ingest {
+        tokio::spawn(super::poison::append_when_ordered(Arc::clone(&log)));
+    }
+    tokio::spawn(serve_ops(ops, readiness.clone(), metrics, ops_shutdown));
+
+    let mut serving = Serving::new(&config, roles, &pools, &log);
+    let stopped = serving.serve(exclusive, &readiness, fatal).await;
+    readiness.set(false);
+    let drained = tokio::time::timeout(STOP_DEADLINE - LOG_CLOSE_DEADLINE, serving.drain()).await;
+    log.close(LOG_CLOSE_DEADLINE).await;
+    pools.close().await;
+    if drained.is_err() {
+        tracing::warn!("stopped before everything was drained");
+    }
+    let reason = stopped?;
+    tracing::info!(reason, "stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The running roles. Those that take work in are stopped before those that bring it on.
+struct Serving<'a> {
+    config: &'a Config,
+    roles: Roles,
+    pools: &'a Pools,
+    log: &'a Arc<dyn EventLog>,
+    /// Whether the database is bound to the log.
+    bound: watch::Sender<bool>,
+    front: JoinSet<anyhow::Result<()>>,
+    back: JoinSet<anyhow::Result<()>>,
+    front_trigger: ShutdownTrigger,
+    front_shutdown: Shutdown,
+    back_trigger: ShutdownTrigger,
+    back_shutdown: Shutdown,
+}
+
+impl<'a> Serving<'a> {
+    fn new(config: &'a Config, roles: Roles, pools: &'a Pools, log: &'a Arc<dyn EventLog>) -> Self {
+        let (front_trigger, front_shutdown) = Shutdown::new();
+        let (back_trigger, back_shutdown) = Shutdown::new();
+        let (front, back) = (JoinSet::new(), JoinSet::new());
+        let bound = watch::Sender::new(false);
+        Self {
+            config,
+            roles,
+            pools,
+            log,
+            bound,
+            front,
+            back,
+            front_trigger,
+            front_shutdown,
+            back_trigger,
+            back_shutdown,
+        }
+    }
+
+    /// Starts the roles and waits for a reason to stop. While Postgres is away, only ingest is there.
+    async fn serve(
+        &mut self,
+        exclusive: bool,
+        readiness: &Readiness,
+        fatal: watch::Receiver<Option<String>>,
+    ) -> anyhow::Result<&'static str> {
+        let mut signal = pin!(signalled());
+        let (pools, roles, log) = (self.pools, self.roles, Arc::clone(self.log));
+        match bind(pools, roles, &*log, exclusive).await? {
+            Bound::Yes => {
+                self.bound.send_replace(true);
+                self.start_ingest().await?;
+            }
+            Bound::Away(error) => {
+                tracing::warn!(%error, "Postgres does not answer: waiting for it");
+                readiness.set(self.start_ingest().await?);
+                tokio::select! {
+                    bound = bind_when_back(pools, roles, &*log, exclusive) => bound?,
+                    stopped = self.until_stopped(signal.as_mut(), fatal.clone()) => return stopped,
+                }
+                tracing::info!("Postgres is back");
+                self.bound.send_replace(true);
+            }
+        }
+        self.start_the_rest().await?;
+        readiness.set(true);
+        tracing::info!(ops = %self.config.ops_listen, log = self.log.identity(), "ready");
+        self.until_stopped(signal, fatal).await
+    }
+
+    /// Whether it is there, and knows whom to serve.
+    async fn start_ingest(&mut self) -> anyhow::Result<bool> {
+        let Some(mut config) = self.config.ingest.clone() else { return Ok(false) };
+        config.directory_file = Some(self.config.stores.data_dir.join(DIRECTORY_FILE));
+        let (pool, log, bound) = (self.pools.ingest.clone(), Arc::clone(self.log), self.bound.subscribe());
+        let ingest = Ingest::build(config, pool, log, Clock::system(), bound).await?;
+        tracing::info!(address = %ingest.local_addr()?, "ingest listens");
+        let knows_keys = ingest.knows_keys();
+        let shutdown = self.front_shutdown.clone();
+        self.front.spawn(async move {
+            ingest.run(shutdown).await;
+            Ok(())
+        });
+        Ok(knows_keys)
+    }
+
+    async fn start_the_rest(&mut self) -> anyhow::Result<()> {
+        let (config, pools, log, clock) = (self.config, self.pools, self.log, Clock::system());
+        if let Some(admin) = &config.admin {
+            let admin = Admin::build(admin.clone(), pools.api.clone(), clock.clone()).await?;
+            tracing::info!(address = %admin.local_addr()?, "the admin API listens");
+            let shutdown = self.front_shutdown.clone();
+            self.front.spawn(async move {
+                admin.run(shutdown).await;
+                Ok(())
+            });
+        }
+        if let Some(settings) = &config.processor {
+            let (pool, enricher) = (&pools.processor, settings.enricher.clone());
+            let clickhouse = clickhouse::client(&config.stores.clickhouse);
+            let eraser =
+                Eraser::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock.clone(), settings);
+            let shutdown = self.back_shutdown.clone();
+            self.back.spawn(async move {
+                eraser.run(shutdown).await;
+                Ok(())
+            });
+            let roller = Roller::new(pool.clone(), clickhouse.clone(), clock.clone());
+            let shutdown = self.back_shutdown.clone();
+            self.back.spawn(async move {
+                roller.run(shutdown).await;
+                Ok(())
+            });
+            let processor =
+                Processor::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock, settings.clone());
+            let shutdown = self.back_shutdown.clone();
+            self.back.spawn(async move { Ok(processor.run(shutdown).await?) });
+            let fresh = enricher.keep_fresh(self.back_shutdown.clone());
+            self.back.spawn(async move {
+                fresh.await;
+                Ok(())
+            });
+            if !settings.reconcile_every.is_zero() {
+                let every = settings.reconcile_every;
+                let reconcile = reconcile::run(pool.clone(), clickhouse, every, self.back_shutdown.clone());
+                self.back.spawn(async move {
+                    reconcile.await;
+                    Ok(())
+                });
+            }
+        }
+        if let Some(retention) = config.billing {
+            let reclaim = reclaim::run(pools.billing.clone(), Arc::clone(log), self.back_shutdown.clone());
+            self.back.spawn(async move {
+                reclaim.await;
+                Ok(())
+            });
+            let forget = outcomes::run(pools.billing.clone(), retention, self.back_shutdown.clone());
+            self.back.spawn(async move {
+                forget.await;
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+
+    /// Why the process stops: a signal's name, or an error.
+    async fn until_stopped(
+        &mut self,
+        signal: Pin<&mut impl Future<Output = std::io::Result<&'static str>>>,
+        fatal: watch::Receiver<Option<String>>,
+    ) -> anyhow::Result<&'static str> {
+        tokio::select! {
+            signal = signal => Ok(signal?),
+            Some(ended) = self.front.join_next() => too_early(ended),
+            Some(ended) = self.back.join_next() => too_early(ended),
+            why = told(fatal) => bail!("the log takes no more records: {why}"),
+        }
+    }
+
+    async fn drain(&mut self) {
+        self.front_trigger.order();
+        while let Some(ended) = self.front.join_next().await {
+            log_end(ended);
+        }
+        self.back_trigger.order();
+        while let Some(ended) = self.back.join_next().await {
+            log_end(ended);
+        }
+    }
+}
+
+type Ended = Result<anyhow::Result<()>, tokio::task::JoinError>;
+
+fn too_early(ended: Ended) -> anyhow::Result<&'static str> {
+    ended.context("a role broke")??;
+    bail!("a role ended by itself")
+}
+
+fn log_end(ended: Ended) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "a role ended with an error"),
+        Err(error) => tracing::error!(%error, "a role broke"),
+    }
+}
+
+/// The reason, once there is one.
+async fn told(mut fatal: watch::Receiver<Option<String>>) -> String {
+    match fatal.wait_for(Option::is_some).await {
+        Ok(why) => why.clone().unwrap_or_default(),
+        Err(_) => std::future::pending().await,
+    }
+}
