@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod telemetry;
+pub mod trace;
 pub mod clock;
 pub mod shutdown;
 pub mod metrics;
