@@ -1,13 +1,24 @@
 //! Frames for the log: all events of one request for one partition travel together.
 
 use eventlog::Append;
-use schemas::frame::{Envelope, FrameWriter, encoded_len};
+use schemas::frame::{Envelope, FrameWriter, Trace, encoded_len};
 
 use crate::validate::Known;
 
 /// The log records of `events`, in the order of the request within each partition.
 #[must_use]
 pub fn frames(envelope: &Envelope<'_>, events: &[Known<'_>], partitions: u32) -> Vec<Append> {
+    traced_frames(envelope, None, events, partitions)
+}
+
+/// The same for a request that a trace may follow.
+#[must_use]
+pub fn traced_frames(
+    envelope: &Envelope<'_>,
+    trace: Option<&Trace>,
+    events: &[Known<'_>],
+    partitions: u32,
+) -> Vec<Append> {
     let timestamp_ms = envelope.received_at.0.div_euclid(1000);
     let partitions_len = usize::try_from(partitions).unwrap_or(usize::MAX);
     let mut writers: Vec<Option<FrameWriter>> =
@@ -25,9 +36,9 @@ pub fn frames(envelope: &Envelope<'_>, events: &[Known<'_>], partitions: u32) ->
         let Some(place) = usize::try_from(partition).ok().and_then(|place| writers.get_mut(place)) else {
             continue;
         };
-        let writer = place.get_or_insert_with(|| FrameWriter::new(envelope, capacity));
+        let writer = place.get_or_insert_with(|| FrameWriter::traced(envelope, trace, capacity));
         if !writer.push(&event) {
-            let mut next = FrameWriter::new(envelope, capacity);
+            let mut next = FrameWriter::traced(envelope, trace, capacity);
             // An event is far smaller than an empty frame's room.
             let fits = next.push(&event);
             assert!(fits, "an event of {} bytes does not fit a frame", encoded_len(&event));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ::metrics::{Counter, Histogram};
 use eventlog::EventLog;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue};
+use hyper::header::{ALLOW, CONNECTION, HOST, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode, Version};
@@ -25,6 +25,7 @@ use service::clock::Clock;
 use service::http::serve;
 use service::shutdown::Shutdown;
 use service::tls::{Tls, TlsError};
+use service::trace::Span;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -38,7 +39,7 @@ use upload::Upload;
 use crate::admission::{Admission, AdmissionLimits, Turns};
 use crate::allowance;
 use crate::config::IngestConfig;
-use crate::directory::{self, Beside, Directory};
+use crate::directory::{self, Beside, Directory, Tenant};
 use crate::lease::{self, Keeper, Leases};
 use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
@@ -296,6 +297,7 @@ impl Node {
         let request_id = Uuid::now_v7();
         let mut known = None;
         let (parts, body) = request.into_parts();
+        let mut span = Span::request(|| traceparent(&parts.headers));
         let mut upload = Upload::new(body);
         let peer = self.config.trusted_proxies.client(peer, &parts.headers);
         let found = one_host(&parts).and_then(|()| route(parts.uri.path()));
@@ -309,7 +311,7 @@ impl Node {
             }
             Ok(Route::ErrorPage(code)) => ("error_page", Ok(reply::page(request_id, code))),
             Ok(Route::Events(dialect)) => {
-                let arrival = Arrival { dialect, parts: &parts, request_id, peer };
+                let arrival = Arrival { dialect, parts: &parts, request_id, peer, span: &span };
                 (dialect.name(), self.receive(arrival, &mut upload, &mut known).await)
             }
             Err(problem) => ("none", Err(Refusal::from(problem))),
@@ -327,6 +329,7 @@ impl Node {
                 metrics::reply_seconds(name).record(started.elapsed());
             }
         }
+        describe(&mut span, request_id, &parts, found.is_ok(), known.as_deref(), result.as_ref().err());
         let mut reply = result.unwrap_or_else(|refusal| {
             self.log_refusal(request_id, name, &refusal.problem);
             reply::refusal(request_id, &refusal)
@@ -368,6 +371,38 @@ impl Node {
                 tracing::warn!(%request_id, route, %code, %detail, untold, "refused");
             }
             Some(_) | None => tracing::debug!(%request_id, route, %code, %detail, "refused"),
+        }
+    }
+}
+
+/// The caller's place in a trace. Of several nobody knows which counts.
+fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all("traceparent").iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
+}
+
+/// What a trace shows of a request: nothing that could be a secret, and a path only where it is one of weir's own.
+fn describe(
+    span: &mut Span,
+    request_id: Uuid,
+    parts: &Parts,
+    has_route: bool,
+    tenant: Option<&Tenant>,
+    refusal: Option<&Refusal>,
+) {
+    let path = if has_route { parts.uri.path() } else { "" };
+    span.rename(|| format!("{} {path}", parts.method).trim_end().to_owned());
+    span.set("http.request.method", || parts.method.to_string());
+    span.set("http.route", || path.to_owned());
+    span.set("weir.request_id", || request_id.to_string());
+    if let Some(tenant) = tenant {
+        span.set("weir.tenant", || tenant.id.0);
+    }
+    if let Some(Refusal { problem, .. }) = refusal {
+        span.set("error.type", || problem.code.as_str());
+        span.set("http.response.status_code", || u32::from(problem.code.status()));
+        if problem.code.status() >= 500 {
+            span.fail(|| problem.code.as_str());
         }
     }
 }

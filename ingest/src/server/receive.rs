@@ -10,11 +10,12 @@ use hyper::header::{HeaderMap, USER_AGENT};
 use hyper::{Uri, http};
 use schemas::address::AddressPolicy;
 use schemas::event::EventFlags;
-use schemas::frame::Envelope;
+use schemas::frame::{Envelope, Trace};
 use schemas::intake::{Intake, Warning};
 use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
+use service::trace::{Kind, Span};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ use super::Node;
 use super::body::Form;
 use super::upload::Upload;
 use crate::admission::Work;
-use crate::append::frames;
+use crate::append::traced_frames;
 use crate::decode::{Batch, Rejection};
 use crate::decompress::Room;
 use crate::directory::{Sender, Tenant};
@@ -41,6 +42,7 @@ struct Origin<'a> {
     policy: AddressPolicy,
     headers: &'a HeaderMap,
     work: Work,
+    span: &'a Span,
 }
 
 /// A request that brings events, but for its body.
@@ -50,6 +52,7 @@ pub(super) struct Arrival<'a> {
     pub(super) parts: &'a http::request::Parts,
     pub(super) request_id: Uuid,
     pub(super) peer: IpAddr,
+    pub(super) span: &'a Span,
 }
 
 impl Node {
@@ -70,7 +73,7 @@ impl Node {
 
     async fn take_in(
         &self,
-        Arrival { dialect, parts, request_id, peer }: Arrival<'_>,
+        Arrival { dialect, parts, request_id, peer, span }: Arrival<'_>,
         upload: &mut Upload,
         known: &mut Option<Arc<Tenant>>,
         attempt: &mut Attempt<'_>,
@@ -88,12 +91,16 @@ impl Node {
         *known = sender.as_ref().map(|sender| Arc::clone(&sender.tenant));
         let form = Form::of(dialect, headers, uri.query())?;
         let mut admitted = self.admission.admit(headers, known.clone())?;
+        let reading = span.child("read body", Kind::Internal);
         let body = upload.read(&self.admission, deadline).await?;
+        drop(reading);
         let work = self.turns.wait(body.len(), form.is_compressed(&body), known.as_deref(), deadline).await?;
+        let decoding = span.child("decode", Kind::Internal);
         let room = Room::charged(self.config.inflated_bytes_max, &mut admitted);
         let body: Bytes = self.turns.run(&work, || form.json(body, headers, room)).await?;
         let received_at = Micros(self.clock.now_micros());
         let batch = self.turns.run(&work, || form.decode(&body, received_at)).await?;
+        drop(decoding);
         if sender.is_none() {
             let key = batch.write_key.as_deref().ok_or_else(auth::missing)?;
             sender = Some(self.sender(&auth::from_text(key)?, attempt)?);
@@ -102,7 +109,7 @@ impl Node {
         *known = Some(Arc::clone(&sender.tenant));
         admitted.belongs_to(&sender.tenant)?;
         let policy = sender.tenant.terms.read().client_ip;
-        let origin = Origin { request_id, peer, policy, headers, work };
+        let origin = Origin { request_id, peer, policy, headers, work, span };
         let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
         tally.count(accepted.as_ref(), attempt);
@@ -182,7 +189,15 @@ impl Node {
             client_ip: origin.policy.kept(origin.peer),
             user_agent: user_agent.unwrap_or_default(),
         };
-        let records = self.turns.run(&origin.work, || frames(&envelope, events, self.log.partitions())).await;
+        let mut span = origin.span.child("append", Kind::Producer);
+        span.set("weir.events", || events.len());
+        let trace = span.context().map(|context| Trace {
+            flags: context.flags,
+            trace_id: context.trace_id,
+            span_id: context.span_id,
+        });
+        let write = || traced_frames(&envelope, trace.as_ref(), events, self.log.partitions());
+        let records = self.turns.run(&origin.work, write).await;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             // Whoever slept for so long may have been taken for dead, and the slice given to others.
@@ -206,15 +221,17 @@ impl Node {
             }
             Err(AppendError::Refused(why) | AppendError::Rejected(why)) => {
                 self.leases.refund(&sender.tenant, spent);
+                span.fail(|| "refused by the log");
                 tracing::warn!(request_id = %origin.request_id, why, "the log refused a request");
                 let detail =
                     "the log takes no events at the moment; nothing was stored: send the same events again";
                 Err(Problem::new(Code::Overloaded, detail).into())
             }
             Err(AppendError::Unknown(why)) => {
-                let Err(no_copy) = self.append_copy(sender, events, &envelope, spent, deadline).await else {
-                    return Ok(());
-                };
+                let copied =
+                    self.append_copy(sender, events, &envelope, trace.as_ref(), spent, deadline).await;
+                let Err(no_copy) = copied else { return Ok(()) };
+                span.fail(|| "not confirmed by the log");
                 let why = format!("{why}; {no_copy}");
                 tracing::warn!(request_id = %origin.request_id, why, "the log did not confirm a request");
                 let detail = "the log did not confirm in time; send the same events with the same ids again, none is stored twice";
