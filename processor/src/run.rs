@@ -9,6 +9,7 @@ mod pipeline;
 mod prepare;
 mod session;
 mod stage;
+mod journey;
 
 use std::sync::Arc;
 use std::time::Duration;
