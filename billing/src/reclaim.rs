@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use eventlog::{EventLog, LogError};
 use service::shutdown::Shutdown;
+use service::trace::Span;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -41,6 +42,7 @@ pub async fn run(pool: PgPool, log: std::sync::Arc<dyn EventLog>, shutdown: Shut
 }
 
 async fn round(pool: &PgPool, log: &dyn EventLog) -> Result<(), ReclaimError> {
+    let mut span = Span::job("reclaim");
     note_ends(pool, log).await?;
     let settled: Vec<Uuid> = sqlx::query_scalar(
         "SELECT n.id FROM ingest_node n WHERE n.ends IS NOT NULL AND NOT EXISTS (
@@ -50,6 +52,11 @@ async fn round(pool: &PgPool, log: &dyn EventLog) -> Result<(), ReclaimError> {
     )
     .fetch_all(pool)
     .await?;
+    if settled.is_empty() {
+        span.discard();
+        return Ok(());
+    }
+    span.set("weir.nodes", || settled.len());
     for node in settled {
         let mut tx = pool.begin().await?;
         let given_back = settle(&mut tx, node).await?;

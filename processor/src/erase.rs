@@ -35,6 +35,7 @@ use clickhouse::Client;
 use eventlog::{EventLog, LogError};
 use service::clock::Clock;
 use service::shutdown::Shutdown;
+use service::trace::Span;
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::{ProcessorConfig, metrics, retain};
@@ -165,6 +166,7 @@ impl Eraser {
         books::note_ends(&self.pool, &*self.log).await?;
         let Some(turn) = Turn::take(&self.pool, TURN).await? else { return Ok(()) };
         while let Some(round) = self.begin().await? {
+            let _span = Span::job("erase");
             if self.count(&round).await? {
                 self.delete(&round).await?;
                 self.end(&round).await?;

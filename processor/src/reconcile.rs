@@ -9,6 +9,7 @@ use std::time::Duration;
 use billing::ledger::Counts;
 use clickhouse::Client;
 use service::shutdown::Shutdown;
+use service::trace::Span;
 use sqlx::PgPool;
 
 use crate::commit::RangeSum;
@@ -65,7 +66,12 @@ pub async fn run(pool: PgPool, clickhouse: Client, every: Duration, shutdown: Sh
 /// [`ReconcileError`].
 pub async fn round(pool: &PgPool, clickhouse: &Client, every: Duration) -> Result<usize, ReconcileError> {
     let Some(held) = below::try_reconcile(pool).await? else { return Ok(0) };
+    let mut span = Span::job("reconcile");
     let compared = compare_all(pool, clickhouse, every).await;
+    match &compared {
+        Ok(ranges) => span.set("weir.ranges", || *ranges),
+        Err(error) => span.fail(|| error.to_string()),
+    }
     held.release().await;
     compared
 }
