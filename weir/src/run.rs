@@ -15,7 +15,8 @@ use processor::{Eraser, Processor, reconcile};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
-use service::{clickhouse, postgres, telemetry};
+use service::trace::Exporting;
+use service::{clickhouse, postgres, telemetry, trace};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -28,7 +29,7 @@ use crate::stores::{self, OpenLog};
 
 /// From the order to stop to the end of the process, whatever hangs.
 const STOP_DEADLINE: Duration = Duration::from_secs(18);
-/// What is left of it for the log's last records.
+/// What is left of it for the log's last records, and for the last spans of traces.
 const LOG_CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Ingest's copy of keys and tenants, in the data folder.
@@ -46,6 +47,17 @@ pub(crate) struct Roles {
 impl Roles {
     pub(crate) const ALL: Self = Self { ingest: true, processor: true, billing: true, admin: true };
     pub(crate) const NONE: Self = Self { ingest: false, processor: false, billing: false, admin: false };
+
+    /// What traces call a process with these roles.
+    fn service(self) -> &'static str {
+        match self {
+            Self { ingest: true, processor: false, billing: false, admin: false } => "weir-ingest",
+            Self { ingest: false, processor: true, billing: false, admin: false } => "weir-processor",
+            Self { ingest: false, processor: false, billing: true, admin: false } => "weir-billing",
+            Self { ingest: false, processor: false, billing: false, admin: true } => "weir-admin",
+            _ => "weir",
+        }
+    }
 }
 
 /// Runs the roles until a signal, or until one of them ends by itself, which is a failure.
@@ -53,6 +65,7 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let config = Config::from_environment(roles)?;
     telemetry::log_to_stderr(&config.log_filter).context("WEIR_LOG can't be read")?;
     let metrics = telemetry::install_metrics()?;
+    let traces = trace::export(&config.trace, roles.service());
     if let Some(ingest) = &config.ingest {
         descriptors::check(ingest.connections.connections_max);
     }
@@ -75,7 +88,7 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let stopped = serving.serve(exclusive, &readiness, fatal).await;
     readiness.set(false);
     let drained = tokio::time::timeout(STOP_DEADLINE - LOG_CLOSE_DEADLINE, serving.drain()).await;
-    log.close(LOG_CLOSE_DEADLINE).await;
+    tokio::join!(log.close(LOG_CLOSE_DEADLINE), finish(traces));
     pool.close().await;
     if drained.is_err() {
         tracing::warn!("stopped before everything was drained");
@@ -83,6 +96,13 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let reason = stopped?;
     tracing::info!(reason, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sends what traces have left.
+async fn finish(traces: Option<Exporting>) {
+    if let Some(traces) = traces {
+        traces.finish(LOG_CLOSE_DEADLINE).await;
+    }
 }
 
 /// The running roles. Those that take work in are stopped before those that bring it on.

@@ -14,5 +14,6 @@ mod scarce;
 mod secrets;
 mod quota;
 mod outage;
+mod trace;
 mod letters;
 mod edge;
