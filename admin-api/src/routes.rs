@@ -8,8 +8,8 @@ use std::sync::Arc;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Path, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use axum::middleware::from_fn_with_state;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, put};
 use axum::{Json, Router};
@@ -21,7 +21,6 @@ use serde::Deserialize;
 use service::clock::Clock;
 use service::config::Secret;
 use sqlx::PgPool;
-use uuid::Uuid;
 
 use crate::auth::operators_only;
 use crate::db::key::{Key, MadeKey, NewKey};
@@ -30,6 +29,7 @@ use crate::db::project::Project;
 use crate::db::tenant::{NewTenant, Tenant, TenantChange, present};
 use crate::db::{key, plan, project, tenant};
 use crate::error::AdminError;
+use crate::request;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -58,6 +58,7 @@ pub(crate) fn router(api: Api) -> Router {
             Refused(Problem::new(Code::MethodNotAllowed, "the path exists, but not for this method"))
         })
         .layer(from_fn_with_state(api.clone(), operators_only))
+        .layer(from_fn(request::identified))
         .with_state(api)
 }
 
@@ -76,14 +77,10 @@ impl From<AdminError> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let request_id = Uuid::now_v7().to_string();
+        let request_id = request::id().to_string();
         let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut reply = (status, self.0.document(&request_id)).into_response();
-        let headers = reply.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Ok(value) = HeaderValue::from_str(&request_id) {
-            headers.insert(HeaderName::from_static("x-request-id"), value);
-        }
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         reply
     }
 }
