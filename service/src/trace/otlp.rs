@@ -15,10 +15,7 @@ pub(super) fn request(resource: &[(&'static str, Value)], spans: &[Record]) -> V
     request.message(1, |resource_spans| {
         resource_spans.message(1, |message| attributes(message, 1, resource));
         resource_spans.message(2, |scope_spans| {
-            scope_spans.message(1, |scope| {
-                scope.text(1, SCOPE);
-                scope.text(2, env!("CARGO_PKG_VERSION"));
-            });
+            scope_spans.message(1, |scope| scope.text(1, SCOPE));
             for record in spans {
                 scope_spans.message(2, |message| span(message, record));
             }
