@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use eventlog::{EventLog, LogError};
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use service::trace::Span;
 use sqlx::{PgConnection, PgPool};
@@ -22,9 +23,9 @@ pub(crate) const APPENDS_END_AFTER_SECONDS: i32 = 10;
 /// Why a round failed; the next one tries again.
 #[derive(Debug, thiserror::Error)]
 enum ReclaimError {
-    #[error("postgres: {0}")]
+    #[error("Postgres failed")]
     Store(#[from] sqlx::Error),
-    #[error("log: {0}")]
+    #[error("the log failed")]
     Log(#[from] LogError),
 }
 
@@ -32,7 +33,7 @@ enum ReclaimError {
 pub async fn run(pool: PgPool, log: std::sync::Arc<dyn EventLog>, shutdown: Shutdown) {
     loop {
         if let Err(error) = round(&pool, &*log).await {
-            tracing::warn!(%error, "leases of dead nodes were not reclaimed, trying again");
+            tracing::warn!(error = %Chain(&error), "leases of dead nodes were not reclaimed, trying again");
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}

@@ -22,6 +22,7 @@ use schemas::intake::Intake;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use service::clock::Clock;
+use service::error::Chain;
 use service::http::serve;
 use service::shutdown::Shutdown;
 use service::tls::{Tls, TlsError};
@@ -92,7 +93,7 @@ struct AcceptedOf {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address can't be listened on.
-    #[error("can't listen on {0}: {1}")]
+    #[error("can't listen on {0} (WEIR_INGEST_ADDR)")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// Certificate or key are no good.
     #[error("ingest can't speak TLS")]
@@ -130,7 +131,7 @@ impl Ingest {
         let (leases, mut keeper) =
             lease::keep(pool.clone(), config.lease_time, log.spool().map(|spool| spool.id()));
         if is_bound && let Err(error) = keeper.register().await {
-            tracing::warn!(%error, "the node is not registered yet");
+            tracing::warn!(error = %Chain(&error), "the node is not registered yet");
         }
         let admission = Admission::new(AdmissionLimits {
             node: config.in_flight_bytes_max,
@@ -224,7 +225,7 @@ impl Ingest {
         drained.order();
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "a task of ingest did not end well");
+                tracing::error!(error = %Chain(&error), "a task of ingest did not end well");
             }
         }
         // Last: the spool's drain goes on for as long as the stop allows, and then this node has ended, too.
@@ -232,7 +233,7 @@ impl Ingest {
         if let Some(spool) = spool
             && let Err(error) = spool.await
         {
-            tracing::error!(%error, "the spool's task did not end well");
+            tracing::error!(error = %Chain(&error), "the spool's task did not end well");
         }
     }
 }
@@ -254,7 +255,9 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
     if is_bound {
         match directory::load(directory, pool).await {
             Ok(()) => return Duration::ZERO,
-            Err(error) => tracing::warn!(%error, "keys and tenants can't be read from Postgres"),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "keys and tenants can't be read from Postgres")
+            }
         }
     }
     let Some(beside) = saved else { return Duration::ZERO };
@@ -269,7 +272,7 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
             age
         }
         Err(error) => {
-            tracing::warn!(%error, path = %beside.path.display(), "started without Postgres, and there are no keys and tenants on the disk that can be used: nobody is served");
+            tracing::warn!(error = %Chain(&error), path = %beside.path.display(), "started without Postgres, and there are no keys and tenants on the disk that can be used: nobody is served");
             Duration::ZERO
         }
     }

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use eventlog::{EventLog, LogError};
 use service::clock::Clock;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use service::trace::Span;
 use sqlx::{Connection, PgConnection, PgPool};
@@ -60,13 +61,13 @@ const TURN: i64 = 0x77_65_69_72_02;
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
     /// Postgres failed.
-    #[error("postgres: {0}")]
+    #[error("Postgres failed")]
     Postgres(#[from] sqlx::Error),
     /// ClickHouse failed.
-    #[error("clickhouse: {0}")]
+    #[error("ClickHouse failed")]
     ClickHouse(#[from] clickhouse::error::Error),
     /// The log failed.
-    #[error("log: {0}")]
+    #[error("the log failed")]
     Log(#[from] LogError),
     /// ClickHouse has not answered for an hour.
     #[error("clickhouse has not answered for {} s", STATEMENT_DEADLINE.as_secs())]
@@ -124,7 +125,7 @@ impl Eraser {
                 turned = turn => match turned {
                     Ok(()) if is_due => tidied_at = Some(Instant::now()),
                     Ok(()) => {}
-                    Err(error) => tracing::warn!(%error, "an erasure was not carried out, trying again"),
+                    Err(error) => tracing::warn!(error = %Chain(&error), "an erasure was not carried out, trying again"),
                 },
                 () = shutdown.ordered() => return,
             }

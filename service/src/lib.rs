@@ -2,6 +2,7 @@
 //! deadlines, health, and clients of the stores. It knows nothing of events.
 
 pub mod config;
+pub mod error;
 pub mod telemetry;
 pub mod trace;
 pub mod clock;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use eventlog::EventLog;
 use parking_lot::Mutex;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use service::trace::Kind;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -213,7 +214,7 @@ impl<T: Table, B: Books> Workshop<T, B> {
             let Err(error) = inserted else { return Ok(()) };
             ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
             let ranges = ranges_text(&prepared.commit.ranges);
-            tracing::warn!(%error, rows = block.len(), ranges, "an insert was not confirmed, reading back");
+            tracing::warn!(error = %Chain(&error), rows = block.len(), ranges, "an insert was not confirmed, reading back");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LAST);
             self.table.end_insert(&query_id).await?;
@@ -233,7 +234,7 @@ impl<T: Table, B: Books> Workshop<T, B> {
                 Ok(Committed::TooManyDead(overdrawn)) => return Err(Interrupted::TooManyDead(overdrawn)),
                 Err(error) => {
                     let ranges = ranges_text(&prepared.commit.ranges);
-                    tracing::warn!(%error, ranges, "a commit was not confirmed, asking again");
+                    tracing::warn!(error = %Chain(&error), ranges, "a commit was not confirmed, asking again");
                 }
             }
             tokio::select! {

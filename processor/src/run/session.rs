@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use eventlog::{EventLog, LogReader, Record};
 use schemas::time::Micros;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use tokio::time::{Duration, Instant};
 
@@ -313,13 +314,13 @@ async fn put_away(seen: BTreeMap<u32, SeenIds>) {
     let put_away = fill::blocking(move || {
         for (partition, mut seen) in seen {
             if let Err(error) = seen.flush() {
-                tracing::warn!(%error, partition, "the youngest ids were not brought to disk");
+                tracing::warn!(error = %Chain(&error), partition, "the youngest ids were not brought to disk");
             }
         }
         Ok(())
     });
     if let Err(error) = put_away.await {
-        tracing::warn!(%error, "the youngest ids were not brought to disk");
+        tracing::warn!(error = %Chain(&error), "the youngest ids were not brought to disk");
     }
 }
 

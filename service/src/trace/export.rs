@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{Record, TraceConfig, Value, otlp};
+use crate::error::Chain;
 use crate::metrics::TRACE_SPANS;
 use crate::shutdown::{Shutdown, ShutdownTrigger};
 
@@ -222,7 +223,7 @@ impl Way {
             return;
         }
         self.told_at = Some(Instant::now());
-        tracing::warn!(error = error as &dyn std::error::Error, spans, url = %self.url, "spans were not sent");
+        tracing::warn!(error = %Chain(error), spans, url = %self.url, "spans were not sent");
     }
 }
 
