@@ -232,16 +232,15 @@ impl Drop for Span {
 
 impl Live {
     /// Times of day follow from the clock as it is now, so that a span's length is right even if the clock is set.
-    fn end(self: Box<Self>) {
-        let Self { mut record, exporter, begun, ended } = *self;
+    fn end(self) {
+        let Self { mut record, exporter, begun, ended } = self;
         let (now, now_micros) = (Instant::now(), Clock::system().now_micros());
         let now_ns = u64::try_from(now_micros).unwrap_or_default().saturating_mul(1000);
         let at = |instant: Instant| {
             let ago = u64::try_from(now.saturating_duration_since(instant).as_nanos()).unwrap_or(u64::MAX);
             now_ns.saturating_sub(ago)
         };
-        record.begun_ns = at(begun);
-        record.ended_ns = ended.map_or(now_ns, at).max(record.begun_ns);
+        [record.begun_ns, record.ended_ns] = [begun, ended.unwrap_or(now)].map(at);
         exporter.put(record);
     }
 }
