@@ -1,7 +1,7 @@
 //! The admin API: tenants, projects, keys, quotas and usage over HTTP.
 //!
 //! # Path of a request
-//! It comes to the operators' listener, shows the operator's token ([`auth`]), finds its handler in [`routes`], which
+//! It comes to the operators' listener, gets its id (`request`), shows the operator's token ([`auth`]), finds its handler in [`routes`], which
 //! calls a function of `accounts` or `metering`. The command line calls the same functions.
 //!
 //! # What holds
@@ -14,6 +14,7 @@ pub mod reply;
 pub mod auth;
 pub mod routes;
 pub mod server;
+mod request;
 
 pub use config::AdminConfig;
 pub use server::Admin;

@@ -5,11 +5,13 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use metering::usage::UsageError;
 use schemas::problem::{Code, Problem};
-use uuid::Uuid;
+use service::error::Chain;
+
+use crate::request;
 
 /// A problem as a reply.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl From<UsageError> for Refused {
 
 impl From<sqlx::Error> for Refused {
     fn from(cause: sqlx::Error) -> Self {
-        tracing::error!(error = %cause, "the admin API could not use Postgres");
+        tracing::error!(error = %Chain(&cause), "the admin API could not use Postgres");
         Self(Problem::new(Code::Unavailable, "the database did not answer: try again soon"))
     }
 }
@@ -80,14 +82,10 @@ impl From<QueryRejection> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let request_id = Uuid::now_v7().to_string();
+        let request_id = request::id().to_string();
         let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut reply = (status, self.0.document(&request_id)).into_response();
-        let headers = reply.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Ok(value) = HeaderValue::from_str(&request_id) {
-            headers.insert(HeaderName::from_static("x-request-id"), value);
-        }
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         reply
     }
 }

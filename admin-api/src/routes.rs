@@ -9,13 +9,14 @@ mod keys;
 mod erasures;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, put};
 use schemas::problem::{Code, Problem};
 
 use crate::api::Api;
 use crate::auth::operators_only;
 use crate::reply::Refused;
+use crate::request;
 
 /// The routes. `{tenant}` is an id or a name.
 pub(crate) fn router(api: Api) -> Router {
@@ -36,5 +37,6 @@ pub(crate) fn router(api: Api) -> Router {
             Refused(Problem::new(Code::MethodNotAllowed, "the path exists, but not for this method"))
         })
         .layer(from_fn_with_state(api.clone(), operators_only))
+        .layer(from_fn(request::identified))
         .with_state(api)
 }

@@ -7,13 +7,13 @@ use std::net::Ipv6Addr;
 
 use arbitrary::{Arbitrary, Unstructured};
 use schemas::event::{Event, EventFlags, EventKind};
-use schemas::frame::{BundleWriter, Envelope, Frame, FrameError, FrameWriter, encoded_len, frames};
+use schemas::frame::{BundleWriter, Envelope, Frame, FrameError, FrameWriter, Trace, encoded_len, frames};
 use schemas::id::{EventHash, KeyId, LeaseId, ProjectId, TenantId};
 use schemas::limit::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, USER_AGENT_BYTES_MAX};
 use schemas::time::Micros;
 use uuid::Uuid;
 
-/// The byte of a frame that is always zero, and that readers pass over.
+/// The byte of a frame without a trace that is always zero, and that readers pass over.
 const RESERVED_AT: usize = 1;
 
 /// See the module.
@@ -62,6 +62,7 @@ fn raw_len(record: &[u8]) -> usize {
 /// What can be read is, written again, the same frame: no byte of it is passed over, and none is read twice.
 fn any_frame(record: &[u8]) {
     let Ok((envelope, events)) = read(record) else { return };
+    let trace = Frame::parse(record).ok().and_then(|frame| frame.trace);
     for event in &events {
         assert!((Micros::CLIENT_MIN..=Micros::CLIENT_MAX).contains(&event.timestamp));
     }
@@ -71,13 +72,15 @@ fn any_frame(record: &[u8]) {
         && events.iter().all(|event| encoded_len(event) <= EVENT_BYTES_MAX);
     if writable {
         let mut expected = record.to_vec();
-        expected[RESERVED_AT] = 0;
-        assert_eq!(written(&envelope, &events), expected);
+        if trace.is_none() {
+            expected[RESERVED_AT] = 0;
+        }
+        assert_eq!(written(&envelope, trace.as_ref(), &events), expected);
     }
 }
 
-fn written(envelope: &Envelope<'_>, events: &[Event<'_>]) -> bytes::Bytes {
-    let mut writer = FrameWriter::new(envelope, 0);
+fn written(envelope: &Envelope<'_>, trace: Option<&Trace>, events: &[Event<'_>]) -> bytes::Bytes {
+    let mut writer = FrameWriter::traced(envelope, trace, 0);
     for event in events {
         assert_eq!(writer.push(event), Ok(()));
     }
@@ -95,6 +98,7 @@ struct Written<'a> {
     user_agent: &'a str,
     events: Vec<WrittenEvent<'a>>,
     damage: Vec<(u16, u8)>,
+    trace: Option<(u8, [u8; 16], [u8; 8])>,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -161,7 +165,9 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 fn written_is_read(input: &Written<'_>) {
     let envelope = input.envelope();
     let events: Vec<_> = input.events.iter().map(WrittenEvent::event).collect();
-    let record = written(&envelope, &events);
+    let trace = input.trace.map(|(flags, trace_id, span_id)| Trace { flags, trace_id, span_id });
+    let record = written(&envelope, trace.as_ref(), &events);
+    assert_eq!(Frame::parse(&record).map(|frame| frame.trace), Ok(trace));
     assert_eq!(read(&record), Ok((envelope, events)));
     let step = record.len() / 200 + 1;
     for end in (0..record.len()).step_by(step) {

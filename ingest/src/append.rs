@@ -1,7 +1,7 @@
 //! Frames for the log: all events of one request for one partition travel together.
 
 use eventlog::Append;
-use schemas::frame::{Envelope, FrameWriter, PushError};
+use schemas::frame::{Envelope, FrameWriter, PushError, Trace};
 
 use crate::validate::Known;
 
@@ -11,6 +11,19 @@ use crate::validate::Known;
 /// If an event is over its limit ([`Known::is_within_limits`]): all of them or none are written.
 pub fn frames(
     envelope: &Envelope<'_>,
+    events: &[Known<'_>],
+    partitions: u32,
+) -> Result<Vec<Append>, PushError> {
+    traced_frames(envelope, None, events, partitions)
+}
+
+/// The same for a request that a trace may follow.
+///
+/// # Errors
+/// As [`frames`].
+pub fn traced_frames(
+    envelope: &Envelope<'_>,
+    trace: Option<&Trace>,
     events: &[Known<'_>],
     partitions: u32,
 ) -> Result<Vec<Append>, PushError> {
@@ -31,11 +44,11 @@ pub fn frames(
         let Some(place) = usize::try_from(partition).ok().and_then(|place| writers.get_mut(place)) else {
             continue;
         };
-        let writer = place.get_or_insert_with(|| FrameWriter::new(envelope, capacity));
+        let writer = place.get_or_insert_with(|| FrameWriter::traced(envelope, trace, capacity));
         match writer.push(&event) {
             Ok(()) => {}
             Err(PushError::Full) => {
-                let mut next = FrameWriter::new(envelope, capacity);
+                let mut next = FrameWriter::traced(envelope, trace, capacity);
                 next.push(&event)?;
                 finish(partition, std::mem::replace(writer, next));
             }

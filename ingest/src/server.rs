@@ -16,14 +16,17 @@ use ::metrics::{Counter, Histogram};
 use eventlog::EventLog;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode, Version};
 use schemas::intake::Intake;
 use schemas::problem::{Code, Problem};
 use service::clock::Clock;
+use service::error::Chain;
 use service::http::serve;
 use service::shutdown::Shutdown;
 use service::tls::{Tls, TlsError};
+use service::trace::{Span, traceparent};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -37,7 +40,7 @@ use upload::Upload;
 use crate::admission::{Admission, AdmissionLimits, Turns};
 use crate::allowance;
 use crate::config::IngestConfig;
-use crate::directory::{self, Beside, Directory};
+use crate::directory::{self, Beside, Directory, Tenant};
 use crate::lease::{self, Keeper, Leases};
 use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
@@ -92,7 +95,7 @@ struct AcceptedOf {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address can't be listened on.
-    #[error("can't listen on {0}: {1}")]
+    #[error("can't listen on {0} (WEIR_INGEST_ADDR)")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// Certificate or key are no good.
     #[error("ingest can't speak TLS")]
@@ -132,7 +135,7 @@ impl Ingest {
         let (leases, mut keeper) =
             lease::keep(pool.clone(), Arc::clone(&timekeeper), config.lease_time, spool);
         if is_bound && let Err(error) = keeper.register().await {
-            tracing::warn!(%error, "the node is not registered yet");
+            tracing::warn!(error = %Chain(&error), "the node is not registered yet");
         }
         let admission = Admission::new(AdmissionLimits {
             node: config.in_flight_bytes_max,
@@ -227,7 +230,7 @@ impl Ingest {
         drained.order();
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "a task of ingest did not end well");
+                tracing::error!(error = %Chain(&error), "a task of ingest did not end well");
             }
         }
         // Last: the spool's drain goes on for as long as the stop allows, and then this node has ended, too.
@@ -235,7 +238,7 @@ impl Ingest {
         if let Some(spool) = spool
             && let Err(error) = spool.await
         {
-            tracing::error!(%error, "the spool's task did not end well");
+            tracing::error!(error = %Chain(&error), "the spool's task did not end well");
         }
     }
 }
@@ -257,7 +260,9 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
     if is_bound {
         match directory::load(directory, pool).await {
             Ok(()) => return Duration::ZERO,
-            Err(error) => tracing::warn!(%error, "keys and tenants can't be read from Postgres"),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "keys and tenants can't be read from Postgres")
+            }
         }
     }
     let Some(beside) = saved else { return Duration::ZERO };
@@ -272,7 +277,7 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
             age
         }
         Err(error) => {
-            tracing::warn!(%error, path = %beside.path.display(), "started without Postgres, and there are no keys and tenants on the disk that can be used: nobody is served");
+            tracing::warn!(error = %Chain(&error), path = %beside.path.display(), "started without Postgres, and there are no keys and tenants on the disk that can be used: nobody is served");
             Duration::ZERO
         }
     }
@@ -300,6 +305,7 @@ impl Node {
         let request_id = Uuid::now_v7();
         let mut known = None;
         let (parts, body) = request.into_parts();
+        let mut span = Span::request(|| traceparent(&parts.headers));
         let mut upload = Upload::new(body);
         let peer = self.config.trusted_proxies.client(peer, &parts.headers);
         let found = host::check(&parts).and_then(|()| route(parts.uri.path()));
@@ -313,7 +319,7 @@ impl Node {
             }
             Ok(Route::ErrorPage(code)) => ("error_page", Ok(reply::page(request_id, code))),
             Ok(Route::Events(dialect)) => {
-                let arrival = Arrival { dialect, parts: &parts, request_id, peer };
+                let arrival = Arrival { dialect, parts: &parts, request_id, peer, span: &span };
                 (dialect.name(), self.receive(arrival, &mut upload, &mut known).await)
             }
             Err(problem) => ("none", Err(Refusal::from(problem))),
@@ -331,6 +337,7 @@ impl Node {
                 metrics::reply_seconds(name).record(started.elapsed());
             }
         }
+        describe(&mut span, request_id, &parts, found.is_ok(), known.as_deref(), result.as_ref().err());
         let mut reply = result.unwrap_or_else(|refusal| {
             self.log_refusal(request_id, name, &refusal.problem);
             reply::refusal(request_id, &refusal)
@@ -373,6 +380,32 @@ impl Node {
                 tracing::warn!(%request_id, route, %code, %detail, untold, "refused");
             }
             Some(_) | None => tracing::debug!(%request_id, route, %code, %detail, "refused"),
+        }
+    }
+}
+
+/// What a trace shows of a request: nothing that could be a secret, and a path only where it is one of weir's own.
+fn describe(
+    span: &mut Span,
+    request_id: Uuid,
+    parts: &Parts,
+    has_route: bool,
+    tenant: Option<&Tenant>,
+    refusal: Option<&Refusal>,
+) {
+    let path = if has_route { parts.uri.path() } else { "" };
+    span.rename(|| format!("{} {path}", parts.method).trim_end().to_owned());
+    span.set("http.request.method", || parts.method.to_string());
+    span.set("http.route", || path.to_owned());
+    span.set("weir.request_id", || request_id.to_string());
+    if let Some(tenant) = tenant {
+        span.set("weir.tenant", || tenant.id.0);
+    }
+    if let Some(Refusal { problem, .. }) = refusal {
+        span.set("error.type", || problem.code.as_str());
+        span.set("http.response.status_code", || u32::from(problem.code.status()));
+        if problem.code.status() >= 500 {
+            span.fail(|| problem.code.as_str());
         }
     }
 }

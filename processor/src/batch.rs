@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use eventlog::Record;
 use schemas::event::Event;
-use schemas::frame::{Envelope, FrameError, frames};
-use schemas::id::Position;
+use schemas::frame::{Envelope, FrameError, Trace, frames};
+use schemas::id::{Position, TenantId};
+use uuid::Uuid;
 
 use crate::own::Owned;
 
@@ -56,6 +57,25 @@ pub struct Unreadable<'a> {
     pub raw: &'a [u8],
 }
 
+/// A frame that a trace follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traced {
+    /// The request's place in the trace: the span that wrote the frame.
+    pub trace: Trace,
+    /// The partition.
+    pub partition: u32,
+    /// Of its record.
+    pub offset: u64,
+    /// The time of its record: milliseconds since 1970.
+    pub appended_at_ms: i64,
+    /// Who pays.
+    pub tenant: TenantId,
+    /// The id that the reply carried.
+    pub request_id: Uuid,
+    /// Events in it.
+    pub events: u16,
+}
+
 /// What the records hold.
 #[derive(Debug, Default)]
 pub struct Decoded<'a> {
@@ -63,6 +83,8 @@ pub struct Decoded<'a> {
     pub events: Vec<Placed<'a>>,
     /// What could not be read.
     pub unreadable: Vec<Unreadable<'a>>,
+    /// Frames that traces follow.
+    pub traced: Vec<Traced>,
 }
 
 /// Where dead letters stand, and how many events of their frames were read before them.
@@ -98,13 +120,15 @@ pub fn decode_some<'a>(
     events_max: usize,
     events: Vec<Placed<'a>>,
 ) -> (Decoded<'a>, usize) {
-    let mut decoded = Decoded { events, unreadable: Vec::new() };
+    let mut decoded = Decoded { events, unreadable: Vec::new(), traced: Vec::new() };
     for (done, record) in records.iter().enumerate() {
         let (events, unreadable) = (decoded.events.len(), decoded.unreadable.len());
+        let traced = decoded.traced.len();
         decode_record(record, &Letters::new(), &mut decoded);
         if done > 0 && decoded.events.len() > events_max {
             decoded.events.truncate(events);
             decoded.unreadable.truncate(unreadable);
+            decoded.traced.truncate(traced);
             return (decoded, done);
         }
     }
@@ -154,6 +178,20 @@ fn decode_record<'a>(record: &'a Record, letters: &Letters, decoded: &mut Decode
                 continue;
             }
         };
+        if let Some(trace) = frame.trace {
+            let Envelope { tenant, request_id, .. } = frame.envelope;
+            let (partition, offset) = (record.partition, record.offset);
+            let (appended_at_ms, events) = (record.timestamp_ms, frame.len());
+            decoded.traced.push(Traced {
+                trace,
+                partition,
+                offset,
+                appended_at_ms,
+                tenant,
+                request_id,
+                events,
+            });
+        }
         let mut read = 0_u16;
         for event in frame.events() {
             if read > 0 && letter_at(index) == Some(read) {

@@ -5,6 +5,8 @@
 
 use sqlx::{PgConnection, PgPool};
 
+use service::error::Chain;
+
 use crate::erased::{self, Erased};
 
 /// First half of the locks' keys: "weir" in ASCII.
@@ -28,7 +30,7 @@ impl Held {
     /// Lets others have it at once. Being dropped does the same as soon as Postgres has noticed.
     pub async fn release(mut self) {
         if let Err(error) = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.0).await {
-            tracing::debug!(%error, "locks were not released; they end with their connection");
+            tracing::debug!(error = %Chain(&error), "locks were not released; they end with their connection");
         }
     }
 }

@@ -90,10 +90,10 @@ impl FromStr for State {
 #[derive(Debug, thiserror::Error)]
 pub enum DeadError {
     /// Postgres failed.
-    #[error("postgres: {0}")]
+    #[error("Postgres failed")]
     Postgres(#[from] sqlx::Error),
     /// ClickHouse failed.
-    #[error("clickhouse: {0}")]
+    #[error("ClickHouse failed")]
     ClickHouse(#[from] clickhouse::error::Error),
     /// Another processor owns the partition: nothing was committed.
     #[error("a partition was taken by another processor")]

@@ -19,7 +19,7 @@ const CHUNK_ROWS: usize = 16_384;
 #[derive(Debug, thiserror::Error)]
 pub enum FillError {
     /// The store's disk.
-    #[error("the ids on disk: {0}")]
+    #[error("the ids on disk can't be used")]
     Disk(#[from] io::Error),
     /// Where the ids are read from.
     #[error(transparent)]

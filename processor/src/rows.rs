@@ -7,6 +7,7 @@ use clickhouse::{Client, Row};
 use schemas::id::{EventHash, Position, ProjectId, TenantId};
 use schemas::time::Micros;
 use serde::Deserialize;
+use service::error::Chain;
 
 use crate::batch::{Placed, Range};
 use crate::block::Block;
@@ -138,7 +139,7 @@ pub async fn insert(
         let block = Block::of(&missing, enricher);
         let Err(error) = insert::insert(client, &query_id, deadline, &block).await else { return Ok(()) };
         ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
-        tracing::warn!(%error, rows = missing.len(), "an insert below the cursor was not confirmed, reading back");
+        tracing::warn!(error = %Chain(&error), rows = missing.len(), "an insert below the cursor was not confirmed, reading back");
         repair::end_insert(client, &query_id).await?;
         let offsets: BTreeSet<(u32, u64)> =
             missing.iter().map(|placed| (placed.partition, placed.position.offset())).collect();

@@ -9,6 +9,7 @@ mod pipeline;
 mod prepare;
 mod session;
 mod stage;
+mod journey;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use eventlog::{EventLog, LogError};
 use service::clock::Clock;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
 use tokio::sync::Mutex;
@@ -52,7 +54,7 @@ enum Interrupted {
     Store(#[from] StoreError),
     #[error(transparent)]
     Ids(#[from] FillError),
-    #[error("log: {0}")]
+    #[error("the log failed")]
     Log(#[from] LogError),
     #[error("a partition was taken by another processor")]
     NotOwner,
@@ -83,7 +85,7 @@ impl From<DeadError> for Interrupted {
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// The log does not have what the cursors ask for, or is damaged.
-    #[error("the log can't be processed: {0}")]
+    #[error("the log can't be processed")]
     Log(#[source] LogError),
     /// More events can't be read than may be.
     #[error("{0}")]
@@ -155,7 +157,7 @@ impl<T: Table, B: Books> Processor<T, B> {
         let ended = self.sessions(&shutdown).await;
         beside.shutdown().await;
         if let Err(error) = self.workshop.books.leave(self.workshop.node).await {
-            tracing::warn!(%error, "partitions were not released; others take them when the lease has run out");
+            tracing::warn!(error = %Chain(&error), "partitions were not released; others take them when the lease has run out");
         }
         ended
     }
@@ -180,12 +182,12 @@ impl<T: Table, B: Books> Processor<T, B> {
                     if started.elapsed() > PAUSE_LAST {
                         pause = PAUSE_FIRST;
                     }
-                    tracing::warn!(error = %interrupted, pause_ms = pause.as_millis(), "processing begins anew from the cursors");
+                    tracing::warn!(error = %Chain(&interrupted), pause_ms = pause.as_millis(), "processing begins anew from the cursors");
                 }
             }
             // The next session takes the partitions under a new epoch, reads their cursors, and reads back.
             if let Err(error) = self.workshop.books.keep_only(self.workshop.node, &[]).await {
-                tracing::warn!(%error, "partitions were not released; they are when Postgres is back");
+                tracing::warn!(error = %Chain(&error), "partitions were not released; they are when Postgres is back");
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_LAST),

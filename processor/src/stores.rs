@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store failed, or did not answer: what it was asked for may have been done.
 #[derive(Debug, thiserror::Error)]
-#[error("{store}: {source}")]
+#[error("{store} failed")]
 pub struct StoreError {
     /// Its name.
     pub store: &'static str,

@@ -14,6 +14,13 @@
 //!
 //! A log record is a frame, or a bundle of frames that were under way to the same partition at the same moment:
 //!
+//! A frame whose request is followed by a distributed trace has the request's place in that trace before its envelope's
+//! numbers, and is version 3. All others are version 1, byte for byte:
+//!
+//! ```text
+//! envelope  version u8 = 3, trace flags u8, events u16, trace id [16], span id [8], tenant i64, ... as in version 1
+//! ```
+//!
 //! ```text
 //! bundle    version u8 = 2, then for each frame its length u32 and its bytes
 //! ```
@@ -37,8 +44,12 @@ pub use bundle::{BundleWriter, Frames, frames};
 pub use read::{Events, Frame, FrameError};
 pub use write::{FrameWriter, PushError, encoded_len, is_within_limits};
 
-/// The version that is written.
+/// The version that is written where no trace follows the request.
 const VERSION: u8 = 1;
+/// The version that is written where a trace does.
+const VERSION_TRACED: u8 = 3;
+/// Bytes that [`VERSION_TRACED`] has more.
+const TRACE_LEN: usize = 16 + 8;
 /// Bytes of the envelope without the user agent.
 const ENVELOPE_LEN: usize = 4 + 6 * 8 + 16 + 16 + 2;
 /// Bytes of an event without its length and its texts.
@@ -67,8 +78,21 @@ pub struct Envelope<'a> {
     pub user_agent: &'a str,
 }
 
-const _: () =
-    assert!(ENVELOPE_LEN + limit::USER_AGENT_BYTES_MAX + limit::EVENT_BYTES_MAX < limit::FRAME_BYTES_MAX);
+/// The place of a request in a distributed trace (W3C Trace Context, level 2). Whether the ids are valid is for whoever
+/// sends spans to judge: no event is refused for the sake of its trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    /// `trace-flags`.
+    pub flags: u8,
+    /// `trace-id`.
+    pub trace_id: [u8; 16],
+    /// The span that wrote the frame: the parent of those that read it.
+    pub span_id: [u8; 8],
+}
+
+const _: () = assert!(
+    ENVELOPE_LEN + TRACE_LEN + limit::USER_AGENT_BYTES_MAX + limit::EVENT_BYTES_MAX < limit::FRAME_BYTES_MAX
+);
 
 #[cfg(test)]
 mod tests;

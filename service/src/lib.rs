@@ -2,7 +2,9 @@
 //! deadlines, health, and clients of the stores. It knows nothing of events.
 
 pub mod config;
+pub mod error;
 pub mod telemetry;
+pub mod trace;
 pub mod clock;
 pub mod shutdown;
 pub mod metrics;

@@ -12,10 +12,12 @@ pub mod client;
 pub mod fault_proxy;
 pub mod proxy;
 pub mod broker;
+pub mod collector;
 pub mod wait;
 
 pub use broker::Broker;
 pub use client::{Client, Reply};
+pub use collector::{Collector, SentSpan};
 pub use fault_proxy::{Fault, FaultProxy};
 pub use node::{Node, NodeConfig};
 pub use proxy::Proxy;

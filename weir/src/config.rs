@@ -14,6 +14,7 @@ use processor::ProcessorConfig;
 use service::clickhouse::ClickHouseConfig;
 use service::config::{ConfigError, Secret, Settings};
 use service::postgres::{self, Role};
+use service::trace::TraceConfig;
 use sqlx::PgPool;
 
 use crate::roles::Roles;
@@ -257,6 +258,7 @@ fn clickhouse(settings: &mut Settings) -> ClickHouseConfig {
 pub(crate) struct Config {
     pub(crate) log_filter: String,
     pub(crate) ops_listen: SocketAddr,
+    pub(crate) trace: TraceConfig,
     pub(crate) stores: StoresConfig,
     /// `None`: this process takes no events.
     pub(crate) outage: Option<OutageConfig>,
@@ -275,10 +277,12 @@ impl Config {
             SocketAddr::from(([127, 0, 0, 1], 7402)),
             "address and port of /healthz, /readyz and /metrics",
         );
+        let trace = TraceConfig::read(settings);
         let stores = StoresConfig::read(settings);
         Self {
             log_filter,
             ops_listen,
+            trace,
             outage: roles.ingest.then(|| OutageConfig::read(settings)),
             ingest: roles.ingest.then(|| IngestConfig::read(settings)),
             processor: roles.processor.then(|| ProcessorConfig::read(settings, &stores.data_dir)),

@@ -12,4 +12,15 @@ pub(crate) struct Roles {
 impl Roles {
     pub(crate) const ALL: Self = Self { ingest: true, processor: true, billing: true, admin: true };
     pub(crate) const NONE: Self = Self { ingest: false, processor: false, billing: false, admin: false };
+
+    /// What traces call a process with these roles.
+    pub(crate) fn service(self) -> &'static str {
+        match self {
+            Self { ingest: true, processor: false, billing: false, admin: false } => "weir-ingest",
+            Self { ingest: false, processor: true, billing: false, admin: false } => "weir-processor",
+            Self { ingest: false, processor: false, billing: true, admin: false } => "weir-billing",
+            Self { ingest: false, processor: false, billing: false, admin: true } => "weir-admin",
+            _ => "weir",
+        }
+    }
 }

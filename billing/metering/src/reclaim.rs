@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use eventlog::{EventLog, LogError};
+use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::trace::Span;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -21,9 +23,9 @@ pub(crate) const APPENDS_END_AFTER_SECONDS: i32 = 10;
 /// Why a round failed; the next one tries again.
 #[derive(Debug, thiserror::Error)]
 enum ReclaimError {
-    #[error("postgres: {0}")]
+    #[error("Postgres failed")]
     Store(#[from] sqlx::Error),
-    #[error("log: {0}")]
+    #[error("the log failed")]
     Log(#[from] LogError),
 }
 
@@ -31,7 +33,7 @@ enum ReclaimError {
 pub async fn run(pool: PgPool, log: std::sync::Arc<dyn EventLog>, shutdown: Shutdown) {
     loop {
         if let Err(error) = round(&pool, &*log).await {
-            tracing::warn!(%error, "leases of dead nodes were not reclaimed, trying again");
+            tracing::warn!(error = %Chain(&error), "leases of dead nodes were not reclaimed, trying again");
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -41,6 +43,7 @@ pub async fn run(pool: PgPool, log: std::sync::Arc<dyn EventLog>, shutdown: Shut
 }
 
 async fn round(pool: &PgPool, log: &dyn EventLog) -> Result<(), ReclaimError> {
+    let mut span = Span::job("reclaim");
     note_ends(pool, log).await?;
     let settled: Vec<Uuid> = sqlx::query_scalar(
         "SELECT n.id FROM ingest_node n WHERE n.ends IS NOT NULL AND NOT EXISTS (
@@ -50,6 +53,11 @@ async fn round(pool: &PgPool, log: &dyn EventLog) -> Result<(), ReclaimError> {
     )
     .fetch_all(pool)
     .await?;
+    if settled.is_empty() {
+        span.discard();
+        return Ok(());
+    }
+    span.set("weir.nodes", || settled.len());
     for node in settled {
         let mut tx = pool.begin().await?;
         let given_back = settle(&mut tx, node).await?;

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use schemas::id::KeyId;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ pub async fn note_last_used(
                     used = next.map_or_else(BTreeSet::new, |next| used.split_off(&next));
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "it was not written down which keys were used, trying again later");
+                    tracing::warn!(error = %Chain(&error), "it was not written down which keys were used, trying again later");
                     break;
                 }
                 Err(_) => break,

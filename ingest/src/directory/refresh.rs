@@ -7,6 +7,7 @@ use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::key::KeyHash;
 use schemas::time::Micros;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
@@ -73,7 +74,9 @@ pub async fn keep_fresh(
         if is_bound {
             match look(&directory, &pool).await {
                 Ok(()) => current_at = Some(Instant::now()),
-                Err(error) => tracing::warn!(%error, "keys and tenants could not be looked at"),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "keys and tenants could not be looked at")
+                }
             }
         }
         let age = current_at.map_or_else(|| age + begun.elapsed(), |at| at.elapsed());

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use eventlog::EventLog;
 use schemas::time::Micros;
 use service::clock::Clock;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -188,7 +189,7 @@ pub async fn keep_saved(
                 Ok(()) => (saved, failed) = (Some((changes, Instant::now())), false),
                 Err(error) if !failed => {
                     failed = true;
-                    tracing::warn!(%error, path = %shown(&beside.path), "keys and tenants were not saved: without Postgres, this node could not start");
+                    tracing::warn!(error = %Chain(&error), path = %shown(&beside.path), "keys and tenants were not saved: without Postgres, this node could not start");
                 }
                 Err(_) => {}
             }

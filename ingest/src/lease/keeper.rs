@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use metering::lease::{self, Grant, LeaseError, Want};
 use parking_lot::Mutex;
 use schemas::id::{LeaseId, TenantId};
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
@@ -86,7 +87,9 @@ impl Keeper {
         while self.leases.is_unregistered() {
             match timeout(ROUND_DEADLINE, self.register()).await {
                 Ok(Ok(())) => tracing::info!(node = %self.id, "registered: tenants with a cap are served"),
-                Ok(Err(error)) => tracing::warn!(%error, "the node is not registered, trying again"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = %Chain(&error), "the node is not registered, trying again")
+                }
                 Err(_) => {
                     tracing::warn!("the node is not registered: Postgres does not answer, trying again")
                 }
@@ -124,7 +127,7 @@ impl Keeper {
         }
         self.sweep(true).await;
         if let Err(error) = lease::end(&self.pool, self.id).await {
-            tracing::warn!(%error, "the node did not sign off; its leases are reclaimed when they have run out");
+            tracing::warn!(error = %Chain(&error), "the node did not sign off; its leases are reclaimed when they have run out");
         }
     }
 
@@ -183,7 +186,7 @@ impl Keeper {
                 self.timekeeper.hears(asked, now);
             }
             Ok(Err(LeaseError::NodeGone)) => self.register_anew().await,
-            Ok(Err(error)) => tracing::warn!(%error, "the node's leases were not prolonged"),
+            Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the node's leases were not prolonged"),
             Err(_) => tracing::warn!("the node's leases were not prolonged: Postgres does not answer"),
         }
     }
@@ -220,7 +223,9 @@ impl Keeper {
         let unspent: Vec<(LeaseId, i64)> = unspent.into_iter().collect();
         match timeout(ROUND_DEADLINE, lease::give_back(&self.pool, self.id, &unspent)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "unspent quota comes back only when this node ends"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %Chain(&error), "unspent quota comes back only when this node ends")
+            }
             Err(_) => tracing::warn!("unspent quota comes back only when this node ends: no answer"),
         }
     }

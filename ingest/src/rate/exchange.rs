@@ -8,6 +8,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{IntoConnectionInfo, RedisResult};
 use schemas::id::TenantId;
 use service::config::Secret;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use uuid::Uuid;
 
@@ -121,7 +122,7 @@ impl Exchange {
                 Ok(()) => is_away = false,
                 Err(error) if !is_away => {
                     is_away = true;
-                    tracing::warn!(%error, "Redis does not answer: this node keeps its shares of rates");
+                    tracing::warn!(error = %Chain(&error), "Redis does not answer: this node keeps its shares of rates");
                 }
                 Err(_) => {}
             }
@@ -140,7 +141,7 @@ impl Exchange {
     /// rates.
     pub async fn join(&mut self) {
         if let Err(error) = self.listen().await {
-            tracing::warn!(%error, "Redis does not answer: this node has tenants' whole rates until it does");
+            tracing::warn!(error = %Chain(&error), "Redis does not answer: this node has tenants' whole rates until it does");
         }
     }
 

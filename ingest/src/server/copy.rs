@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use eventlog::AppendError;
-use schemas::frame::Envelope;
+use schemas::frame::{Envelope, Trace};
 use schemas::id::LeaseId;
 use tokio::time::{Instant, timeout_at};
 
 use super::Node;
-use crate::append::frames;
+use crate::append::traced_frames;
 use crate::directory::Sender;
 use crate::lease::Spent;
 use crate::validate::Known;
@@ -24,6 +24,7 @@ impl Node {
         sender: &Sender,
         events: &[Known<'_>],
         envelope: &Envelope<'_>,
+        trace: Option<&Trace>,
         spent: &Spent,
         deadline: Instant,
     ) -> Result<(), String> {
@@ -49,7 +50,7 @@ impl Node {
             return refuse("there is no time for a copy");
         }
         let envelope = Envelope { lease: again.lease, ..*envelope };
-        let records = match frames(&envelope, events, self.log.partitions()) {
+        let records = match traced_frames(&envelope, trace, events, self.log.partitions()) {
             Ok(records) => records,
             Err(why) => return refuse(&why.to_string()),
         };

@@ -9,11 +9,12 @@ use hyper::{Uri, http};
 use metering::period::Period;
 use schemas::address::AddressPolicy;
 use schemas::event::EventFlags;
-use schemas::frame::Envelope;
+use schemas::frame::{Envelope, Trace};
 use schemas::intake::{Intake, Warning};
 use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
+use service::trace::{Kind, Span};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ use super::body::Form;
 use super::reading::{By, Reading};
 use super::upload::Upload;
 use crate::admission::Work;
-use crate::append::frames;
+use crate::append::traced_frames;
 use crate::decode::{Batch, Rejection};
 use crate::decompress::Room;
 use crate::directory::{Sender, Tenant};
@@ -41,6 +42,7 @@ struct Origin<'a> {
     policy: AddressPolicy,
     headers: &'a HeaderMap,
     work: Work,
+    span: &'a Span,
 }
 
 /// A request that brings events, but for its body.
@@ -50,6 +52,7 @@ pub(super) struct Arrival<'a> {
     pub(super) parts: &'a http::request::Parts,
     pub(super) request_id: Uuid,
     pub(super) peer: IpAddr,
+    pub(super) span: &'a Span,
 }
 
 impl Node {
@@ -74,7 +77,7 @@ impl Node {
 
     async fn take_in(
         &self,
-        Arrival { dialect, parts, request_id, peer }: Arrival<'_>,
+        Arrival { dialect, parts, request_id, peer, span }: Arrival<'_>,
         upload: &mut Upload,
         known: &mut Option<Arc<Tenant>>,
         attempt: &mut Attempt<'_>,
@@ -96,14 +99,18 @@ impl Node {
         }
         let form = Form::of(dialect, headers, uri.query())?;
         let mut admitted = self.admission.admit(headers, known.clone())?;
+        let reading_body = span.child("read body", Kind::Internal);
         let body = upload.read(&self.admission, deadline).await?;
+        drop(reading_body);
         let header_tenant = known.clone();
         let by = By { peer, tenant: header_tenant.as_deref(), deadline };
+        let decoding = span.child("decode", Kind::Internal);
         let json = |room: &mut Room<'_>| form.json(body.clone(), headers, room);
         let plain = self.work_on(reading, by, &mut admitted, body.len(), json).await?;
         let received_at = self.timekeeper.now();
         let decode = |room: &mut Room<'_>| form.decode(&plain, received_at, room);
         let batch = self.work_on(reading, by, &mut admitted, plain.len(), decode).await?;
+        drop(decoding);
         if sender.is_none() {
             let key = batch.key()?.ok_or_else(auth::missing)?;
             sender = Some(self.sender(&auth::from_text(key)?, attempt)?);
@@ -118,7 +125,7 @@ impl Node {
             self.turn_of(work, By { tenant: Some(&sender.tenant), ..by }).await?
         };
         let policy = sender.tenant.terms.read().client_ip;
-        let origin = Origin { request_id, peer, policy, headers, work };
+        let origin = Origin { request_id, peer, policy, headers, work, span };
         let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
         tally.count(accepted.as_ref(), attempt);
@@ -223,7 +230,15 @@ impl Node {
             client_ip: origin.policy.kept(origin.peer),
             user_agent: user_agent.unwrap_or_default(),
         };
-        let records = self.turns.run(&origin.work, || frames(&envelope, events, self.log.partitions())).await;
+        let mut span = origin.span.child("append", Kind::Producer);
+        span.set("weir.events", || events.len());
+        let trace = span.context().map(|context| Trace {
+            flags: context.flags,
+            trace_id: context.trace_id,
+            span_id: context.span_id,
+        });
+        let write = || traced_frames(&envelope, trace.as_ref(), events, self.log.partitions());
+        let records = self.turns.run(&origin.work, write).await;
         let records = records.map_err(|why| {
             self.leases.refund(&sender.tenant, spent);
             Problem::new(Code::EventTooLarge, format!("nothing was stored: {why}"))
@@ -251,15 +266,17 @@ impl Node {
             }
             Err(AppendError::Refused(why) | AppendError::Rejected(why)) => {
                 self.leases.refund(&sender.tenant, spent);
+                span.fail(|| "refused by the log");
                 tracing::warn!(request_id = %origin.request_id, why, "the log refused a request");
                 let detail =
                     "the log takes no events at the moment; nothing was stored: send the same events again";
                 Err(Problem::new(Code::Overloaded, detail).into())
             }
             Err(AppendError::Unknown(why)) => {
-                let Err(no_copy) = self.append_copy(sender, events, &envelope, spent, deadline).await else {
-                    return Ok(());
-                };
+                let copied =
+                    self.append_copy(sender, events, &envelope, trace.as_ref(), spent, deadline).await;
+                let Err(no_copy) = copied else { return Ok(()) };
+                span.fail(|| "not confirmed by the log");
                 let why = format!("{why}; {no_copy}");
                 tracing::warn!(request_id = %origin.request_id, why, "the log did not confirm a request");
                 let detail = "the log did not confirm in time; send the same events with the same ids again, none is stored twice";

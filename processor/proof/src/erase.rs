@@ -32,7 +32,9 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use eventlog::EventLog;
 use service::clock::Clock;
+use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::trace::Span;
 use sqlx::PgPool;
 
 use processor::ProcessorConfig;
@@ -86,7 +88,7 @@ impl Eraser {
                 turned = turn => match turned {
                     Ok(()) if is_due => tidied_at = Some(Instant::now()),
                     Ok(()) => {}
-                    Err(error) => tracing::warn!(%error, "an erasure was not carried out, trying again"),
+                    Err(error) => tracing::warn!(error = %Chain(&error), "an erasure was not carried out, trying again"),
                 },
                 () = shutdown.ordered() => return,
             }
@@ -128,6 +130,7 @@ impl Eraser {
         books::note_ends(&self.pool, &*self.log).await?;
         let Some(turn) = Turn::take(&self.pool, TURN).await? else { return Ok(()) };
         while let Some(round) = self.begin().await? {
+            let _span = Span::job("erase");
             if self.count(&round).await? {
                 self.delete(&round).await?;
                 self.end(&round).await?;

@@ -11,13 +11,13 @@ pub(crate) const STATEMENT_DEADLINE: Duration = Duration::from_secs(3600);
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
     /// Postgres failed.
-    #[error("postgres: {0}")]
+    #[error("Postgres failed")]
     Postgres(#[from] sqlx::Error),
     /// ClickHouse failed.
-    #[error("clickhouse: {0}")]
+    #[error("ClickHouse failed")]
     ClickHouse(#[from] clickhouse::error::Error),
     /// The log failed.
-    #[error("log: {0}")]
+    #[error("the log failed")]
     Log(#[from] LogError),
     /// ClickHouse has not answered for an hour.
     #[error("clickhouse has not answered for {} s", STATEMENT_DEADLINE.as_secs())]

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use clickhouse::Client;
 use metering::ledger::Counts;
+use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::trace::Span;
 use sqlx::PgPool;
 
 use crate::books::Erasures;
@@ -29,10 +31,10 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// Postgres failed.
-    #[error("postgres: {0}")]
+    #[error("Postgres failed")]
     Postgres(#[from] sqlx::Error),
     /// ClickHouse failed.
-    #[error("clickhouse: {0}")]
+    #[error("ClickHouse failed")]
     ClickHouse(#[from] clickhouse::error::Error),
 }
 
@@ -48,7 +50,7 @@ pub async fn run(pool: PgPool, clickhouse: Client, every: Duration, shutdown: Sh
         tokio::select! {
             ended = round => {
                 if let Err(error) = ended {
-                    tracing::warn!(%error, "rows and ledger were not compared, trying again");
+                    tracing::warn!(error = %Chain(&error), "rows and ledger were not compared, trying again");
                 }
             }
             () = shutdown.ordered() => return,
@@ -66,7 +68,12 @@ pub async fn run(pool: PgPool, clickhouse: Client, every: Duration, shutdown: Sh
 /// [`ReconcileError`].
 pub async fn round(pool: &PgPool, clickhouse: &Client, every: Duration) -> Result<usize, ReconcileError> {
     let Some(held) = below::try_reconcile(pool).await? else { return Ok(0) };
+    let mut span = Span::job("reconcile");
     let compared = compare_all(pool, clickhouse, every).await;
+    match &compared {
+        Ok(ranges) => span.set("weir.ranges", || *ranges),
+        Err(error) => span.fail(|| Chain(error).to_string()),
+    }
     held.release().await;
     compared
 }

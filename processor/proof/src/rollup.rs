@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use schemas::time::Micros;
 use service::clock::Clock;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -68,7 +69,7 @@ impl Roller {
                 turned = self.turn(is_whole) => match turned {
                     Ok(_) if is_whole => whole_at = Some(Instant::now()),
                     Ok(_) => {}
-                    Err(error) => tracing::warn!(%error, "an hour was not computed, trying again"),
+                    Err(error) => tracing::warn!(error = %Chain(&error), "an hour was not computed, trying again"),
                 },
                 () = shutdown.ordered() => return,
             }

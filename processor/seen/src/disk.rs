@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use service::error::Chain;
+
 use crate::background::Background;
 use crate::folder::Folder;
 use crate::hours::Hours;
@@ -208,7 +210,7 @@ impl Disk {
             Ok(true) => Ok(()),
             Ok(false) => std::fs::remove_file(&path),
             Err(error) if is_no_room(&error) => {
-                tracing::warn!(%error, "seen ids are not merged, and take longer to look up: the disk is full");
+                tracing::warn!(error = %Chain(&error), "seen ids are not merged, and take longer to look up: the disk is full");
                 self.work.lock().merge_not_before = Some(Instant::now() + MERGE_PAUSE);
                 std::fs::remove_file(&path)
             }
@@ -275,10 +277,10 @@ impl Disk {
         self.changed.notify_all();
         if is_damage(&error) {
             let folder = self.folder.path().display();
-            tracing::error!(%error, %folder, "seen ids on disk are damaged, and will be read from ClickHouse anew");
+            tracing::error!(error = %Chain(&error), %folder, "seen ids on disk are damaged, and will be read from ClickHouse anew");
             let _no_other_is_written = self.manifest.lock();
             if let Err(error) = self.folder.disown() {
-                tracing::error!(%error, %folder, "remove this folder: its manifest can't be removed");
+                tracing::error!(error = %Chain(&error), %folder, "remove this folder: its manifest can't be removed");
             }
         }
         error

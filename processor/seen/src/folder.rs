@@ -12,6 +12,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use service::error::Chain;
+
 use crate::manifest::MANIFEST;
 
 /// Processes that can have a store of one partition in one folder: the owner, and former ones that have not noticed.
@@ -124,7 +126,7 @@ impl Folder {
     /// Lets others have it, although somebody may still hold this value.
     pub(super) fn unlock(&self) {
         if let Err(error) = self.lock.unlock() {
-            tracing::warn!(%error, folder = %self.path.display(), "the ids' folder was not unlocked");
+            tracing::warn!(error = %Chain(&error), folder = %self.path.display(), "the ids' folder was not unlocked");
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use schemas::id::{EventHash, Position, ProjectId};
 use schemas::time::Micros;
+use service::error::Chain;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -195,7 +196,7 @@ impl Replayer {
         };
         let stored = match self.bring(id, own, &events).await {
             Err(DeadError::ClickHouse(error)) if !self.has_any(own, &events).await? => {
-                let reason = format!("ClickHouse did not take its rows: {error}");
+                let reason = format!("ClickHouse did not take its rows: {}", Chain(&error));
                 letter::give_back(&self.pool, id, &reason).await?;
                 return Ok(None);
             }

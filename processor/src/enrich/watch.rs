@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use tokio::task::spawn_blocking;
 
@@ -71,11 +72,11 @@ impl GeoFile {
             }
             Ok(Err(error)) => {
                 let path = self.path.display();
-                tracing::error!(%error, %path, "the new geo database can't be used: the old one stays");
+                tracing::error!(error = %Chain(&error), %path, "the new geo database can't be used: the old one stays");
                 "failed"
             }
             Err(error) => {
-                tracing::error!(%error, "the new geo database was not read: the old one stays");
+                tracing::error!(error = %Chain(&error), "the new geo database was not read: the old one stays");
                 "failed"
             }
         };

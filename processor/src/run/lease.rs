@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use service::clock::Clock;
+use service::error::Chain;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -65,7 +66,7 @@ impl Lease {
     pub(super) async fn renew_for_ever(&self, books: impl Books) {
         loop {
             if let Err(error) = self.renew(&books).await {
-                tracing::warn!(%error, "partition leases were not renewed");
+                tracing::warn!(error = %Chain(&error), "partition leases were not renewed");
             }
             tokio::time::sleep(self.time / 3).await;
         }

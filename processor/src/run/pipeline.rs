@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use eventlog::EventLog;
 use parking_lot::Mutex;
+use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::trace::Kind;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::journey::ranges_text;
 use super::lease::Lease;
 use super::stage::Stage;
 use super::{Interrupted, PAUSE_FIRST, PAUSE_LAST};
@@ -162,13 +165,15 @@ async fn insert_all<T: Table, B: Books>(
             batch = from.recv() => batch,
             () = to.closed() => None,
         };
-        let Some(batch) = batch else { return Ok(()) };
+        let Some(mut batch) = batch else { return Ok(()) };
         let mut stage = Stage::begin();
         if faults::mutant("commit-before-insert") {
             workshop.commit(&batch.prepared, &shutdown).await?;
         }
+        let begun = stage.begun();
         workshop.store(&batch.prepared).await?;
         stage.ends("insert");
+        batch.prepared.journey.passed("insert", Kind::Client, begun);
         if to.send(batch).await.is_err() {
             return Ok(());
         }
@@ -180,10 +185,13 @@ async fn commit_all<T: Table, B: Books>(
     mut from: Receiver<Batch>,
     shutdown: Shutdown,
 ) -> Result<(), Interrupted> {
-    while let Some(batch) = from.recv().await {
+    while let Some(mut batch) = from.recv().await {
         let mut stage = Stage::begin();
+        let begun = stage.begun();
         workshop.commit(&batch.prepared, &shutdown).await?;
         stage.ends("commit");
+        batch.prepared.journey.passed("commit", Kind::Client, begun);
+        batch.prepared.journey.ends(&workshop.clock);
         let ranges = &batch.prepared.commit.ranges;
         workshop.done.committed.lock().extend(ranges.iter().map(|range| (range.partition, range.hi)));
         batch.prepared.observe(&workshop.clock);
@@ -205,7 +213,8 @@ impl<T: Table, B: Books> Workshop<T, B> {
             let inserted = self.table.insert(&query_id, &block, self.insert_deadline).await;
             let Err(error) = inserted else { return Ok(()) };
             ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
-            tracing::warn!(%error, rows = block.len(), "an insert was not confirmed, reading back");
+            let ranges = ranges_text(&prepared.commit.ranges);
+            tracing::warn!(error = %Chain(&error), rows = block.len(), ranges, "an insert was not confirmed, reading back");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LAST);
             self.table.end_insert(&query_id).await?;
@@ -223,7 +232,10 @@ impl<T: Table, B: Books> Workshop<T, B> {
                 Ok(Committed::Yes) => return Ok(()),
                 Ok(Committed::NotOwner) => return Err(Interrupted::NotOwner),
                 Ok(Committed::TooManyDead(overdrawn)) => return Err(Interrupted::TooManyDead(overdrawn)),
-                Err(error) => tracing::warn!(%error, "a commit was not confirmed, asking again"),
+                Err(error) => {
+                    let ranges = ranges_text(&prepared.commit.ranges);
+                    tracing::warn!(error = %Chain(&error), ranges, "a commit was not confirmed, asking again");
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_LAST),

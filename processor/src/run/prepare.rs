@@ -7,7 +7,9 @@ use std::time::Duration;
 use eventlog::Record;
 use schemas::time::Micros;
 use service::clock::Clock;
+use service::trace::Kind;
 
+use super::journey::Journey;
 use super::stage::Stage;
 use crate::batch::{self, Placed, Range};
 use crate::block::Block;
@@ -28,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) present: Present,
     /// What the books must be told.
     pub(super) commit: Commit,
+    /// What traces tell of it.
+    pub(super) journey: Journey,
     /// When its newest event was received.
     newest: Option<Micros>,
 }
@@ -41,6 +45,8 @@ pub(super) struct Material {
     pub(super) events_max: usize,
     pub(super) memory: Memory,
     pub(super) enricher: Enricher,
+    /// When its records began to be read.
+    pub(super) read_from: std::time::Instant,
 }
 
 /// What batches leave to those that come after them.
@@ -63,17 +69,21 @@ pub(super) struct Product {
 /// # Errors
 /// If a store of seen ids fails.
 pub(super) fn prepare(material: Material) -> io::Result<Product> {
-    let Material { mut records, owned, mut seen, present, events_max, memory, enricher } = material;
+    let Material { mut records, owned, mut seen, present, events_max, memory, enricher, read_from } =
+        material;
     let mut stage = Stage::begin();
-    let (decoded, taken) = batch::decode_some(&records, events_max, batch::emptied(memory.events));
+    let begun = stage.begun();
+    let (mut decoded, taken) = batch::decode_some(&records, events_max, batch::emptied(memory.events));
     let ranges: Vec<Range> = batch::ranges(&records[..taken], &owned);
+    let mut journey = Journey::begin(read_from, begun, std::mem::take(&mut decoded.traced), &ranges);
     stage.ends("decode");
     let judged = judge(decoded, ranges, &mut seen, &present)?;
     stage.ends("dedup");
     let block = Block::within(memory.block, &judged.fresh, &enricher);
     let events = batch::emptied(judged.fresh);
     stage.ends("encode");
-    let prepared = Prepared { block, present, commit: judged.commit, newest: judged.newest };
+    journey.passed("prepare", Kind::Internal, begun);
+    let prepared = Prepared { block, present, commit: judged.commit, journey, newest: judged.newest };
     let left = records.split_off(taken);
     Ok(Product { prepared, left, seen, events })
 }

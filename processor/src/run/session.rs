@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use eventlog::{EventLog, LogReader, Record};
 use schemas::time::Micros;
 use service::clock::Reading;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use tokio::time::{Duration, Instant};
 
@@ -129,6 +130,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
     async fn step(&mut self, pipeline: &Pipeline, shutdown: &Shutdown) -> Result<(), Interrupted> {
         let Some(room) = pipeline.room().await else { return Ok(()) };
         let mut stage = Stage::begin();
+        let read_from = stage.begun();
         let records = self.read(shutdown).await?;
         if records.is_empty() {
             return Ok(());
@@ -136,7 +138,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         stage.ends("read");
         let present = self.read_back(&records).await?;
         stage.ends("read_back");
-        let prepared = self.prepare(records, present, pipeline.spare_block()).await?;
+        let prepared = self.prepare(records, read_from, present, pipeline.spare_block()).await?;
         for range in &prepared.commit.ranges {
             if let Some(owned) = self.owned.get_mut(&range.partition) {
                 owned.next_offset = range.hi;
@@ -194,6 +196,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
     async fn prepare(
         &mut self,
         records: Vec<Record>,
+        read_from: std::time::Instant,
         present: Present,
         block: Vec<u8>,
     ) -> Result<Prepared, Interrupted> {
@@ -205,6 +208,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             events_max: self.config.batch_events_max,
             memory: Memory { events: std::mem::take(&mut self.events), block },
             enricher: self.config.enricher.clone(),
+            read_from,
         };
         let product = fill::blocking(move || prepare(material)).await;
         let Product { prepared, left, seen, events } = product.map_err(FillError::Disk)?;
@@ -324,13 +328,13 @@ async fn put_away(seen: BTreeMap<u32, SeenIds>) {
     let put_away = fill::blocking(move || {
         for (partition, mut seen) in seen {
             if let Err(error) = seen.flush() {
-                tracing::warn!(%error, partition, "the youngest ids were not brought to disk");
+                tracing::warn!(error = %Chain(&error), partition, "the youngest ids were not brought to disk");
             }
         }
         Ok(())
     });
     if let Err(error) = put_away.await {
-        tracing::warn!(%error, "the youngest ids were not brought to disk");
+        tracing::warn!(error = %Chain(&error), "the youngest ids were not brought to disk");
     }
 }
 

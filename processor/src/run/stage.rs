@@ -11,6 +11,11 @@ impl Stage {
         Self(Instant::now())
     }
 
+    /// Since when it was the last stage.
+    pub(super) fn begun(&self) -> std::time::Instant {
+        self.0.into_std()
+    }
+
     pub(super) fn ends(&mut self, stage: &'static str) {
         let now = Instant::now();
         let seconds = now.duration_since(self.0).as_secs_f64();

@@ -2,7 +2,7 @@ use std::net::Ipv6Addr;
 
 use uuid::Uuid;
 
-use super::{EVENT_HEAD_LEN, Envelope, VERSION};
+use super::{EVENT_HEAD_LEN, Envelope, Trace, VERSION, VERSION_TRACED};
 use crate::event::{Event, EventFlags, EventKind};
 use crate::id::{EventHash, KeyId, LeaseId, ProjectId, TenantId};
 use crate::time::Micros;
@@ -12,6 +12,8 @@ use crate::time::Micros;
 pub struct Frame<'a> {
     /// What the events share.
     pub envelope: Envelope<'a>,
+    /// Where the request stands in a trace, if one follows it.
+    pub trace: Option<Trace>,
     events: u16,
     body: &'a [u8],
 }
@@ -46,12 +48,19 @@ impl<'a> Frame<'a> {
     /// [`FrameError`] if the envelope can't be read.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let mut reader = Reader(bytes);
-        match bytes.first() {
+        let is_traced = match bytes.first() {
             None => return Err(FrameError::Empty),
-            Some(&VERSION) => reader.take(2)?,
+            Some(&VERSION) => false,
+            Some(&VERSION_TRACED) => true,
             Some(&version) => return Err(FrameError::Version(version)),
         };
+        let [_version, flags] = reader.array()?;
         let events = reader.u16()?;
+        let trace = if is_traced {
+            Some(Trace { flags, trace_id: reader.array()?, span_id: reader.array()? })
+        } else {
+            None
+        };
         let (tenant, project) = (TenantId(reader.i64()?), ProjectId(reader.i64()?));
         let key = KeyId::from_number(reader.i64()?).ok_or(FrameError::Field("key"))?;
         let (lease, period_start) = (LeaseId(reader.i64()?), reader.i64()?);
@@ -78,7 +87,7 @@ impl<'a> Frame<'a> {
             client_ip,
             user_agent,
         };
-        Ok(Self { envelope, events, body: reader.0 })
+        Ok(Self { envelope, trace, events, body: reader.0 })
     }
 
     /// How many events the writer put in.

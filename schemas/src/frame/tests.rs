@@ -65,6 +65,49 @@ fn the_golden_frame_of_version_1_still_decodes() {
     assert_eq!(frame_of(&expected), golden.as_slice(), "version 1 is written as it always was");
 }
 
+fn traced() -> Trace {
+    Trace {
+        flags: 1,
+        trace_id: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes(),
+        span_id: 0xb7ad_6b71_6920_3331_u64.to_be_bytes(),
+    }
+}
+
+fn traced_frame_of(events: &[Event<'_>]) -> bytes::Bytes {
+    let mut writer = FrameWriter::traced(&envelope(), Some(&traced()), 0);
+    for event in events {
+        writer.push(event).unwrap();
+    }
+    writer.finish()
+}
+
+#[test]
+fn the_golden_frame_of_version_3_still_decodes() {
+    let golden = include_bytes!("../../golden/frame-v3.bin");
+    let expected = [event("a", r#"{"n":9007199254740993}"#), event("b", "")];
+    let frame = Frame::parse(golden).unwrap();
+    assert_eq!((frame.envelope, frame.trace), (envelope(), Some(traced())));
+    assert_eq!(frame.events().collect::<Result<Vec<_>, _>>().unwrap(), expected);
+    assert_eq!(traced_frame_of(&expected), golden.as_slice(), "version 3 is written as it always was");
+}
+
+#[test]
+fn a_frame_without_a_trace_is_a_frame_of_version_1_and_a_trace_costs_24_bytes() {
+    let events = [event("a", "{}"), event("b", "")];
+    let mut writer = FrameWriter::traced(&envelope(), None, 0);
+    assert!(events.iter().all(|event| writer.push(event).is_ok()));
+    let plain = frame_of(&events);
+    assert_eq!(writer.finish(), plain);
+    assert_eq!(Frame::parse(&plain).unwrap().trace, None);
+    let traced = traced_frame_of(&events);
+    assert_eq!(traced.len(), plain.len() + 24);
+    for len in 0..traced.len() {
+        let whole =
+            Frame::parse(&traced[..len]).and_then(|frame| frame.events().collect::<Result<Vec<_>, _>>());
+        assert!(whole.is_err(), "cut at {len}");
+    }
+}
+
 #[test]
 fn every_truncation_is_an_error_and_never_a_shorter_list() {
     let record = frame_of(&[event("a", "{}"), event("b", "{}")]);
@@ -82,8 +125,8 @@ fn every_truncation_is_an_error_and_never_a_shorter_list() {
 #[test]
 fn an_unknown_version_is_named() {
     let mut record = frame_of(&[event("a", "{}")]).to_vec();
-    record[0] = 3;
-    assert_eq!(Frame::parse(&record).err(), Some(FrameError::Version(3)));
+    record[0] = 4;
+    assert_eq!(Frame::parse(&record).err(), Some(FrameError::Version(4)));
     assert_eq!(Frame::parse(&[]).err(), Some(FrameError::Empty));
 }
 

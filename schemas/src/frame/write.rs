@@ -1,6 +1,6 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{ENVELOPE_LEN, EVENT_HEAD_LEN, Envelope, VERSION};
+use super::{ENVELOPE_LEN, EVENT_HEAD_LEN, Envelope, TRACE_LEN, Trace, VERSION, VERSION_TRACED};
 use crate::event::Event;
 use crate::limit::{EVENT_BYTES_MAX, FRAME_BYTES_MAX, FRAME_EVENTS_MAX, USER_AGENT_BYTES_MAX};
 
@@ -49,11 +49,22 @@ impl FrameWriter {
     /// A frame without events; `capacity` bytes are set aside for them.
     #[must_use]
     pub fn new(envelope: &Envelope<'_>, capacity: usize) -> Self {
+        Self::traced(envelope, None, capacity)
+    }
+
+    /// The same for a request that a trace may follow. Without one, the bytes are those of [`FrameWriter::new`].
+    #[must_use]
+    pub fn traced(envelope: &Envelope<'_>, trace: Option<&Trace>, capacity: usize) -> Self {
         let user_agent = cut(envelope.user_agent, USER_AGENT_BYTES_MAX);
-        let mut buffer = BytesMut::with_capacity(ENVELOPE_LEN + user_agent.len() + capacity);
-        buffer.put_u8(VERSION);
-        buffer.put_u8(0);
+        let trace_len = if trace.is_some() { TRACE_LEN } else { 0 };
+        let mut buffer = BytesMut::with_capacity(ENVELOPE_LEN + trace_len + user_agent.len() + capacity);
+        buffer.put_u8(if trace.is_some() { VERSION_TRACED } else { VERSION });
+        buffer.put_u8(trace.map_or(0, |trace| trace.flags));
         buffer.put_u16_le(0);
+        if let Some(trace) = trace {
+            buffer.put_slice(&trace.trace_id);
+            buffer.put_slice(&trace.span_id);
+        }
         for number in [
             envelope.tenant.0,
             envelope.project.0,

@@ -16,7 +16,8 @@ use proof::{Eraser, reconcile};
 use service::clock::Clock;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
-use service::{clickhouse, telemetry};
+use service::trace::Exporting;
+use service::{clickhouse, telemetry, trace};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,7 +30,7 @@ use crate::roles::Roles;
 
 /// From the order to stop to the end of the process, whatever hangs.
 const STOP_DEADLINE: Duration = Duration::from_secs(18);
-/// What is left of it for the log's last records.
+/// What is left of it for the log's last records, and for the last spans of traces.
 const LOG_CLOSE_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Ingest's copy of keys and tenants, in the data folder.
@@ -40,6 +41,7 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let config = Config::from_environment(roles)?;
     telemetry::log_to_stderr(&config.log_filter).context("WEIR_LOG can't be read")?;
     let metrics = telemetry::install_metrics()?;
+    let traces = trace::export(&config.trace, roles.service());
     if let Some(ingest) = &config.ingest {
         descriptors::check(ingest.connections.connections_max);
     }
@@ -61,7 +63,7 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let stopped = serving.serve(exclusive, &readiness, fatal).await;
     readiness.set(false);
     let drained = tokio::time::timeout(STOP_DEADLINE - LOG_CLOSE_DEADLINE, serving.drain()).await;
-    log.close(LOG_CLOSE_DEADLINE).await;
+    tokio::join!(log.close(LOG_CLOSE_DEADLINE), finish(traces));
     pools.close().await;
     if drained.is_err() {
         tracing::warn!("stopped before everything was drained");
@@ -69,6 +71,13 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let reason = stopped?;
     tracing::info!(reason, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sends what traces have left.
+async fn finish(traces: Option<Exporting>) {
+    if let Some(traces) = traces {
+        traces.finish(LOG_CLOSE_DEADLINE).await;
+    }
 }
 
 /// The running roles. Those that take work in are stopped before those that bring it on.

@@ -16,5 +16,6 @@ mod scarce;
 mod secrets;
 mod quota;
 mod outage;
+mod trace;
 mod letters;
 mod edge;

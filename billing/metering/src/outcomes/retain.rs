@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use service::config::Settings;
+use service::error::Chain;
 use service::shutdown::Shutdown;
 use sqlx::PgPool;
 
@@ -37,7 +38,7 @@ pub async fn run(pool: PgPool, config: RetentionConfig, shutdown: Shutdown) {
                 Ok(rows) if rows == STATEMENT_ROWS_MAX.unsigned_abs() => {}
                 Ok(_) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "outcomes that are too old were not deleted, trying again");
+                    tracing::warn!(error = %Chain(&error), "outcomes that are too old were not deleted, trying again");
                     break;
                 }
             }

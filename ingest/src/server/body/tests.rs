@@ -36,8 +36,9 @@ fn read(
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
         .collect();
     let form = Form::of(dialect, &headers, Some(query))?;
-    let body = form.json(Bytes::copy_from_slice(body), &headers, Room::free(1 << 20))?;
-    let batch = form.decode(&body, NOW)?;
+    let mut room = Room::unlimited();
+    let body = form.json(Bytes::copy_from_slice(body), &headers, &mut room)?;
+    let batch = form.decode(&body, NOW, &mut room)?;
     let key = batch.key()?.map(str::to_owned);
     if let Some(rejection) = batch.rejected.first() {
         return Err(rejection.problem.clone());

@@ -1,0 +1,39 @@
+//! What every request has: an id, which its reply and each of its lines in the log carry, and a place in a trace.
+
+use axum::extract::Request;
+use axum::http::header::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use service::trace::{Span, traceparent};
+use tracing::Instrument;
+use uuid::Uuid;
+
+tokio::task_local! {
+    static REQUEST_ID: Uuid;
+}
+
+/// The id of the request that is being answered.
+pub(crate) fn id() -> Uuid {
+    REQUEST_ID.try_with(|id| *id).unwrap_or_else(|_| Uuid::now_v7())
+}
+
+/// Gives a request its id, and tells a trace of it.
+pub(crate) async fn identified(request: Request, next: Next) -> Response {
+    let request_id = Uuid::now_v7();
+    let mut traced = Span::request(|| traceparent(request.headers()));
+    let path = request.uri().path().to_owned();
+    traced.rename(|| format!("{} admin", request.method()));
+    traced.set("http.request.method", || request.method().to_string());
+    traced.set("url.path", || path.clone());
+    traced.set("weir.request_id", || request_id.to_string());
+    let logged = tracing::info_span!("request", %request_id, method = %request.method(), path);
+    let mut reply = REQUEST_ID.scope(request_id, next.run(request).instrument(logged)).await;
+    traced.set("http.response.status_code", || u32::from(reply.status().as_u16()));
+    if reply.status().is_server_error() {
+        traced.fail(|| "the admin API failed");
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        reply.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+    }
+    reply
+}
