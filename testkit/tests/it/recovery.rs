@@ -151,7 +151,7 @@ async fn poison_records_become_dead_letters_and_their_neighbours_rows() {
     let river = River::start_with(with_one_processor()).await;
     let customer = river.customer("acme", Some(100)).await;
     let client = river.client(&customer.key);
-    let poison: [&[u8]; 4] = [b"", b"not a frame", &[3, 0, 0, 0], &[1; 90]];
+    let poison: [&[u8]; 4] = [b"", b"not a frame", &[4, 0, 0, 0], &[1; 90]];
     for (round, payload) in (0_u32..).zip(poison) {
         assert_eq!(client.post_ids([round]).await.status, 202);
         let record = Append { partition: 0, timestamp_ms: 0, payload: Bytes::from_static(payload) };
@@ -166,7 +166,7 @@ async fn poison_records_become_dead_letters_and_their_neighbours_rows() {
             .unwrap();
     assert_eq!(letters.len(), 4);
     assert_eq!(letters[0].1, "the frame is empty");
-    assert_eq!(letters[2].1, "frame version 3 is not known");
+    assert_eq!(letters[2].1, "frame version 4 is not known");
     assert!(letters.iter().zip(poison).all(|(letter, payload)| letter.2 == payload));
     assert_proved(&river).await;
     river.stop().await;

@@ -49,10 +49,13 @@ async fn a_body_s_events_are_counted_by_what_became_of_each() {
         async |path: &str, body: serde_json::Value| client.post_json(path, body.to_string()).await.status;
     assert_eq!(client.post_ids(0..3).await.status, 202);
     assert_eq!(client.post_ids(["a", "a", "b", "a"]).await.status, 202);
-    let batch = json!([{"id": "1", "event": "e"}, {"event": 7}, {"event": "e", "id": ""}, {"id": "2", "event": "e", "x": large}]);
+    let batch = json!([{"id": "1", "event": "e"}, {"event": 7}, {"event": "e", "id": ""}, {"id": "2", "event": "e", "properties": {"x": large}}]);
     assert_eq!(post("/v1/events", batch).await, 202);
     assert_eq!(post("/v1/events", json!([{"event": 7}, {"event": 8}])).await, 400);
-    assert_eq!(post("/v1/events", json!([{"event": 7}, {"event": "e", "x": large}])).await, 400);
+    assert_eq!(
+        post("/v1/events", json!([{"event": 7}, {"event": "e", "properties": {"x": large}}])).await,
+        400
+    );
     let lines = "{\"id\":\"3\",\"event\":\"e\"}\n{\"id\":\n";
     assert_eq!(client.send(Method::POST, "/v1/events", &ndjson, lines).await.status, 202);
     // Nobody is told of these but by the counts.
