@@ -63,7 +63,8 @@ GRANT SELECT, UPDATE ON quota_lease TO weir_processor;
 GRANT SELECT, UPDATE ON quota_period TO weir_billing;
 GRANT SELECT, UPDATE, DELETE ON ingest_node, quota_lease TO weir_billing;
 GRANT SELECT, INSERT, UPDATE ON outcome_minute TO weir_ingest;
-GRANT SELECT, DELETE ON outcome_minute TO weir_billing;
+-- Locking rows takes the right to change them.
+GRANT SELECT, UPDATE, DELETE ON outcome_minute TO weir_billing;
 GRANT SELECT ON usage_hour, quota_period, outcome_minute TO weir_api;
 
 -- Erasure and roll-ups.
