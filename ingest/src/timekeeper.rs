@@ -110,7 +110,11 @@ impl Timekeeper {
 
 fn set_gauge(skew: i64) {
     let seconds = Duration::from_micros(skew.unsigned_abs()).as_secs_f64();
-    ::metrics::gauge!(metrics::CLOCK_SKEW_SECONDS).set(if skew < 0 { -seconds } else { seconds });
+    ::metrics::gauge!(metrics::CLOCK_SKEW_SECONDS).set(if skew < 0 {
+        seconds.copysign(-1.0)
+    } else {
+        seconds
+    });
 }
 
 fn disagree() -> Problem {

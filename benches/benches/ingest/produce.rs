@@ -75,7 +75,7 @@ impl Produce {
         let of_body = |body| {
             let batch =
                 native(body, NativeShape::Json).map_err(|problem| anyhow::anyhow!("{}", problem.detail))?;
-            Ok(frames(&envelope, &identify(PROJECT, batch.events).0, PARTITIONS))
+            Ok(frames(&envelope, &identify(PROJECT, batch.events).0, PARTITIONS)?)
         };
         bodies.iter().map(|body| of_body(body)).collect()
     }

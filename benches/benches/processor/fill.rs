@@ -140,7 +140,7 @@ impl Task {
         let known = identify(account.project, batch.events).0;
         anyhow::ensure!(known.len() == self.batch as usize, "an event was refused");
         let period = Micros(now.hour().0 - PERIOD_BEGAN);
-        Ok(frames(&account.envelope(number, period, now)?, &known, partitions))
+        Ok(frames(&account.envelope(number, period, now)?, &known, partitions)?)
     }
 }
 

@@ -49,7 +49,7 @@ fn what_is_made_takes_room_and_what_is_borrowed_takes_none() {
     // 300 KB of context for each of ten events; of members without a place, and of escapes, twice 300 KB.
     let context = format!(
         r#"{{"batch":[{}],"context":{{{}"z":0}}}}"#,
-        vec![r#"{"event":"a","context":{"own":1}}"#; 10].join(","),
+        [r#"{"event":"a","context":{"own":1}}"#; 10].join(","),
         members(300_000)
     );
     let event = format!(r#"{{"event":"a","x":"{}"}}"#, "x".repeat(300_000));
