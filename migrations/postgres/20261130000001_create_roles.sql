@@ -3,7 +3,7 @@
 -- process needs to be a member of its role alone.
 --
 -- A table that is made later says, as is done here, who may read and write it: what is not granted is refused. A later
--- migration begins with SET LOCAL ROLE weir_owner, who owns all tables.
+-- migration begins with SET LOCAL ROLE weir_owner, who owns all tables, and ends with RESET ROLE.
 
 DO $$
 DECLARE name text;
@@ -29,16 +29,21 @@ DECLARE name text;
 BEGIN
     EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %I TO weir_owner', current_schema());
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO weir_ingest, weir_processor, weir_billing, weir_api', current_schema());
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() LOOP
+    -- By name: others may have tables and functions in the same schema.
+    FOREACH name IN ARRAY ARRAY[
+        'plan', 'tenant', 'project', 'api_key', 'erasure', 'erased_range', 'erased_hour', 'rollup_hour', 'event_log',
+        'partition_cursor', 'processor_node', 'batch_ledger', 'dead_letter', 'reconciliation', 'reconciled_partition',
+        'mismatched_range', 'usage_hour', 'ingest_node', 'quota_period', 'quota_lease', 'outcome_minute'
+    ] LOOP
         EXECUTE format('ALTER TABLE %I OWNER TO weir_owner', name);
     END LOOP;
     -- Sequences of identity columns follow their tables.
     ALTER SEQUENCE change_number OWNER TO weir_owner;
     ALTER SEQUENCE erasure_round OWNER TO weir_owner;
     ALTER SEQUENCE rollup_version OWNER TO weir_owner;
-    FOR name IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = current_schema()::regnamespace LOOP
-        EXECUTE format('ALTER FUNCTION %s OWNER TO weir_owner', name);
-    END LOOP;
+    ALTER FUNCTION stamp_change() OWNER TO weir_owner;
+    ALTER FUNCTION notify_change() OWNER TO weir_owner;
+    ALTER FUNCTION refuse_delete() OWNER TO weir_owner;
 END $$;
 
 -- Accounts.

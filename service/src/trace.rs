@@ -82,6 +82,17 @@ struct Record {
     failure: Option<Cow<'static, str>>,
 }
 
+/// Bytes of a name or a text: clients write some, and the queue is bounded by the number of spans.
+const TEXT_BYTES_MAX: usize = 256;
+
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.shrink_to_fit();
+    }
+    text
+}
+
 /// Whether spans are sent at all.
 #[must_use]
 pub fn is_on() -> bool {
@@ -153,7 +164,7 @@ impl Span {
     #[inline]
     pub fn rename(&mut self, name: impl FnOnce() -> String) {
         if let Some(live) = &mut self.0 {
-            live.record.name = Cow::Owned(name());
+            live.record.name = Cow::Owned(cut(name()));
         }
     }
 
@@ -161,7 +172,11 @@ impl Span {
     #[inline]
     pub fn set<V: Into<Value>>(&mut self, key: &'static str, value: impl FnOnce() -> V) {
         if let Some(live) = &mut self.0 {
-            live.record.attributes.push((key, value().into()));
+            let value = match value().into() {
+                Value::Text(Cow::Owned(text)) => Value::Text(Cow::Owned(cut(text))),
+                value => value,
+            };
+            live.record.attributes.push((key, value));
         }
     }
 
@@ -169,7 +184,10 @@ impl Span {
     #[inline]
     pub fn fail<W: Into<Cow<'static, str>>>(&mut self, why: impl FnOnce() -> W) {
         if let Some(live) = &mut self.0 {
-            live.record.failure = Some(why().into());
+            live.record.failure = Some(match why().into() {
+                Cow::Owned(text) => Cow::Owned(cut(text)),
+                why => why,
+            });
         }
     }
 

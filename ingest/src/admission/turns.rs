@@ -61,13 +61,14 @@ impl Turns {
     /// Waits for the turn of a large body.
     ///
     /// # Errors
-    /// 429 if others of the tenant's took so long that it did not come by `deadline`.
+    /// If the ones before took so long that it did not come by `deadline`: 429 where they were the tenant's own, 503 where
+    /// they were anybody's.
     pub async fn wait(&self, tenant: Option<&Tenant>, deadline: Instant) -> Result<Work, Problem> {
         let turn = tenant.map_or(&self.strangers, |tenant| &tenant.turn);
         match timeout_at(deadline, Arc::clone(&turn.0).acquire_owned()).await {
             Ok(Ok(turn)) => Ok(Work::Large(turn)),
             Ok(Err(_)) | Err(_) => Err(Problem::new(
-                Code::RateLimited,
+                if tenant.is_some() { Code::RateLimited } else { Code::Overloaded },
                 "large requests are worked on one after the other, and the ones before took all the time there was: send fewer at once",
             )),
         }
@@ -105,7 +106,7 @@ mod tests {
         let (turns, soon) = (Turns::default(), Duration::from_millis(20));
         let large = async || turns.wait(None, Instant::now() + soon).await;
         let first = large().await.unwrap();
-        assert_eq!(large().await.unwrap_err().code, Code::RateLimited);
+        assert_eq!(large().await.unwrap_err().code, Code::Overloaded);
         drop(first);
         assert_eq!(turns.run(&large().await.unwrap(), || 7).await, 7);
     }

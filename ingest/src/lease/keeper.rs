@@ -195,15 +195,19 @@ impl Keeper {
     async fn register_anew(&mut self) {
         let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
         let id = Uuid::now_v7();
-        match lease::register(&self.pool, id, self.lease_time, self.spool).await {
-            Ok(now) => self.timekeeper.hears(asked, now),
+        let now = match lease::register(&self.pool, id, self.lease_time, self.spool).await {
+            Ok(now) => now,
             Err(error) => return self.failed(&error.to_string()).await,
+        };
+        {
+            // First: as soon as the clock is believed again, requests spend, and must not find the old slices.
+            let mut node = self.leases.node.lock();
+            *node = Node { generation: node.generation + 1, valid_until };
         }
+        self.timekeeper.hears(asked, now);
         tracing::warn!(old = %self.id, new = %id, "this node had been silent for too long and begins with new leases");
         self.id = id;
         self.held.clear();
-        let mut node = self.leases.node.lock();
-        *node = Node { generation: node.generation + 1, valid_until };
     }
 
     /// Gives back what is not spent.

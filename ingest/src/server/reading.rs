@@ -15,6 +15,8 @@ use crate::reply::Refusal;
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) work: Work,
+    /// The sender became known by what it says.
+    pub(super) key_in_body: bool,
     /// Bytes that were made of it.
     bytes: usize,
     /// For which it was worked on in its turn.
@@ -79,8 +81,8 @@ impl Node {
         }
     }
 
-    /// Charges the work on a request whose sender did not become known. Its turn must not be over yet, so that the
-    /// address owes it before the next one begins.
+    /// Charges the work on a request whose sender did not become known, or only by its body. Where it holds its turn
+    /// still, the address owes it before the next one begins.
     pub(super) fn charge_work(&self, reading: &Reading, peer: IpAddr) {
         self.addresses.charge_work(peer, reading.bytes, reading.time);
     }
@@ -89,11 +91,11 @@ impl Node {
     ///
     /// # Errors
     /// As [`Turns::wait`](crate::admission::Turns::wait).
-    pub(super) async fn turn_of(&self, reading: Reading, by: By<'_>) -> Result<Work, Problem> {
-        if matches!(reading.work, Work::Small) {
+    pub(super) async fn turn_of(&self, work: Work, by: By<'_>) -> Result<Work, Problem> {
+        if matches!(work, Work::Small) {
             return Ok(Work::Small);
         }
-        drop(reading);
+        drop(work);
         self.turns.wait(by.tenant, by.deadline).await
     }
 }

@@ -66,7 +66,9 @@ impl Node {
         let mut attempt = Attempt::new(&self.outcomes);
         let mut reading = Reading::default();
         let result = self.take_in(arrival, upload, known, &mut attempt, &mut reading).await;
-        if known.is_none() {
+        // A key in the body may be anybody's, off a web page: it pays for what is accepted.
+        let is_refused = result.as_ref().is_err_and(|refusal| refusal.problem.code.status() < 500);
+        if known.is_none() || (is_refused && reading.key_in_body) {
             self.charge_work(&reading, arrival.peer);
         }
         if let Err(refusal) = &result {
@@ -113,20 +115,28 @@ impl Node {
         drop(decoding);
         if sender.is_none() {
             let key = batch.key()?.ok_or_else(auth::missing)?;
-            sender = Some(self.sender(&auth::from_text(key)?, attempt)?);
+            let found = self.sender(&auth::from_text(key)?, attempt)?;
+            *known = Some(Arc::clone(&found.tenant));
+            reading.key_in_body = true;
+            sender = Some(found);
         }
         let sender = sender.ok_or_else(auth::missing)?;
-        *known = Some(Arc::clone(&sender.tenant));
         admitted.belongs_to(&sender.tenant)?;
-        let mut work = std::mem::take(reading);
+        let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
+        if reading.key_in_body
+            && let Err(refusal) = self.check_debts(&sender.tenant)
+        {
+            tally.count(Err(&refusal), attempt);
+            return Err(refusal);
+        }
+        let work = std::mem::take(&mut reading.work);
         let work = if by.tenant.is_some() {
-            std::mem::take(&mut work.work)
+            work
         } else {
             self.turn_of(work, By { tenant: Some(&sender.tenant), ..by }).await?
         };
         let policy = sender.tenant.terms.read().client_ip;
         let origin = Origin { request_id, peer, policy, headers, work, span };
-        let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
         tally.count(accepted.as_ref(), attempt);
         let (receipt, events) = accepted?;
@@ -244,14 +254,9 @@ impl Node {
             Problem::new(Code::EventTooLarge, format!("nothing was stored: {why}"))
         })?;
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            // Whoever slept for so long may have been taken for dead, and the slice given to others.
+        if let Err(late) = self.check_late(&sender.tenant, left) {
             self.leases.refund(&sender.tenant, spent);
-            return Err(Problem::new(
-                Code::Overloaded,
-                "the node was too slow; nothing was stored: send again",
-            )
-            .into());
+            return Err(late.into());
         }
         faults::point("ingest.before_append");
         if faults::mutant("reply-before-durable") {
@@ -283,6 +288,16 @@ impl Node {
                 Err(Problem::new(Code::NotDurable, detail).into())
             }
         }
+    }
+
+    /// Whoever slept may have been taken for dead, and the slice given to others: by the deadline, or, where the whole
+    /// machine slept and its deadlines with it, by the clock.
+    fn check_late(&self, tenant: &Tenant, left: Duration) -> Result<(), Problem> {
+        if left.is_zero() {
+            let detail = "the node was too slow; nothing was stored: send again";
+            return Err(Problem::new(Code::Overloaded, detail));
+        }
+        self.received_at(tenant).map(drop)
     }
 
     fn used_up(&self, period: &Period) -> Problem {

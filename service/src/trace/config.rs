@@ -69,7 +69,10 @@ impl TraceConfig {
 /// The endpoint is a base: each signal has its own path below it.
 fn url(endpoint: &str) -> Option<Uri> {
     let url: Uri = format!("{}/v1/traces", endpoint.trim_end_matches('/')).parse().ok()?;
-    (url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty())).then_some(url)
+    let has_host = url.host().is_some_and(|host| !host.is_empty());
+    // A user would stand in the log, and reach no receiver: what it is to know goes into the headers.
+    let has_user = url.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    (url.scheme_str() == Some("http") && has_host && !has_user).then_some(url)
 }
 
 fn pairs(headers: &Secret) -> Option<Vec<(HeaderName, HeaderValue)>> {

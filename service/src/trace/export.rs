@@ -20,7 +20,7 @@ use crate::error::Chain;
 use crate::metrics::TRACE_SPANS;
 use crate::shutdown::{Shutdown, ShutdownTrigger};
 
-/// Spans that wait: some 2 MiB of memory.
+/// Spans that wait: some 2 MiB of memory, 10 MiB where each of their texts is as long as it may be.
 const QUEUE_SPANS: usize = 4_096;
 /// Spans of one request to the receiver.
 const REQUEST_SPANS: usize = 512;

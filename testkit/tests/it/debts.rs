@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use schemas::limit::{EVENT_BYTES_MAX, EVENT_ID_BYTES_MAX};
-use testkit::{River, eventually};
+use testkit::river::RiverConfig;
+use testkit::{Client, River, eventually};
 
 use crate::river::metered;
 
@@ -101,5 +102,27 @@ async fn a_quota_that_is_used_up_is_refused_before_the_body_is_read_until_the_pl
     .await;
     assert!(took < Duration::from_secs(1), "{took:?}");
     metered(&river, &customer, 4).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_with_a_key_off_a_page_pays_for_the_work_on_what_is_refused() {
+    let settings = vec![("WEIR_ADDRESS_RATE", "1".to_owned())];
+    let river = River::start_with(RiverConfig { settings, ..RiverConfig::default() }).await;
+    let customer = river.customer("acme", Some(1)).await;
+    assert_eq!(river.client(&customer.key).post_ids(["1"]).await.status, 202);
+    let stranger = Client::new(river.ingest, None);
+    let event = format!(r#"{{"event":"e","uuid":"2","properties":{{"x":"{}"}}}}"#, "x".repeat(100_000));
+    let body = format!(r#"{{"api_key":"{}","batch":[{event},{event}]}}"#, customer.key);
+    // A second's worth of requests, five at once, and each of these counts as four.
+    let mut seen = Vec::new();
+    eventually("the address is limited", Duration::from_secs(10), async || {
+        let reply = stranger.post_json("/batch", body.clone()).await;
+        assert!([402, 429].contains(&reply.status), "{reply:?}");
+        seen.push(reply.code());
+        reply.code() == "address_limited"
+    })
+    .await;
+    assert!(seen.len() <= 4, "{seen:?}");
     river.stop().await;
 }
