@@ -25,12 +25,12 @@ use service::clock::Clock;
 use service::error::Chain;
 use service::http::serve;
 use service::shutdown::Shutdown;
+use service::task::{TaskError, Tasks};
 use service::tls::{Tls, TlsError};
 use service::trace::{Span, traceparent};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use receive::Arrival;
@@ -187,59 +187,55 @@ impl Ingest {
     }
 
     /// Serves until `shutdown` is ordered: then no more connections, requests in flight end, quota goes back.
-    pub async fn run(self, shutdown: Shutdown) {
-        let config = &self.node.config;
-        let limits = config.connections.limits(config.request_deadline);
-        let (drained, after_requests) = Shutdown::new();
-        let (bound, last) = (self.bound, after_requests);
-        let directory = &self.node.directory;
-        let spool = SpoolKeeper::of(&self.node, &self.pool, &bound);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(self.keeper.run(bound.clone(), last.clone()));
-        tasks.spawn(directory::note_last_used(
-            Arc::clone(directory),
-            self.pool.clone(),
-            bound.clone(),
-            last.clone(),
-        ));
-        tasks.spawn(outcomes::keep_written(
-            Arc::clone(&self.node.outcomes),
-            self.pool.clone(),
-            self.node.clock.clone(),
-            bound.clone(),
-            last.clone(),
-        ));
-        if let Some(beside) = self.saved {
-            tasks.spawn(directory::keep_saved(Arc::clone(directory), beside, bound.clone(), last.clone()));
+    ///
+    /// # Errors
+    /// [`TaskError`]: a task ended by itself; requests in flight have ended all the same.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), TaskError> {
+        let Self { listener, tls, node, keeper, exchange, pool, bound, saved, age } = self;
+        let limits = node.config.connections.limits(node.config.request_deadline);
+        let (stop, stopping) = Shutdown::new();
+        let directory = || Arc::clone(&node.directory);
+        // They stop after the last request.
+        let mut tasks = Tasks::default();
+        let after = tasks.shutdown();
+        tasks.spawn("the keeper of leases", keeper.run(bound.clone(), after.clone()));
+        let noting = directory::note_last_used(directory(), pool.clone(), bound.clone(), after.clone());
+        tasks.spawn("last use of keys", noting);
+        let (counts, clock) = (Arc::clone(&node.outcomes), node.clock.clone());
+        let writing = outcomes::keep_written(counts, pool.clone(), clock, bound.clone(), after.clone());
+        tasks.spawn("writing of outcomes", writing);
+        if let Some(beside) = saved {
+            let saving = directory::keep_saved(directory(), beside, bound.clone(), after.clone());
+            tasks.spawn("the copy of keys and tenants", saving);
         }
-        if let Some(exchange) = self.exchange {
-            tasks.spawn(exchange.run(last.clone()));
+        if let Some(exchange) = exchange {
+            tasks.spawn("the exchange of rates", exchange.run(after.clone()));
         }
-        tasks.spawn(directory::keep_fresh(Arc::clone(directory), self.pool, bound, self.age, last));
-        let (settled, after_tasks) = Shutdown::new();
-        let spool = spool.map(|spool| tokio::spawn(spool.run(shutdown.clone(), after_tasks)));
-        let node = self.node;
-        serve(self.listener, self.tls, limits, shutdown, move |peer| {
+        // Last: the spool's drain goes on for as long as the stop allows, and then this node has ended, too.
+        let mut spool = Tasks::default();
+        if let Some(keeper) = SpoolKeeper::of(&node, &pool, &bound) {
+            spool.spawn("the spool", keeper.run(stopping.clone(), spool.shutdown()));
+        }
+        tasks.spawn("keys and tenants", directory::keep_fresh(directory(), pool, bound, age, after));
+        let served = serve(listener, tls, limits, stopping, move |peer| {
             let node = Arc::clone(&node);
             service_fn(move |request| {
                 let node = Arc::clone(&node);
                 async move { Ok::<_, Infallible>(node.answer(request, peer.ip()).await) }
             })
-        })
-        .await;
-        drained.order();
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(error = %Chain(&error), "a task of ingest did not end well");
-            }
-        }
-        // Last: the spool's drain goes on for as long as the stop allows, and then this node has ended, too.
-        settled.order();
-        if let Some(spool) = spool
-            && let Err(error) = spool.await
-        {
-            tracing::error!(error = %Chain(&error), "the spool's task did not end well");
-        }
+        });
+        let until_stopped = async {
+            let ended = tokio::select! {
+                failure = tasks.failure() => Err(failure),
+                failure = spool.failure() => Err(failure),
+                () = shutdown.ordered() => Ok(()),
+            };
+            stop.order();
+            ended
+        };
+        let (ended, ()) = tokio::join!(until_stopped, served);
+        let settled = tasks.stop().await;
+        ended.and(settled).and(spool.stop().await)
     }
 }
 

@@ -33,6 +33,10 @@ pub struct ProcessorConfig {
     pub dead: Budget,
     /// How often rows and ledger are compared; zero: never.
     pub reconcile_every: Duration,
+    /// Whether erasures are carried out. Only tests that take their steps themselves do without.
+    pub erases: bool,
+    /// Whether hours are rolled up. Only tests that do it themselves do without.
+    pub rolls_up: bool,
 }
 
 impl ProcessorConfig {
@@ -90,6 +94,8 @@ impl ProcessorConfig {
                 0..=24 * 60,
                 "minutes between two comparisons of rows and ledger; 0: none",
             )),
+            erases: true,
+            rolls_up: true,
         }
     }
 }

@@ -19,9 +19,9 @@ use eventlog::{EventLog, LogError};
 use service::clock::Clock;
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::task::Tasks;
 use sqlx::PgPool;
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -151,11 +151,18 @@ impl<T: Table, B: Books> Processor<T, B> {
         let (lease, books) = (Arc::clone(&self.workshop.lease), self.workshop.books.clone());
         let (done, log) = (Arc::clone(&self.workshop.done), Arc::clone(&self.log));
         // They end with this future, however that ends.
-        let mut beside = JoinSet::new();
-        beside.spawn(async move { lease.renew_for_ever(books).await });
-        beside.spawn(async move { done.measure_for_ever(&*log).await });
+        let mut beside = Tasks::default();
+        let (stop_renewing, stop_measuring) = (beside.shutdown(), beside.shutdown());
+        beside.spawn("renewal of partition leases", async move {
+            lease.keep_renewed(books, stop_renewing).await;
+        });
+        beside.spawn("measuring of the lag", async move {
+            done.keep_measured(&*log, stop_measuring).await;
+        });
         let ended = self.sessions(&shutdown).await;
-        beside.shutdown().await;
+        if let Err(error) = beside.stop().await {
+            tracing::error!(error = %Chain(&error), "a task beside the loop did not end well");
+        }
         if let Err(error) = self.workshop.books.leave(self.workshop.node).await {
             tracing::warn!(error = %Chain(&error), "partitions were not released; others take them when the lease has run out");
         }

@@ -1,4 +1,4 @@
-//! What makes a process a service: configuration, telemetry, the clock, shutdown, an HTTP accept loop with
+//! What makes a process a service: configuration, telemetry, the clock, tasks and shutdown, an HTTP accept loop with
 //! deadlines, health, and clients of the stores. It knows nothing of events.
 
 pub mod config;
@@ -7,6 +7,7 @@ pub mod telemetry;
 pub mod trace;
 pub mod clock;
 pub mod shutdown;
+pub mod task;
 pub mod metrics;
 pub mod tls;
 pub mod http;

@@ -9,6 +9,7 @@ use ingest::{Ingest, IngestConfig};
 use service::clock::Clock;
 use service::config::Settings;
 use service::shutdown::{Shutdown, ShutdownTrigger};
+use service::task::TaskError;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,7 +24,7 @@ pub struct Node {
     pub knows_keys: bool,
     bound: watch::Sender<bool>,
     trigger: ShutdownTrigger,
-    running: JoinHandle<()>,
+    running: JoinHandle<Result<(), TaskError>>,
 }
 
 /// What a test may set.
@@ -77,6 +78,6 @@ impl Node {
     /// Drains and stops it.
     pub async fn stop(self) {
         self.trigger.order();
-        self.running.await.unwrap();
+        self.running.await.unwrap().unwrap();
     }
 }

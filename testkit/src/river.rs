@@ -1,4 +1,4 @@
-//! The whole river in one process, on ports that the system chose, with a local log.
+//! The whole river in one process, on ports that the system chose, with a local log: the same four Apps as in `weir`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use admin_api::{Admin, AdminConfig};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
 use ingest::{Ingest, IngestConfig};
-use metering::outcomes::{self, RetentionConfig};
-use processor::{Processor, ProcessorConfig, own};
-use proof::Eraser;
+use metering::Billing;
+use metering::outcomes::RetentionConfig;
+use processor::{ProcessorConfig, own};
+use proof::Processing;
 use schemas::id::TenantId;
 use service::clock::Clock;
 use service::config::Settings;
 use service::postgres::Role;
-use service::shutdown::{Shutdown, ShutdownTrigger};
+use service::task::Tasks;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::client::Client;
 use crate::node::{Node, NodeConfig};
@@ -39,10 +39,8 @@ pub struct River {
     pub ingest: SocketAddr,
     /// Where the admin API listens.
     pub admin: SocketAddr,
-    front: ShutdownTrigger,
-    back: ShutdownTrigger,
-    front_tasks: JoinSet<()>,
-    back_tasks: JoinSet<()>,
+    front: Tasks,
+    back: Tasks,
 }
 
 /// What a test may set. Everything else is as a user has it.
@@ -54,6 +52,8 @@ pub struct RiverConfig {
     pub processors: usize,
     /// Whether they carry out erasures, as users have it.
     pub erases: bool,
+    /// Whether they roll up hours, as users have it.
+    pub rolls_up: bool,
     /// Settings by name, as in the environment.
     pub settings: Vec<(&'static str, String)>,
     /// What time it is.
@@ -62,7 +62,8 @@ pub struct RiverConfig {
 
 impl Default for RiverConfig {
     fn default() -> Self {
-        Self { partitions: 2, processors: 1, erases: true, settings: Vec::new(), clock: Clock::system() }
+        let (settings, clock) = (Vec::new(), Clock::system());
+        Self { partitions: 2, processors: 1, erases: true, rolls_up: true, settings, clock }
     }
 }
 
@@ -103,51 +104,40 @@ impl River {
         settings.extend(config.settings);
         let mut settings = Settings::new(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let (ingest, admin) = (IngestConfig::read(&mut settings), AdminConfig::read(&mut settings));
-        let processor = ProcessorConfig::read(&mut settings, stores.folder.path());
+        let processor = ProcessorConfig {
+            erases: config.erases,
+            rolls_up: config.rolls_up,
+            ..ProcessorConfig::read(&mut settings, stores.folder.path())
+        };
         let retention = RetentionConfig::read(&mut settings);
         settings.finish().unwrap();
 
         let ingest_pool = stores.pool_of(Role::Ingest);
         let (processor_pool, billing_pool) = (stores.pool_of(Role::Processor), stores.pool_of(Role::Billing));
         own::bind_log(&ingest_pool, &*log).await.unwrap();
-        let ((front, front_shutdown), (back, back_shutdown)) = (Shutdown::new(), Shutdown::new());
-        let (mut front_tasks, mut back_tasks) = (JoinSet::new(), JoinSet::new());
+        let (mut front, mut back) = (Tasks::default(), Tasks::default());
         let clock = config.clock;
         let bound = watch::channel(true).1;
-        let ingest =
-            Ingest::build(ingest, ingest_pool, Arc::clone(&log), clock.clone(), bound).await.unwrap();
-        let admin = Admin::build(admin, stores.pool_of(Role::Api), clock.clone()).await.unwrap();
-        let addresses = (ingest.local_addr().unwrap(), admin.local_addr().unwrap());
-        front_tasks.spawn(ingest.run(front_shutdown.clone()));
-        front_tasks.spawn(admin.run(front_shutdown));
-        back_tasks.spawn(processor.enricher.clone().keep_fresh(back_shutdown.clone()));
+        let node = Ingest::build(ingest, ingest_pool, Arc::clone(&log), clock.clone(), bound).await.unwrap();
+        let ingest = node.local_addr().unwrap();
+        front.try_spawn("ingest", node.run(front.shutdown()));
+        let api = Admin::build(admin, stores.pool_of(Role::Api), clock.clone()).await.unwrap();
+        let admin = api.local_addr().unwrap();
+        front.spawn("the admin API", api.run(front.shutdown()));
         for _ in 0..config.processors {
-            if config.erases {
-                let (pool, log) = (processor_pool.clone(), Arc::clone(&log));
-                let eraser = Eraser::new(pool, stores.clickhouse(), log, clock.clone(), &processor);
-                back_tasks.spawn(eraser.run(back_shutdown.clone()));
-            }
-            let (pool, log) = (processor_pool.clone(), Arc::clone(&log));
-            let processor = Processor::new(pool, stores.clickhouse(), log, clock.clone(), processor.clone());
-            let shutdown = back_shutdown.clone();
-            back_tasks.spawn(async move { processor.run(shutdown).await.unwrap() });
+            let (config, pool, log) = (processor.clone(), processor_pool.clone(), Arc::clone(&log));
+            let processor = Processing::build(config, pool, stores.clickhouse(), log, clock.clone());
+            back.try_spawn("the processor", processor.run(back.shutdown()));
         }
-        back_tasks.spawn(outcomes::run(billing_pool.clone(), retention, back_shutdown.clone()));
-        back_tasks.spawn(metering::reclaim::run(billing_pool, Arc::clone(&log), back_shutdown));
-        let (ingest, admin) = addresses;
-        Self { stores, log, ingest, admin, front, back, front_tasks, back_tasks }
+        let billing = Billing::build(retention, billing_pool, Arc::clone(&log));
+        back.try_spawn("billing", billing.run(back.shutdown()));
+        Self { stores, log, ingest, admin, front, back }
     }
 
     /// Drains and stops; a role that broke fails the test here. The stores stay.
-    pub async fn stop(mut self) -> (Stores, Arc<dyn EventLog>) {
-        self.front.order();
-        while let Some(ended) = self.front_tasks.join_next().await {
-            ended.unwrap();
-        }
-        self.back.order();
-        while let Some(ended) = self.back_tasks.join_next().await {
-            ended.unwrap();
-        }
+    pub async fn stop(self) -> (Stores, Arc<dyn EventLog>) {
+        self.front.stop().await.unwrap();
+        self.back.stop().await.unwrap();
         (self.stores, self.log)
     }
 

@@ -8,6 +8,7 @@
 //! what it had not spent.
 //!
 //! Apart from all that, [`outcomes`] keeps what ingest nodes have made of each tenant's events, minute by minute.
+//! [`Billing`] is the role that runs what nobody waits for.
 //!
 //! # What holds
 //! * For each tenant and period, `quota_period.granted` = what live nodes hold or have spent + what was stored under
@@ -25,3 +26,6 @@ pub mod spool;
 pub mod reclaim;
 pub mod usage;
 pub mod outcomes;
+mod role;
+
+pub use role::Billing;

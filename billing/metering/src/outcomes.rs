@@ -16,7 +16,8 @@ use uuid::Uuid;
 use crate::lease::timestamp;
 
 pub use read::{Cursor, Interval, OutcomeCount, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
-pub use retain::{RetentionConfig, forget, run};
+pub(crate) use retain::run;
+pub use retain::{RetentionConfig, forget};
 
 /// What one run of an ingest process has counted so far of one outcome in one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,11 +5,12 @@
 //! are not in the log yet is left alone until it does not ([`crate::spool`]). When all cursors have passed them,
 //! `processed` of its leases is final, and `granted - processed` is given back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventlog::{EventLog, LogError};
-use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::task::{Pace, every};
 use service::trace::Span;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -30,15 +31,10 @@ enum ReclaimError {
 }
 
 /// Reclaims dead nodes' leases until `shutdown` is ordered. Any number of processes may run it.
-pub async fn run(pool: PgPool, log: std::sync::Arc<dyn EventLog>, shutdown: Shutdown) {
-    loop {
-        if let Err(error) = round(&pool, &*log).await {
-            tracing::warn!(error = %Chain(&error), "leases of dead nodes were not reclaimed, trying again");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = shutdown.ordered() => return,
-        }
+pub(crate) async fn run(pool: PgPool, log: Arc<dyn EventLog>, shutdown: Shutdown) {
+    let mut rounds = every("reclaiming", Pace::at_once(EVERY), shutdown);
+    while rounds.due().await {
+        rounds.attempt(round(&pool, &*log)).await;
     }
 }
 

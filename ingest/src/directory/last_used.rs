@@ -6,8 +6,10 @@ use std::time::Duration;
 use schemas::id::KeyId;
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::task::{Pace, every};
 use sqlx::PgPool;
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::Directory;
@@ -32,27 +34,34 @@ pub async fn note_last_used(
     }
     // In the order of their ids, so that nodes which note the same keys do not wait for each other in a circle.
     let mut used: BTreeSet<KeyId> = BTreeSet::new();
-    while !shutdown.is_ordered() {
-        tokio::select! {
-            () = tokio::time::sleep(NOTE_EVERY) => {}
-            () = shutdown.ordered() => {}
-        }
-        used.extend(directory.take_used());
-        while !used.is_empty() {
-            let keys: Vec<i64> = used.iter().take(KEYS_MAX).map(|key| key.number()).collect();
-            match timeout(NOTE_DEADLINE, note(&pool, &keys)).await {
-                Ok(Ok(())) => {
-                    let next = used.iter().nth(keys.len()).copied();
-                    used = next.map_or_else(BTreeSet::new, |next| used.split_off(&next));
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(error = %Chain(&error), "it was not written down which keys were used, trying again later");
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
+    let mut rounds = every("last use of keys", Pace::after(NOTE_EVERY), shutdown);
+    while rounds.due().await {
+        rounds.attempt(note_all(&directory, &pool, &mut used)).await;
     }
+    if let Err(error) = note_all(&directory, &pool, &mut used).await {
+        tracing::warn!(error = %Chain(&error), "it was not written down which keys were used last");
+    }
+}
+
+/// Why it was not written down which keys were used.
+#[derive(Debug, thiserror::Error)]
+enum NoteError {
+    #[error(transparent)]
+    Store(#[from] sqlx::Error),
+    #[error("Postgres does not answer")]
+    Late(#[from] Elapsed),
+}
+
+/// What was noted is taken out of `used`.
+async fn note_all(directory: &Directory, pool: &PgPool, used: &mut BTreeSet<KeyId>) -> Result<(), NoteError> {
+    used.extend(directory.take_used());
+    while !used.is_empty() {
+        let keys: Vec<i64> = used.iter().take(KEYS_MAX).map(|key| key.number()).collect();
+        timeout(NOTE_DEADLINE, note(pool, &keys)).await??;
+        let next = used.iter().nth(keys.len()).copied();
+        *used = next.map_or_else(BTreeSet::new, |next| used.split_off(&next));
+    }
+    Ok(())
 }
 
 /// Keys that another node notes at this moment are left to it; and what was noted a moment ago is not noted again.

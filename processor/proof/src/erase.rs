@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use eventlog::EventLog;
 use service::clock::Clock;
-use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::task::{Pace, every};
 use service::trace::Span;
 use sqlx::PgPool;
 
@@ -76,26 +76,20 @@ impl Eraser {
     /// Erases until `shutdown` is ordered. What is under way then is carried on by the next process.
     pub async fn run(self, shutdown: Shutdown) {
         let mut tidied_at: Option<Instant> = None;
-        loop {
-            let is_due = tidied_at.is_none_or(|at| at.elapsed() > TIDY_EVERY);
-            let turn = async {
+        let mut rounds = every("erasure", Pace::at_once(EVERY), shutdown);
+        while rounds.due().await {
+            let round = async {
+                let is_due = tidied_at.is_none_or(|at| at.elapsed() > TIDY_EVERY);
                 if is_due {
                     self.tidy().await?;
                 }
-                self.turn().await
+                self.turn().await?;
+                if is_due {
+                    tidied_at = Some(Instant::now());
+                }
+                Ok::<_, EraseError>(())
             };
-            tokio::select! {
-                turned = turn => match turned {
-                    Ok(()) if is_due => tidied_at = Some(Instant::now()),
-                    Ok(()) => {}
-                    Err(error) => tracing::warn!(error = %Chain(&error), "an erasure was not carried out, trying again"),
-                },
-                () = shutdown.ordered() => return,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = shutdown.ordered() => return,
-            }
+            rounds.attempt(round).await;
         }
     }
 

@@ -10,7 +10,7 @@
 //! * *Totals stay provable* after an erasure: its sums are counted in one transaction before rows are deleted.
 //! * *A crash at any point* leaves ledgers as they were. Whoever begins again looks at the rows again.
 //!
-//! It stands on the processor, which knows nothing of it.
+//! It stands on the processor, which knows nothing of it. So the role that runs both is here: [`Processing`].
 
 pub mod metrics;
 mod error;
@@ -25,8 +25,10 @@ pub mod reconcile;
 mod retain;
 pub mod erase;
 pub mod rollup;
+mod role;
 
 pub use erase::Eraser;
 pub use error::EraseError;
+pub use role::Processing;
 pub use round::Round;
 pub use verdict::{Verdict, VerifyError};

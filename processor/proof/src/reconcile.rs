@@ -10,6 +10,7 @@ use clickhouse::Client;
 use metering::ledger::Counts;
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::task::{Pace, every};
 use service::trace::Span;
 use sqlx::PgPool;
 
@@ -38,27 +39,17 @@ pub enum ReconcileError {
     ClickHouse(#[from] clickhouse::error::Error),
 }
 
-/// Compares every `every` until `shutdown` is ordered. Any number of processes may run it: one at a time compares.
-pub async fn run(pool: PgPool, clickhouse: Client, every: Duration, shutdown: Shutdown) {
-    loop {
-        let round = async {
-            if is_due(&pool, every).await? {
-                round(&pool, &clickhouse, every).await?;
+/// Compares each `period` until `shutdown` is ordered. Any number of processes may run it: one at a time compares.
+pub async fn run(pool: PgPool, clickhouse: Client, period: Duration, shutdown: Shutdown) {
+    let mut rounds = every("reconciliation", Pace::at_once(TICK), shutdown);
+    while rounds.due().await {
+        let attempt = async {
+            if is_due(&pool, period).await? {
+                round(&pool, &clickhouse, period).await?;
             }
             observe(&pool).await
         };
-        tokio::select! {
-            ended = round => {
-                if let Err(error) = ended {
-                    tracing::warn!(error = %Chain(&error), "rows and ledger were not compared, trying again");
-                }
-            }
-            () = shutdown.ordered() => return,
-        }
-        tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
-            () = shutdown.ordered() => return,
-        }
+        rounds.attempt(attempt).await;
     }
 }
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use clickhouse::Client;
 use schemas::time::Micros;
 use service::clock::Clock;
-use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::task::{Pace, every};
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
 
@@ -63,20 +63,17 @@ impl Roller {
     /// Computes until `shutdown` is ordered.
     pub async fn run(self, shutdown: Shutdown) {
         let mut whole_at: Option<Instant> = None;
-        loop {
-            let is_whole = whole_at.is_none_or(|at| at.elapsed() > WHOLE_EVERY);
-            tokio::select! {
-                turned = self.turn(is_whole) => match turned {
-                    Ok(_) if is_whole => whole_at = Some(Instant::now()),
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(error = %Chain(&error), "an hour was not computed, trying again"),
-                },
-                () = shutdown.ordered() => return,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = shutdown.ordered() => return,
-            }
+        let mut rounds = every("roll-up", Pace::at_once(EVERY), shutdown);
+        while rounds.due().await {
+            let round = async {
+                let is_whole = whole_at.is_none_or(|at| at.elapsed() > WHOLE_EVERY);
+                self.turn(is_whole).await?;
+                if is_whole {
+                    whole_at = Some(Instant::now());
+                }
+                Ok::<_, EraseError>(())
+            };
+            rounds.attempt(round).await;
         }
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use service::error::Chain;
 use service::shutdown::Shutdown;
-use tokio::task::spawn_blocking;
+use service::task::{Pace, every};
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::geo::{Database, GeoError};
 use crate::metrics;
@@ -47,18 +48,19 @@ impl GeoFile {
     pub(super) async fn keep_fresh(self: Arc<Self>, shutdown: Shutdown) {
         tell("the geo database is", &self.database());
         let (mut known, mut seen) = (self.opened, self.opened);
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = shutdown.ordered() => return,
-            }
-            let path = self.path.clone();
-            let found = spawn_blocking(move || stamp(&path)).await.unwrap_or_default();
-            if found != known && found == seen {
-                known = found;
-                self.reload().await;
-            }
-            seen = found;
+        let mut rounds = every("the geo database's watch", Pace::after(LOOK_EVERY), shutdown);
+        while rounds.due().await {
+            let round = async {
+                let path = self.path.clone();
+                let found = spawn_blocking(move || stamp(&path)).await?;
+                if found != known && found == seen {
+                    known = found;
+                    self.reload().await;
+                }
+                seen = found;
+                Ok::<_, JoinError>(())
+            };
+            rounds.attempt(round).await;
         }
     }
 

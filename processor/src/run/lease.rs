@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use service::clock::Clock;
-use service::error::Chain;
+use service::shutdown::Shutdown;
+use service::task::{Pace, every};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -63,12 +64,10 @@ impl Lease {
         Ok(())
     }
 
-    pub(super) async fn renew_for_ever(&self, books: impl Books) {
-        loop {
-            if let Err(error) = self.renew(&books).await {
-                tracing::warn!(error = %Chain(&error), "partition leases were not renewed");
-            }
-            tokio::time::sleep(self.time / 3).await;
+    pub(super) async fn keep_renewed(&self, books: impl Books, shutdown: Shutdown) {
+        let mut rounds = every("renewal of partition leases", Pace::at_once(self.time / 3), shutdown);
+        while rounds.due().await {
+            rounds.attempt(self.renew(&books)).await;
         }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlog::EventLog;
+use eventlog::{EventLog, LogError};
 use parking_lot::Mutex;
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::task::{Pace, every};
 use service::trace::Kind;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -58,18 +59,21 @@ pub(super) struct Done {
 
 impl Done {
     /// Tells again and again how far what is committed lies behind the log's end, whatever the stages wait for.
-    pub(super) async fn measure_for_ever(&self, log: &dyn EventLog) {
-        loop {
-            tokio::time::sleep(MEASURE_EVERY).await;
-            let committed = self.committed.lock().clone();
-            // A log that can't be reached is told of by whoever reads it.
-            let Ok(bounds) = log.bounds().await else { continue };
-            let behind = (0..).zip(bounds).filter_map(|(partition, bounds)| {
-                committed.get(&partition).map(|committed| bounds.end.saturating_sub(*committed))
-            });
-            let behind = u32::try_from(behind.sum::<u64>()).unwrap_or(u32::MAX);
-            ::metrics::gauge!(metrics::LAG_RECORDS).set(f64::from(behind));
+    pub(super) async fn keep_measured(&self, log: &dyn EventLog, shutdown: Shutdown) {
+        let mut rounds = every("measuring of the lag", Pace::after(MEASURE_EVERY), shutdown);
+        while rounds.due().await {
+            rounds.attempt(self.measure(log)).await;
         }
+    }
+
+    async fn measure(&self, log: &dyn EventLog) -> Result<(), LogError> {
+        let committed = self.committed.lock().clone();
+        let behind = (0..).zip(log.bounds().await?).filter_map(|(partition, bounds)| {
+            committed.get(&partition).map(|committed| bounds.end.saturating_sub(*committed))
+        });
+        let behind = u32::try_from(behind.sum::<u64>()).unwrap_or(u32::MAX);
+        ::metrics::gauge!(metrics::LAG_RECORDS).set(f64::from(behind));
+        Ok(())
     }
 }
 

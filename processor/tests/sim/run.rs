@@ -144,6 +144,8 @@ fn start(world: &Arc<World>, processes: &mut Vec<Running>) {
             enricher: Enricher::default(),
             dead: Budget { events_max: 1_000_000, window: Duration::from_hours(1) },
             reconcile_every: Duration::ZERO,
+            erases: false,
+            rolls_up: false,
         };
         (process, config)
     };

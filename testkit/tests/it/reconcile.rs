@@ -5,6 +5,7 @@ use std::time::Duration;
 use processor::below;
 use proof::reconcile;
 use service::shutdown::Shutdown;
+use testkit::river::RiverConfig;
 use testkit::{River, eventually};
 
 use crate::dead::one_partition;
@@ -12,13 +13,19 @@ use crate::river::metered;
 
 const HOUR: Duration = Duration::from_hours(1);
 
+/// Compares nothing by itself.
+fn quiet() -> RiverConfig {
+    let settings = vec![("WEIR_RECONCILE_MINUTES", "0".to_owned())];
+    RiverConfig { settings, ..one_partition() }
+}
+
 async fn mismatched(river: &River) -> i64 {
     river.stores.postgres_number("SELECT count(*) FROM mismatched_range").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_rows_are_told_until_they_are_mended() {
-    let river = River::start_with(one_partition()).await;
+    let river = River::start_with(quiet()).await;
     let customer = river.customer("acme", None).await;
     let (pool, clickhouse) = (river.stores.pool.clone(), river.stores.clickhouse());
     assert_eq!(reconcile::round(&pool, &clickhouse, HOUR).await.unwrap(), 0, "there is nothing yet");
@@ -49,7 +56,7 @@ async fn damaged_rows_are_told_until_they_are_mended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_ranges_are_seen_in_turn_a_part_each_time_and_all_in_a_day() {
-    let river = River::start_with(one_partition()).await;
+    let river = River::start_with(quiet()).await;
     let (pool, clickhouse) = (river.stores.pool.clone(), river.stores.clickhouse());
     sqlx::query("INSERT INTO batch_ledger SELECT 0, n, n + 1, 0, 0, 0, 0 FROM generate_series(0, 99) AS n")
         .execute(&pool)
@@ -73,7 +80,7 @@ async fn old_ranges_are_seen_in_turn_a_part_each_time_and_all_in_a_day() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_at_a_time_compares_and_the_next_one_when_it_is_gone() {
-    let river = River::start_with(one_partition()).await;
+    let river = River::start_with(quiet()).await;
     let customer = river.customer("acme", None).await;
     assert_eq!(river.client(&customer.key).post_ids(0..5).await.status, 202);
     metered(&river, &customer, 5).await;

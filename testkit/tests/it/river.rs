@@ -94,3 +94,28 @@ async fn several_processors_share_the_partitions_and_count_everything_once() {
     assert_eq!(river.stores.clickhouse_number("SELECT count() FROM events").await, 2_050);
     river.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_river_rolls_up_and_reconciles_by_itself() {
+    let hours_ago = Clock::at(Clock::system().now_micros() - 5 * 3_600_000_000);
+    let quiet = vec![("WEIR_RECONCILE_MINUTES", "0".to_owned())];
+    let config = RiverConfig { clock: hours_ago, settings: quiet, ..RiverConfig::default() };
+    let river = River::start_with(config).await;
+    let customer = river.customer("acme", None).await;
+    assert_eq!(river.client(&customer.key).post_ids(0..9).await.status, 202);
+    eventually("all is metered", Duration::from_secs(30), async || {
+        river.stores.postgres_number("SELECT coalesce(sum(stored), 0)::bigint FROM usage_hour").await == 9
+    })
+    .await;
+    let (stores, log) = river.stop().await;
+    let river = River::start_on(stores, log, RiverConfig::default()).await;
+    eventually("the hour is rolled up", Duration::from_secs(30), async || {
+        river.stores.clickhouse_number("SELECT sum(events) FROM events_hourly FINAL").await == 9
+    })
+    .await;
+    eventually("rows and ledger are compared", Duration::from_secs(30), async || {
+        river.stores.postgres_number("SELECT count(ended_at) FROM reconciliation").await == 1
+    })
+    .await;
+    river.stop().await;
+}

@@ -48,7 +48,7 @@ async fn both(river: &River) -> [Vec<(i64, String, u64, u64)>; 2] {
 async fn a_roll_up_equals_the_rows_and_follows_late_ones_and_erasures() {
     let now = Clock::system().now_micros();
     let clock = Clock::at(now - 5 * HOUR);
-    let config = RiverConfig { clock: clock.clone(), ..RiverConfig::default() };
+    let config = RiverConfig { clock: clock.clone(), rolls_up: false, ..RiverConfig::default() };
     let river = River::start_with(config).await;
     let (acme, other) = (river.customer("acme", None).await, river.customer("other", None).await);
     send(&river, &acme, "seen", 7, 3).await;

@@ -9,18 +9,17 @@ use admin_api::Admin;
 use anyhow::{Context, bail};
 use eventlog::EventLog;
 use ingest::Ingest;
-use metering::{outcomes, reclaim};
-use processor::Processor;
-use proof::rollup::Roller;
-use proof::{Eraser, reconcile};
+use metering::Billing;
+use proof::Processing;
 use service::clock::Clock;
+use service::error::Chain;
 use service::ops::{Readiness, serve_ops};
-use service::shutdown::{Shutdown, ShutdownTrigger, signalled};
+use service::shutdown::{Shutdown, signalled};
+use service::task::Tasks;
 use service::trace::Exporting;
 use service::{clickhouse, telemetry, trace};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::bind::{Bound, bind, bind_when_back};
 use super::descriptors;
@@ -88,33 +87,14 @@ struct Serving<'a> {
     log: &'a Arc<dyn EventLog>,
     /// Whether the database is bound to the log.
     bound: watch::Sender<bool>,
-    front: JoinSet<anyhow::Result<()>>,
-    back: JoinSet<anyhow::Result<()>>,
-    front_trigger: ShutdownTrigger,
-    front_shutdown: Shutdown,
-    back_trigger: ShutdownTrigger,
-    back_shutdown: Shutdown,
+    front: Tasks,
+    back: Tasks,
 }
 
 impl<'a> Serving<'a> {
     fn new(config: &'a Config, roles: Roles, pools: &'a Pools, log: &'a Arc<dyn EventLog>) -> Self {
-        let (front_trigger, front_shutdown) = Shutdown::new();
-        let (back_trigger, back_shutdown) = Shutdown::new();
-        let (front, back) = (JoinSet::new(), JoinSet::new());
         let bound = watch::Sender::new(false);
-        Self {
-            config,
-            roles,
-            pools,
-            log,
-            bound,
-            front,
-            back,
-            front_trigger,
-            front_shutdown,
-            back_trigger,
-            back_shutdown,
-        }
+        Self { config, roles, pools, log, bound, front: Tasks::default(), back: Tasks::default() }
     }
 
     /// Starts the roles and waits for a reason to stop. While Postgres is away, only ingest is there.
@@ -156,11 +136,7 @@ impl<'a> Serving<'a> {
         let ingest = Ingest::build(config, pool, log, Clock::system(), bound).await?;
         tracing::info!(address = %ingest.local_addr()?, "ingest listens");
         let knows_keys = ingest.knows_keys();
-        let shutdown = self.front_shutdown.clone();
-        self.front.spawn(async move {
-            ingest.run(shutdown).await;
-            Ok(())
-        });
+        self.front.try_spawn("ingest", ingest.run(self.front.shutdown()));
         Ok(knows_keys)
     }
 
@@ -169,57 +145,17 @@ impl<'a> Serving<'a> {
         if let Some(admin) = &config.admin {
             let admin = Admin::build(admin.clone(), pools.api.clone(), clock.clone()).await?;
             tracing::info!(address = %admin.local_addr()?, "the admin API listens");
-            let shutdown = self.front_shutdown.clone();
-            self.front.spawn(async move {
-                admin.run(shutdown).await;
-                Ok(())
-            });
+            self.front.spawn("the admin API", admin.run(self.front.shutdown()));
         }
         if let Some(settings) = &config.processor {
-            let (pool, enricher) = (&pools.processor, settings.enricher.clone());
-            let clickhouse = clickhouse::client(&config.stores.clickhouse);
-            let eraser =
-                Eraser::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock.clone(), settings);
-            let shutdown = self.back_shutdown.clone();
-            self.back.spawn(async move {
-                eraser.run(shutdown).await;
-                Ok(())
-            });
-            let roller = Roller::new(pool.clone(), clickhouse.clone(), clock.clone());
-            let shutdown = self.back_shutdown.clone();
-            self.back.spawn(async move {
-                roller.run(shutdown).await;
-                Ok(())
-            });
+            let (clickhouse, log) = (clickhouse::client(&config.stores.clickhouse), Arc::clone(log));
             let processor =
-                Processor::new(pool.clone(), clickhouse.clone(), Arc::clone(log), clock, settings.clone());
-            let shutdown = self.back_shutdown.clone();
-            self.back.spawn(async move { Ok(processor.run(shutdown).await?) });
-            let fresh = enricher.keep_fresh(self.back_shutdown.clone());
-            self.back.spawn(async move {
-                fresh.await;
-                Ok(())
-            });
-            if !settings.reconcile_every.is_zero() {
-                let every = settings.reconcile_every;
-                let reconcile = reconcile::run(pool.clone(), clickhouse, every, self.back_shutdown.clone());
-                self.back.spawn(async move {
-                    reconcile.await;
-                    Ok(())
-                });
-            }
+                Processing::build(settings.clone(), pools.processor.clone(), clickhouse, log, clock);
+            self.back.try_spawn("the processor", processor.run(self.back.shutdown()));
         }
         if let Some(retention) = config.billing {
-            let reclaim = reclaim::run(pools.billing.clone(), Arc::clone(log), self.back_shutdown.clone());
-            self.back.spawn(async move {
-                reclaim.await;
-                Ok(())
-            });
-            let forget = outcomes::run(pools.billing.clone(), retention, self.back_shutdown.clone());
-            self.back.spawn(async move {
-                forget.await;
-                Ok(())
-            });
+            let billing = Billing::build(retention, pools.billing.clone(), Arc::clone(log));
+            self.back.try_spawn("billing", billing.run(self.back.shutdown()));
         }
         Ok(())
     }
@@ -232,36 +168,18 @@ impl<'a> Serving<'a> {
     ) -> anyhow::Result<&'static str> {
         tokio::select! {
             signal = signal => Ok(signal?),
-            Some(ended) = self.front.join_next() => too_early(ended),
-            Some(ended) = self.back.join_next() => too_early(ended),
+            failure = self.front.failure() => Err(failure.into()),
+            failure = self.back.failure() => Err(failure.into()),
             why = told(fatal) => bail!("the log takes no more records: {why}"),
         }
     }
 
-    async fn drain(&mut self) {
-        self.front_trigger.order();
-        while let Some(ended) = self.front.join_next().await {
-            log_end(ended);
+    async fn drain(self) {
+        for roles in [self.front, self.back] {
+            if let Err(error) = roles.stop().await {
+                tracing::error!(error = %Chain(&error), "a role did not end well");
+            }
         }
-        self.back_trigger.order();
-        while let Some(ended) = self.back.join_next().await {
-            log_end(ended);
-        }
-    }
-}
-
-type Ended = Result<anyhow::Result<()>, tokio::task::JoinError>;
-
-fn too_early(ended: Ended) -> anyhow::Result<&'static str> {
-    ended.context("a role broke")??;
-    bail!("a role ended by itself")
-}
-
-fn log_end(ended: Ended) {
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "a role ended with an error"),
-        Err(error) => tracing::error!(%error, "a role broke"),
     }
 }
 

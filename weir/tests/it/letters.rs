@@ -100,7 +100,8 @@ async fn too_many_dead_letters_end_the_process_which_says_why_until_somebody_dec
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
     let last = error.lines().last().unwrap();
-    assert!(last.starts_with("weir: 2 events of partition 0 within 60 minutes can't be read"), "{last}");
+    let why = "weir: the processor failed: processing failed: 2 events of partition 0 within 60 minutes can't be read";
+    assert!(last.starts_with(why), "{last}");
     assert_eq!(place.stores.postgres_number("SELECT next_offset FROM partition_cursor").await, 0);
     place.run(&["dead", "resume"]).await;
     let process = place.start("standalone").await;

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use service::config::Settings;
-use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::task::{Pace, every};
 use sqlx::PgPool;
 
 /// How often to look for what is too old.
@@ -31,22 +31,14 @@ impl RetentionConfig {
 }
 
 /// Deletes outcomes that are too old until `shutdown` is ordered. Any number of processes may run it.
-pub async fn run(pool: PgPool, config: RetentionConfig, shutdown: Shutdown) {
-    loop {
-        while !shutdown.is_ordered() {
-            match forget(&pool, config, STATEMENT_ROWS_MAX).await {
-                Ok(rows) if rows == STATEMENT_ROWS_MAX.unsigned_abs() => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(error = %Chain(&error), "outcomes that are too old were not deleted, trying again");
-                    break;
-                }
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = shutdown.ordered() => return,
-        }
+pub(crate) async fn run(pool: PgPool, config: RetentionConfig, shutdown: Shutdown) {
+    let mut rounds = every("deletion of old outcomes", Pace::at_once(EVERY), shutdown);
+    while rounds.due().await {
+        let round = async {
+            while forget(&pool, config, STATEMENT_ROWS_MAX).await? == STATEMENT_ROWS_MAX.unsigned_abs() {}
+            Ok::<_, sqlx::Error>(())
+        };
+        rounds.attempt(round).await;
     }
 }
 

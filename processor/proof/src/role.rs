@@ -1,0 +1,66 @@
+//! The role `processor`: the way of an event to its commit, and what is done below the cursors all the time.
+//!
+//! It stands here, since this crate knows both.
+
+use std::sync::Arc;
+
+use clickhouse::Client;
+use eventlog::EventLog;
+use processor::{Processor, ProcessorConfig};
+use service::clock::Clock;
+use service::shutdown::Shutdown;
+use service::task::{TaskError, Tasks};
+use sqlx::PgPool;
+
+use crate::erase::Eraser;
+use crate::reconcile;
+use crate::rollup::Roller;
+
+/// The role `processor`, ready to run. Any number of processes may have it.
+pub struct Processing {
+    config: ProcessorConfig,
+    pool: PgPool,
+    clickhouse: Client,
+    log: Arc<dyn EventLog>,
+    clock: Clock,
+}
+
+impl Processing {
+    /// `log` must be the one that the database is bound to ([`processor::own::bind_log`]).
+    #[must_use]
+    pub fn build(
+        config: ProcessorConfig,
+        pool: PgPool,
+        clickhouse: Client,
+        log: Arc<dyn EventLog>,
+        clock: Clock,
+    ) -> Self {
+        Self { config, pool, clickhouse, log, clock }
+    }
+
+    /// Processes, erases, rolls up and reconciles until `shutdown` is ordered.
+    ///
+    /// # Errors
+    /// [`TaskError`]: the processor gave up ([`processor::run::Fatal`]), or a task ended by itself.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), TaskError> {
+        let Self { config, pool, clickhouse, log, clock } = self;
+        let mut tasks = Tasks::default();
+        if config.erases {
+            let (pool, clickhouse, log) = (pool.clone(), clickhouse.clone(), Arc::clone(&log));
+            let eraser = Eraser::new(pool, clickhouse, log, clock.clone(), &config);
+            tasks.spawn("erasure", eraser.run(tasks.shutdown()));
+        }
+        if config.rolls_up {
+            let roller = Roller::new(pool.clone(), clickhouse.clone(), clock.clone());
+            tasks.spawn("roll-up", roller.run(tasks.shutdown()));
+        }
+        if !config.reconcile_every.is_zero() {
+            let (pool, clickhouse, period) = (pool.clone(), clickhouse.clone(), config.reconcile_every);
+            tasks.spawn("reconciliation", reconcile::run(pool, clickhouse, period, tasks.shutdown()));
+        }
+        tasks.spawn("the geo database's watch", config.enricher.clone().keep_fresh(tasks.shutdown()));
+        let processor = Processor::new(pool, clickhouse, log, clock, config);
+        tasks.try_spawn("processing", processor.run(tasks.shutdown()));
+        tasks.run(&shutdown).await
+    }
+}
