@@ -3,8 +3,7 @@
 //! # Path of an event
 //! A request comes in ([`server`]) and finds its [`routes`], which tell its dialect; its API key is looked up in the
 //! [`directory`], which holds all keys and tenants in memory; its body is admitted within a byte budget
-//! ([`admission`]), inflated ([`decompress`]) and read in one pass ([`decode`]), by a parser for each dialect into one
-//! kind of event; every event is checked, hashed and set to weir's clock ([`validate`]), which is held against Postgres's
+//! ([`admission`]), inflated and read in one pass, by a parser for each dialect into one kind of event ([`decode`]); every event is checked, hashed and set to weir's clock ([`validate`]), which is held against Postgres's
 //! ([`timekeeper`]); the tenant's [`rate`] and quota ([`lease`]) are charged, and told ([`allowance`]); and the events go to the log as one frame a partition
 //! ([`append`]). The [`reply`], in the dialect's own words, leaves when the log has confirmed, and any web page may read
 //! it ([`cors`]). What became of each event is counted for its tenant to see ([`outcomes`]).
@@ -33,8 +32,6 @@ pub mod routes;
 pub mod directory;
 pub mod auth;
 pub mod admission;
-pub mod decompress;
-pub mod decode;
 pub mod validate;
 pub mod rate;
 pub mod timekeeper;

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::metrics::Counter;
+use decode::room::Room;
+use decode::{Batch, Rejection};
 use eventlog::AppendError;
 use hyper::header::{HeaderMap, USER_AGENT};
 use hyper::{Uri, http};
@@ -24,8 +26,6 @@ use super::reading::{By, Reading};
 use super::upload::Upload;
 use crate::admission::Work;
 use crate::append::traced_frames;
-use crate::decode::{Batch, Rejection};
-use crate::decompress::Room;
 use crate::directory::{Sender, Tenant};
 use crate::lease::Spent;
 use crate::outcomes::Attempt;
