@@ -30,6 +30,7 @@ pub mod client_address;
 pub mod host;
 pub mod routes;
 pub mod directory;
+pub mod tenant;
 pub mod auth;
 pub mod admission;
 pub mod validate;

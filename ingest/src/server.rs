@@ -40,13 +40,14 @@ use upload::Upload;
 use crate::admission::{Admission, AdmissionLimits, Turns};
 use crate::allowance;
 use crate::config::IngestConfig;
-use crate::directory::{self, Beside, Directory, Tenant};
+use crate::directory::{self, Beside, Directory};
 use crate::lease::{self, Keeper, Leases};
 use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
 use crate::routes::{Dialect, Route, method_not_allowed, route};
 use crate::spool::SpoolKeeper;
+use crate::tenant::Tenant;
 use crate::timekeeper::Timekeeper;
 use crate::{cors, host, metrics, settings};
 

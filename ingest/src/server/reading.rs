@@ -8,8 +8,8 @@ use schemas::problem::{Code, Problem};
 
 use super::Node;
 use crate::admission::{Admitted, SMALL_BYTES_MAX, Work};
-use crate::directory::Tenant;
 use crate::reply::Refusal;
+use crate::tenant::Tenant;
 
 /// One request's body under way: the turn that it holds, and what it has cost.
 #[derive(Debug, Default)]

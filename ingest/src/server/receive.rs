@@ -26,11 +26,10 @@ use super::reading::{By, Reading};
 use super::upload::Upload;
 use crate::admission::Work;
 use crate::append::traced_frames;
-use crate::directory::{Sender, Tenant};
-use crate::lease::Spent;
 use crate::outcomes::Attempt;
 use crate::reply::{self, Receipt, Refusal, Reply};
 use crate::routes::Dialect;
+use crate::tenant::{Sender, Spent, Tenant};
 use crate::validate::{Known, identify};
 use crate::{admission, auth, metrics};
 
