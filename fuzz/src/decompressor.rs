@@ -8,7 +8,8 @@ use std::io::Read;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::{DeflateEncoder, GzEncoder, ZlibEncoder};
-use ingest::decompress::{Encoding, Room, decompress};
+use decode::decompress::{Encoding, decompress};
+use decode::room::Room;
 use schemas::problem::{Code, Problem};
 
 /// See the module.

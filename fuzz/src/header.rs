@@ -1,8 +1,8 @@
 //! Texts from a request's line and header: times, encodings, paths.
 
 use chrono::{DateTime, Timelike};
-use ingest::decode::{NativeShape, instant, native};
-use ingest::decompress::Encoding;
+use decode::{NativeShape, instant, native};
+use decode::decompress::Encoding;
 use ingest::routes::{Route, route};
 use schemas::problem::Code;
 use schemas::time::Micros;

@@ -1,4 +1,5 @@
-//! What the fuzz targets check: each takes any bytes, and panics where a promise of `ingest` or `schemas` is broken.
+//! What the fuzz targets check: each takes any bytes, and panics where a promise of `decode`, `ingest` or `schemas` is
+//! broken.
 //!
 //! A target is more than "it does not panic": what the parser says is held against another reader (`serde_json`,
 //! `chrono`), against what was written, and against the limits. The binaries in `fuzz_targets/` hand these functions

@@ -7,7 +7,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use ingest::outcomes::{Attempt, Holder, Outcomes};
+use ingest::outcomes::{Attempt, Outcomes};
+use ingest::tenant::Holder;
 use mimalloc::MiMalloc;
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::intake::{Intake, Warning};

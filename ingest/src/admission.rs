@@ -9,7 +9,6 @@
 //! `rate_limited`: the tenant has to send less at once, wherever it sends it; and load balancers, which take a node
 //! that answers 503 for a sick one, must not be led by one tenant to take it from all.
 
-mod budget;
 mod turns;
 
 use std::sync::Arc;
@@ -23,11 +22,10 @@ use hyper::header::CONTENT_LENGTH;
 use schemas::problem::{Code, Problem};
 use tokio::time::Instant;
 
-use crate::directory::Tenant;
 use crate::metrics;
+use crate::tenant::{Held, Tenant};
 
-pub use budget::Held;
-pub use turns::{SMALL_BYTES_MAX, Turn, Turns, Work};
+pub use turns::{SMALL_BYTES_MAX, Turns, Work};
 
 /// The budgets of body bytes.
 #[derive(Debug, Clone)]

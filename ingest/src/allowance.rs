@@ -13,7 +13,7 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use schemas::time::Micros;
 
-use crate::directory::Tenant;
+use crate::tenant::Tenant;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");
@@ -105,7 +105,7 @@ mod tests {
     use schemas::id::TenantId;
 
     use super::*;
-    use crate::directory::Terms;
+    use crate::tenant::Terms;
 
     const NOW: Micros = Micros(1_795_000_000_250_000);
 

@@ -65,6 +65,7 @@ pub fn traced_frames(
 
 #[cfg(test)]
 mod tests {
+    use decode::{NativeShape, native};
     use proptest::prelude::*;
     use schemas::frame::Frame;
     use schemas::id::{KeyId, LeaseId, ProjectId, TenantId};
@@ -73,7 +74,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::decode::{NativeShape, native};
     use crate::validate::identify;
 
     fn envelope() -> Envelope<'static> {

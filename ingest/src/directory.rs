@@ -17,16 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
-use crate::admission::{Held, Turn};
-use crate::lease::Slice;
-use crate::outcomes::Holder;
-use crate::rate::Rate;
+use crate::tenant::{Holder, Sender, Tenant, Terms};
 use keys::{KeyEntry, Keys, NEVER};
 
 pub use last_used::note_last_used;
@@ -59,57 +55,6 @@ enum Source {
     Nothing,
     Disk,
     Postgres,
-}
-
-/// A tenant, with what it has left to spend on this node.
-#[derive(Debug)]
-pub struct Tenant {
-    /// Its id.
-    pub id: TenantId,
-    /// What Postgres says of it.
-    pub terms: RwLock<Terms>,
-    /// This node's slice of its quota.
-    pub slice: Slice,
-    /// Its rate on this node.
-    pub rate: Rate,
-    /// Bytes of its bodies that this node works on.
-    pub in_flight: Held,
-    /// Which of its large bodies is worked on.
-    pub turn: Turn,
-}
-
-/// What a tenant may do, as Postgres has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
-    /// Not frozen.
-    pub active: bool,
-    /// Events a period; `None`: no cap.
-    pub quota: Option<i64>,
-    /// Events a second; `None`: no limit.
-    pub rate: Option<u32>,
-    /// Where its months begin.
-    pub zone: chrono_tz::Tz,
-    /// How much of a client's address its events carry.
-    pub client_ip: AddressPolicy,
-}
-
-/// Who sent a request.
-#[derive(Debug, Clone)]
-pub struct Sender {
-    /// Who pays.
-    pub tenant: Arc<Tenant>,
-    /// For which stream.
-    pub project: ProjectId,
-    /// By which key.
-    pub key: KeyId,
-}
-
-impl Sender {
-    /// Whose key it is.
-    #[must_use]
-    pub fn holder(&self) -> Holder {
-        Holder { tenant: self.tenant.id, project: self.project, key: self.key }
-    }
 }
 
 impl Directory {
@@ -222,28 +167,5 @@ impl Entries {
             }
             None => drop(self.tenants.insert(id, Arc::new(Tenant::new(id, terms)))),
         }
-    }
-}
-
-impl Tenant {
-    pub(crate) fn new(id: TenantId, terms: Terms) -> Self {
-        let rate = Rate::new(terms.rate);
-        Self {
-            id,
-            terms: RwLock::new(terms),
-            slice: Slice::default(),
-            rate,
-            in_flight: Held::default(),
-            turn: Turn::default(),
-        }
-    }
-
-    /// Takes over what Postgres says now.
-    fn revise(&self, terms: Terms) {
-        self.rate.revise(terms.rate);
-        let quota = terms.quota;
-        let before = std::mem::replace(&mut *self.terms.write(), terms).quota;
-        // Whatever was known to be used up may not be any more.
-        self.slice.revise(quota.unwrap_or(0).saturating_sub(before.unwrap_or(0)));
     }
 }

@@ -2,10 +2,9 @@
 //!
 //! A request waits only where it must: for the first slice of a tenant, or when a slice has run out and it is not
 //! known whether there is more. It is told "used up" only on Postgres's word, which is remembered for
-//! [`EXHAUSTED_FOR`] and forgotten at once when the tenant's plan changes.
+//! a moment and forgotten at once when the tenant's plan changes.
 
 mod keeper;
-mod slice;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,31 +16,14 @@ use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use tokio::sync::mpsc;
 
-use crate::directory::Tenant;
-use slice::{Attempt, Waiting};
+use crate::tenant::{Attempt, Spent, Tenant, Waiting};
 
 pub use keeper::{Keeper, keep};
-pub use slice::Slice;
 
-/// For how long "used up" is believed: other nodes may have given something back since.
-const EXHAUSTED_FOR: Duration = Duration::from_millis(250);
 /// The generation of a node that has never been registered.
 const UNREGISTERED: u64 = 0;
 /// How long a request waits for a slice.
 const WAIT_MAX: Duration = Duration::from_secs(3);
-
-/// What a request has spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spent {
-    /// Of which lease; [`LeaseId::NONE`] if the tenant has no cap.
-    pub lease: LeaseId,
-    /// In which period.
-    pub period: Period,
-    /// How many events: fewer than asked for if the quota ends with them.
-    pub events: u32,
-    /// Under which registration of the node.
-    generation: u64,
-}
 
 /// The node's side of all leases.
 #[derive(Debug)]

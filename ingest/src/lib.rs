@@ -2,12 +2,13 @@
 //!
 //! # Path of an event
 //! A request comes in ([`server`]) and finds its [`routes`], which tell its dialect; its API key is looked up in the
-//! [`directory`], which holds all keys and tenants in memory; its body is admitted within a byte budget
-//! ([`admission`]), inflated ([`decompress`]) and read in one pass ([`decode`]), by a parser for each dialect into one
-//! kind of event; every event is checked, hashed and set to weir's clock ([`validate`]), which is held against Postgres's
-//! ([`timekeeper`]); the tenant's [`rate`] and quota ([`lease`]) are charged, and told ([`allowance`]); and the events go to the log as one frame a partition
-//! ([`append`]). The [`reply`], in the dialect's own words, leaves when the log has confirmed, and any web page may read
-//! it ([`cors`]). What became of each event is counted for its tenant to see ([`outcomes`]).
+//! [`directory`], which holds all keys and every [`tenant`] in memory; its body is admitted within a byte budget
+//! ([`admission`]), inflated and read in one pass, by a parser for each dialect into one kind of event ([`decode`]);
+//! the tenant's [`rate`] is charged; every event is checked, hashed and set to weir's clock ([`validate`]), which is held
+//! against Postgres's ([`timekeeper`]); the quota is charged ([`lease`]); and the events go to the log as one frame a
+//! partition ([`append`]). The [`reply`], in the dialect's own words, leaves when the log has confirmed. It says what the
+//! tenant may still send ([`allowance`]), and any web page may read it ([`cors`]). What became of each event is counted
+//! for its tenant to see ([`outcomes`]).
 //!
 //! Where the key stands in the body, as browsers' SDKs have it, the body is read before the tenant is known: byte
 //! budgets, and the [`rate`] of an address, hold before that.
@@ -30,22 +31,21 @@ pub mod server;
 pub mod client_address;
 pub mod host;
 pub mod routes;
-pub mod directory;
+pub mod settings;
 pub mod auth;
+pub mod directory;
+pub mod tenant;
 pub mod admission;
-pub mod decompress;
-pub mod decode;
-pub mod validate;
-pub mod rate;
 pub mod timekeeper;
+pub mod rate;
+pub mod validate;
 pub mod lease;
-pub mod allowance;
 pub mod append;
 pub mod spool;
 pub mod reply;
-pub mod outcomes;
+pub mod allowance;
 pub mod cors;
-pub mod settings;
+pub mod outcomes;
 
 pub use config::IngestConfig;
 pub use server::Ingest;

@@ -8,23 +8,11 @@
 //! Whose key it is decides who is told. Nobody can count against a tenant with the public part of a key alone, and
 //! what presents no key that weir has ever made stands in the metrics only.
 
-mod counts;
 mod attempt;
+mod tally;
+mod counts;
 mod write;
-
-use schemas::id::{KeyId, ProjectId, TenantId};
 
 pub use attempt::Attempt;
 pub use counts::{Outcomes, ROWS_MAX};
 pub use write::keep_written;
-
-/// Whose key was presented: good, revoked or expired, of an active tenant or a frozen one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holder {
-    /// The tenant that is shown the counts.
-    pub tenant: TenantId,
-    /// The key's stream.
-    pub project: ProjectId,
-    /// The key.
-    pub key: KeyId,
-}

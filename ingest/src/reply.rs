@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use decode::Rejection;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
@@ -12,7 +13,6 @@ use schemas::problem::{Code, Problem};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::decode::Rejection;
 use crate::routes::Dialect;
 use crate::validate::Known;
 

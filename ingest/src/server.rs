@@ -6,20 +6,19 @@ mod body;
 mod reading;
 mod told;
 mod copy;
+mod counted;
+mod traced;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::metrics::{Counter, Histogram};
 use eventlog::EventLog;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, HeaderValue};
-use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode, Version};
-use schemas::intake::Intake;
 use schemas::problem::{Code, Problem};
 use service::clock::Clock;
 use service::error::Chain;
@@ -33,19 +32,21 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use counted::Accepted;
 use receive::Arrival;
 use told::Told;
+use traced::describe;
 use upload::Upload;
 
 use crate::admission::{Admission, AdmissionLimits, Turns};
 use crate::allowance;
 use crate::config::IngestConfig;
-use crate::directory::{self, Beside, Directory, Tenant};
+use crate::directory::{self, Beside, Directory};
 use crate::lease::{self, Keeper, Leases};
 use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
 use crate::reply::{self, Refusal, Reply};
-use crate::routes::{Dialect, Route, method_not_allowed, route};
+use crate::routes::{Route, method_not_allowed, route};
 use crate::spool::SpoolKeeper;
 use crate::timekeeper::Timekeeper;
 use crate::{cors, host, metrics, settings};
@@ -79,16 +80,6 @@ struct Node {
     log: Arc<dyn EventLog>,
     outcomes: Arc<Outcomes>,
     accepted: Accepted,
-}
-
-/// The metrics of good requests, by dialect: found once, not at each request.
-struct Accepted(Vec<AcceptedOf>);
-
-/// Those of one dialect.
-struct AcceptedOf {
-    replies: Counter,
-    seconds: Histogram,
-    events: Counter,
 }
 
 /// Why a node can't start.
@@ -279,21 +270,6 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
     }
 }
 
-impl Accepted {
-    fn new() -> Self {
-        let of = |name| AcceptedOf {
-            replies: metrics::reply(name, "ok"),
-            seconds: metrics::reply_seconds(name),
-            events: metrics::events(name, Intake::Accepted.as_str()),
-        };
-        Self(Dialect::NAMES.into_iter().map(of).collect())
-    }
-
-    fn of(&self, dialect: Dialect) -> &AcceptedOf {
-        &self.0[dialect.place()]
-    }
-}
-
 impl Node {
     /// The reply to a request, whatever happens.
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
@@ -376,32 +352,6 @@ impl Node {
                 tracing::warn!(%request_id, route, %code, %detail, untold, "refused");
             }
             Some(_) | None => tracing::debug!(%request_id, route, %code, %detail, "refused"),
-        }
-    }
-}
-
-/// What a trace shows of a request: nothing that could be a secret, and a path only where it is one of weir's own.
-fn describe(
-    span: &mut Span,
-    request_id: Uuid,
-    parts: &Parts,
-    has_route: bool,
-    tenant: Option<&Tenant>,
-    refusal: Option<&Refusal>,
-) {
-    let path = if has_route { parts.uri.path() } else { "" };
-    span.rename(|| format!("{} {path}", parts.method).trim_end().to_owned());
-    span.set("http.request.method", || parts.method.to_string());
-    span.set("http.route", || path.to_owned());
-    span.set("weir.request_id", || request_id.to_string());
-    if let Some(tenant) = tenant {
-        span.set("weir.tenant", || tenant.id.0);
-    }
-    if let Some(Refusal { problem, .. }) = refusal {
-        span.set("error.type", || problem.code.as_str());
-        span.set("http.response.status_code", || u32::from(problem.code.status()));
-        if problem.code.status() >= 500 {
-            span.fail(|| problem.code.as_str());
         }
     }
 }

@@ -5,14 +5,13 @@ mod clock;
 
 use std::borrow::Cow;
 
+use decode::Incoming;
 use schemas::event::{Event, EventFlags};
 use schemas::frame::{encoded_len, is_within_limits};
 use schemas::id::{EventHash, ProjectId};
 use schemas::limit::EVENT_BYTES_MAX;
 use schemas::time::Micros;
 use uuid::Uuid;
-
-use crate::decode::Incoming;
 
 /// An event with its identity.
 #[derive(Debug)]
@@ -118,8 +117,9 @@ fn repetitions(known: &[Known<'_>]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use decode::{NativeShape, native};
+
     use super::*;
-    use crate::decode::{NativeShape, native};
 
     #[test]
     fn of_a_repeated_id_the_first_is_kept() {
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn as_many_repetitions_as_a_request_can_hold_are_taken_out_in_one_pass() {
         let began = std::time::Instant::now();
-        let (known, repeated) = identify(ProjectId(1), pairs(crate::decode::EVENTS_MAX));
+        let (known, repeated) = identify(ProjectId(1), pairs(decode::EVENTS_MAX));
         println!("10,000 events, 5,000 repetitions: {:?}", began.elapsed());
         assert_eq!((known.len(), repeated), (5_000, 5_000));
         assert!(known.iter().map(Known::index).eq((0..10_000).step_by(2)));
@@ -179,6 +179,6 @@ mod tests {
         let (known, repeated) = identify(ProjectId(1), native(body, NativeShape::Json).unwrap().events);
         assert_eq!((known.len(), repeated), (2, 0));
         assert_ne!(known[0].id(), known[1].id());
-        assert_eq!(known[0].id().len(), crate::decode::SERVER_ID_BYTES);
+        assert_eq!(known[0].id().len(), decode::SERVER_ID_BYTES);
     }
 }

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use decode::{NativeShape, native};
 use ingest::append::frames;
-use ingest::decode::{NativeShape, native};
 use ingest::validate::identify;
 
 use crate::sample::{PARTITIONS, PROJECT, envelope, sample};

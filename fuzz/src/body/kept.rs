@@ -1,6 +1,6 @@
 //! Nothing that a client sent is lost: weir's own dialect against `serde_json`'s reading of the same body.
 
-use ingest::decode::{Batch, Incoming};
+use decode::{Batch, Incoming};
 use serde_json::Value;
 use serde_json::value::RawValue;
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use ingest::append::frames;
-use ingest::decode::{Batch, DEPTH_MAX, EVENTS_MAX, Incoming, Rejection};
+use decode::{Batch, DEPTH_MAX, EVENTS_MAX, Incoming, Rejection};
 use ingest::validate::identify;
 use schemas::event::{Event, EventFlags, EventKind};
 use schemas::frame::{Envelope, Frame};

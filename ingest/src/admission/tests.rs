@@ -4,7 +4,7 @@ use schemas::address::AddressPolicy;
 use schemas::id::TenantId;
 
 use super::*;
-use crate::directory::Terms;
+use crate::tenant::Terms;
 
 fn length(bytes: usize) -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from(bytes))])

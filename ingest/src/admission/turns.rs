@@ -9,7 +9,6 @@
 //! a pool would not, and threads are no more than turns.
 
 use std::num::NonZero;
-use std::sync::Arc;
 
 use schemas::problem::{Code, Problem};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -17,20 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 
-use crate::directory::Tenant;
+use crate::tenant::{Tenant, Turn};
 
 /// Bytes of a plain body that takes no turn: it is read in about a millisecond.
 pub const SMALL_BYTES_MAX: usize = 256 * 1024;
-
-/// Whose turn it is, in one of the tenants or among those who are not known yet.
-#[derive(Debug)]
-pub struct Turn(Arc<Semaphore>);
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
-}
 
 /// All turns of the node.
 #[derive(Debug)]
@@ -65,9 +54,9 @@ impl Turns {
     /// they were anybody's.
     pub async fn wait(&self, tenant: Option<&Tenant>, deadline: Instant) -> Result<Work, Problem> {
         let turn = tenant.map_or(&self.strangers, |tenant| &tenant.turn);
-        match timeout_at(deadline, Arc::clone(&turn.0).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(Work::Large(turn)),
-            Ok(Err(_)) | Err(_) => Err(Problem::new(
+        match timeout_at(deadline, turn.take()).await {
+            Ok(Some(turn)) => Ok(Work::Large(turn)),
+            Ok(None) | Err(_) => Err(Problem::new(
                 if tenant.is_some() { Code::RateLimited } else { Code::Overloaded },
                 "large requests are worked on one after the other, and the ones before took all the time there was: send fewer at once",
             )),

@@ -6,7 +6,7 @@ use schemas::id::{KeyId, ProjectId};
 use schemas::key::KeyHash;
 use schemas::time::Micros;
 
-use super::Tenant;
+use crate::tenant::Tenant;
 
 /// Keys in one chunk: a table grows by so many, and is read for saving in pieces of so many.
 pub(super) const CHUNK: usize = 4_096;
@@ -94,7 +94,7 @@ mod tests {
     use schemas::id::TenantId;
 
     use super::*;
-    use crate::directory::Terms;
+    use crate::tenant::Terms;
 
     #[test]
     fn keys_are_found_under_their_ids_and_replaced_by_them() {

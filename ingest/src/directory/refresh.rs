@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::keys::{KeyEntry, NEVER};
-use super::{Directory, Entries, Source, Terms};
+use super::{Directory, Entries, Source};
 use crate::metrics;
+use crate::tenant::Terms;
 
 /// A look at least so often, whether or not a notification came: the stated bound on revocation and plan change,
 /// with a lost notification.

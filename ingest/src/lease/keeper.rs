@@ -13,8 +13,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
 use super::{Leases, Node, UNREGISTERED};
-use crate::directory::Tenant;
 use crate::metrics;
+use crate::tenant::Tenant;
 use crate::timekeeper::Timekeeper;
 
 /// How long Postgres may take over one round.

@@ -2,7 +2,9 @@ use schemas::intake::Intake;
 use schemas::problem::Code;
 use schemas::time::Micros;
 
-use super::{Holder, Outcomes};
+use super::counts::Outcomes;
+use super::tally::Tally;
+use crate::tenant::Holder;
 
 /// One request on its way, counted when it is dropped: a request can end wherever it waits, because its client goes
 /// away, and is counted then too.
@@ -24,18 +26,6 @@ enum Open {
     Events(u32),
     Nothing,
 }
-
-/// Events of one request by outcome.
-#[derive(Debug)]
-pub(super) struct Tally {
-    pub(super) events: [u32; Intake::COUNT],
-    /// A bit for each outcome that has some.
-    pub(super) met: u64,
-    /// Under which outcome the request as such is counted.
-    pub(super) request: Option<Intake>,
-}
-
-const _: () = assert!(Intake::COUNT <= 64, "an outcome has a bit in `met`");
 
 impl<'a> Attempt<'a> {
     /// A request that nobody is known to have sent.
@@ -88,18 +78,5 @@ impl Drop for Attempt<'_> {
             Open::Nothing => {}
         }
         self.outcomes.add(holder, at, &self.tally);
-    }
-}
-
-impl Tally {
-    /// The places of the outcomes that were met, with their events.
-    #[inline]
-    pub(super) fn met(&self) -> impl Iterator<Item = (u8, u32)> {
-        let mut left = self.met;
-        std::iter::from_fn(move || {
-            let place = u8::try_from(left.trailing_zeros()).unwrap_or(u8::MAX);
-            left &= left.wrapping_sub(1);
-            Some((place, *self.events.get(usize::from(place))?))
-        })
     }
 }

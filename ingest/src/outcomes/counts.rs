@@ -6,9 +6,9 @@ use schemas::id::KeyId;
 use schemas::intake::Intake;
 use schemas::time::Micros;
 
-use super::Holder;
-use super::attempt::Tally;
+use super::tally::Tally;
 use crate::metrics;
+use crate::tenant::Holder;
 
 /// Rows that a node holds, each one key's outcome in one minute; when they are used up, keys are counted together as
 /// their project, in as many more.

@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::Rates;
 use super::shares::{Demand, Nodes, Shares};
-use crate::directory::{Directory, Tenant};
+use crate::directory::Directory;
 use crate::metrics;
+use crate::tenant::Tenant;
 
 const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 const ANSWER_DEADLINE: Duration = Duration::from_millis(500);

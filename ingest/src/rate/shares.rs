@@ -9,23 +9,18 @@
 //! its first round, before the others know of it. They do [`FORGOTTEN_AFTER`] rounds later at the latest.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 
 use schemas::id::TenantId;
 use uuid::Uuid;
 
+use crate::tenant::Share;
+
 /// The whole, in parts.
-const WHOLE: u32 = 1_000_000;
+const WHOLE: u32 = Share::WHOLE.ppm();
 /// What is shared evenly among the live nodes, so that one that was asked for nothing has something to begin with.
 const FLOOR: u32 = 50_000;
-/// A share that grows by less than a part in so many is not worth a new limiter; what shrinks always is.
-const GROWS_BY: u32 = 20;
 /// Rounds for which a silent node still counts as live, with what was last asked of it.
 const FORGOTTEN_AFTER: u64 = 3;
-
-/// A share of a rate, in millionths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Share(u32);
 
 /// Events asked of one node, by tenant.
 pub type Demand = HashMap<TenantId, u32>;
@@ -55,35 +50,6 @@ pub struct Shares {
     pub idle: Option<Share>,
     /// Live nodes.
     pub nodes: usize,
-}
-
-impl Share {
-    /// All of it.
-    pub const WHOLE: Self = Self(WHOLE);
-
-    pub(super) fn of_ppm(ppm: u32) -> Self {
-        Self(ppm.clamp(1, WHOLE))
-    }
-
-    pub(super) fn ppm(self) -> u32 {
-        self.0
-    }
-
-    /// This share of `events`, rounded down.
-    pub(super) fn of(self, events: u32) -> u32 {
-        u32::try_from(u64::from(events) * u64::from(self.0) / u64::from(WHOLE)).unwrap_or(events)
-    }
-
-    /// Nanoseconds for each event at this share of `rate` a second, rounded up.
-    pub(super) fn pace(self, rate: NonZeroU32) -> u64 {
-        let parts = u64::from(rate.get()) * u64::from(self.0);
-        (1_000_000_000 * u64::from(WHOLE)).div_ceil(parts.max(1))
-    }
-
-    /// Whether it is worth replacing `old`.
-    pub(super) fn replaces(self, old: Self) -> bool {
-        self < old || self.0 - old.0 > old.0 / GROWS_BY || (self == Self::WHOLE && old != self)
-    }
 }
 
 impl Nodes {
@@ -228,13 +194,6 @@ mod tests {
             for force in run(&demands, &late) {
                 prop_assert!(force.iter().sum::<u32>() <= WHOLE, "{force:?}");
             }
-        }
-
-        #[test]
-        fn a_pace_never_passes_the_share(rate in 1..2_000_000_u32, ppm in 1..=WHOLE) {
-            let pace = Share::of_ppm(ppm).pace(NonZeroU32::new(rate).unwrap());
-            let in_a_million_seconds = 1_000_000_000_000_000 / pace;
-            prop_assert!(in_a_million_seconds <= u64::from(rate) * u64::from(ppm));
         }
     }
 }

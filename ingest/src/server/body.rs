@@ -1,12 +1,13 @@
 //! From a request's body to the bytes that its dialect's parser reads.
 
 use bytes::Bytes;
+use decode::decompress::{Encoding, decompress};
+use decode::room::Room;
+use decode::{Batch, FormFields, NativeShape};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
-use crate::decode::{self, Batch, FormFields, NativeShape};
-use crate::decompress::{Encoding, Room, decompress};
 use crate::routes::Dialect;
 
 /// What a header says about its body.

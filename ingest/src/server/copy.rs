@@ -9,8 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Node;
 use crate::append::traced_frames;
-use crate::directory::Sender;
-use crate::lease::Spent;
+use crate::tenant::{Sender, Spent};
 use crate::validate::Known;
 
 /// How long a copy may wait for quota: its sender has waited for the log already.

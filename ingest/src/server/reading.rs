@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use decode::room::Room;
 use schemas::problem::{Code, Problem};
 
 use super::Node;
 use crate::admission::{Admitted, SMALL_BYTES_MAX, Work};
-use crate::decompress::Room;
-use crate::directory::Tenant;
 use crate::reply::Refusal;
+use crate::tenant::Tenant;
 
 /// One request's body under way: the turn that it holds, and what it has cost.
 #[derive(Debug, Default)]
@@ -50,7 +50,8 @@ impl Node {
         if matches!(reading.work, Work::Small) {
             if bytes <= SMALL_BYTES_MAX {
                 self.check_address(by)?;
-                let mut room = Room::small(self.config.inflated_bytes_max);
+                let bytes_max = self.config.inflated_bytes_max.min(SMALL_BYTES_MAX);
+                let mut room = Room::bounded(bytes_max, 2 * SMALL_BYTES_MAX);
                 let result = job(&mut room);
                 reading.bytes = reading.bytes.saturating_add(room.taken_bytes());
                 if result.as_ref().err().is_none_or(|problem| problem.code != Code::BodyTooLarge) {
@@ -62,7 +63,8 @@ impl Node {
             reading.work = self.turns.wait(by.tenant, by.deadline).await?;
             self.check_address(by)?;
         }
-        let mut room = Room::charged(self.config.inflated_bytes_max, admitted);
+        let mut charge = |bytes| admitted.grow(bytes);
+        let mut room = Room::charged(self.config.inflated_bytes_max, &mut charge);
         let timed = || {
             let started = Instant::now();
             (job(&mut room), started.elapsed())

@@ -2,7 +2,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::metrics::Counter;
+use decode::room::Room;
+use decode::{Batch, Rejection};
 use eventlog::AppendError;
 use hyper::header::{HeaderMap, USER_AGENT};
 use hyper::{Uri, http};
@@ -10,7 +11,6 @@ use metering::period::Period;
 use schemas::address::AddressPolicy;
 use schemas::event::EventFlags;
 use schemas::frame::{Envelope, Trace};
-use schemas::intake::{Intake, Warning};
 use schemas::key::PresentedKey;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
@@ -20,19 +20,17 @@ use uuid::Uuid;
 
 use super::Node;
 use super::body::Form;
+use super::counted::Tally;
 use super::reading::{By, Reading};
 use super::upload::Upload;
 use crate::admission::Work;
 use crate::append::traced_frames;
-use crate::decode::{Batch, Rejection};
-use crate::decompress::Room;
-use crate::directory::{Sender, Tenant};
-use crate::lease::Spent;
 use crate::outcomes::Attempt;
 use crate::reply::{self, Receipt, Refusal, Reply};
 use crate::routes::Dialect;
+use crate::tenant::{Sender, Spent, Tenant};
 use crate::validate::{Known, identify};
-use crate::{admission, auth, metrics};
+use crate::{admission, auth};
 
 /// What is kept of the request's header for its frame.
 struct Origin<'a> {
@@ -342,70 +340,4 @@ fn too_fast(wait: Duration) -> Refusal {
         "the tenant sends faster than its plan allows: wait {seconds} s, or send larger batches less often"
     );
     Refusal { problem: Problem::new(Code::RateLimited, detail), retry_after: Some(seconds) }
-}
-
-/// The events of a request, for the metrics and for its tenant: each is counted once, under what became of it. On
-/// foreign routes a rejected event's sender is told nothing, so that the count is its only trace.
-struct Tally<'n> {
-    route: &'static str,
-    accepted: &'n Counter,
-    events: u32,
-}
-
-impl<'n> Tally<'n> {
-    /// Counts those that are rejected already.
-    fn of(dialect: Dialect, accepted: &'n Counter, batch: &Batch<'_>, attempt: &mut Attempt<'_>) -> Self {
-        let events = u32::try_from(batch.events.len()).unwrap_or(u32::MAX);
-        let tally = Self { route: dialect.name(), accepted, events };
-        attempt.holds(events);
-        for rejections in batch.rejected.chunk_by(|one, other| one.problem.code == other.problem.code) {
-            let (Some(first), Ok(count)) = (rejections.first(), u32::try_from(rejections.len())) else {
-                continue;
-            };
-            tally.add(Intake::Refused(first.problem.code), count, attempt);
-        }
-        tally
-    }
-
-    /// Counts the others.
-    fn count(&self, accepted: Result<&(Receipt, Vec<Known<'_>>), &Refusal>, attempt: &mut Attempt<'_>) {
-        match accepted {
-            Ok((receipt, events)) => {
-                let (accepted, repeated) = (receipt.accepted, receipt.duplicate_of_request);
-                self.add(Intake::Accepted, accepted, attempt);
-                self.add(Intake::DuplicateOfRequest, repeated, attempt);
-                let is_over = |rejection: &&Rejection| rejection.problem.code == Code::QuotaExceeded;
-                let over = receipt.rejected.iter().filter(is_over).count();
-                let over = u32::try_from(over).unwrap_or(u32::MAX);
-                self.add(Intake::Refused(Code::QuotaExceeded), over, attempt);
-                let large =
-                    self.events.saturating_sub(accepted.saturating_add(repeated).saturating_add(over));
-                self.add(Intake::Refused(Code::EventTooLarge), large, attempt);
-                warn(events, attempt);
-            }
-            Err(refusal) => self.add(Intake::Refused(refusal.problem.code), self.events, attempt),
-        }
-        attempt.settle();
-    }
-
-    fn add(&self, outcome: Intake, events: u32, attempt: &mut Attempt<'_>) {
-        if events == 0 {
-            return;
-        }
-        attempt.count(outcome, events);
-        if outcome == Intake::Accepted {
-            self.accepted.increment(events.into());
-        } else {
-            metrics::events(self.route, outcome.as_str()).increment(events.into());
-        }
-    }
-}
-
-/// Counts what the senders of accepted events should know of them. Most have nothing.
-fn warn(accepted: &[Known<'_>], attempt: &mut Attempt<'_>) {
-    let flags = accepted.iter().fold(EventFlags::default(), |flags, known| flags.with(known.flags()));
-    for warning in Warning::ALL.iter().filter(|warning| flags.has_any(warning.flag())) {
-        let events = accepted.iter().filter(|known| known.flags().has_any(warning.flag())).count();
-        attempt.count(Intake::Warned(*warning), u32::try_from(events).unwrap_or(u32::MAX));
-    }
 }

@@ -3,10 +3,9 @@
 //! A client whose clock is wrong writes `timestamp` and `sent_at` by the same wrong clock: what they differ by is
 //! right, and so is the receipt.
 
+use decode::Incoming;
 use schemas::event::EventFlags;
 use schemas::time::Micros;
-
-use crate::decode::Incoming;
 
 /// A clock that differs by less is taken for right: so long may a request be under way.
 const SKEW_MIN: i64 = 60 * Micros::SECOND;
@@ -50,11 +49,11 @@ fn keep(incoming: &mut Incoming<'_>, said: Micros, spare_bytes: usize) {
 
 #[cfg(test)]
 mod tests {
+    use decode::{NativeShape, native};
     use proptest::prelude::*;
     use schemas::limit::EVENT_BYTES_MAX;
 
     use super::*;
-    use crate::decode::{NativeShape, native};
 
     const NOW: Micros = Micros(1_793_871_000_000_000);
 

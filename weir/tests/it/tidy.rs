@@ -12,9 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Crates that still have circles. Whoever cuts the last one of a crate takes it off this list.
-const STILL_CIRCULAR: &[&str] = &["ingest"];
-
 /// `["dead", "replay"]` for `src/dead/replay.rs`; nothing for the crate itself.
 type Module = Vec<String>;
 
@@ -181,7 +178,6 @@ fn on_circles(arrows: &BTreeSet<(String, String)>) -> BTreeSet<&str> {
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
     let mut circles = Vec::new();
-    let mut circular = BTreeSet::new();
     for member in members() {
         let imports = Imports::of(&root().join(&member).join("src"));
         assert!(!imports.0.is_empty(), "{member} has no modules");
@@ -189,20 +185,11 @@ fn no_modules_import_each_other_in_a_circle() {
             let names = on_circles(&arrows);
             let among = |name: &String| names.contains(name.as_str());
             for (from, to) in arrows.iter().filter(|(from, to)| among(from) && among(to)) {
-                circular.insert(member.clone());
                 circles.push(format!("{member}/src/{}: {from} -> {to}", level.join("/")));
             }
         }
     }
-    let known = |member: &str| STILL_CIRCULAR.contains(&member);
-    circles.retain(|line| !known(line.split("/src").next().unwrap_or_default()));
     assert!(circles.is_empty(), "modules import each other in circles:\n{}", circles.join("\n"));
-    for member in STILL_CIRCULAR {
-        assert!(
-            circular.contains(*member),
-            "{member} has no circle any more: take it off the list in this file"
-        );
-    }
 }
 
 #[test]

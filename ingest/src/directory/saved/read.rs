@@ -9,8 +9,9 @@ use schemas::key::KeyHash;
 use schemas::time::Micros;
 
 use super::{HEAD, HEAD_V1, Head, SavedError};
+use crate::directory::Entries;
 use crate::directory::keys::KeyEntry;
-use crate::directory::{Entries, Terms};
+use crate::tenant::Terms;
 
 /// Longer names than any log has.
 const TEXT_BYTES_MAX: u32 = 4_096;

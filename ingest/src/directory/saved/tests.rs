@@ -2,7 +2,7 @@ use schemas::address::AddressPolicy;
 use schemas::id::TenantId;
 
 use super::*;
-use crate::directory::Terms;
+use crate::tenant::Terms;
 
 const POLICIES: [AddressPolicy; 3] = [AddressPolicy::Full, AddressPolicy::Truncated, AddressPolicy::None];
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use schemas::address::AddressPolicy;
 
 use super::{HEAD, Head};
+use crate::directory::Directory;
 use crate::directory::keys::KeyEntry;
-use crate::directory::{Directory, Tenant};
+use crate::tenant::Tenant;
 
 /// Only the owner may read it.
 const MODE: u32 = 0o600;

@@ -5,8 +5,9 @@ use schemas::key::{KeyHash, PresentedKey};
 use schemas::problem::Code;
 
 use super::*;
-use crate::directory::{Directory, Terms};
+use crate::directory::Directory;
 use crate::outcomes::Attempt;
+use crate::tenant::Terms;
 
 const NOW: Micros = Micros(30_000_000 * MINUTE + 7);
 

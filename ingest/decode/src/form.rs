@@ -8,7 +8,8 @@ use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
 use super::text::{form_decoded, percent_decoded};
-use crate::decompress::{Room, decompress};
+use crate::decompress::decompress;
+use crate::room::Room;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,

@@ -1,11 +1,16 @@
-//! Bodies to events: one pass over the bytes, and what is kept borrows from them.
+//! Bodies to events: one pass over the bytes, and what is kept borrows from them. No I/O.
+//!
+//! # Path of a body
+//! It is inflated ([`decompress`]), up to its limit and within the [`room`] that its sender has. If it is a form, the JSON
+//! is taken out of it. Then the parser of its dialect walks the JSON once, and each event comes out as an [`Incoming`] or
+//! a [`Rejection`], whatever the dialect.
 //!
 //! # What holds for every dialect
 //! * **Nothing that the client sent is lost.** A member with no place of its own goes to `extra`, copied raw. Of two
 //!   members for one place the later counts and the earlier goes to `extra`. Left out are only `null`, which stands
 //!   for an absent member, API keys, and what says something about the request alone (when it was made and sent, its
 //!   id, and that it is no import, around a batch).
-//! * **Nothing is re-serialised**, and numbers keep their digits; except for the three oddities of [`scan`], which
+//! * **Nothing is re-serialised**, and numbers keep their digits; except for the three oddities of `scan`, which
 //!   readers behind ingest would refuse together with all that stands around them.
 //! * **A bad event never costs its neighbours**, as long as the text is JSON: it becomes a [`Rejection`]. Where it
 //!   is not, the rest of the batch can't be found and the whole body is refused; in NDJSON, the line alone.
@@ -16,17 +21,19 @@
 //!
 //! Texts longer than the limits of [`schemas::limit`] are refused, never cut: a cut id would be another event's.
 
-mod cloudevents;
-mod envelope;
+pub mod room;
+pub mod decompress;
 mod form;
-mod members;
 mod native;
-mod posthog;
-mod scan;
 mod segment;
+mod posthog;
+mod cloudevents;
+mod walk;
+mod envelope;
+mod members;
+mod scan;
 mod text;
 mod time;
-mod walk;
 
 use std::borrow::Cow;
 
@@ -37,10 +44,9 @@ use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
 use members::{Digits, Fault, Field, Members};
+use room::Room;
 use scan::Kind;
 use walk::Walk;
-
-use crate::decompress::Room;
 
 pub use cloudevents::{binary_cloudevent, is_binary_cloudevent};
 pub use form::{FormFields, form_fields, json_of_form};

@@ -11,7 +11,7 @@ use super::envelope::{Envelope, Shared};
 use super::members::{Fault, Field, Members};
 use super::scan::{Kind, Oddities, Scanner, SyntaxError};
 use super::{Batch, EVENTS_MAX, Incoming, Rejection, SENT_BYTES_MAX};
-use crate::decompress::Room;
+use crate::room::Room;
 
 /// What one family of SDKs sends.
 pub(super) trait Dialect {
@@ -71,7 +71,6 @@ impl Place {
 }
 
 /// A walk under way.
-#[derive(Debug)]
 pub(super) struct Walk<'a, 'd, 'r, 'b, D> {
     dialect: &'d D,
     /// For what is made of the body.

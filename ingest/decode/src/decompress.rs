@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use schemas::problem::{Code, Problem};
 
-use crate::admission::{Admitted, SMALL_BYTES_MAX};
+use crate::room::Room;
 
 /// The largest window that a zstd frame may ask for, as a power of two: what levels up to 19 use.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -59,99 +59,16 @@ impl Encoding {
     }
 }
 
-/// How much a body may grow, by inflating it and by what is made of it, and who pays for it.
-#[derive(Debug)]
-pub struct Room<'a> {
-    bytes_max: usize,
-    derived_bytes_max: usize,
-    derived_bytes: usize,
-    /// Inflated, derived and the rest.
-    taken_bytes: usize,
-    /// Of these, those that the budgets were not asked for yet.
-    unpaid_bytes: usize,
-    admitted: Option<&'a mut Admitted>,
-}
-
-/// Bytes of small texts for which the budgets are not asked one by one.
-const UNPAID_BYTES_MAX: usize = 64 * 1024;
-
-impl<'a> Room<'a> {
-    /// Up to `bytes_max` plain bytes, and no more than the budgets allow.
-    pub fn charged(bytes_max: usize, admitted: &'a mut Admitted) -> Self {
-        Self { admitted: Some(admitted), ..Self::free(bytes_max) }
-    }
-
-    /// Up to `bytes_max` plain bytes, and no more than a body may have that is worked on at once: little enough that the
-    /// budgets are asked afterwards.
-    #[must_use]
-    pub fn small(bytes_max: usize) -> Self {
-        Self { derived_bytes_max: 2 * SMALL_BYTES_MAX, ..Self::free(bytes_max.min(SMALL_BYTES_MAX)) }
-    }
-
-    /// All that there is: for tools and tests.
-    #[must_use]
-    pub fn unlimited() -> Self {
-        Self::free(usize::MAX)
-    }
-
-    /// Up to `bytes_max` plain bytes.
-    #[must_use]
-    pub fn free(bytes_max: usize) -> Self {
-        Self {
-            bytes_max,
-            derived_bytes_max: usize::MAX,
-            derived_bytes: 0,
-            taken_bytes: 0,
-            unpaid_bytes: 0,
-            admitted: None,
-        }
-    }
-
-    /// Takes bytes of something that is made of the body, before or right after it is: the body's own are paid for.
-    ///
-    /// # Errors
-    /// `body_too_large` if it is more than the room has; what [`Admitted::grow`] says.
-    #[inline]
-    pub fn derive(&mut self, bytes: usize) -> Result<(), Problem> {
-        self.derived_bytes = self.derived_bytes.saturating_add(bytes);
-        if self.derived_bytes > self.derived_bytes_max {
-            return Err(too_large(self.derived_bytes_max));
-        }
-        if self.unpaid_bytes + bytes <= UNPAID_BYTES_MAX {
-            self.unpaid_bytes += bytes;
-            self.taken_bytes += bytes;
-            return Ok(());
-        }
-        self.charge(bytes)
-    }
-
-    /// Takes bytes that need no room: what is reckoned anyhow, and not written by the client.
-    ///
-    /// # Errors
-    /// What [`Admitted::grow`] says.
-    pub fn charge(&mut self, bytes: usize) -> Result<(), Problem> {
-        self.taken_bytes = self.taken_bytes.saturating_add(bytes);
-        let unpaid = std::mem::take(&mut self.unpaid_bytes);
-        self.admitted.as_mut().map_or(Ok(()), |admitted| admitted.grow(bytes.saturating_add(unpaid)))
-    }
-
-    /// Bytes that were taken.
-    #[must_use]
-    pub fn taken_bytes(&self) -> usize {
-        self.taken_bytes
-    }
-}
-
 /// The plain body: `body` itself if it is not compressed. What begins like gzip is decompressed even where no
 /// header says so: no JSON begins like that, and clients' headers lie.
 ///
 /// # Errors
-/// `body_too_large` for more plain bytes than the room has; what [`Admitted::grow`] says; `invalid_encoding` for a body that is cut short, is not
-/// what `encoding` says, or goes on behind its end.
+/// `body_too_large` for more plain bytes than the room has; what [`Room::charge`] says; `invalid_encoding` for a body
+/// that is cut short, is not what `encoding` says, or goes on behind its end.
 pub fn decompress(encoding: Option<Encoding>, body: Bytes, room: &mut Room<'_>) -> Result<Bytes, Problem> {
     let encoding = encoding.or_else(|| is_gzip(&body).then_some(Encoding::Gzip));
     let plain = match encoding {
-        None if body.len() > room.bytes_max => return Err(too_large(room.bytes_max)),
+        None if body.len() > room.bytes_max() => return Err(room.too_large()),
         None => return Ok(body),
         Some(Encoding::Gzip) => read("gzip", MultiGzDecoder::new(body.as_ref()), room),
         Some(Encoding::Deflate) => inflate(&body, room),
@@ -265,7 +182,7 @@ impl<'a, 'b> Plain<'a, 'b> {
     /// Room for the next bytes: never more than one byte beyond the limit, never none.
     fn room(&mut self) -> Result<&mut [u8], Problem> {
         if self.len == self.bytes.len() {
-            let most = self.room.bytes_max.saturating_add(1);
+            let most = self.room.bytes_max().saturating_add(1);
             let step = self.len.clamp(STEP_BYTES, LARGE_BYTES);
             let len = (self.len + step).min(most);
             self.room.charge(len - self.len)?;
@@ -279,21 +196,13 @@ impl<'a, 'b> Plain<'a, 'b> {
 
     fn filled(&mut self, len: usize) -> Result<(), Problem> {
         self.len += len;
-        let bytes_max = self.room.bytes_max;
-        if self.len > bytes_max { Err(too_large(bytes_max)) } else { Ok(()) }
+        if self.len > self.room.bytes_max() { Err(self.room.too_large()) } else { Ok(()) }
     }
 
     fn finish(mut self) -> Vec<u8> {
         self.bytes.truncate(self.len);
         self.bytes
     }
-}
-
-fn too_large(bytes_max: usize) -> Problem {
-    Problem::new(
-        Code::BodyTooLarge,
-        format!("the body is larger than {bytes_max} bytes once it is decompressed"),
-    )
 }
 
 fn unsupported(detail: &'static str) -> Problem {

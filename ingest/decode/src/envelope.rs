@@ -9,7 +9,7 @@ use schemas::time::Micros;
 
 use super::scan::{Kind, Member, SyntaxError, each_member};
 use super::{Incoming, SHARED_BYTES_MAX};
-use crate::decompress::Room;
+use crate::room::Room;
 
 /// The members around a batch, except those that are the request's own.
 ///

@@ -13,7 +13,7 @@ mod derived;
 use serde_json::Value;
 
 use super::*;
-use crate::decompress::Room;
+use crate::room::Room;
 
 fn json(body: &str) -> Batch<'_> {
     native(body.as_bytes(), NativeShape::Json).unwrap_or_else(|problem| panic!("{body}: {problem:?}"))
