@@ -3,6 +3,8 @@
 //! Tables of tokens, looked at in their order: browsers name each other's tokens, so the rarer stand first. Names are
 //! those that users of analytics know. A change of what any text gives is a new [`VERSION`](super::VERSION).
 
+mod bot;
+
 use std::collections::HashMap;
 
 use memchr::memchr_iter;
@@ -142,74 +144,6 @@ const WINDOWS: [(&str, &str); 7] = [
     ("5.1", "XP"),
 ];
 
-/// Words of programs that nobody sits before, in lower case, beside `bot` itself.
-const BOTS: [&str; 27] = [
-    "spider",
-    "crawl",
-    "slurp",
-    "headless",
-    "lighthouse",
-    "pagespeed",
-    "google-inspectiontool",
-    "apis-google",
-    "mediapartners-google",
-    "feedfetcher",
-    "facebookexternalhit",
-    "meta-externalagent",
-    "whatsapp/",
-    "bingpreview",
-    "ia_archiver",
-    "archive.org",
-    "pingdom",
-    "uptime",
-    "statuscake",
-    "phantomjs",
-    "prerender",
-    "embedly",
-    "chatgpt-user",
-    "claude-user",
-    "perplexity-user",
-    "cohere-ai",
-    "validator",
-];
-
-/// Words, in lower case, of programs that pass for a browser on somebody's machine. They stand in no browser's own
-/// text; programs that claim no machine (`curl`, libraries of servers) are none of these.
-const DISGUISED: [&str; 30] = [
-    // An address to read about it: no browser has one.
-    "://",
-    "agent",
-    "check",
-    "favicon",
-    "gecko; compatible",
-    "imageproxy",
-    "monitor",
-    "preview",
-    "scan",
-    "synthetic",
-    // Names.
-    "appinsights",
-    "brandverity",
-    "collapsify",
-    "cookiehub",
-    "criticalcss",
-    "dareboost",
-    "datanyze",
-    "gtmetrix",
-    "hardenize",
-    "httrack",
-    "linktiger",
-    "manus-user",
-    "playstore-google",
-    "playwright",
-    "ptst/",
-    "securityheaders",
-    "selenium",
-    "silktide",
-    "siteimprove",
-    "webcapture",
-];
-
 /// The iOS that a version of its kernel, Darwin, belongs to: both are counted by the year.
 const DARWINS: [(&str, &str); 13] = [
     ("13", "7"),
@@ -250,35 +184,16 @@ pub(super) fn agent(text: &str) -> Agent {
     if text.is_empty() {
         return Agent::default();
     }
-    if is_bot(text) {
+    if bot::is_bot(text) {
         return Agent { device: "bot", ..Agent::default() };
     }
     let (os, os_version) = system(text);
     let device = device(text, os);
-    if device != "other" && is_disguised(text) {
+    if device != "other" && bot::is_disguised(text) {
         return Agent { device: "bot", ..Agent::default() };
     }
     let (browser, browser_version) = browser_of(text, os);
     Agent { browser, browser_version, os, os_version, device }
-}
-
-fn is_bot(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    BOTS.iter().any(|word| has(&text, word)) || places(&text, "bot").any(|at| is_word_bot(&text, at))
-}
-
-/// Whether a program that nobody sits before claims a browser's machine.
-fn is_disguised(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    DISGUISED.iter().any(|word| has(&text, word))
-}
-
-/// Whether the `bot` that begins there ends a word, as in `Googlebot/2.1`. Not the phones called Cubot.
-fn is_word_bot(text: &str, at: usize) -> bool {
-    let (before, after) = text.split_at(at);
-    let after = after.get(3..).unwrap_or_default();
-    let after = after.strip_prefix('s').unwrap_or(after);
-    !before.ends_with("cu") && !after.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 fn system(text: &str) -> (&'static str, String) {
