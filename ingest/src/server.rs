@@ -309,7 +309,8 @@ impl Node {
                 metrics::reply_seconds(name).record(started.elapsed());
             }
         }
-        describe(&mut span, request_id, &parts, found.is_ok(), known.as_deref(), result.as_ref().err());
+        let route = found.as_ref().ok().copied();
+        describe(&mut span, request_id, &parts, route, known.as_deref(), result.as_ref().err());
         let mut reply = result.unwrap_or_else(|refusal| {
             self.log_refusal(request_id, name, &refusal.problem);
             reply::refusal(request_id, &refusal)

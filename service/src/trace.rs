@@ -174,7 +174,7 @@ impl Span {
         if let Some(live) = &mut self.0 {
             let value = match value().into() {
                 Value::Text(Cow::Owned(text)) => Value::Text(Cow::Owned(cut(text))),
-                value => value,
+                value @ (Value::Text(Cow::Borrowed(_)) | Value::Number(_)) => value,
             };
             live.record.attributes.push((key, value));
         }

@@ -1,24 +1,39 @@
 //! What a trace shows of a request.
 
+use hyper::Method;
 use hyper::http::request::Parts;
 use service::trace::Span;
 use uuid::Uuid;
 
 use crate::reply::Refusal;
+use crate::routes::{Route, Settings};
 use crate::tenant::Tenant;
 
-/// Describes a request to its span: nothing that could be a secret, and a path only where it is one of weir's own.
+/// The methods that a trace names.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
+/// Describes a request to its span: nothing that could be a secret, so a path only where it is one of weir's own, and
+/// without the key that some have; and nothing that a client could make long.
 pub(super) fn describe(
     span: &mut Span,
     request_id: Uuid,
     parts: &Parts,
-    has_route: bool,
+    route: Option<Route>,
     tenant: Option<&Tenant>,
     refusal: Option<&Refusal>,
 ) {
-    let path = if has_route { parts.uri.path() } else { "" };
-    span.rename(|| format!("{} {path}", parts.method).trim_end().to_owned());
-    span.set("http.request.method", || parts.method.to_string());
+    let path = match route {
+        None => "",
+        Some(Route::Settings(Settings::Segment)) => "/v1/projects/{key}/settings",
+        Some(Route::Settings(Settings::RudderStack) | Route::Events(_) | Route::ErrorPage(_)) => {
+            parts.uri.path()
+        }
+    };
+    let method = METHODS.iter().find(|method| **method == parts.method);
+    let method = method.map_or("_OTHER", Method::as_str);
+    span.rename(|| format!("{method} {path}").trim_end().to_owned());
+    span.set("http.request.method", || method);
     span.set("http.route", || path.to_owned());
     span.set("weir.request_id", || request_id.to_string());
     if let Some(tenant) = tenant {

@@ -50,12 +50,19 @@ async fn one_trace_shows_an_event_from_its_client_through_ingest_log_and_process
     post(&ingest, &key, "unsampled", &format!("00-{UNSAMPLED}-{CLIENTS_SPAN}-00")).await;
     post(&ingest, &key, "malformed", "00-what-is-this-01").await;
     let request_id = post(&ingest, &key, "sampled", &format!("00-{TRACE}-{CLIENTS_SPAN}-01")).await;
+    // A browser's SDK has its key in the path.
+    let settings = format!("/v1/projects/{key}/settings");
+    let traceparent = format!("00-{TRACE}-{CLIENTS_SPAN}-01");
+    let headers = [("traceparent", traceparent.as_str())];
+    assert_eq!(ingest.client(None).send(Method::GET, &settings, &headers, "").await.status, 200);
     stored(&place, 3).await;
     // The processes send what is left when they stop.
     assert!(ingest.stop().await.success());
     assert!(processor.stop().await.success());
 
     let all = collector.spans();
+    assert!(!format!("{all:?}").contains(&key), "a key is in a span");
+    assert!(all.iter().any(|span| span.name == "GET /v1/projects/{key}/settings"), "{all:#?}");
     let spans: Vec<_> = all.iter().filter(|span| span.trace_id == TRACE).cloned().collect();
     let request = named(&spans, "POST /v1/events");
     let append = named(&spans, "append");
