@@ -11,11 +11,11 @@ mod kept;
 mod outcome;
 
 use bytes::Bytes;
+use decode::room::Room;
 use decode::{
     Batch, NativeShape, binary_cloudevent, cloudevents, is_binary_cloudevent, json_of_form, native, posthog,
     segment,
 };
-use decode::room::Room;
 use schemas::event::EventKind;
 use schemas::limit::EVENT_BYTES_MAX;
 use schemas::problem::{Code, Problem};

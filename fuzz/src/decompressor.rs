@@ -6,10 +6,10 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::read::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use decode::decompress::{Encoding, decompress};
 use decode::room::Room;
+use flate2::Compression;
+use flate2::read::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use schemas::problem::{Code, Problem};
 
 /// See the module.

@@ -1,8 +1,8 @@
 //! Texts from a request's line and header: times, encodings, paths.
 
 use chrono::{DateTime, Timelike};
-use decode::{NativeShape, instant, native};
 use decode::decompress::Encoding;
+use decode::{NativeShape, instant, native};
 use ingest::routes::{Route, route};
 use schemas::problem::Code;
 use schemas::time::Micros;

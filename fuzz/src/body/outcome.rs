@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use ingest::append::frames;
 use decode::{Batch, DEPTH_MAX, EVENTS_MAX, Incoming, Rejection};
+use ingest::append::frames;
 use ingest::validate::identify;
 use schemas::event::{Event, EventFlags, EventKind};
 use schemas::frame::{Envelope, Frame};
