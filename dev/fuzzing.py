@@ -35,7 +35,7 @@ INPUT_SECONDS_MAX = 60
 
 CARGO = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"]
 # Other than what `cargo test` builds, so that neither takes the other's crates, with or without counters, for its own.
-APART = [f"--config=profile.dev.package.{crate}.codegen-units=1" for crate in ("ingest", "schemas")]
+APART = [f"--config=profile.dev.package.{crate}.codegen-units=1" for crate in ("decode", "ingest", "schemas")]
 BUILD = ["cargo", "build", "--quiet", *CARGO, "--bins", *APART]
 REPLAY = ["cargo", "test", "--quiet", *CARGO, "--no-default-features"]
 LINTS = [
