@@ -158,7 +158,7 @@ impl Node {
     /// Refuses what could not be accepted whatever its body holds: not one event of it would pass.
     ///
     /// # Errors
-    /// 429, 402, or 503 if events can't be stamped: before the body is read.
+    /// 429, 402, or 503 if events can't be stamped. Asked before the body is read, or once it has said whose it is.
     fn check_debts(&self, tenant: &Arc<Tenant>) -> Result<(), Refusal> {
         self.rates.check(tenant).map_err(too_fast)?;
         let received_at = self.received_at(tenant)?;
