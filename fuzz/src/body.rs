@@ -61,20 +61,20 @@ fn decoded(data: &[u8]) {
     let Some((dialect, body)) = data.split_first() else { return };
     match dialect.wrapping_sub(b'a') % 13 {
         0 => {
-            let batch = whole(native(body, NativeShape::Json), body);
+            let batch = whole(native(body, NativeShape::Json, &mut Room::unlimited()), body);
             kept::native(batch.as_ref(), body);
         }
         1 => lines(body),
-        2 => drop(whole(segment(body, None), body)),
-        3 => drop(whole(segment(body, Some(EventKind::Track)), body)),
-        4 => drop(whole(segment(body, Some(EventKind::Identify)), body)),
-        5 => drop(whole(segment(body, Some(EventKind::Page)), body)),
-        6 => drop(whole(segment(body, Some(EventKind::Screen)), body)),
-        7 => drop(whole(segment(body, Some(EventKind::Group)), body)),
-        8 => drop(whole(segment(body, Some(EventKind::Alias)), body)),
-        9 => drop(whole(posthog(body, RECEIVED_AT, None), body)),
+        2 => drop(whole(segment(body, None, &mut Room::unlimited()), body)),
+        3 => drop(whole(segment(body, Some(EventKind::Track), &mut Room::unlimited()), body)),
+        4 => drop(whole(segment(body, Some(EventKind::Identify), &mut Room::unlimited()), body)),
+        5 => drop(whole(segment(body, Some(EventKind::Page), &mut Room::unlimited()), body)),
+        6 => drop(whole(segment(body, Some(EventKind::Screen), &mut Room::unlimited()), body)),
+        7 => drop(whole(segment(body, Some(EventKind::Group), &mut Room::unlimited()), body)),
+        8 => drop(whole(segment(body, Some(EventKind::Alias), &mut Room::unlimited()), body)),
+        9 => drop(whole(posthog(body, RECEIVED_AT, None, &mut Room::unlimited()), body)),
         10 => form(body),
-        11 => drop(whole(cloudevents(body), body)),
+        11 => drop(whole(cloudevents(body, &mut Room::unlimited()), body)),
         _ => binary(body),
     }
 }
@@ -102,7 +102,7 @@ fn whole<'a>(decoded: Result<Batch<'a>, Problem>, body: &'a [u8]) -> Option<Batc
 
 /// Each line is JSON or refused alone.
 fn lines(body: &[u8]) {
-    let batch = match native(body, NativeShape::Ndjson) {
+    let batch = match native(body, NativeShape::Ndjson, &mut Room::unlimited()) {
         Ok(batch) => batch,
         Err(problem) => return outcome::refusal(&problem),
     };
@@ -125,7 +125,7 @@ fn form(body: &[u8]) {
     match json_of_form(Bytes::copy_from_slice(body), &mut Room::free(FORM_BYTES_MAX)) {
         Ok(json) => {
             assert!(json.len() <= body.len().max(FORM_BYTES_MAX));
-            whole(posthog(&json, RECEIVED_AT, Some(RECEIVED_AT)), &json);
+            whole(posthog(&json, RECEIVED_AT, Some(RECEIVED_AT), &mut Room::unlimited()), &json);
         }
         Err(problem) => outcome::refusal(&problem),
     }
@@ -147,7 +147,7 @@ fn binary(request: &[u8]) {
     match binary_cloudevent(headers.iter().copied(), content_type, data) {
         Ok(event) => {
             assert!(said_json || content_type != "application/json", "data is called JSON and isn't");
-            whole(cloudevents(event.as_bytes()), event.as_bytes())
+            whole(cloudevents(event.as_bytes(), &mut Room::unlimited()), event.as_bytes())
                 .iter()
                 .for_each(|batch| assert_eq!(batch.events.len() + batch.rejected.len(), 1));
         }

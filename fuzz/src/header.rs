@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Timelike};
 use decode::decompress::Encoding;
+use decode::room::Room;
 use decode::{NativeShape, instant, native};
 use ingest::routes::{Route, route};
 use schemas::problem::Code;
@@ -52,5 +53,5 @@ fn time(text: &str) {
 /// As weir's own dialect reads the time of an event.
 fn strict(text: &str) -> Option<Micros> {
     let body = serde_json::json!({"event": "e", "timestamp": text}).to_string();
-    native(body.as_bytes(), NativeShape::Json).ok()?.events.first()?.timestamp
+    native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).ok()?.events.first()?.timestamp
 }

@@ -65,6 +65,7 @@ pub fn traced_frames(
 
 #[cfg(test)]
 mod tests {
+    use decode::room::Room;
     use decode::{NativeShape, native};
     use proptest::prelude::*;
     use schemas::frame::Frame;
@@ -99,7 +100,7 @@ mod tests {
                 .map(|(i, size)| format!(r#"{{"id":"{i}","event":"e","properties":{{"x":"{}"}}}}"#, "x".repeat(*size)))
                 .collect();
             let body = format!("[{}]", events.join(","));
-            let (known, _) = identify(ProjectId(2), native(body.as_bytes(), NativeShape::Json).unwrap().events);
+            let (known, _) = identify(ProjectId(2), native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events);
             let records = frames(&envelope(), &known, partitions).unwrap();
             let mut found = vec![];
             for record in &records {

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use decode::room::Room;
 use decode::{NativeShape, native};
 use ingest::append::frames;
 use ingest::validate::identify;
@@ -40,7 +41,7 @@ impl Parse {
         while Instant::now() < until {
             let begun = Instant::now();
             let batches: Result<Vec<_>, _> =
-                bodies.iter().map(|body| native(black_box(body), NativeShape::Json)).collect();
+                bodies.iter().map(|body| native(black_box(body), NativeShape::Json, &mut Room::unlimited())).collect();
             laps.decode.push(nanos(begun.elapsed()));
             let batches = batches.map_err(|problem| anyhow::anyhow!("refused: {}", problem.detail))?;
 

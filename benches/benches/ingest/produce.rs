@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use benches::cpu;
 use clap::Args;
+use decode::room::Room;
 use decode::{NativeShape, native};
 use eventlog::kafka::{KafkaConfig, KafkaLog};
 use eventlog::{Append, EventLog};
@@ -74,7 +75,7 @@ impl Produce {
         let bodies = sample(self.batch, self.requests)?;
         let of_body = |body| {
             let batch =
-                native(body, NativeShape::Json).map_err(|problem| anyhow::anyhow!("{}", problem.detail))?;
+                native(body, NativeShape::Json, &mut Room::unlimited()).map_err(|problem| anyhow::anyhow!("{}", problem.detail))?;
             Ok(frames(&envelope, &identify(PROJECT, batch.events).0, PARTITIONS)?)
         };
         bodies.iter().map(|body| of_body(body)).collect()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use benches::load::{LoadOptions, bodies};
 use bytes::Bytes;
 use clap::Args;
+use decode::room::Room;
 use decode::{NativeShape, native};
 use eventlog::{Append, EventLog};
 use ingest::append::frames;
@@ -135,7 +136,7 @@ impl Task {
         let account = usize::from(body.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)));
         let account = self.accounts[account % self.accounts.len()];
         let now = Micros(Clock::system().now_micros());
-        let batch = native(body, NativeShape::Json)
+        let batch = native(body, NativeShape::Json, &mut Room::unlimited())
             .map_err(|problem| anyhow::anyhow!("refused: {}", problem.detail))?;
         let known = identify(account.project, batch.events).0;
         anyhow::ensure!(known.len() == self.batch as usize, "an event was refused");

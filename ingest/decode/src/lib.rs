@@ -189,16 +189,9 @@ pub enum NativeShape {
 ///
 /// # Errors
 /// `invalid_json` with the byte at fault, if the body is not JSON or not UTF-8; `invalid_batch` if it holds no event
-/// or more than [`EVENTS_MAX`], or is neither event nor batch; `body_too_large` over [`SHARED_BYTES_MAX`].
-pub fn native(body: &[u8], shape: NativeShape) -> Result<Batch<'_>, Problem> {
-    native_within(body, shape, &mut Room::unlimited())
-}
-
-/// The same, with the room for what it makes.
-///
-/// # Errors
-/// As [`native`], and as [`Room::derive`].
-pub fn native_within<'a>(
+/// or more than [`EVENTS_MAX`], or is neither event nor batch; `body_too_large` over [`SHARED_BYTES_MAX`]; and as
+/// [`Room::derive`] for what is made of the body.
+pub fn native<'a>(
     body: &'a [u8],
     shape: NativeShape,
     room: &mut Room<'_>,
@@ -218,15 +211,7 @@ pub fn native_within<'a>(
 ///
 /// # Errors
 /// As [`native`].
-pub fn segment(body: &[u8], kind: Option<EventKind>) -> Result<Batch<'_>, Problem> {
-    segment_within(body, kind, &mut Room::unlimited())
-}
-
-/// The same, with the room for what it makes.
-///
-/// # Errors
-/// As [`native_within`].
-pub fn segment_within<'a>(
+pub fn segment<'a>(
     body: &'a [u8],
     kind: Option<EventKind>,
     room: &mut Room<'_>,
@@ -245,15 +230,7 @@ pub fn segment_within<'a>(
 ///
 /// # Errors
 /// As [`native`].
-pub fn posthog(body: &[u8], received_at: Micros, sent_at: Option<Micros>) -> Result<Batch<'_>, Problem> {
-    posthog_within(body, received_at, sent_at, &mut Room::unlimited())
-}
-
-/// The same, with the room for what it makes.
-///
-/// # Errors
-/// As [`native_within`].
-pub fn posthog_within<'a>(
+pub fn posthog<'a>(
     body: &'a [u8],
     received_at: Micros,
     sent_at: Option<Micros>,
@@ -266,8 +243,8 @@ pub fn posthog_within<'a>(
 /// The same for `/engage`, which says who a user is: an event without a name is an identify call.
 ///
 /// # Errors
-/// As [`native_within`].
-pub fn posthog_engage_within<'a>(
+/// As [`native`].
+pub fn posthog_engage<'a>(
     body: &'a [u8],
     received_at: Micros,
     sent_at: Option<Micros>,
@@ -290,15 +267,7 @@ pub fn instant(text: &str) -> Option<Micros> {
 ///
 /// # Errors
 /// As [`native`].
-pub fn cloudevents(body: &[u8]) -> Result<Batch<'_>, Problem> {
-    cloudevents_within(body, &mut Room::unlimited())
-}
-
-/// The same, with the room for what it makes.
-///
-/// # Errors
-/// As [`native_within`].
-pub fn cloudevents_within<'a>(body: &'a [u8], room: &mut Room<'_>) -> Result<Batch<'a>, Problem> {
+pub fn cloudevents<'a>(body: &'a [u8], room: &mut Room<'_>) -> Result<Batch<'a>, Problem> {
     Walk::new(&cloudevents::CloudEvents, body.len(), room).json(checked_utf8(body)?)
 }
 

@@ -15,6 +15,26 @@ use serde_json::Value;
 use super::*;
 use crate::room::Room;
 
+/// With all the room that there is.
+fn native(body: &[u8], shape: NativeShape) -> Result<Batch<'_>, Problem> {
+    super::native(body, shape, &mut Room::unlimited())
+}
+
+/// With all the room that there is.
+fn segment(body: &[u8], kind: Option<EventKind>) -> Result<Batch<'_>, Problem> {
+    super::segment(body, kind, &mut Room::unlimited())
+}
+
+/// With all the room that there is.
+fn posthog(body: &[u8], received_at: Micros, sent_at: Option<Micros>) -> Result<Batch<'_>, Problem> {
+    super::posthog(body, received_at, sent_at, &mut Room::unlimited())
+}
+
+/// With all the room that there is.
+fn cloudevents(body: &[u8]) -> Result<Batch<'_>, Problem> {
+    super::cloudevents(body, &mut Room::unlimited())
+}
+
 fn json(body: &str) -> Batch<'_> {
     native(body.as_bytes(), NativeShape::Json).unwrap_or_else(|problem| panic!("{body}: {problem:?}"))
 }

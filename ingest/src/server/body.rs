@@ -89,11 +89,11 @@ impl Form {
         let Unwrapped { json: body, fields } = body;
         let sent_at = self.sent_at.or(fields.sent_at);
         let mut batch = match self.dialect {
-            Dialect::Native => decode::native_within(body, self.shape, room),
-            Dialect::Segment(kind) => decode::segment_within(body, kind, room),
-            Dialect::PostHog | Dialect::PostHogV1 => decode::posthog_within(body, received_at, sent_at, room),
-            Dialect::PostHogEngage => decode::posthog_engage_within(body, received_at, sent_at, room),
-            Dialect::CloudEvents => decode::cloudevents_within(body, room),
+            Dialect::Native => decode::native(body, self.shape, room),
+            Dialect::Segment(kind) => decode::segment(body, kind, room),
+            Dialect::PostHog | Dialect::PostHogV1 => decode::posthog(body, received_at, sent_at, room),
+            Dialect::PostHogEngage => decode::posthog_engage(body, received_at, sent_at, room),
+            Dialect::CloudEvents => decode::cloudevents(body, room),
         }?;
         if let Some(key) = &fields.key {
             // The form is what stands around everything.

@@ -62,26 +62,26 @@ impl Node {
         known: &mut Option<Arc<Tenant>>,
     ) -> Result<Reply, Refusal> {
         let mut attempt = Attempt::new(&self.outcomes);
-        let mut reading = Reading::default();
+        let mut reading = Reading::of_address(&self.addresses, arrival.peer);
         let result = self.take_in(arrival, upload, known, &mut attempt, &mut reading).await;
-        // A key in the body may be anybody's, off a web page: it pays for what is accepted.
         let is_refused = result.as_ref().is_err_and(|refusal| refusal.problem.code.status() < 500);
-        if known.is_none() || (is_refused && reading.key_in_body) {
-            self.charge_work(&reading, arrival.peer);
+        if known.is_some() && !is_refused {
+            reading.is_free();
         }
+        drop(reading);
         if let Err(refusal) = &result {
             attempt.refused(refusal.problem.code);
         }
         result
     }
 
-    async fn take_in(
-        &self,
+    async fn take_in<'n>(
+        &'n self,
         Arrival { dialect, parts, request_id, peer, span }: Arrival<'_>,
         upload: &mut Upload,
         known: &mut Option<Arc<Tenant>>,
         attempt: &mut Attempt<'_>,
-        reading: &mut Reading,
+        reading: &mut Reading<'n>,
     ) -> Result<Reply, Refusal> {
         let deadline = admission::deadline(self.config.request_deadline);
         let http::request::Parts { headers, uri, .. } = parts;
@@ -95,6 +95,7 @@ impl Node {
         }
         *known = sender.as_ref().map(|sender| Arc::clone(&sender.tenant));
         if let Some(sender) = &sender {
+            reading.belongs_to(&self.rates, &sender.tenant);
             self.check_debts(&sender.tenant)?;
         }
         let form = Form::of(dialect, headers, uri.query())?;
@@ -115,13 +116,12 @@ impl Node {
             let key = batch.key()?.ok_or_else(auth::missing)?;
             let found = self.sender(&auth::from_text(key)?, attempt)?;
             *known = Some(Arc::clone(&found.tenant));
-            reading.key_in_body = true;
             sender = Some(found);
         }
         let sender = sender.ok_or_else(auth::missing)?;
         admitted.belongs_to(&sender.tenant)?;
         let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
-        if reading.key_in_body
+        if reading.has_key_in_body()
             && let Err(refusal) = self.check_debts(&sender.tenant)
         {
             tally.count(Err(&refusal), attempt);
@@ -135,6 +135,7 @@ impl Node {
         };
         let policy = sender.tenant.terms.read().client_ip;
         let origin = Origin { request_id, peer, policy, headers, work, span };
+        reading.is_charged_by_event();
         let accepted = self.accept(&sender, batch, &origin, deadline).await;
         tally.count(accepted.as_ref(), attempt);
         let (receipt, events) = accepted?;

@@ -49,6 +49,7 @@ fn keep(incoming: &mut Incoming<'_>, said: Micros, spare_bytes: usize) {
 
 #[cfg(test)]
 mod tests {
+    use decode::room::Room;
     use decode::{NativeShape, native};
     use proptest::prelude::*;
     use schemas::limit::EVENT_BYTES_MAX;
@@ -62,7 +63,7 @@ mod tests {
         let micros = |seconds: i64| NOW.0 + seconds * Micros::SECOND;
         let sent = sent.map(|sent| format!(r#","sent_at":{}"#, micros(sent))).unwrap_or_default();
         let body = format!(r#"{{"event":"e","id":"1","timestamp":{}{sent}}}"#, micros(happened));
-        let mut event = native(body.as_bytes(), NativeShape::Json).unwrap().events.remove(0);
+        let mut event = native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events.remove(0);
         correct(&mut event, NOW, EVENT_BYTES_MAX);
         let after = event.timestamp.unwrap().0 - NOW.0;
         assert!(event.extra.is_empty() || serde_json::from_str::<serde_json::Value>(&event.extra).is_ok());
@@ -111,7 +112,7 @@ mod tests {
                 r#"{{"event":"e","id":"1","timestamp":"2299-01-01T00:00:00Z","x":"{}"}}"#,
                 "x".repeat(bytes)
             );
-            let Some(mut event) = native(body.as_bytes(), NativeShape::Json).unwrap().events.pop() else {
+            let Some(mut event) = native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events.pop() else {
                 break;
             };
             let spare_bytes = EVENT_BYTES_MAX - event.bytes();
@@ -126,7 +127,7 @@ mod tests {
         fn a_corrected_time_is_one_that_a_row_holds(happened: i64, sent: Option<i64>, now in 0..Micros::RECEIVED_END.0) {
             let range = Micros::CLIENT_MIN..=Micros::CLIENT_MAX;
             let within = |micros: i64| Micros(micros.rem_euclid(Micros::CLIENT_MAX.0 - Micros::CLIENT_MIN.0) + Micros::CLIENT_MIN.0);
-            let mut event = native(br#"{"event":"e"}"#, NativeShape::Json).unwrap().events.remove(0);
+            let mut event = native(br#"{"event":"e"}"#, NativeShape::Json, &mut Room::unlimited()).unwrap().events.remove(0);
             (event.timestamp, event.sent_at) = (Some(within(happened)), sent.map(within));
             correct(&mut event, Micros(now), EVENT_BYTES_MAX);
             let time = event.timestamp.unwrap();

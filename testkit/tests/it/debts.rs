@@ -79,6 +79,25 @@ async fn repetitions_and_bad_events_are_charged_and_a_debt_is_refused_before_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_no_json_is_charged_by_its_bytes_to_the_tenant_of_its_header() {
+    let river = River::start().await;
+    let customer = river.customer("acme", None).await;
+    let change = river.operator();
+    assert_eq!(change.send(Method::PATCH, "/v1/tenants/acme", &[JSON], r#"{"rate":1}"#).await.status, 200);
+    let client = river.client(&customer.key);
+    let broken = format!("[{}", "1,".repeat(150 * 1024));
+    let mut seen = Vec::new();
+    eventually("the rate holds", Duration::from_secs(20), async || {
+        seen.push(client.post_json("/v1/events", broken.clone()).await.status);
+        seen.last() == Some(&429)
+    })
+    .await;
+    // The burst covers 1,000 events, and 300 KiB count as 301.
+    assert_eq!(seen, [400, 400, 400, 400, 429]);
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quota_that_is_used_up_is_refused_before_the_body_is_read_until_the_plan_changes() {
     let river = River::start().await;
     let customer = river.customer("acme", Some(3)).await;

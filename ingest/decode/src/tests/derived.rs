@@ -45,7 +45,7 @@ fn a_key_among_many_properties_is_left_out_and_all_others_are_kept() {
 fn what_is_made_takes_room_and_what_is_borrowed_takes_none() {
     let small = || Room::bounded(256 * 1024, 512 * 1024);
     let plain = format!(r#"{{"event":"a","properties":{{{}"z":0}}}}"#, members(400_000));
-    assert!(native_within(plain.as_bytes(), NativeShape::Json, &mut small()).is_ok());
+    assert!(crate::native(plain.as_bytes(), NativeShape::Json, &mut small()).is_ok());
     // 300 KB of context for each of ten events; of members without a place, and of escapes, twice 300 KB.
     let context = format!(
         r#"{{"batch":[{}],"context":{{{}"z":0}}}}"#,
@@ -55,7 +55,7 @@ fn what_is_made_takes_room_and_what_is_borrowed_takes_none() {
     let event = format!(r#"{{"event":"a","x":"{}"}}"#, "x".repeat(300_000));
     let rest = format!("[{event},{event}]");
     for body in [context, rest] {
-        let within = |room: &mut Room<'_>| native_within(body.as_bytes(), NativeShape::Json, room).map(drop);
+        let within = |room: &mut Room<'_>| crate::native(body.as_bytes(), NativeShape::Json, room).map(drop);
         assert_eq!(within(&mut small()).unwrap_err().code, Code::BodyTooLarge);
         let mut free = Room::unlimited();
         within(&mut free).unwrap();
