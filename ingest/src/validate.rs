@@ -125,14 +125,16 @@ mod tests {
     #[test]
     fn of_a_repeated_id_the_first_is_kept() {
         let body = br#"[{"id":"a","event":"1"},{"id":"b","event":"2"},{"id":"a","event":"3"},{"id":"a","event":"4"}]"#;
-        let (known, repeated) = identify(ProjectId(1), native(body, NativeShape::Json, &mut Room::unlimited()).unwrap().events);
+        let (known, repeated) =
+            identify(ProjectId(1), native(body, NativeShape::Json, &mut Room::unlimited()).unwrap().events);
         assert_eq!(repeated, 2);
         assert_eq!(known.iter().map(Known::index).collect::<Vec<_>>(), [0, 1]);
     }
 
     /// `events` events; each second one repeats the one before it.
     fn pairs(events: usize) -> Vec<Incoming<'static>> {
-        let event = native(br#"{"event":"e"}"#, NativeShape::Json, &mut Room::unlimited()).unwrap().events.remove(0);
+        let event =
+            native(br#"{"event":"e"}"#, NativeShape::Json, &mut Room::unlimited()).unwrap().events.remove(0);
         let nth = |n: usize| Incoming {
             index: u32::try_from(n).unwrap(),
             id: Some(format!("i{}", n / 2).into()),
@@ -158,13 +160,17 @@ mod tests {
             let fill = "x".repeat(EVENT_BYTES_MAX - spare);
             format!(r#"{{"event":"e","id":"{id}","timestamp":"2299-01-01T00:00:00Z","x":"{fill}"}}"#)
         };
-        let decoded = |spare| native(body(spare).as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events.len();
+        let decoded = |spare| {
+            native(body(spare).as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events.len()
+        };
         let least = (0..400).find(|spare| decoded(*spare) == 1).unwrap();
         // Where the client's own time is kept as well, and where there is no room for that.
         for spare in least..least + 150 {
             let body = body(spare);
-            let (mut known, _) =
-                identify(ProjectId(1), native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events);
+            let (mut known, _) = identify(
+                ProjectId(1),
+                native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events,
+            );
             let known = &mut known[0];
             let before = known.bytes();
             assert_eq!(before, EVENT_BYTES_MAX - (spare - least));
@@ -177,7 +183,8 @@ mod tests {
     #[test]
     fn events_without_an_id_are_never_repetitions() {
         let body = br#"[{"event":"1"},{"event":"1"}]"#;
-        let (known, repeated) = identify(ProjectId(1), native(body, NativeShape::Json, &mut Room::unlimited()).unwrap().events);
+        let (known, repeated) =
+            identify(ProjectId(1), native(body, NativeShape::Json, &mut Room::unlimited()).unwrap().events);
         assert_eq!((known.len(), repeated), (2, 0));
         assert_ne!(known[0].id(), known[1].id());
         assert_eq!(known[0].id().len(), decode::SERVER_ID_BYTES);

@@ -40,8 +40,10 @@ impl Parse {
         let until = Instant::now() + Duration::from_secs(self.seconds);
         while Instant::now() < until {
             let begun = Instant::now();
-            let batches: Result<Vec<_>, _> =
-                bodies.iter().map(|body| native(black_box(body), NativeShape::Json, &mut Room::unlimited())).collect();
+            let batches: Result<Vec<_>, _> = bodies
+                .iter()
+                .map(|body| native(black_box(body), NativeShape::Json, &mut Room::unlimited()))
+                .collect();
             laps.decode.push(nanos(begun.elapsed()));
             let batches = batches.map_err(|problem| anyhow::anyhow!("refused: {}", problem.detail))?;
 

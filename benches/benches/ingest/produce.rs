@@ -74,8 +74,8 @@ impl Produce {
         let envelope = envelope()?;
         let bodies = sample(self.batch, self.requests)?;
         let of_body = |body| {
-            let batch =
-                native(body, NativeShape::Json, &mut Room::unlimited()).map_err(|problem| anyhow::anyhow!("{}", problem.detail))?;
+            let batch = native(body, NativeShape::Json, &mut Room::unlimited())
+                .map_err(|problem| anyhow::anyhow!("{}", problem.detail))?;
             Ok(frames(&envelope, &identify(PROJECT, batch.events).0, PARTITIONS)?)
         };
         bodies.iter().map(|body| of_body(body)).collect()

@@ -191,11 +191,7 @@ pub enum NativeShape {
 /// `invalid_json` with the byte at fault, if the body is not JSON or not UTF-8; `invalid_batch` if it holds no event
 /// or more than [`EVENTS_MAX`], or is neither event nor batch; `body_too_large` over [`SHARED_BYTES_MAX`]; and as
 /// [`Room::derive`] for what is made of the body.
-pub fn native<'a>(
-    body: &'a [u8],
-    shape: NativeShape,
-    room: &mut Room<'_>,
-) -> Result<Batch<'a>, Problem> {
+pub fn native<'a>(body: &'a [u8], shape: NativeShape, room: &mut Room<'_>) -> Result<Batch<'a>, Problem> {
     let walk = Walk::new(&native::Native, body.len(), room);
     match shape {
         NativeShape::Json => walk.json(checked_utf8(body)?),

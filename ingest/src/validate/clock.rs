@@ -63,7 +63,8 @@ mod tests {
         let micros = |seconds: i64| NOW.0 + seconds * Micros::SECOND;
         let sent = sent.map(|sent| format!(r#","sent_at":{}"#, micros(sent))).unwrap_or_default();
         let body = format!(r#"{{"event":"e","id":"1","timestamp":{}{sent}}}"#, micros(happened));
-        let mut event = native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events.remove(0);
+        let mut event =
+            native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events.remove(0);
         correct(&mut event, NOW, EVENT_BYTES_MAX);
         let after = event.timestamp.unwrap().0 - NOW.0;
         assert!(event.extra.is_empty() || serde_json::from_str::<serde_json::Value>(&event.extra).is_ok());
@@ -112,7 +113,9 @@ mod tests {
                 r#"{{"event":"e","id":"1","timestamp":"2299-01-01T00:00:00Z","x":"{}"}}"#,
                 "x".repeat(bytes)
             );
-            let Some(mut event) = native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events.pop() else {
+            let Some(mut event) =
+                native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events.pop()
+            else {
                 break;
             };
             let spare_bytes = EVENT_BYTES_MAX - event.bytes();
