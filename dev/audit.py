@@ -28,8 +28,15 @@ INVARIANTS = {
 KINDS = {"lost": "I1", "stored_twice": "I1", "refused_but_stored": "I2", "never_sent": "I2"}
 # Cursors that have not moved for so long, with all up, will not.
 STANDS_SECONDS = 15
+# A broker that has just started does not let `weir verify` read the log.
+BROKER_SECONDS = 10
 KEY_SECRET = re.compile(rb"wk_live_\w{40,}")
 CURSORS = "SELECT partition, next_offset FROM partition_cursor ORDER BY 1"
+USAGE = "SELECT tenant_id, sum(stored) FROM usage_hour GROUP BY 1"
+ROWS = "SELECT tenant_id, count() FROM events {} GROUP BY tenant_id"
+ROWS_OF_PERIOD = (
+    "SELECT count() FROM events WHERE tenant_id = {tenant} AND received_at >= parseDateTime64BestEffort('{start}')"
+)
 
 
 @dataclasses.dataclass
@@ -59,8 +66,7 @@ class Audit:
     """Of one river, as often as is wanted."""
 
     def __init__(self, river):
-        self.river = river
-        self.why = ""
+        self.river, self.why = river, ""
         # How much of each log was looked at.
         self.seen = {}
 
@@ -89,10 +95,10 @@ class Audit:
             check = self.check(journal)
             if check is None:
                 return False, False
-            if found := violations(check):
-                self.why = f"{journal.name}: {found}"
-                return False, found.keys() != {"lost"}
-        usage, rows = self.usage(), self.rows()
+            if broken := {kind: check[kind] for kind in KINDS if check[kind]["count"]}:
+                self.why = f"{journal.name}: {broken}"
+                return False, broken.keys() != {"lost"}
+        usage, rows = self.by_tenant()
         self.why = f"usage {usage}, rows {rows}"
         stored = {tenant: count for tenant, count in usage.items() if count}
         return stored == {tenant: raw for tenant, (raw, _) in rows.items()}, False
@@ -101,49 +107,44 @@ class Audit:
         """I1 and I2, of one journal; returns what was counted."""
         check = self.check(journal)
         found.expect("I1", check is not None, f"{journal.name}: {self.why}")
-        for kind, invariant in KINDS.items() if check else ():
-            count, first = check[kind]["count"], check[kind]["first"][:2]
-            found.expect(invariant, not count, f"{journal.name}: {kind} {count}, {first}")
-        found.acknowledged += check["acknowledged"] if check else 0
-        found.stored += check["stored"] if check else 0
+        if check:
+            for kind, invariant in KINDS.items():
+                count, first = check[kind]["count"], check[kind]["first"][:2]
+                found.expect(invariant, not count, f"{journal.name}: {kind} {count}, {first}")
+            found.acknowledged += check["acknowledged"]
+            found.stored += check["stored"]
         return check
 
-    def books(self, found, patience=10):
-        """I3 and I4. `weir verify` is asked again while a broker that has just started does not let it read the log."""
-        deadline = time.monotonic() + patience
-        verdict, why = self.river.weir("verify", seconds=600)
-        while verdict is None and time.monotonic() < deadline:
-            time.sleep(1)
+    def books(self, found):
+        """I3 and I4."""
+        deadline, verdict = time.monotonic() + BROKER_SECONDS, None
+        while verdict is None:
             verdict, why = self.river.weir("verify", seconds=600)
+            if verdict is None and time.monotonic() > deadline:
+                break
+            time.sleep(0 if verdict else 1)
         found.verify = verdict or {}
         found.expect("I4", verdict is not None, why)
         found.expect("I4", not found.verify.get("mismatch_count"), f"weir verify: {found.verify.get('mismatches')}")
-        usage, rows = self.usage(), self.rows()
+        usage, rows = self.by_tenant()
         for tenant in usage.keys() | rows.keys():
             stored, (raw, final) = usage.get(tenant, 0), rows.get(tenant, (0, 0))
             found.expect("I4", stored == raw, f"tenant {tenant}: usage {stored}, rows {raw}")
             found.expect("I3", raw == final, f"tenant {tenant}: raw rows {raw}, with FINAL {final}")
 
     def cap(self, found, name, acknowledged):
-        """I6, of a tenant all of whose clients were told of so many accepted events."""
+        """I6, of a tenant all of whose clients had so many events acknowledged."""
         usage = self.river.weir_now("usage", name)
-        rows = self.river.clickhouse(
-            f"SELECT count() FROM events WHERE tenant_id = {int(usage['tenant'])}"
-            f" AND received_at >= parseDateTime64BestEffort('{usage['period_start']}')"
-        )
-        rows, granted, cap = int(rows[0][0]), usage["granted"], usage["quota"]
+        query = ROWS_OF_PERIOD.format(tenant=int(usage["tenant"]), start=usage["period_start"])
+        rows, granted, cap = int(self.river.clickhouse(query)[0][0]), usage["granted"], usage["quota"]
         text = f"acknowledged {acknowledged}, rows {rows}, granted {granted}, cap {cap}"
         found.expect("I6", acknowledged <= rows <= granted <= cap, f"the tenant {name}: {text}")
 
-    def usage(self):
-        rows = self.river.sql("SELECT tenant_id, sum(stored) FROM usage_hour GROUP BY 1")
-        return {int(tenant): int(stored) for tenant, stored in rows}
-
-    def rows(self):
-        """By tenant: as they are, and with FINAL."""
-        raw = dict(self.river.clickhouse("SELECT tenant_id, count() FROM events GROUP BY tenant_id"))
-        final = dict(self.river.clickhouse("SELECT tenant_id, count() FROM events FINAL GROUP BY tenant_id"))
-        return {int(tenant): (int(raw[tenant]), int(final.get(tenant, 0))) for tenant in raw}
+    def by_tenant(self):
+        """Usage; and rows as they are, and with FINAL."""
+        usage = {int(tenant): int(stored) for tenant, stored in self.river.sql(USAGE)}
+        raw, final = (dict(self.river.clickhouse(ROWS.format(how))) for how in ("", "FINAL"))
+        return usage, {int(tenant): (int(raw[tenant]), int(final.get(tenant, 0))) for tenant in raw}
 
     def logs(self, found):
         """I12, of what weir has logged since the last look."""
@@ -154,7 +155,7 @@ class Audit:
             found.expect("I12", b"panicked at" not in text, f"{log.name}: a panic")
             for line in text.splitlines():
                 if b'"level":"WARN"' in line or b'"level":"ERROR"' in line:
-                    name = told(line)
+                    name = summary(line)
                     found.logged[name] = found.logged.get(name, 0) + 1
 
     def news(self, log):
@@ -167,12 +168,7 @@ class Audit:
         return old.read_bytes()[before:] + content if old.exists() else content
 
 
-def violations(check):
-    """By kind: how many, and which are the first."""
-    return {kind: (check[kind]["count"], *check[kind]["first"][:3]) for kind in KINDS if check[kind]["count"]}
-
-
-def told(line):
+def summary(line):
     try:
         entry = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the user sees.
+"""What the user sees, and commands that are run for their output.
 
 Every line is written at once, so that it is seen in pipes and CI logs too. A terminal that went away
 (SIGHUP, a closed pipe) never disturbs the work: output is then dropped.
@@ -25,16 +25,23 @@ class Problem(Exception):
         self.detail = detail
 
 
-def say(line=""):
+def say(line="", to=None):
     with contextlib.suppress(OSError, ValueError):
-        print(line, flush=True)
+        print(line, file=to, flush=True)
+
+
+def warn(*lines):
+    """Loudly, what is left out."""
+    say("!" * 100)
+    for line in lines:
+        say(f"! {line}")
+    say("!" * 100)
 
 
 def show_problem(problem):
-    with contextlib.suppress(OSError, ValueError):
-        print(f"weir: {problem}", file=sys.stderr, flush=True)
-        for line in problem.detail.splitlines():
-            print(f"    {line}", file=sys.stderr, flush=True)
+    say(f"weir: {problem}", sys.stderr)
+    for line in problem.detail.splitlines():
+        say(f"    {line}", sys.stderr)
 
 
 @contextlib.contextmanager
@@ -62,22 +69,22 @@ def last_lines(text, count=12):
     return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
 
 
-def run_quietly(argv, failure, **popen_options):
-    """Runs a command whose output matters only when it fails; then `failure` is the line and its output the detail."""
+def output_of(argv, failure, **options):
+    """What a command writes to its standard output. If it fails, `failure` says so, with the last it wrote as detail.
+
+    `options` are those of `subprocess.run`.
+    """
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
+    argv = [str(part) for part in argv]
     try:
-        result = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            **popen_options,
-        )
+        result = subprocess.run(argv, capture_output=True, text=True, errors="replace", **options)
     except OSError as error:
         raise Problem(f"{failure}: cannot run {argv[0]}: {error.strerror}") from None
+    except subprocess.TimeoutExpired as expired:
+        raise Problem(f"{failure}: no answer within {expired.timeout:.0f} s") from None
     if result.returncode != 0:
-        raise Problem(failure, last_lines(result.stdout))
+        raise Problem(f"{failure} (exit code {result.returncode})", last_lines(result.stdout + result.stderr))
     return result.stdout
 
 

@@ -18,30 +18,28 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import tools
 import workspace
-from checks import check_cargo
-from console import Problem, run_visibly, say, step
+from console import Problem, run_visibly, say, step, warn
 
 FUZZ = workspace.ROOT / "fuzz"
-CORPUS = FUZZ / "corpus"
 TARGETS = ["body", "decompressor", "frame", "key", "header"]
 # What CI runs is the same every time, up to where the seconds end.
 SEED = 1
 SHORT_SECONDS = 10
-LENGTH_BYTES_MAX = 16 * 1024
-MEMORY_MIB_MAX = 1024
-# By the clock on the wall, also on a machine that has other things to do: an input takes a millisecond.
-INPUT_SECONDS_MAX = 60
-
+# An input takes a millisecond; the timeout is by the clock on the wall, also on a machine that is busy.
+LIMITS = ["-max_len=16384", "-rss_limit_mb=1024", "-timeout=60"]
 CARGO = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"]
 # Other than what `cargo test` builds, so that neither takes the other's crates, with or without counters, for its own.
 APART = [f"--config=profile.dev.package.{crate}.codegen-units=1" for crate in ("decode", "ingest", "schemas")]
 BUILD = ["cargo", "build", "--quiet", *CARGO, "--bins", *APART]
+COUNTERS = {"RUSTC_WRAPPER": str(FUZZ / "instrument")}
 REPLAY = ["cargo", "test", "--quiet", *CARGO, "--no-default-features"]
 LINTS = [
     ["cargo", "fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"],
     ["cargo", "clippy", *CARGO, "--no-default-features", "--all-targets", "--", "-D", "warnings"],
 ]
+NO_CXX = "a C++ compiler is missing: install it (Debian and Ubuntu: apt-get install g++)"
 
 
 def add_arguments(parser):
@@ -52,16 +50,16 @@ def add_arguments(parser):
 
 def fuzz(chosen):
     """`make fuzz`: one target for so long, from the committed corpus and what earlier runs have found."""
-    check_cargo()
+    tools.check_cargo()
     if chosen.target is None:
         raise Problem(f"name one target with TARGET=...: {', '.join(TARGETS)}")
     if not has_cxx():
-        raise Problem("a C++ compiler is missing: install it (Debian and Ubuntu: apt-get install g++)")
-    if run_visibly(BUILD, cwd=workspace.ROOT, env={**os.environ, **environment()}) != 0:
+        raise Problem(NO_CXX)
+    if run_visibly(BUILD, cwd=workspace.ROOT, env={**os.environ, **COUNTERS}) != 0:
         raise Problem("the fuzz targets could not be built")
     found = workspace.make_folder(workspace.RUN / "fuzz" / chosen.target)
     if chosen.merge:
-        return merge_found(chosen.target, found)
+        return merge(chosen.target, found)
     return run(chosen.target, found, [f"-max_total_time={chosen.seconds}"])
 
 
@@ -69,36 +67,22 @@ def short(perform):
     """Replays the corpora and fuzzes each target a little; `perform` runs a command and returns its exit code."""
     check_locks()
     if not has_cxx():
-        say("!" * 100)
-        say("! A C++ compiler is missing: install it (Debian and Ubuntu: apt-get install g++).")
-        say("! Without it nothing is fuzzed, the corpora are replayed.")
-        say("!" * 100)
+        warn(NO_CXX, "Without it nothing is fuzzed, the corpora are replayed.")
         return perform(REPLAY)
-    code = perform(BUILD, environment())
-    if code != 0:
-        return code
-    for target in TARGETS:
+    code = perform(BUILD, COUNTERS)
+    for target in TARGETS if code == 0 else ():
         options = [f"-max_total_time={SHORT_SECONDS}", f"-seed={SEED}"]
         # What is found must not make the next run another one.
         with step(f"fuzzing {target}"), tempfile.TemporaryDirectory() as found, tempfile.TemporaryFile("w+") as output:
-            code = run(target, Path(found), options, stdout=output, stderr=subprocess.STDOUT)
+            code = run(target, found, options, stdout=output, stderr=subprocess.STDOUT)
             output.seek(0)
-            show(output.read(), code)
+            # All from the failure on, or how many inputs there were.
+            pattern = r"^stat::number_of_executed_units.*" if code == 0 else r"^[^\n]*(panicked at|ERROR).*\Z"
+            shown = re.search(pattern, output.read(), re.MULTILINE | (re.DOTALL if code else 0))
+            say(f"  {shown[0] if shown else 'nothing that could be understood'}")
         if code != 0:
-            return code
-    return 0
-
-
-def show(output, code):
-    """Of a short run: all from the failure on, or how many inputs there were."""
-    lines = output.splitlines()
-    if code == 0:
-        wanted = [line for line in lines if line.startswith("stat::number_of_executed_units")]
-    else:
-        failure = [place for place, line in enumerate(lines) if "panicked at" in line or "ERROR" in line]
-        wanted = lines[failure[0] :] if failure else lines[-20:]
-    for line in wanted:
-        say(f"  {line}")
+            break
+    return code
 
 
 def check_locks():
@@ -126,69 +110,49 @@ def has_cxx():
     return subprocess.run(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def environment():
-    return {"RUSTC_WRAPPER": str(FUZZ / "instrument")}
-
-
-def command(target, options):
-    limits = [
-        f"-max_len={LENGTH_BYTES_MAX}",
-        f"-rss_limit_mb={MEMORY_MIB_MAX}",
-        f"-timeout={INPUT_SECONDS_MAX}",
-    ]
-    return [str(workspace.ROOT / "target/debug" / target), *limits, *options]
-
-
 def run(target, found, options, **popen_options):
     failures = workspace.make_folder(workspace.RUN / "fuzz" / "failures")
     words = [f"-dict={FUZZ / 'words.dict'}", f"-artifact_prefix={failures}/{target}-", "-print_final_stats=1"]
     with corpus(target) as inputs:
-        argv = command(target, [*words, *options, str(found), str(inputs)])
+        argv = [workspace.ROOT / "target/debug" / target, *LIMITS, *words, *options, found, inputs]
         code = run_visibly(argv, cwd=workspace.ROOT, env={**os.environ, "RUST_BACKTRACE": "1"}, **popen_options)
     if code != 0:
-        say(f"{target} broke a promise: the input is in {workspace.shown(failures)}. To see it again:")
-        say(f"  target/debug/{target} {workspace.shown(failures)}/{target}-...")
+        shown = workspace.shown(failures)
+        say(f"{target} broke a promise: the input is in {shown}. To see it again:")
+        say(f"  target/debug/{target} {shown}/{target}-...")
         say(f"Mend it, and put the input into fuzz/corpus/{target} by a name that says what it is: all runs replay it.")
     return code
 
 
-def merge_found(target, found):
+def merge(target, found):
     """Replaces the archive by the fewest inputs, of the corpus and of those found, that reach as much."""
     with corpus(target) as inputs, tempfile.TemporaryDirectory() as folder:
         # Counting how often code is reached would keep thousands of inputs, and show little more.
         options = ["-set_cover_merge=1", "-use_counters=0"]
-        argv = command(target, [*options, folder, str(inputs), str(found)])
-        if subprocess.run(argv, cwd=workspace.ROOT, check=False).returncode != 0:
+        argv = [workspace.ROOT / "target/debug" / target, *LIMITS, *options, folder, inputs, found]
+        if run_visibly(argv, cwd=workspace.ROOT) != 0:
             raise Problem("an input fails: run the target without --merge first")
-        seeds = {file.read_bytes() for file in (CORPUS / target).glob("*")}
+        seeds = {file.read_bytes() for file in (FUZZ / "corpus" / target).glob("*")}
         kept = {file.read_bytes() for file in Path(folder).iterdir()} - seeds
-    archive(target).write_bytes(packed(kept))
+    # The same bytes for the same inputs.
+    ordered = sorted(kept, key=lambda each: hashlib.sha1(each).digest())
+    archive(target).write_bytes(b"".join(len(each).to_bytes(4, "little") + each for each in ordered))
     say(f"{workspace.shown(archive(target))} holds {len(kept)} inputs")
+
+
+def archive(target):
+    return FUZZ / "corpus" / f"{target}.inputs"
 
 
 @contextlib.contextmanager
 def corpus(target):
     """A folder with all inputs of the target, for as long as it is needed."""
     with tempfile.TemporaryDirectory() as folder:
-        for seed in (CORPUS / target).glob("*"):
+        for seed in (FUZZ / "corpus" / target).glob("*"):
             shutil.copy(seed, folder)
-        for each in unpacked(archive(target).read_bytes()):
+        content = archive(target).read_bytes()
+        while content:
+            length = 4 + int.from_bytes(content[:4], "little")
+            each, content = content[4:length], content[length:]
             (Path(folder) / hashlib.sha1(each).hexdigest()).write_bytes(each)
         yield folder
-
-
-def archive(target):
-    return CORPUS / f"{target}.inputs"
-
-
-def packed(inputs):
-    """The same bytes for the same inputs."""
-    inputs = sorted(inputs, key=lambda each: hashlib.sha1(each).digest())
-    return b"".join(len(each).to_bytes(4, "little") + each for each in inputs)
-
-
-def unpacked(content):
-    while content:
-        length = int.from_bytes(content[:4], "little")
-        yield content[4 : 4 + length]
-        content = content[4 + length :]

@@ -1,6 +1,7 @@
-"""What a process looks like from outside: to the kernel, and by what it tells of itself on /metrics."""
+"""What a process looks like from outside: to the kernel, and by what it says of itself on /metrics."""
 
 import contextlib
+import http.client
 import os
 import re
 import time
@@ -9,6 +10,15 @@ from pathlib import Path
 import ports
 
 METRIC = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+
+def answers(port, path, expected=None):
+    """Whether a GET succeeds there, and brings what is expected."""
+    try:
+        found = ports.fetch(f"http://{ports.HOST}:{port}/{path}", seconds=2)
+        return expected is None or found == expected
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def metrics(port):
@@ -30,11 +40,25 @@ def processed(found):
     return int(total(found, "weir_processor_events_total"))
 
 
+def ids(found):
+    """How many ids a processor holds, and the bytes of its memory that they take."""
+    return tuple(int(total(found, f"weir_processor_ids_{what}")) for what in ("held", "memory_bytes"))
+
+
 def stat(pid):
     """The fields of /proc/<pid>/stat behind the name, or none if it is gone."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return []
+
+
+def start_time(pid):
+    """When the process began, in clock ticks since boot, or None if it does not run.
+
+    A zombie does not, unless it is only the first of several threads: the others still hold its ports and files.
+    """
+    fields = stat(pid)
+    return None if not fields or fields[0] in "ZX" and threads(pid) <= 1 else int(fields[19])
 
 
 def is_stopped(pid):
@@ -47,7 +71,8 @@ def rss_bytes(pid):
 
 
 def threads(pid):
-    return int(stat(pid)[17])
+    fields = stat(pid)
+    return int(fields[17]) if fields else 0
 
 
 def descriptors(pid):

@@ -41,9 +41,7 @@ def fetch(url, data=None, seconds=10):
 def choose(count):
     """So many different free ports, as the kernel hands them out."""
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
+        sockets = [held.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
         return [each.getsockname()[1] for each in sockets]
 
 
@@ -58,10 +56,10 @@ def check_free(wanted):
     """`wanted` maps a port to what it is for."""
     for port, purpose in sorted(wanted.items()):
         if not is_free(port):
-            holder = holder_of(port) or "another process"
             shift = next(n for n in itertools.count(100, 100) if all(is_free(p + n) for p in wanted))
             raise Problem(
-                f"port {port} ({purpose}) is taken by {holder}: stop that or move all ports: PORT={min(wanted) + shift}"
+                f"port {port} ({purpose}) is taken by {holder_of(port) or 'another process'}: stop that or move all "
+                f"ports: PORT={min(wanted) + shift}"
             )
 
 
@@ -70,8 +68,7 @@ def holder_of(port):
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
-            for line in Path(table).read_text().splitlines()[1:]:
-                fields = line.split()
+            for fields in map(str.split, Path(table).read_text().splitlines()[1:]):
                 # 0A is LISTEN.
                 if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
                     inodes.add(f"socket:[{fields[9]}]")

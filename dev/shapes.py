@@ -4,119 +4,113 @@ Each shape has databases of its own, because positions in the ledger belong to o
 A store whose address stands in the environment is used as it is: it is neither started nor stopped here.
 """
 
-import dataclasses
 import functools
-import http.client
 import os
 
+import looks
 import ports
 import workspace
 from console import Problem
-from process import Spec
+from processes import Spec
 
-# In a row, from the first of its ports on.
+# Of a shape, in a row from the first of them on.
 PORTS = 20
-# Of the proxy before each store, where `make faults` has put them.
-PROXIES = {"DATABASE_URL": 16, "CLICKHOUSE_URL": 17, "KAFKA_BROKERS": 18, "REDIS_URL": 19}
+# The variable that names each store, the place of its port, and that of the proxy before it in `make faults`.
+STORES = {
+    "postgres": ("DATABASE_URL", 3, 16),
+    "clickhouse": ("CLICKHOUSE_URL", 4, 17),
+    "kafka": ("KAFKA_BROKERS", 5, 18),
+    "redis": ("REDIS_URL", 7, 19),
+}
+KAFKA_CONTROLLER = 6
+# weir's processes: name, subcommand, and the places of their ports by what they serve.
+STANDALONE = (("weir", "standalone", {"ingest": 0, "admin": 1, "ops": 2}),)
+CLUSTER = (
+    ("ingest-1", "ingest", {"ingest": 0, "ops": 10}),
+    ("ingest-2", "ingest", {"ingest": 8, "ops": 11}),
+    ("processor-1", "processor", {"ops": 12}),
+    ("processor-2", "processor", {"ops": 13}),
+    ("billing", "billing", {"ops": 14}),
+    ("admin", "admin", {"admin": 1, "ops": 15}),
+)
 # A weir process drains for up to 20 s.
 DRAIN_SECONDS = 25
 
 
-@dataclasses.dataclass
 class Shape:
-    """`base` is the port that all others are counted from."""
+    """`base` is the port that all others are counted from; `environment` may name stores, and ask for proxies."""
 
-    is_cluster: bool
-    base: int
+    def __init__(self, is_cluster, base, environment=os.environ):
+        self.is_cluster, self.base = is_cluster, base
+        self.command = "cluster" if is_cluster else "run"
+        self.stores = [name for name in STORES if is_cluster or name in ("postgres", "clickhouse")]
+        self.given = {name: environment[name] for name, _, _ in STORES.values() if environment.get(name)}
+        self.has_proxies = bool(environment.get("WEIR_RUN_PROXIES"))
+        self.roles = [
+            (name, subcommand, {what: base + place for what, place in places.items()})
+            for name, subcommand, places in (CLUSTER if is_cluster else STANDALONE)
+        ]
+        self.names = [name for name, _, _ in self.roles]
+        # Of the first process that serves it.
+        self.ingest, self.ops, self.admin = (self.of_each(what)[0] for what in ("ingest", "ops", "admin"))
 
-    def __post_init__(self):
-        self.ingest, self.admin, self.ops = self.base, self.base + 1, self.base + 2
-        self.postgres, self.clickhouse = self.base + 3, self.base + 4
-        self.kafka, self.kafka_controller, self.redis = self.base + 5, self.base + 6, self.base + 7
-        self.starts_postgres = not os.environ.get("DATABASE_URL")
-        self.starts_clickhouse = not os.environ.get("CLICKHOUSE_URL")
-        self.starts_kafka = self.is_cluster and not os.environ.get("KAFKA_BROKERS")
-        self.has_proxies = bool(os.environ.get("WEIR_RUN_PROXIES"))
-        self.starts_redis = self.is_cluster and not os.environ.get("REDIS_URL")
+    def of_each(self, what):
+        return [listening[what] for _, _, listening in self.roles if what in listening]
 
-    @classmethod
-    def of_its_own(cls, is_cluster, base, has_proxies=False):
-        """One that starts every store itself, whatever the environment names."""
-        shape = cls(is_cluster, base)
-        shape.has_proxies = has_proxies
-        shape.starts_postgres = shape.starts_clickhouse = True
-        shape.starts_kafka = shape.starts_redis = shape.is_cluster
-        return shape
+    def store_port(self, name):
+        return self.base + STORES[name][1]
+
+    def started(self):
+        """The ports of the stores that are started."""
+        found = {name: self.store_port(name) for name in self.stores if STORES[name][0] not in self.given}
+        return found | ({"kafka_controller": self.base + KAFKA_CONTROLLER} if "kafka" in found else {})
 
     def proxies(self):
-        """(port of the proxy, port of the store) by the variable that names the store; empty if there are none."""
-        stores = (self.postgres, self.clickhouse, self.kafka, self.redis)
-        pairs = {name: (self.base + PROXIES[name], store) for name, store in zip(PROXIES, stores, strict=True)}
-        return pairs if self.has_proxies else {}
+        """(port of the proxy, port of the store) by store; empty if there are none."""
+        names = self.stores if self.has_proxies else ()
+        return {name: (self.base + STORES[name][2], self.store_port(name)) for name in names}
 
     def through_proxies(self, values):
         """The addresses of the stores as weir's processes are to have them."""
-        pairs = self.proxies()
-        return {
-            name: values[name].replace(f":{store}", f":{proxy}")
-            for name, (proxy, store) in pairs.items()
-            if name in values
-        }
+        pairs = {STORES[name][0]: pair for name, pair in self.proxies().items()}
+        return {name: values[name].replace(f":{store}", f":{proxy}") for name, (proxy, store) in pairs.items()}
 
     @property
     def database(self):
         if self.is_cluster:
             return "weir_cluster"
-        return "weir_kafka" if os.environ.get("KAFKA_BROKERS") else "weir"
+        return "weir_kafka" if "KAFKA_BROKERS" in self.given else "weir"
 
     def ports(self):
         """All ports that will be listened on, with what they are for."""
-        wanted = {port: f"{name} {what}" for name, _, listening in self.roles() for what, port in listening.items()}
-        for is_started, port, what in (
-            (self.starts_postgres, self.postgres, "Postgres"),
-            (self.starts_clickhouse, self.clickhouse, "ClickHouse"),
-            (self.starts_kafka, self.kafka, "Kafka"),
-            (self.starts_kafka, self.kafka_controller, "Kafka's controller"),
-            (self.starts_redis, self.redis, "Redis"),
-        ):
-            if is_started:
-                wanted[port] = what
-        return wanted
+        wanted = {port: f"{name} {what}" for name, _, listening in self.roles for what, port in listening.items()}
+        return wanted | {port: name.replace("_", "'s ").capitalize() for name, port in self.started().items()}
 
-    def roles(self):
-        """(name, subcommand, ports by what they serve) of each weir process."""
-        if not self.is_cluster:
-            return [("weir", "standalone", dict(ingest=self.ingest, admin=self.admin, ops=self.ops))]
-        ops = self.base + 10
-        return [
-            ("ingest-1", "ingest", dict(ingest=self.ingest, ops=ops)),
-            ("ingest-2", "ingest", dict(ingest=self.base + 8, ops=ops + 1)),
-            ("processor-1", "processor", dict(ops=ops + 2)),
-            ("processor-2", "processor", dict(ops=ops + 3)),
-            ("billing", "billing", dict(ops=ops + 4)),
-            ("admin", "admin", dict(admin=self.admin, ops=ops + 5)),
-        ]
+    def urls(self):
+        """What customers send events to; several with commas between."""
+        return ",".join(f"http://127.0.0.1:{port}" for port in self.of_each("ingest"))
 
     def data_folder(self, name):
         return workspace.RUN / "data" / (f"cluster/{name}" if self.is_cluster else "standalone")
 
-    def urls(self):
-        """What customers send events to; several with commas between."""
-        ports = [listening["ingest"] for _, _, listening in self.roles() if "ingest" in listening]
-        return ",".join(f"http://127.0.0.1:{port}" for port in ports)
-
     def specs(self, binary, environment):
-        for name, subcommand, listening in self.roles():
-            env = {f"WEIR_{what.upper()}_ADDR": f"127.0.0.1:{port}" for what, port in listening.items()}
-            yield Spec(
-                name=name,
-                argv=[binary, subcommand],
-                log=workspace.RUN / "log" / f"{name}.log",
-                is_ready=functools.partial(answers_ready, listening["ops"]),
-                env={**environment, **env, "WEIR_DATA_DIR": workspace.make_folder(self.data_folder(name))},
-                is_weir=True,
-                stop_seconds=DRAIN_SECONDS,
-            )
+        for name, subcommand, listening in self.roles:
+            folder = workspace.make_folder(self.data_folder(name))
+            yield weir(binary, subcommand, name, workspace.RUN, listening, {**environment, "WEIR_DATA_DIR": folder})
+
+
+def weir(binary, subcommand, name, home, listening, environment):
+    """A process of weir, with its ports by what they serve."""
+    addresses = {f"WEIR_{what.upper()}_ADDR": f"127.0.0.1:{port}" for what, port in listening.items()}
+    return Spec(
+        name=name,
+        argv=[binary, subcommand],
+        log=home / "log" / f"{name}.log",
+        is_ready=functools.partial(looks.answers, listening["ops"], "readyz"),
+        env={**environment, **addresses},
+        is_weir=True,
+        stop_seconds=DRAIN_SECONDS,
+    )
 
 
 def parse_port(text):
@@ -124,11 +118,3 @@ def parse_port(text):
     if not (text.isdecimal() and 1024 <= int(text) <= highest):
         raise Problem(f"PORT={text} does not do: choose a number between 1024 and {highest}")
     return int(text)
-
-
-def answers_ready(port):
-    try:
-        ports.fetch(f"http://{ports.HOST}:{port}/readyz", seconds=2)
-        return True
-    except (OSError, http.client.HTTPException):
-        return False

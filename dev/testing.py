@@ -1,31 +1,28 @@
 """Stores for tests: fresh, on free ports, in a folder that is deleted at the end, however it ends.
 
-Postgres and ClickHouse are required. Kafka and Redis are installed where that is possible (root on Debian) and else
-left out with a loud line: their variables are then empty. With CI=true nothing is left out: what is missing is an error.
+Postgres and ClickHouse are required. Kafka and Redis are installed where that is possible (root on Debian), and else
+left out with a loud line: their variables are then empty. With CI=true that is an error.
 """
 
 import contextlib
-import dataclasses
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import fuzzing
-import packages
 import ports
+import stores
+import tools
 import workspace
-from checks import MissingTool, check_cargo, check_python, in_ci
-from console import Problem, run_quietly, run_visibly, say, step
-from stores import clickhouse, geo, kafka, postgres_place, redis
-from stores.postgres import Postgres
-from supervisor import Supervisor, end_leftovers
+from console import Problem, output_of, run_visibly, say, step, warn
+from processes import Supervisor
+from shapes import STORES
+from subject import remove
 
-MAX_CONNECTIONS = 400
-
+CONNECTIONS_MAX = 400
 LINTS = [
     ["cargo", "fmt", "--all", "--check"],
     ["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
@@ -37,135 +34,122 @@ TESTS = ["cargo", "test", "--workspace"]
 FAULTS = [sys.executable, "dev/river.py", "faults", "--smoke", "--seed", "1"]
 
 
+class Runs:
+    """Commands one after the other, and how long each kind took."""
+
+    def __init__(self):
+        self.took = {}
+
+    def __call__(self, argv, environment=()):
+        say(f"$ {' '.join(argv)}")
+        started = time.monotonic()
+        try:
+            return run_visibly(argv, cwd=workspace.ROOT, env={**os.environ, **dict(environment)})
+        finally:
+            what = " ".join(argv[:2])
+            self.took[what] = self.took.get(what, 0) + time.monotonic() - started
+
+    def until_one_fails(self, commands):
+        return next((code for code in map(self, commands) if code != 0), 0)
+
+
 def test(command):
     """Runs `command` against the stores, or formatting, lints, all tests, a minute of faults and the fuzz targets.
 
     Returns the exit code.
     """
-    check_cargo()
-    took = {}
+    tools.check_cargo()
+    run = Runs()
     try:
+        code = 0 if command else lint(run)
+        if code == 0:
+            with running_stores() as (environment, _):
+                code = run(command or TESTS, environment)
         if not command:
-            code = lint(took)
-            if code != 0:
-                return code
-        started = time.monotonic()
-        with stores() as environment:
-            took["stores"] = time.monotonic() - started
-            code = run(command or TESTS, took, environment)
-        if command or code != 0:
-            return code
-        code = run(FAULTS, took)
-        if code != 0:
-            return code
-        return fuzzing.short(lambda argv, environment=None: run(argv, took, environment))
+            code = code or run(FAULTS) or fuzzing.short(run)
+        return code
     finally:
-        say("took: " + ", ".join(f"{what} {seconds:.0f} s" for what, seconds in took.items()))
+        say("took: " + ", ".join(f"{what} {seconds:.0f} s" for what, seconds in run.took.items()))
 
 
-def lint(took=None):
-    check_cargo()
-    check_python()
-    python = workspace.shown(packages.test_python())
-    for argv in [*LINTS, [str(python), "dev/lint_compose.py"]]:
-        code = run(argv, {} if took is None else took)
-        if code != 0:
-            return code
-    return 0
+def lint(run=None):
+    tools.check_cargo()
+    tools.check_python()
+    python = workspace.shown(tools.test_python())
+    return (run or Runs()).until_one_fails([*LINTS, [str(python), "dev/lint_compose.py"]])
 
 
 def stay():
     """Starts the stores, prints how to reach them, stays until a signal."""
-    with stores() as environment:
-        file = environment.supervisor.home / "env"
+    with running_stores() as (environment, supervisor):
+        file = supervisor.home / "env"
         workspace.write_env(file, environment)
         say(file.read_text().rstrip())
         say("The stores are ready until Ctrl-C, which deletes them. In another shell, before a single test:")
         say(f"  set -a; . {file.relative_to(workspace.ROOT)}; set +a")
-        environment.supervisor.watch()
-
-
-class Environment(dict):
-    """The variables that tests read, and who keeps alive what they point to."""
-
-    supervisor = None
+        supervisor.watch()
 
 
 @contextlib.contextmanager
-def stores():
-    """All of them, in a folder that is deleted at the end."""
-    check_python()
+def running_stores():
+    """(the variables that tests read, who keeps alive what they point to), in a folder that is deleted at the end."""
+    tools.check_python()
     folder = workspace.make_folder(workspace.RUN / "test")
     with contextlib.ExitStack() as held:
         # Without this lock, another run could take our folder for an abandoned one before we have locked it.
         with workspace.locked(folder / "lock", None):
-            remove_abandoned(folder)
+            for home in folder.glob("stores-*"):
+                if not workspace.is_locked(home / "lock"):
+                    remove(home)
             home = Path(tempfile.mkdtemp(prefix="stores-", dir=folder))
             held.enter_context(workspace.locked(home / "lock", None))
-        # Postgres may run as another user.
-        home.chmod(0o755)
         supervisor = Supervisor(home)
         try:
-            environment = start_all(supervisor, home)
-            environment.supervisor = supervisor
-            yield environment
+            yield start_all(supervisor), supervisor
         finally:
             supervisor.stop()
             remove(home)
 
 
-def start_all(supervisor, home):
-    with_kafka = can_have(
-        kafka.install, ["default-jre-headless", "maven"], "the Kafka tests run on librdkafka's mock cluster"
+def start_all(supervisor):
+    has_kafka = can_have(
+        *(tools.check_kafka, tools.kafka_jars, ["default-jre-headless", "maven"]),
+        "the Kafka tests run on librdkafka's mock cluster",
     )
-    with_redis = can_have(redis.check_tools, ["redis-server"], "the tests that need Redis cannot run")
-    python = packages.test_python()
-    packages.store_python()
-    test_databases = geo.test_folder()
-    countries = geo.countries() if in_ci() else geo.countries_if_any()
-    log = home / "log"
+    has_redis = can_have(tools.check_redis, None, ["redis-server"], "the tests that need Redis cannot run")
+    python, test_databases = tools.test_python(), tools.geo_tests()
+    countries = tools.geo_countries() if tools.in_ci() else tools.geo_countries_if_any()
+    names = ["postgres", "clickhouse"] + (["kafka", "kafka_controller"] if has_kafka else [])
+    names += ["redis"] if has_redis else []
     # Chosen late, so that nobody takes them while packages are being downloaded.
-    postgres_port, clickhouse_port, kafka_port, controller_port, redis_port = ports.choose(5)
-    postgres = Postgres(home, log, postgres_port, MAX_CONNECTIONS)
-    # "Immediate": what it holds is deleted, and the checkpoint of some hundred databases can take half a minute.
-    soon_gone = dataclasses.replace(postgres.spec, stop_signal=signal.SIGQUIT)
-    specs = [soon_gone, clickhouse.spec(home, log, clickhouse_port)]
-    if with_kafka:
-        specs.append(kafka.spec(home, log, kafka_port, controller_port))
-    if with_redis:
-        specs.append(redis.spec(home, log, redis_port))
-    with step("starting " + ", ".join(spec.name for spec in specs)):
-        supervisor.start(*specs)
-    return Environment(
-        WEIR_TEST_DATABASE_URL=postgres.url("postgres"),
-        WEIR_TEST_CLICKHOUSE_URL=f"http://127.0.0.1:{clickhouse_port}",
-        WEIR_TEST_KAFKA_BROKERS=f"127.0.0.1:{kafka_port}" if with_kafka else "",
-        WEIR_TEST_KAFKA_JARS=str(kafka.jars_folder()) if with_kafka else "",
-        WEIR_TEST_REDIS_URL=f"redis://127.0.0.1:{redis_port}" if with_redis else "",
-        WEIR_TEST_VENV=str(python),
-        WEIR_TEST_GEO=str(test_databases),
-        WEIR_TEST_GEO_COUNTRIES=str(countries or ""),
-    )
+    listening = dict(zip(names, ports.choose(len(names)), strict=True))
+    addresses, _ = stores.start(supervisor, listening, connections_max=CONNECTIONS_MAX, is_soon_gone=True)
+    found = {f"WEIR_TEST_{name}": addresses.get(name, "") for name, _, _ in STORES.values()}
+    return found | {
+        "WEIR_TEST_KAFKA_JARS": str(tools.kafka_folder()) if has_kafka else "",
+        "WEIR_TEST_VENV": str(python),
+        "WEIR_TEST_GEO": str(test_databases),
+        "WEIR_TEST_GEO_COUNTRIES": str(countries or ""),
+    }
 
 
-def can_have(install, debian_packages, consequence):
+def can_have(check, fetch, debian_packages, consequence):
     """Tries to get a store, with Debian's packages where it must; where that fails, says loudly what it costs.
 
     In continuous integration that is an error: tests that are left out there pass without having run.
     """
     try:
         try:
-            install()
-        except MissingTool:
+            check()
+        except tools.MissingTool:
             apt_install(debian_packages)
-            install()
+            check()
+        if fetch:
+            fetch()
     except Problem as problem:
-        if in_ci():
+        if tools.in_ci():
             raise
-        say("!" * 100)
-        say(f"! {problem}")
-        say(f"! Without it {consequence}.")
-        say("!" * 100)
+        warn(problem, f"Without it {consequence}.")
         return False
     return True
 
@@ -176,26 +160,4 @@ def apt_install(debian_packages):
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step("installing " + " ".join(debian_packages)):
         for argv in (["apt-get", "update"], ["apt-get", "install", "-y", "--no-install-recommends", *debian_packages]):
-            run_quietly(argv, f"{' '.join(argv)} failed", env=quiet)
-
-
-def remove_abandoned(folder):
-    for home in folder.glob("stores-*"):
-        if not workspace.is_locked(home / "lock"):
-            end_leftovers(home)
-            remove(home)
-
-
-def remove(home):
-    postgres_place.remove(home / "postgres")
-    shutil.rmtree(home, ignore_errors=True)
-
-
-def run(argv, took, environment=None):
-    say(f"$ {' '.join(argv)}")
-    started = time.monotonic()
-    try:
-        return run_visibly(argv, cwd=workspace.ROOT, env={**os.environ, **(environment or {})})
-    finally:
-        what = " ".join(argv[:2])
-        took[what] = took.get(what, 0) + time.monotonic() - started
+            output_of(argv, f"{' '.join(argv)} failed", env=quiet)

@@ -3,15 +3,16 @@
     .run/cache/          downloads (Python packages, Kafka's jars, geo databases), shared by run, cluster and test
     .run/postgres, clickhouse, kafka, redis, data/     what the stores and weir keep between starts
     .run/log/            one log per process
+    .run/processes       what runs now, for a later start or `stop` to end what a crash left behind
     .run/test/           stores of test runs, deleted afterwards
     .run/faults/         fault campaigns: their notes and tables, and the rivers that broke a promise
-    .run/bench*, soak-*   what is measured, each a `.run` of its own but for the cache; deleted afterwards
+    .run/bench*, soak-*   what is measured, each a `.run` of its own except for the cache; deleted afterwards
     .run/env             how to reach what is running; exists only while it is ready
     .run/demo-*.env      the demo tenant's key, which weir shows only once
     .run/operator.token  the operator's token, made once
 
-WEIR_RUN_DIR names another folder in the place of `.run`, for a second weir beside the first (on other ports); the
-cache stays shared.
+WEIR_RUN_DIR names another folder in the place of `.run`, for a second weir on this machine (on other ports); the cache
+stays shared.
 
 Files are replaced atomically: a reader sees the old or the new content, never half of it.
 """
@@ -34,7 +35,7 @@ ENV_FILE = RUN / "env"
 
 
 def make_folder(path):
-    """Creates the folder; readable by others, because Postgres may have to run as another user than root."""
+    """Creates the folder, if it is not there, and returns it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -45,11 +46,18 @@ def make_folder(path):
 
 
 def write_atomically(path, text, mode=0o600):
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    os.replace(beside, path)
+    os.replace(unfinished, path)
+
+
+def read_if_any(path):
+    """The text of a file, or None if there is no such file."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text()
+    return None
 
 
 def write_env(path, values):
@@ -58,17 +66,8 @@ def write_env(path, values):
 
 
 def read_env(path):
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    pairs = (line.split("=", 1) for line in lines if "=" in line)
+    pairs = (line.split("=", 1) for line in (read_if_any(path) or "").splitlines() if "=" in line)
     return {name: "".join(shlex.split(value)) for name, value in pairs}
-
-
-def target_folder():
-    """Where cargo puts what it builds."""
-    return ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target")
 
 
 def operator_token():
@@ -80,15 +79,14 @@ def operator_token():
 
 @contextlib.contextmanager
 def locked(path, problem):
-    """Holds an exclusive lock that ends with this process, however it ends. `problem` is raised if another holds it."""
+    """Holds an exclusive lock that ends with this process, however it ends. If another process holds it, `problem` is
+    raised, or if that is None it is waited for."""
     make_folder(path.parent)
     with open(path, "a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if problem else 0))
         except BlockingIOError:
-            if problem is not None:
-                raise Problem(problem) from None
-            fcntl.flock(file, fcntl.LOCK_EX)
+            raise Problem(problem) from None
         yield
 
 

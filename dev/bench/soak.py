@@ -5,21 +5,19 @@ process each 10 s. At the end everything must be stored once, and memory, descri
 not have grown. Exit code 1 if one of these is not so; the folder then stays, samples stay in any case.
 """
 
-import dataclasses
 import itertools
 import json
-import statistics
 import time
+from typing import NamedTuple
 
 import looks
-import running
+import weir
 import workspace
 from audit import Audit, Found
-from bench import pipeline
-from bench.table import headline, rows
+from bench.pipeline import TRY_SECONDS, Pipeline
 from console import Problem, say, step
-from load import Load, shape_of
-from subject import running_river
+from figures import headline, table, thirds
+from subject import Load, load_shape, running_river
 
 SAMPLE_SECONDS = 10
 FIRST_RATE = 5_000
@@ -29,7 +27,7 @@ WARM_UP_SECONDS = 10
 PASSING_SECONDS = 5
 # Well below what an address without a good key is let through with, so that each is refused as what it is.
 BAD_EVENTS_PER_SECOND = 100
-# What the last third may have more than the second; the first is for warming up.
+# What the last third may have more than the second.
 GROWTH_MAX = 0.10
 # Below so little a growth is no growth: a descriptor more or less, a page of an allocator.
 DESCRIPTORS_SLACK = 3
@@ -38,8 +36,7 @@ BYTES_SLACK = 2 << 20
 BACKLOG_SECONDS_MAX = 10
 
 
-@dataclasses.dataclass(frozen=True)
-class Lane:
+class Lane(NamedTuple):
     """A share of the rate, in percent, in requests of one kind."""
 
     name: str
@@ -62,24 +59,21 @@ LASTING = (
 PASSING = (Lane("passing-1", 5, 1, 64), Lane("passing-10", 5, 10, 64, tenant="capped"))
 
 
-@dataclasses.dataclass
-class Process:
+class Process(NamedTuple):
     rss: int
     descriptors: int
     threads: int
-    # By design their memory grows until WEIR_IDS_MEMORY_MAX.
+    # How many, and their memory: by design it grows until WEIR_IDS_MEMORY_MAX.
     ids: int
     ids_bytes: int
 
 
-@dataclasses.dataclass
-class Sample:
+class Sample(NamedTuple):
     at: float
     accepted: int
     # Events that were accepted and are neither stored nor found to be duplicates yet.
     backlog: int
     processes: dict
-    p99_ms: dict
 
 
 def add_arguments(parser):
@@ -90,19 +84,20 @@ def add_arguments(parser):
 
 
 def run(chosen):
-    running.check_tools(chosen.shape == "cluster", chosen.shape == "cluster")
+    is_cluster, name = chosen.shape == "cluster", f"soak-{chosen.shape}"
+    weir.check_tools(is_cluster)
     if chosen.minutes < 1:
         raise Problem("--minutes must be at least 1: thirds of less hold too few samples")
-    binary = running.build()
+    binary = weir.given_or_built()
     headline()
-    with running_river(chosen.shape == "cluster", chosen.port or 7700, binary, f"soak-{chosen.shape}") as river:
+    with running_river(is_cluster, chosen.port or 7700, binary, name) as river:
         soak = Soak(river, chosen)
         try:
-            soak.carry_out(workspace.ROOT / ".run" / f"soak-{chosen.shape}.jsonl")
+            soak.carry_out(workspace.ROOT / ".run" / f"{name}.jsonl")
         finally:
-            soak.end()
-        broken = soak.judge()
-        if broken:
+            for load in (*soak.under_way.values(), *soak.bad):
+                load.end()
+        if broken := soak.judge():
             raise Problem("not flat, or a promise was broken", "\n".join(broken))
         say("flat, and every event stored once")
 
@@ -110,11 +105,10 @@ def run(chosen):
 class Soak:
     def __init__(self, river, chosen):
         self.river, self.chosen, self.audit = river, chosen, Audit(river)
-        self.keys = river.capped_and_uncapped()
-        self.numbers = itertools.count(1)
-        # By lane what runs now; all reports of those that have ended.
-        self.under_way, self.reports, self.journals = {}, [], []
-        self.p99_ms, self.samples, self.bad = {}, [], []
+        self.keys, self.numbers = river.capped_and_uncapped(), itertools.count(1)
+        # By lane what runs now, and the last report of what has ended; all reports.
+        self.under_way, self.last, self.reports = {}, {}, []
+        self.samples, self.bad, self.journals = [], [], []
         # What is to be sent, and what was accepted before.
         self.rate = self.base = 0
 
@@ -122,7 +116,7 @@ class Soak:
         # Never less than a request a second.
         rate = max(lane.batch, rate * lane.percent // 100)
         options += ("--retry", "--grace", "30s", "--duration", f"{seconds}s")
-        options += (*shape_of(lane.batch, lane.connections, rate, lane.gzip),)
+        options += (*load_shape(lane.batch, lane.connections, rate, lane.gzip),)
         return Load(self.river, f"{lane.name}-{number}", self.keys[lane.tenant], *options, **more)
 
     def mix(self, rate, seconds, number):
@@ -130,8 +124,8 @@ class Soak:
         return [self.start(lane, rate, seconds, f"try-{number}") for lane in (*LASTING, *PASSING)]
 
     def carry_out(self, samples_file):
-        tried = pipeline.Pipeline(self.river, self.mix)
-        sustained = self.chosen.rate or tried.highest(FIRST_RATE, pipeline.TRY_SECONDS).rate
+        tried = Pipeline(self.river, self.mix)
+        sustained = self.chosen.rate or tried.highest(FIRST_RATE, TRY_SECONDS).rate
         self.rate = sustained * self.chosen.load // 100
         say(f"- it sustains {sustained:,} events/s; {self.chosen.load} % of that: {self.rate:,}")
         self.base = self.sample().accepted
@@ -141,31 +135,36 @@ class Soak:
         for lane in LASTING:
             self.under_way[lane] = self.start(lane, self.rate, lasts, 0, "--retry-share", 5, journal=True)
             self.journals.append(self.under_way[lane].journal)
-        bad = ["--duration", f"{lasts}s", *shape_of(10, 2, BAD_EVENTS_PER_SECOND)]
-        self.bad = [Load(self.river, f"bad-{number}", key, *bad) for number, key in enumerate(self.bad_keys())]
+        # One that is no key, and one that was revoked.
+        revoked = self.river.weir_now("key", "create", "uncapped")
+        self.river.weir("key", "revoke", revoked["id"])
+        bad = ["--duration", f"{lasts}s", *load_shape(10, 2, BAD_EVENTS_PER_SECOND)]
+        for number, key in enumerate(("wk_live_nonsense", revoked["key"])):
+            self.bad.append(Load(self.river, f"bad-{number}", key, *bad))
+        self.take_samples(samples_file, seconds)
+        for lane in list(self.under_way):
+            self.ended(lane)
+        with step("waiting until all is processed"):
+            tried.drain()
+
+    def take_samples(self, samples_file, seconds):
         begin = time.monotonic() + WARM_UP_SECONDS
         self.wait_until(begin)
-        names = " ".join(f"{name:>18}" for name, _, _ in self.river.shape.roles())
+        names = " ".join(f"{name:>18}" for name in self.river.shape.names)
         say(f"    s  events/s   behind  p99 ms, batch 1, 10 {names}   (MB/descriptors/threads)")
         before = self.sample()
         with open(samples_file, "w") as file:
             for number in range(1, seconds // SAMPLE_SECONDS + 1):
                 self.wait_until(begin + number * SAMPLE_SECONDS)
                 self.samples.append(found := self.sample())
-                file.write(json.dumps(dataclasses.asdict(found)) + "\n")
+                processes = {name: each._asdict() for name, each in found.processes.items()}
+                file.write(json.dumps(found._asdict() | {"processes": processes, "p99_ms": self.p99_ms()}) + "\n")
                 file.flush()
-                say(line(found, before, begin))
+                rate = (found.accepted - before.accepted) / (found.at - before.at)
+                p99 = ", ".join(f"{self.p99_ms().get(lane.name, 0):.0f}" for lane in PASSING)
+                sizes = (f"{p.rss >> 20}/{p.descriptors}/{p.threads}".rjust(18) for p in found.processes.values())
+                say(f"{found.at - begin:>5.0f} {rate:>9,.0f} {found.backlog:>8,} {p99:>20} {' '.join(sizes)}")
                 before = found
-        for lane in list(self.under_way):
-            self.ended(lane)
-        with step("waiting until all is processed"):
-            tried.drain([tried.look()])
-
-    def bad_keys(self):
-        """One that is no key, and one that was revoked."""
-        revoked = self.river.weir_now("key", "create", "uncapped")
-        self.river.weir("key", "revoke", revoked["id"])
-        return "wk_live_nonsense", revoked["key"]
 
     def wait_until(self, then):
         while time.monotonic() < then:
@@ -177,53 +176,51 @@ class Soak:
             time.sleep(0.1)
 
     def ended(self, lane):
-        report = self.under_way.pop(lane).report()
+        self.last[lane.name] = report = self.under_way.pop(lane).report()
         self.reports.append(report)
-        # Of lasting lanes it comes at the end, and is that of all the time.
-        self.p99_ms[lane.name] = report["latency"]["p99_us"] / 1000
+
+    def p99_ms(self):
+        """By lane. Of lasting lanes it comes at the end, and is that of all the time."""
+        return {name: report["latency"]["p99_us"] / 1000 for name, report in self.last.items()}
 
     def sample(self):
         pids, found = self.river.pids(), self.river.metrics()
         accepted, processed = (sum(map(count, found.values())) for count in (looks.accepted, looks.processed))
-        processes = {name: process(pids[name], of_role) for name, of_role in found.items()}
-        return Sample(time.monotonic(), accepted, max(0, accepted - processed), processes, dict(self.p99_ms))
+        sizes = (looks.rss_bytes, looks.descriptors, looks.threads)
+        processes = {
+            name: Process(*(size(pids[name]) for size in sizes), *looks.ids(of_role)) for name, of_role in found.items()
+        }
+        return Sample(time.monotonic(), accepted, max(0, accepted - processed), processes)
 
     def judge(self):
         """Prints what was seen; returns what is broken."""
-        third = len(self.samples) // 3
-        thirds = self.samples[third : 2 * third], self.samples[2 * third :]
-        found = Found()
+        found, lines = Found(), []
+        for name in self.samples[-1].processes:
+            seen = [each.processes[name] for each in self.samples]
+            # What the ids take is what weir counts, so of a processor that holds many a tenth of all can be seen.
+            slack = max(BYTES_SLACK, GROWTH_MAX * thirds([each.rss for each in seen])[0])
+            memory, descriptors = [each.rss - each.ids_bytes for each in seen], [each.descriptors for each in seen]
+            for what, values, least in (("memory", memory, slack), ("descriptors", descriptors, DESCRIPTORS_SLACK)):
+                second, last = thirds(values)
+                is_flat = last <= second * (1 + GROWTH_MAX) or last - second <= least
+                found.expect("I7", is_flat, f"{name}: {what} grew from {second:,.0f} to {last:,.0f}")
+            ids = f"{seen[-1].ids:,}: {seen[-1].ids_bytes >> 20} MB" if seen[-1].ids else ""
+            megabytes = [each / (1 << 20) for each in memory]
+            lines.append([name, *map(pair, (megabytes, descriptors, [each.threads for each in seen])), ids])
         headings = ["process", "RSS without ids, MB", "descriptors", "threads", "ids held (by design)"]
-        table = rows(headings, [self.row(name, thirds, found) for name in self.samples[-1].processes])
-        worst = max(each.backlog for each in self.samples[third:]) / self.rate
-        found.expect(
-            "I8", worst <= BACKLOG_SECONDS_MAX, f"what was accepted was up to {worst:.1f} s from being processed"
-        )
-        behind = ", ".join(f"{statistics.median(each.backlog for each in part) / self.rate:.2f}" for part in thirds)
-        p99 = ", ".join(f"{lane.name} {self.p99_ms[lane.name]:.1f}" for lane in LASTING)
-        say(f"\nMedian of the second third of the time, and of the last:\n\n{table}\n")
-        say(f"accepted, not processed yet: {behind} s of load; {worst:.2f} at most")
+        say(f"\nMedian of the second third of the time, and of the last:\n\n{table(headings, lines)}\n")
+        behind = [each.backlog / self.rate for each in self.samples]
+        worst = max(behind[len(behind) // 3 :])
+        late = f"what was accepted was up to {worst:.1f} s from being processed"
+        found.expect("I8", worst <= BACKLOG_SECONDS_MAX, late)
+        say(f"accepted, not processed yet: {pair(behind)} s of load; {worst:.2f} at most")
+        p99 = ", ".join(f"{lane.name} {self.p99_ms()[lane.name]:.1f}" for lane in LASTING)
         say(f"p99 over all of the time, ms: {p99}")
         self.prove(found)
         return found.broken
 
-    def row(self, name, thirds, found):
-        def medians(get):
-            return [statistics.median(get(each.processes[name]) for each in part) for part in thirds]
-
-        # What the ids take is what weir counts, so of a processor that holds many a tenth of all can be told apart.
-        slack = max(BYTES_SLACK, GROWTH_MAX * medians(lambda p: p.rss)[0])
-        memory, descriptors = medians(lambda p: p.rss - p.ids_bytes), medians(lambda p: p.descriptors)
-        for what, (second, last), least in (("memory", memory, slack), ("descriptors", descriptors, DESCRIPTORS_SLACK)):
-            is_flat = last <= second * (1 + GROWTH_MAX) or last - second <= least
-            found.expect("I7", is_flat, f"{name}: {what} grew from {second:,.0f} to {last:,.0f}")
-        ids, ids_bytes = (medians(get)[1] for get in (lambda p: p.ids, lambda p: p.ids_bytes))
-        held = f"{ids:,.0f}: {ids_bytes / (1 << 20):.0f} MB, {ids_bytes / ids:.0f} B each" if ids else ""
-        memory = [bytes_held / (1 << 20) for bytes_held in memory]
-        return [name, pair(memory, ".1f"), pair(descriptors, ".0f"), pair(medians(lambda p: p.threads), ".0f"), held]
-
     def prove(self, found):
-        """Everything stored once, nothing else stored; what clients were told adds up with the books."""
+        """Everything stored once, nothing else stored; what clients were answered adds up with the books."""
         with step("checking journals, books and rows"):
             for journal in self.journals:
                 self.audit.promises(found, journal)
@@ -232,32 +229,15 @@ class Soak:
         accepted = sum(report["events_accepted"] for report in self.reports)
         unknown = sum(sum(report["events_unknown"].values()) for report in self.reports)
         in_log = found.verify.get("accepted", -1) - self.base
-        told = f"clients were told of {accepted} accepted events and left unsure of {unknown}; the log has {in_log}"
-        found.expect("I4", accepted <= in_log <= accepted + unknown, told)
+        text = f"clients heard of {accepted} accepted events and were left unsure of {unknown}; the log has {in_log}"
+        found.expect("I4", accepted <= in_log <= accepted + unknown, text)
         reports = [load.report() for load in self.bad]
         refused = sum(sum(report["events_refused"].values()) for report in reports)
         all_refused = refused == sum(report["events_sent"] for report in reports)
         found.expect("I5", refused and all_refused, f"bad keys: {[report['events_refused'] for report in reports]}")
-        say(f"{told}; {found.acknowledged:,} events followed one by one; {refused:,} events with bad keys refused")
-
-    def end(self):
-        for load in (*self.under_way.values(), *self.bad):
-            load.end()
+        say(f"{text}; {found.acknowledged:,} events followed one by one; {refused:,} events with bad keys refused")
 
 
-def process(pid, found):
-    ids, ids_bytes = (int(looks.total(found, f"weir_processor_ids_{what}")) for what in ("held", "memory_bytes"))
-    return Process(looks.rss_bytes(pid), looks.descriptors(pid), looks.threads(pid), ids, ids_bytes)
-
-
-def line(found, before, begin):
-    rate = (found.accepted - before.accepted) / (found.at - before.at)
-    p99 = ", ".join(f"{found.p99_ms.get(lane.name, 0):.0f}" for lane in PASSING)
-    cells = " ".join(f"{p.rss >> 20}/{p.descriptors}/{p.threads}".rjust(18) for p in found.processes.values())
-    return f"{found.at - begin:>5.0f} {rate:>9,.0f} {found.backlog:>8,} {p99:>20} {cells}"
-
-
-def pair(values, form):
-    second, last = values
-    change = f" ({(last - second) / second:+.1%})" if second else ""
-    return f"{second:{form}}, {last:{form}}{change}"
+def pair(values):
+    second, last = thirds(values)
+    return f"{second:.1f}, {last:.1f}" + (f" ({(last - second) / second:+.1%})" if second else "")

@@ -13,42 +13,27 @@ import shutil
 import subprocess
 
 import ports
-import running
+import weir
 import workspace
 from audit import INVARIANTS
 from console import Problem, say
 from faults import disk
-from faults.catalogue import ALL, CLUSTER, DISK, RUN, SHAPES
-from faults.session import Session
-from shapes import PORTS, Shape
+from faults.session import Round, Session
+from faults.catalogue import ALL, BY_PLACE, CLUSTER, DISK, MUTANTS, SHAPES, SMOKE, SMOKE_MUTANTS
+from figures import table
+from processes import SIGNALS
+from shapes import PORTS
 from stores import clickhouse
 from subject import remove
-from supervisor import SIGNALS
 
-# In `make test`: two faults at their worst moment, and two rules whose breach they show.
-SMOKE = ("kill-at-log.taken", "kill-at-processor.before_commit")
-SMOKE_MUTANTS = ("reply-before-durable", "no-read-back")
-# Rules broken on purpose: shape and name of each fault that may show it, in the order in which they are tried. A
-# campaign that stays green with one of these proves nothing.
-MUTANTS = {
-    "reply-before-durable": ((RUN, "kill-at-log.taken"), (RUN, "kill-at-log.taken")),
-    "commit-before-insert": ((RUN, "kill-at-processor.before_insert"),),
-    "no-cas": ((CLUSTER, "zombie-at-processor.before_commit"),),
-    "no-dedup": ((RUN, "kill-weir"),),
-    "clickhouse-token": ((RUN, "kill-at-processor.before_commit"), (RUN, "kill-at-processor.after_insert")),
-    "no-read-back": ((RUN, "kill-at-processor.before_commit"),),
-    "now-in-row": ((CLUSTER, "zombie-at-processor.before_insert"),),
-    "quota-in-memory": ((RUN, "kill-weir"),),
-    "log-without-fsync": ((DISK, "power-cut"), (DISK, "power-cut")),
-    "unbounded-queue": ((RUN, "bodies-held-back"),),
-}
 LEGEND = ", ".join(f"{name}: {what}" for name, what in INVARIANTS.items())
+HEADINGS = ["fault", "shape", "acknowledged", "unknown at first", "lag s", *INVARIANTS]
 
 
 def add_arguments(parser):
     parser.add_argument("--shape", choices=SHAPES, help="faults of this shape only")
-    parser.add_argument("--seed", type=int, help="of moments and victims; random, and told, without it")
-    parser.add_argument("--fault", help="names, or how they begin, with commas; all of them without it")
+    parser.add_argument("--seed", type=int, help="of moments and victims; without it random, and printed")
+    parser.add_argument("--fault", default="", help="names, or how they begin, with commas; all of them without it")
     parser.add_argument("--mutant", help="names of rules to break, with commas, or `all`: each must be caught")
     parser.add_argument("--smoke", action="store_true", help="a minute's choice of faults and mutants")
 
@@ -58,19 +43,15 @@ def run(chosen):
     with workspace.locked(folder / "lock", "a fault campaign runs here already"):
         campaign = Campaign(folder, chosen)
         if chosen.smoke:
-            code = campaign.faults([fault for fault in ALL if fault.shape == RUN and fault.name in SMOKE])
+            code = campaign.faults([BY_PLACE[place] for place in SMOKE])
             return campaign.mutants(SMOKE_MUTANTS) or code
         if chosen.mutant:
             return campaign.mutants(list(MUTANTS) if chosen.mutant == "all" else chosen.mutant.split(","))
-        return campaign.faults(selected(chosen.fault, chosen.shape))
-
-
-def selected(names, shape):
-    wanted = tuple(names.split(",")) if names else ("",)
-    found = [fault for fault in ALL if fault.name.startswith(wanted) and shape in (None, fault.shape)]
-    if not found:
-        raise Problem(f"there is no such fault: {', '.join(sorted({fault.name for fault in ALL}))}")
-    return found
+        wanted = tuple(chosen.fault.split(","))
+        found = [each for each in ALL if each.name.startswith(wanted) and chosen.shape in (None, each.shape)]
+        if not found:
+            raise Problem(f"there is no such fault: {', '.join(sorted({each.name for each in ALL}))}")
+        return campaign.faults(found)
 
 
 class Campaign:
@@ -78,20 +59,16 @@ class Campaign:
         self.folder = folder
         self.seed = secrets.randbelow(1_000_000) if chosen.seed is None else chosen.seed
         self.port = chosen.port or ports.choose_block(PORTS)
-        self.binary = None
-        self.rounds, self.skipped = [], []
-        self.rivers = 0
         self.notes = folder / f"{self.seed}.jsonl"
-        self.has_own_mounts = False
+        # A line of the table for each fault, and the names of those that broke something.
+        self.binary, self.lines, self.counted, self.broken = None, [], [], []
+        self.rivers = 0
 
     def begin(self, faults):
-        has_cluster = any(fault.shape == CLUSTER for fault in faults)
-        running.check_tools(has_cluster, has_cluster)
+        weir.check_tools(is_cluster=any(fault.shape == CLUSTER for fault in faults))
         if self.binary is None:
-            say("- building weir with its fail points and mutants")
-            built = running.cargo_build("debug", "--features", "faults")
             # A copy: the next build of the same name has no fail points.
-            self.binary = shutil.copy2(built, self.folder / "weir")
+            self.binary = shutil.copy2(weir.built("debug", "--features", "faults"), self.folder / "weir")
             check_that_it_says_so(self.binary)
         say(f"seed {self.seed}, {len(faults)} faults; notes in {workspace.shown(self.notes)}")
 
@@ -99,69 +76,59 @@ class Campaign:
         self.begin(faults)
         for shape in SHAPES:
             self.of_shape(shape, [fault for fault in faults if fault.shape == shape])
-        self.tell(table(self.rounds, self.skipped), "faults")
-        broken = [each for each in self.rounds if each.found.broken]
-        if broken:
-            say(f"PROMISES WERE BROKEN, seed {self.seed}: {', '.join(each.name for each in broken)}")
-            return 1
-        say(f"every promise was kept, seed {self.seed}")
-        return 0
+        self.publish("faults", HEADINGS, [*self.lines, self.sums()])
+        return self.verdict("PROMISES WERE BROKEN", self.broken, "every promise was kept")
 
     def of_shape(self, shape, at_hand):
         """All of them on one river, as long as it keeps its promises."""
         while at_hand:
             try:
                 with self.session(shape) as session:
-                    while at_hand:
-                        self.note(session.round(at_hand.pop(0)))
-                        if self.rounds[-1].found.broken:
-                            break
-                    else:
-                        self.note(session.last_look())
+                    while at_hand and not session.is_broken:
+                        fault = at_hand.pop(0)
+                        self.note(Round(session, fault).found, fault, session)
+                    if not session.is_broken:
+                        self.note(session.last_look(), None, session)
             except disk.CannotMount as why:
-                self.skipped += [(fault, str(why)) for fault in at_hand]
                 say(f"! skipped, because {why}: {', '.join(fault.name for fault in at_hand)}")
+                self.lines += [[fault.name, fault.shape, f"skipped: {why}"] for fault in at_hand]
                 return
 
     def mutants(self, names):
         unknown = [name for name in names if name not in MUTANTS]
         if unknown:
             raise Problem(f"no such mutant: {', '.join(unknown)}; there are {', '.join(MUTANTS)}")
-        by_name = {(fault.shape, fault.name): fault for fault in ALL}
-        shown_by = {name: [by_name[place] for place in MUTANTS[name]] for name in names}
+        shown_by = {name: [BY_PLACE[place] for place in MUTANTS[name]] for name in names}
         self.begin([fault for faults in shown_by.values() for fault in faults])
-        verdicts = {name: self.caught(name, faults) for name, faults in shown_by.items()}
-        self.tell(table_of_mutants(verdicts), "mutants")
-        escaped = [name for name, each in verdicts.items() if each is None]
-        if escaped:
-            say(f"NOT CAUGHT, seed {self.seed}: {', '.join(escaped)}")
-            return 1
-        say(f"each of {len(names)} mutants was caught, seed {self.seed}")
-        return 0
+        lines = [self.caught(name, faults) for name, faults in shown_by.items()]
+        self.publish("mutants", ["mutant", "caught by the fault", "with", "first violation"], lines)
+        escaped = [line[0] for line in lines if len(line) == 2]
+        return self.verdict("NOT CAUGHT", escaped, f"each of {len(names)} mutants was caught")
 
     def caught(self, mutant, faults):
-        """The round that has shown the mutant."""
+        """A line of the table."""
         for fault in faults:
             say(f"- mutant {mutant}")
             with self.session(fault.shape, mutant) as session:
-                each = session.round(fault)
-                self.note(each, mutant)
+                found = Round(session, fault).found
+                self.note(found, fault, session)
+                broken = [name for name in INVARIANTS if found.counts.get(name, (0, 0))[1]]
                 # A fault that did not take place has shown nothing.
-                if any(violations for name, (_, violations) in each.found.counts.items() if name != "F"):
-                    return each
-        return None
+                if set(broken) - {"F"}:
+                    first = found.broken[0].replace("|", "/")[:160]
+                    return [mutant, f"{fault.name} ({fault.shape})", ", ".join(broken), first]
+        return [mutant, "**NOT CAUGHT**"]
 
     @contextlib.contextmanager
-    def session(self, shape_name, mutant=None):
-        shape = Shape.of_its_own(shape_name == CLUSTER, self.port, has_proxies=True)
-        ports.check_free({self.port + offset: "the campaign" for offset in range(PORTS)})
+    def session(self, shape, mutant=None):
+        ports.check_free({self.port + place: "the campaign" for place in range(PORTS)})
         self.rivers += 1
-        folder = self.folder / f"{self.seed}-{self.rivers}-{mutant or shape_name}"
+        folder = self.folder / f"{self.seed}-{self.rivers}-{mutant or shape}"
         remove(folder)
         workspace.make_folder(folder / "log")
-        disks = self.own_disks(folder) if shape_name == DISK else ()
-        session = Session(folder, shape, self.binary, self.seed, disks, mutant)
-        before = len(self.rounds)
+        places = (folder / "data", clickhouse.data_folder(folder)) if shape == DISK else ()
+        disks = [disk.Disk(place) for place in places]
+        session = Session(folder, shape == CLUSTER, self.port, self.binary, self.seed, disks, mutant)
         try:
             session.start()
             yield session
@@ -169,38 +136,51 @@ class Campaign:
             SIGNALS.ignore()
             session.end()
             SIGNALS.take()
-        if mutant or not any(each.found.broken for each in self.rounds[before:]):
-            remove(folder)
-        else:
+        if session.is_broken and not mutant:
             say(f"- its river stays in {workspace.shown(folder)}")
+        else:
+            remove(folder)
 
-    def own_disks(self, folder):
-        if not self.has_own_mounts:
-            disk.has_own_mounts()
-            self.has_own_mounts = True
-        places = "data", clickhouse.data_folder(folder).name
-        return [disk.Disk(folder / f"{place}.image", folder / place) for place in places]
-
-    def note(self, each, mutant=None):
-        if mutant is None:
-            self.rounds.append(each)
-        found = each.found
-        verdict = "BROKEN" if found.broken else "kept"
+    def note(self, found, fault, session):
+        """Says and keeps what was found."""
+        name, shape = (fault.name, fault.shape) if fault else ("(all of it once more)", "")
         say(
-            f"  {each.name:<36} {each.shape:<8} {found.acknowledged:>7} acknowledged, {found.unknown:>6} unknown,"
-            f" lag {found.lag_seconds:>4.1f} s, {each.took_seconds:>4.0f} s in all: {verdict}"
+            f"  {name:<36} {shape:<8} {found.acknowledged:>7} acknowledged, {found.unknown:>6} unknown,"
+            f" lag {found.lag_seconds:>4.1f} s: {'BROKEN' if found.broken else 'kept'}"
         )
         for text in found.broken[:6]:
             say(f"        {text[:600]}")
-        entry = {"seed": self.seed, "mutant": mutant, "fault": each.name, "shape": each.shape}
-        entry |= {"seconds": round(each.took_seconds, 1), **dataclasses.asdict(found)}
+        entry = {"seed": self.seed, "mutant": session.mutant, "fault": name, "shape": shape}
         with open(self.notes, "a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps(entry | dataclasses.asdict(found)) + "\n")
+        session.is_broken = bool(found.broken)
+        if not session.mutant:
+            self.broken += [name] if found.broken else []
+            figures = [found.acknowledged, found.unknown, found.lag_seconds]
+            counts = [found.counts.get(invariant, (0, 0)) for invariant in INVARIANTS]
+            self.lines.append([name, shape, *cells(figures, counts)])
+            self.counted.append((figures, counts))
 
-    def tell(self, lines, what):
-        text = "\n".join([*lines, "", LEGEND, ""])
+    def sums(self):
+        """The table's last line."""
+        figures, counts = zip(*self.counted, strict=True) if self.counted else ([], [])
+        sums = [tuple(map(sum, zip(*of_one, strict=True))) for of_one in zip(*counts, strict=True)]
+        return ["all", "", *cells([sum(each) for each in zip(*figures, strict=True)], sums)]
+
+    def verdict(self, bad, names, good):
+        say(f"{bad}, seed {self.seed}: {', '.join(names)}" if names else f"{good}, seed {self.seed}")
+        return 1 if names else 0
+
+    def publish(self, what, headings, lines):
+        text = f"{table(headings, lines)}\n\n{LEGEND}\n"
         say(f"\n{text}")
         workspace.write_atomically(self.folder / f"{self.seed}-{what}.md", text, mode=0o644)
+
+
+def cells(figures, counts):
+    """Of an invariant `checks` where it held, `violations/checks` where it did not."""
+    shown = [f"{each:,.0f}" for each in figures]
+    return shown + [f"**{broken}/{checks}**" if broken else str(checks or "-") for checks, broken in counts]
 
 
 def check_that_it_says_so(binary):
@@ -210,43 +190,3 @@ def check_that_it_says_so(binary):
     version, config = (subprocess.run([binary, word], env=env, capture_output=True, text=True) for word in words)
     if "with faults" not in version.stdout or config.returncode != 64 or "WEIR_FAULTS" not in config.stderr:
         raise Problem(f"a build with fail points passes for another: {version.stdout}", config.stderr)
-
-
-def table(rounds, skipped):
-    """A row a fault, a column an invariant; `checks` where it held, `violations/checks` where it did not."""
-    lines = [
-        f"| fault | shape | acknowledged | unknown at first | lag s | {' | '.join(INVARIANTS)} |",
-        f"|---|---|--:|--:|--:|{'--:|' * len(INVARIANTS)}",
-    ]
-    for each in rounds:
-        cells = [cell(*each.found.counts.get(name, (0, 0))) for name in INVARIANTS]
-        figures = f"{each.found.acknowledged:,} | {each.found.unknown:,} | {each.found.lag_seconds:.0f}"
-        lines.append(f"| {each.name} | {each.shape} | {figures} | {' | '.join(cells)} |")
-    lines += [
-        f"| {fault.name} | {fault.shape} | skipped: {why} |" + " |" * (len(INVARIANTS) + 2) for fault, why in skipped
-    ]
-    totals = [
-        map(sum, zip(*(each.found.counts.get(name, (0, 0)) for each in rounds), strict=True)) for name in INVARIANTS
-    ]
-    acknowledged, unknown = (sum(getattr(each.found, what) for each in rounds) for what in ("acknowledged", "unknown"))
-    cells = " | ".join(cell(*both) for both in totals) if rounds else ""
-    lines.append(f"| all | | {acknowledged:,} | {unknown:,} | | {cells} |")
-    return lines
-
-
-def cell(checks, violations):
-    if not checks:
-        return "-"
-    return f"**{violations}/{checks}**" if violations else f"{checks}"
-
-
-def table_of_mutants(verdicts):
-    lines = ["| mutant | caught by the fault | with | first violation |", "|---|---|---|---|"]
-    for mutant, each in verdicts.items():
-        if each is None:
-            lines.append(f"| {mutant} | **NOT CAUGHT** | | |")
-            continue
-        broken = ", ".join(name for name in INVARIANTS if each.found.counts.get(name, (0, 0))[1])
-        first = each.found.broken[0].replace("|", "/")[:160]
-        lines.append(f"| {mutant} | {each.name} ({each.shape}) | {broken} | {first} |")
-    return lines

@@ -4,20 +4,18 @@ An ext4 in a file, mounted where only this process and its children see it. `EXT
 journal is what a power cut leaves: what was not synced is gone. Needs root, a loop device and mkfs.ext4.
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import os
-import shutil
 import struct
-import subprocess
 import time
 
-from console import Problem, run_quietly
+from console import Problem, output_of
 
 BYTES = 700 << 20
-# What weir keeps free; see eventlog/src/local/config.rs.
-KEPT_FREE = 256 << 20
 NEW_MOUNTS = 0x20000
 SHUTDOWN = 0x8004587D
 WITHOUT_FLUSH = struct.pack("I", 2)
@@ -28,41 +26,43 @@ class CannotMount(Problem):
     """This machine does not let us."""
 
 
-def has_own_mounts():
+@functools.cache
+def own_mounts():
     """Leaves the mounts of all others alone, from now on."""
     if os.geteuid() != 0:
         raise CannotMount("a file system of its own needs root")
-    for tool in ("mkfs.ext4", "mount", "umount"):
-        if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
-            raise CannotMount(f"{tool} is missing")
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(NEW_MOUNTS) != 0:
         raise CannotMount(f"no mounts of its own: {os.strerror(ctypes.get_errno())}")
-    attempt(["mount", "--make-rprivate", "/"])
+    attempt("mount", "--make-rprivate", "/")
 
 
-def attempt(argv):
+def attempt(*argv):
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     try:
-        run_quietly(argv, f"{' '.join(map(str, argv))} failed")
+        output_of(argv, f"{' '.join(map(str, argv))} failed", env={**os.environ, "PATH": path})
     except Problem as problem:
         raise CannotMount(f"{problem}: {problem.detail}") from None
 
 
 class Disk:
-    def __init__(self, image, folder):
-        self.image, self.folder = image, folder
-        with open(image, "wb") as file:
+    def __init__(self, folder):
+        own_mounts()
+        self.image, self.folder = folder.with_suffix(".image"), folder
+        with open(self.image, "wb") as file:
             file.truncate(BYTES)
-        attempt(["mkfs.ext4", "-q", "-F", image])
+        attempt("mkfs.ext4", "-q", "-F", self.image)
         folder.mkdir(parents=True)
         self.mount()
 
     def mount(self):
-        attempt(["mount", "-o", "loop", self.image, self.folder])
+        attempt("mount", "-o", "loop", self.image, self.folder)
 
     def unmount(self):
         deadline = time.monotonic() + FREE_SECONDS
-        while subprocess.run(["umount", self.folder], capture_output=True).returncode != 0:
+        while True:
+            with contextlib.suppress(CannotMount):
+                return attempt("umount", self.folder)
             if time.monotonic() > deadline:
                 raise Problem(f"{self.folder} can't be unmounted")
             time.sleep(0.05)
@@ -84,16 +84,19 @@ class Disk:
         self.unmount()
         self.mount()
 
-    def fill(self):
-        """Leaves less than weir keeps free, then nothing at all. Returns the file that does it."""
+    @contextlib.contextmanager
+    def full(self):
+        """Less is left than weir keeps free (eventlog/src/local/config.rs), then nothing at all."""
         filler = self.folder / "filler"
         with open(filler, "wb") as file:
             for piece in (1 << 20, 1 << 12):
-                while True:
-                    try:
+                try:
+                    while True:
                         os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, piece)
-                    except OSError as error:
-                        if error.errno != errno.ENOSPC:
-                            raise
-                        break
-        return filler
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+        try:
+            yield
+        finally:
+            filler.unlink()

@@ -4,94 +4,114 @@ Each sends so many events, twice: with nothing in the way, and with refusals, re
 and weir. All must be stored once, look as they should, and no request be sent again without need. Prints a table.
 """
 
-import dataclasses
 import os
+import re
+import shutil
 import subprocess
 import time
-from pathlib import Path
 
 import ports
-import running
-from console import last_lines, say
-from sdks import programs
-from sdks.proxy import FAULTS, REPLY_LOST, Proxy
+import tools
+import weir
+import workspace
+from console import Problem, last_lines, output_of, say, step
+from proxy import NONE, REPLY_LOST, SCRIPT, SdkProxy
+from sdks.table import CHROMIUM, SDKS, version
 from shapes import PORTS
 from subject import running_river
 
+HERE = workspace.DEV / "sdks"
+TOOLS = {"node": "Node 20 or newer", "npm": "npm", "go": "Go 1.24 or newer"}
 PROGRAM_SECONDS = 150
 STORED_SECONDS = 20
 # So long nothing more must come.
 QUIET_SECONDS = 1
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What one SDK did in one round."""
-
-    sdk: programs.Sdk
-    harmed: bool
-    usage: dict
-    requests: int
-    again: int
-    milliseconds: int
-    faults: list
-    side_calls: list
+LAYOUT = "{:<40} {:<14} {:<8} {:>6} {:>7} {:>10} {:>9} {:>7} {:>7}  {}"
+HEADINGS = ("SDK", "version", "way", "sent", "stored", "duplicate", "requests", "failed", "ms", "")
 
 
 def test(chosen, port):
     """Runs the SDKs whose program or package holds one of `chosen`, or all; returns the exit code."""
-    running.check_tools(False, False)
-    programs.check_tools()
-    sdks = [sdk for sdk in programs.SDKS if not chosen or any(word in f"{sdk.name} {sdk.program}" for word in chosen)]
-    if not programs.has_browser():
-        say(f"! {programs.CHROMIUM} is not in the PATH: the SDKs for browsers are left out (apt-get install chromium)")
+    weir.check_tools(is_cluster=False)
+    if missing := [what for tool, what in TOOLS.items() if shutil.which(tool) is None]:
+        raise Problem(f"the SDKs need {' and '.join(missing)}, which is not in the PATH")
+    sdks = [sdk for sdk in SDKS if not chosen or any(word in f"{sdk.name} {sdk.program}" for word in chosen)]
+    if shutil.which(CHROMIUM) is None:
+        say(f"! {CHROMIUM} is not in the PATH: the SDKs for browsers are left out (apt-get install chromium)")
         sdks = [sdk for sdk in sdks if sdk.language != "browser"]
-    folders, given = programs.install(), os.environ.get("WEIR_BIN")
-    # The one that tests use, built now.
-    binary = Path(given).absolute() if given else running.cargo_build("debug")
-    with running_river(False, port or ports.choose_block(PORTS), binary, "test-sdks") as river:
-        outcomes = [run(sdk, harmed, folders, river) for sdk in sdks for harmed in (False, True)]
-    print_table(outcomes)
-    failed = [outcome for outcome in outcomes if outcome.faults]
-    for outcome in failed:
-        say(f"! {outcome.sdk.name}, {'harmed' if outcome.harmed else 'unharmed'}:")
-        for fault in outcome.faults:
-            say("    " + fault.replace("\n", "\n    "))
-    return 1 if failed or not outcomes else 0
+    folders, lines, wrong = {"node": install_node(), "go": build_go()}, [], []
+    # The binary that tests use, built now.
+    binary, port = weir.given_or_built("debug"), port or ports.choose_block(PORTS)
+    with running_river(False, port, binary, "test-sdks") as river:
+        for sdk in sdks:
+            for is_harmed in (False, True):
+                run(sdk, is_harmed, folders, river, lines, wrong)
+    say("\n".join(["", LAYOUT.format(*HEADINGS), *lines[::2], *sorted(set(lines[1::2])), *wrong]))
+    return 1 if wrong or not lines else 0
 
 
-def run(sdk, harmed, folders, river):
-    say(f"- {sdk.name}{', through faults' if harmed else ''}")
-    program = "-".join([sdk.language, sdk.program.partition(".")[0], *sdk.more])
-    tenant = f"{program}-{'harmed' if harmed else 'unharmed'}"
+def install_node():
+    source = HERE / "node"
+
+    def fetch(folder):
+        for file in source.glob("package*.json"):
+            shutil.copy(file, folder)
+        argv = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        output_of(argv, f"npm can't install what dev/sdks/node pins: {tools.TRY_AGAIN}", cwd=folder)
+
+    pins = [(source / name).read_bytes() for name in ("package.json", "package-lock.json")]
+    folder = tools.fetched(workspace.CACHE / f"sdks-node-{tools.key_of(*pins)}", "the SDKs for Node", fetch)
+    for file in source.glob("*.js"):
+        shutil.copy(file, folder)
+    return folder
+
+
+def build_go():
+    folder = workspace.make_folder(workspace.CACHE / "sdks-go")
+    with step("building the programs in Go"):
+        output_of(["go", "build", "-o", f"{folder}/", "./..."], "dev/sdks/go can't be built", cwd=HERE / "go")
+    return folder
+
+
+def run(sdk, is_harmed, folders, river, lines, wrong):
+    """Adds a line of the table and one of what else the SDK asks, and what is wrong."""
+    way = "faults" if is_harmed else "free"
+    say(f"- {sdk.name}, {way}")
+    tenant = re.sub(r"\W+", "-", f"{sdk.language} {sdk.program} {way} {' '.join(sdk.more)}").strip("-")
     key = river.tenant(tenant)
     # A new key is known within a second.
     time.sleep(1)
-    harm = [fault for fault in FAULTS if sdk.has_ids or fault != REPLY_LOST] if harmed else []
-    with Proxy(river.shape.ingest, harm) as proxy:
+    script = [each for each in SCRIPT if sdk.has_ids or each != REPLY_LOST] if is_harmed else []
+    proxy = SdkProxy(river.shape.ingest, script)
+    try:
         began = time.monotonic()
         faults = send(sdk, folders, proxy.url, key)
-        if harmed and sdk.language == "browser":
-            # Pages see what SDKs write to the console about each fault, not only what they give up.
-            faults = []
-        milliseconds = round((time.monotonic() - began) * 1000)
+        took = round((time.monotonic() - began) * 1000)
         usage = settled(river, tenant, sdk.count)
-        faults += stored_faults(sdk, river, key, usage) + wire_faults(sdk, proxy, harmed, usage)
-        posts = proxy.posts()
-        again = sum(status != sdk.success or fault != "none" for _, _, fault, status, _ in posts)
-        return Outcome(sdk, harmed, usage, len(posts), again, milliseconds, faults, proxy.side_calls(key))
+    finally:
+        proxy.end()
+    if is_harmed and sdk.language == "browser":
+        # Pages see what SDKs write to the console about each fault, not only what they give up.
+        faults = []
+    posts, side_calls = proxy.posts(), proxy.side_calls(key)
+    faults += stored_faults(sdk, river, key, usage) + wire_faults(sdk, posts, is_harmed, usage)
+    failed = sum(status != sdk.success or fault != NONE for _, _, fault, status in posts)
+    figures = [sdk.count, usage["stored"], usage["duplicate"], len(posts), failed, took, "WRONG" if faults else "ok"]
+    lines.append(LAYOUT.format(sdk.name, version(sdk), way, *figures))
+    asks = ", ".join(f"{method} {path}: {status}" for method, path, status in side_calls)
+    lines.append(f"  {sdk.name} also asks {asks or 'nothing'}")
+    wrong += [f"! {sdk.name}, {way}: {fault}" for fault in faults]
 
 
 def send(sdk, folders, url, key):
-    argv = [*programs.argv(sdk, folders), url, key, str(sdk.count), *sdk.more]
+    program = ["node", folders["node"] / sdk.program] if sdk.language != "go" else [folders["go"] / sdk.program]
     environment = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
+    argv = [*map(str, program), url, key, str(sdk.count), *sdk.more]
     try:
         done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=PROGRAM_SECONDS)
     except subprocess.TimeoutExpired:
         return [f"it did not end within {PROGRAM_SECONDS} s"]
-    if done.returncode != 0:
-        return [f"it ended with {done.returncode}:\n{last_lines(done.stderr)}"]
-    return []
+    return [f"it ended with {done.returncode}:\n{last_lines(done.stderr)}"] if done.returncode != 0 else []
 
 
 def settled(river, tenant, count):
@@ -105,55 +125,25 @@ def settled(river, tenant, count):
 
 def stored_faults(sdk, river, key, usage):
     """What is wrong with the rows and the usage."""
-    faults = []
-    if usage["stored"] != sdk.count:
-        faults.append(f"{usage['stored']} events are metered as stored")
     turns = len(sdk.rows)
-    of_turns = [len(range(turn, sdk.count, turns)) for turn in range(turns)]
-    wanted = [sdk.count, sdk.count, 0 if sdk.has_ids else sdk.count, 0, *of_turns]
-    conditions = ["flags != 0", f"position(concat(properties, context, extra), '{key}') > 0", *sdk.rows]
-    counts = ", ".join(f"countIf({condition})" for condition in conditions)
+    wanted = {
+        "count()": sdk.count,
+        "uniqExact(event_id)": sdk.count,
+        "countIf(flags != 0)": 0 if sdk.has_ids else sdk.count,
+        f"countIf(position(concat(properties, context, extra), '{key}') > 0)": 0,
+        **{f"countIf({row})": len(range(turn, sdk.count, turns)) for turn, row in enumerate(sdk.rows)},
+    }
     of_tenant = f"FROM events WHERE tenant_id = {int(usage['tenant'])}"
-    [found] = river.clickhouse(f"SELECT count(), uniqExact(event_id), {counts} {of_tenant}")
-    found = list(map(int, found))
-    for what, want, have in zip(["rows", "ids", *conditions], wanted, found, strict=True):
-        if want != have:
-            faults.append(f"{have} in the place of {want}: {what}")
-    return faults
+    [found] = river.clickhouse(f"SELECT {', '.join(wanted)} {of_tenant}")
+    pairs = [("metered as stored", sdk.count, usage["stored"])]
+    pairs += [(what, want, int(have)) for (what, want), have in zip(wanted.items(), found, strict=True)]
+    return [f"{have} in the place of {want}: {what}" for what, want, have in pairs if want != have]
 
 
-def wire_faults(sdk, proxy, harmed, usage):
+def wire_faults(sdk, posts, is_harmed, usage):
     """What is wrong with the requests: without faults none fails, and none is sent again."""
-    posts = proxy.posts()
-    if harmed:
+    if is_harmed:
         # Some SDKs send all in few requests; that a fault was met, and survived, must be true of each.
-        met = any(fault != "none" for _, _, fault, _, _ in posts)
-        return [] if met else ["no fault was met"]
-    failed = sorted({f"{path} got {status}" for _, path, _, status, _ in posts if status != sdk.success})
-    if usage["duplicate"]:
-        failed.append(f"{usage['duplicate']} events were sent again")
-    return failed
-
-
-def print_table(outcomes):
-    say()
-    layout = "{:<40} {:<14} {:<8} {:>6} {:>7} {:>10} {:>9} {:>7} {:>7}  {}"
-    say(layout.format("SDK", "version", "way", "sent", "stored", "duplicate", "requests", "failed", "ms", ""))
-    for each in outcomes:
-        say(
-            layout.format(
-                each.sdk.name,
-                programs.version(each.sdk),
-                "faults" if each.harmed else "free",
-                each.sdk.count,
-                each.usage["stored"],
-                each.usage["duplicate"],
-                each.requests,
-                each.again,
-                each.milliseconds,
-                "WRONG" if each.faults else "ok",
-            )
-        )
-    side = sorted({(each.sdk.name, *call) for each in outcomes for call in each.side_calls}, key=str)
-    for name, method, path, status in side:
-        say(f"  {name} also asks {method} {path}: {status}")
+        return [] if any(fault != NONE for _, _, fault, _ in posts) else ["no fault was met"]
+    failed = sorted({f"{path} got {status}" for _, path, _, status in posts if status != sdk.success})
+    return failed + ([f"{usage['duplicate']} events were sent again"] if usage["duplicate"] else [])

@@ -5,15 +5,15 @@ need not agree. See clickhouse_shim.py for what the shim can do.
 """
 
 import contextlib
-import http.client
 import json
 import shutil
 from xml.sax.saxutils import escape
 
-import packages
+import looks
 import ports
+import tools
 import workspace
-from process import Spec
+from processes import Spec
 
 SERVER_CONFIG = """<clickhouse>
     <logger><level>warning</level><console>1</console></logger>
@@ -39,35 +39,27 @@ def data_folder(home):
     return home / ("clickhouse-server" if shutil.which("clickhouse") else "clickhouse")
 
 
-def spec(home, log, port):
-    binary = shutil.which("clickhouse")
+def spec(home, port):
+    binary, folder = shutil.which("clickhouse"), workspace.make_folder(data_folder(home))
+    if binary:
+        config = folder / "config.xml"
+        workspace.write_atomically(config, SERVER_CONFIG.format(port=port, folder=escape(str(folder))))
+        argv = [binary, "server", f"--config-file={config}"]
+    else:
+        shim = workspace.DEV / "stores" / "clickhouse_shim.py"
+        argv = [tools.store_python(), shim, "--folder", folder, "--port", port]
     return Spec(
         name="clickhouse",
-        argv=server(binary, data_folder(home), port) if binary else shim(data_folder(home), port),
-        log=log / "clickhouse.log",
+        argv=argv,
+        log=home / "log" / "clickhouse.log",
         is_ready=lambda: answers_ping(port),
         # Dates in replies must not depend on the developer's time zone.
         env={"TZ": "UTC"},
     )
 
 
-def server(binary, folder, port):
-    workspace.make_folder(folder)
-    config = folder / "config.xml"
-    workspace.write_atomically(config, SERVER_CONFIG.format(port=port, folder=escape(str(folder))))
-    return [binary, "server", f"--config-file={config}"]
-
-
-def shim(folder, port):
-    workspace.make_folder(folder)
-    program = workspace.DEV / "stores" / "clickhouse_shim.py"
-    return [packages.store_python(), program, "--folder", folder, "--port", port]
-
-
 def answers_ping(port):
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        return ports.fetch(f"http://{ports.HOST}:{port}/ping", seconds=2) == b"Ok.\n"
-    return False
+    return looks.answers(port, "ping", b"Ok.\n")
 
 
 def costs_of_shim(url):

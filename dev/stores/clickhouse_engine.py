@@ -7,11 +7,10 @@
   client sends afterwards runs after it: a read-back never overtakes the INSERT that it asks about.
 """
 
-import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import re
-import threading
 import time
 
 from chdb.state.sqlitelike import Connection
@@ -72,27 +71,6 @@ class Answer:
     summary: dict
 
 
-class InOrder:
-    """A lock that is given out in the order of asking, which threading.Lock does not promise."""
-
-    def __init__(self):
-        self.changed = threading.Condition()
-        self.line = collections.deque()
-
-    @contextlib.contextmanager
-    def turn(self):
-        me = object()
-        with self.changed:
-            self.line.append(me)
-            self.changed.wait_for(lambda: self.line[0] is me)
-        try:
-            yield
-        finally:
-            with self.changed:
-                self.line.popleft()
-                self.changed.notify_all()
-
-
 class Engine:
     def __init__(self, folder):
         # chDB takes a path with options behind a question mark.
@@ -101,13 +79,14 @@ class Engine:
         self.folder = str(folder)
         # The engine shuts down with its last connection, so one stays open.
         self.keeper = Connection(self.folder)
-        self.queue = InOrder()
+        # One thread: statements run in the order in which they are handed to it.
+        self.queue = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         # By query id, what has arrived and has not begun.
         self.waiting = {}
 
     def close(self):
-        with self.queue.turn():
-            self.keeper.close()
+        self.queue.shutdown()
+        self.keeper.close()
 
     @contextlib.contextmanager
     def announced(self, statement):
@@ -131,19 +110,21 @@ class Engine:
     def run(self, statement):
         for victim in self.victims(statement):
             victim.killed = True
-        with self.queue.turn():
-            if statement.killed:
-                raise EngineError(CANCELLED)
-            if statement.client_is_gone():
-                raise ClientGone
-            self.waiting.pop(statement.query_id, None)
-            connection = Connection(self.folder)
-            try:
-                return self.run_now(connection, statement)
-            except RuntimeError as error:
-                raise EngineError(str(error)) from None
-            finally:
-                connection.close()
+        return self.queue.submit(self.run_in_turn, statement).result()
+
+    def run_in_turn(self, statement):
+        if statement.killed:
+            raise EngineError(CANCELLED)
+        if statement.client_is_gone():
+            raise ClientGone
+        self.waiting.pop(statement.query_id, None)
+        connection = Connection(self.folder)
+        try:
+            return self.run_now(connection, statement)
+        except RuntimeError as error:
+            raise EngineError(str(error)) from None
+        finally:
+            connection.close()
 
     def run_now(self, connection, statement):
         started = time.monotonic()

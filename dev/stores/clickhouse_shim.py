@@ -7,12 +7,14 @@ What it promises:
   A result is sent only once it is complete, so a failure never hides behind a 200;
 * KILL QUERY ends a statement that has not begun and answers after one that has;
 * SIGTERM lets the running statement end;
-* GET /costs tells what all this takes beside the engine: a server does it in the process that is measured.
+* GET /costs says what all this takes besides the engine: a server does it in the process that is measured.
 
-What it does not do: users (all are let in, it listens on 127.0.0.1), sessions, compression, statements in parallel.
+What it does not do: users (all are let in, it listens on 127.0.0.1), sessions, compression, forms, statements in
+parallel.
 """
 
 import argparse
+import collections
 import contextlib
 import json
 import re
@@ -23,7 +25,6 @@ import tempfile
 import threading
 import time
 import uuid
-from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -34,21 +35,16 @@ from clickhouse_engine import ClientGone, Engine, EngineError, Statement
 BODY_IN_MEMORY_BYTES = 32 << 20
 # Ends connections that are idle, and bodies that stall.
 SILENCE_SECONDS = 300
-
 # Parameters of the interface itself; every other one is a setting.
 NOT_SETTINGS = {"query", "database", "default_format", "query_id", "user", "password", "quota_key", "role"} | {
     *("wait_end_of_query", "buffer_size", "enable_http_compression", "stacktrace", "decompress", "compress"),
     *("session_id", "session_timeout", "session_check", "close_session"),
 }
-REFUSED = {
-    "session_id": "sessions are not supported here",
-    "compress": "compression is not supported here, switch it off in the client",
-    "decompress": "compression is not supported here, switch it off in the client",
-}
-
-BAD_REQUEST_CODES = {6, 26, 27, 36, 38, 41, 42, 43, 44, 53, 62, 69, 72, 117, 321, 427, 456, 457}
-NOT_FOUND_CODES = {46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 336}
-OTHER_STATUS = {48: 501, 159: 408, 164: 403, 497: 403}
+NOT_SUPPORTED = ("session_id", "compress", "decompress")
+BAD_REQUEST_CODES = (6, 26, 27, 36, 38, 41, 42, 43, 44, 53, 62, 69, 72, 117, 321, 427, 456, 457)
+NOT_FOUND_CODES = (46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 336)
+STATUS = dict.fromkeys(BAD_REQUEST_CODES, 400) | dict.fromkeys(NOT_FOUND_CODES, 404)
+STATUS |= {48: 501, 159: 408, 164: 403, 497: 403}
 
 
 class BadRequest(Exception):
@@ -67,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         url = urlsplit(self.path)
         if url.path == "/costs":
-            self.reply(200, json.dumps(self.server.costs.told()).encode(), {})
+            self.reply(200, json.dumps(self.server.costs).encode(), {})
         elif url.path == "/ping" or not url.query:
             self.reply(200, b"Ok.\n", {})
         else:
@@ -78,25 +74,37 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self):
         try:
-            with self.server.costs.counted(), tempfile.SpooledTemporaryFile(BODY_IN_MEMORY_BYTES) as body:
-                self.reply(*self.outcome(body))
+            with self.counted("cpu_seconds", time.thread_time):
+                with tempfile.SpooledTemporaryFile(BODY_IN_MEMORY_BYTES) as body:
+                    self.reply(*self.outcome(body))
         except (BodyBroken, ClientGone):
             self.close_connection = True
         except OSError as error:
             self.close_connection = True
             self.log_error("connection lost: %s", error)
 
+    @contextlib.contextmanager
+    def counted(self, what, clock):
+        begun = clock()
+        try:
+            yield
+        finally:
+            with self.server.lock:
+                self.server.costs[what] += clock() - begun
+
     def outcome(self, body):
         """(status, content, headers) of the request."""
         try:
             statement = self.statement()
             with self.server.engine.announced(statement):
-                with self.server.costs.received():
+                # A server's engine begins at once; this one waits meanwhile.
+                with self.counted("receiving_seconds", time.monotonic):
                     self.read_statement(statement, body)
                 answer = self.server.engine.run(statement)
         except EngineError as error:
             self.log_error("%s | %s", error, statement.text[:500].decode(errors="replace"))
-            return http_status(error.code), f"{error}\n".encode(), {"X-ClickHouse-Exception-Code": error.code}
+            headers = {"X-ClickHouse-Exception-Code": error.code}
+            return STATUS.get(error.code, 500), f"{error}\n".encode(), headers
         except BadRequest as error:
             # Its body may not have been read.
             self.close_connection = True
@@ -111,13 +119,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def statement(self):
         """Everything that the request's head says. The text may still have to come, in the body."""
-        if self.headers.get("Content-Encoding", "identity") != "identity":
-            raise BadRequest(REFUSED["compress"])
         pairs = parse_qsl(urlsplit(self.path).query, keep_blank_values=True, errors="surrogateescape")
         values = dict(pairs)
-        for name, reason in REFUSED.items():
-            if values.get(name, "0") not in ("", "0"):
-                raise BadRequest(reason)
+        if self.headers.get("Content-Encoding", "identity") != "identity":
+            raise BadRequest("compression is not supported here, switch it off in the client")
+        if refused := [name for name in NOT_SUPPORTED if values.get(name, "0") not in ("", "0")]:
+            raise BadRequest(f"{refused[0]} is not supported here, switch it off in the client")
         settings = {n: v for n, v in pairs if n not in NOT_SETTINGS and not n.startswith("param_")}
         for name in settings:
             if not re.fullmatch(r"\w+", name):
@@ -132,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
             query_id=values.get("query_id") or str(uuid.uuid4()),
             database=values.get("database") or self.headers.get("X-ClickHouse-Database", ""),
             settings=settings,
-            parameters={n[len("param_") :]: v for n, v in pairs if n.startswith("param_")},
+            parameters={n.removeprefix("param_"): v for n, v in pairs if n.startswith("param_")},
             client_is_gone=self.client_is_gone,
         )
 
@@ -141,9 +148,7 @@ class Handler(BaseHTTPRequestHandler):
             body.write(part)
         is_empty = body.tell() == 0
         body.seek(0)
-        if self.headers.get_content_type() == "multipart/form-data":
-            read_form(self.headers["Content-Type"], body.read(), statement)
-        elif not statement.text:
+        if not statement.text:
             statement.text = body.read()
         elif not is_empty:
             statement.body = body
@@ -151,19 +156,18 @@ class Handler(BaseHTTPRequestHandler):
             raise BadRequest("the query is empty")
 
     def body_parts(self):
-        if "chunked" in self.headers.get("Transfer-Encoding", ""):
-            while size := self.chunk_size():
-                yield from self.exactly(size)
-                self.rfile.readline()
-            while self.rfile.readline().strip():
-                pass
-        else:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
             yield from self.exactly(int(self.headers.get("Content-Length", 0)))
+            return
+        while size := self.chunk_size():
+            yield from self.exactly(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
 
     def chunk_size(self):
-        line = self.rfile.readline(1024)
         try:
-            return int(line.split(b";")[0], 16)
+            return int(self.rfile.readline(1024).split(b";")[0], 16)
         except ValueError:
             raise BodyBroken from None
 
@@ -183,9 +187,8 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, status, content, headers):
         self.send_response(status)
         common = {"Content-Type": "text/plain; charset=UTF-8", "X-ClickHouse-Timezone": "UTC"}
-        for name, value in {**common, **headers}.items():
+        for name, value in {**common, **headers, "Content-Length": len(content)}.items():
             self.send_header(name, str(value))
-        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
@@ -193,71 +196,18 @@ class Handler(BaseHTTPRequestHandler):
         """Only failures are logged."""
 
     def log_message(self, format, *args):
-        sys.stderr.write(f"{self.log_date_time_string()} {format % args}\n")
-        sys.stderr.flush()
-
-
-def read_form(content_type, body, statement):
-    """A form's fields: the query and its parameters, for those too long or too private for a URL."""
-    header = Message()
-    header["Content-Type"] = content_type
-    boundary = b"--" + (header.get_param("boundary") or "").encode()
-    for part in body.split(boundary)[1:-1]:
-        head, _, value = part.partition(b"\r\n\r\n")
-        name = re.search(rb'name="([^"]*)"', head)
-        value = value[: -len(b"\r\n")]
-        if name and name.group(1) == b"query":
-            statement.text = value
-        elif name and name.group(1).startswith(b"param_"):
-            statement.parameters[name.group(1)[len(b"param_") :].decode()] = value.decode("utf-8", "surrogateescape")
-
-
-def http_status(code):
-    if code in BAD_REQUEST_CODES:
-        return 400
-    if code in NOT_FOUND_CODES:
-        return 404
-    return OTHER_STATUS.get(code, 500)
-
-
-class Costs:
-    """Of the threads that serve: CPU time, and time in which a request's data came in while the engine waited."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.requests, self.cpu_seconds, self.receiving_seconds = 0, 0.0, 0.0
-
-    @contextlib.contextmanager
-    def counted(self):
-        begun = time.thread_time()
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.requests += 1
-                self.cpu_seconds += time.thread_time() - begun
-
-    @contextlib.contextmanager
-    def received(self):
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            with self.lock:
-                self.receiving_seconds += time.monotonic() - begun
-
-    def told(self):
-        with self.lock:
-            return {name: value for name, value in vars(self).items() if name != "lock"}
+        print(self.log_date_time_string(), format % args, file=sys.stderr, flush=True)
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.costs = Costs()
+    def __init__(self, port, engine):
+        super().__init__(("127.0.0.1", port), Handler)
+        self.engine, self.lock = engine, threading.Lock()
+        # Of the threads that serve: CPU time, and time in which a request's data came in while the engine waited.
+        self.costs = collections.Counter(cpu_seconds=0.0, receiving_seconds=0.0)
 
 
 def main():
@@ -269,8 +219,7 @@ def main():
     # Before the engine starts, so that it finds its threads' signals already taken.
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())
-    server = Server(("127.0.0.1", chosen.port), Handler)
-    server.engine = Engine(chosen.folder)
+    server = Server(chosen.port, Engine(chosen.folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     stop.wait()
     server.shutdown()

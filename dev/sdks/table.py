@@ -1,23 +1,19 @@
 """The SDKs, by their programs, and what each program's events look like when they are stored."""
 
-import dataclasses
-import hashlib
 import json
 import os
 import re
-import shutil
+from typing import NamedTuple
 
 import workspace
-from console import Problem, run_quietly, step
 
-HERE = workspace.DEV / "sdks"
+CHROMIUM = os.environ.get("CHROMIUM") or "chromium"
 NAMED = "JSONExtractString(properties, 'größe') = 'ü \"<&>\" 😀' AND JSONExtractFloat(properties, 'total') >= 0"
 ITEMS = "JSONExtractString(properties, 'items', 1, 'sku') = 'a'"
 GOOD = f"{NAMED} AND {ITEMS}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Sdk:
+class Sdk(NamedTuple):
     """`rows` has a condition for each kind of call that takes turns; each event must meet that of its turn."""
 
     language: str
@@ -96,58 +92,11 @@ SDKS = [
     browser("@rudderstack/analytics-js", RUDDER_WEB, "rudder"),
     browser("posthog-js", POSTHOG_WEB, "posthog"),
 ]
-CHROMIUM = os.environ.get("CHROMIUM") or "chromium"
-
-
-def check_tools():
-    """One line for all that is missing."""
-    wanted = {"node": "Node 20 or newer", "npm": "npm", "go": "Go 1.24 or newer"}
-    missing = [what for tool, what in wanted.items() if shutil.which(tool) is None]
-    if missing:
-        raise Problem(f"the SDKs need {' and '.join(missing)}, which is not in the PATH")
-
-
-def has_browser():
-    return shutil.which(CHROMIUM) is not None
-
-
-def install():
-    """Puts programs and SDKs into the cache; the folder of each language's."""
-    node = install_node()
-    return {"node": node, "browser": node, "go": build_go()}
-
-
-def install_node():
-    source = HERE / "node"
-    pins = b"".join((source / name).read_bytes() for name in ("package.json", "package-lock.json"))
-    folder = workspace.make_folder(workspace.CACHE / f"sdks-node-{hashlib.sha256(pins).hexdigest()[:12]}")
-    for file in source.iterdir():
-        if file.is_file():
-            shutil.copy(file, folder)
-    marker = folder / "installed"
-    if not marker.exists():
-        with step("downloading the SDKs for Node; once"):
-            argv = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            run_quietly(argv, "npm can't install what dev/sdks/node pins: check the network", cwd=folder)
-        marker.touch()
-    return folder
-
-
-def build_go():
-    folder = workspace.make_folder(workspace.CACHE / "sdks-go")
-    with step("building the programs in Go"):
-        argv = ["go", "build", "-o", f"{folder}/", "./..."]
-        run_quietly(argv, "the programs in dev/sdks/go can't be built", cwd=HERE / "go")
-    return folder
-
-
-def argv(sdk, folders):
-    program = str(folders[sdk.language] / sdk.program)
-    return [program] if sdk.language == "go" else ["node", program]
 
 
 def version(sdk):
     """The one that is pinned."""
+    folder = workspace.DEV / "sdks"
     if sdk.language != "go":
-        return json.loads((HERE / "node" / "package.json").read_text())["dependencies"][sdk.package]
-    return re.search(rf"{re.escape(sdk.package)} v(\S+)", (HERE / "go" / "go.mod").read_text())[1]
+        return json.loads((folder / "node" / "package.json").read_text())["dependencies"][sdk.package]
+    return re.search(rf"{re.escape(sdk.package)} v(\S+)", (folder / "go" / "go.mod").read_text())[1]
