@@ -8,7 +8,7 @@ SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
 comma = ,
 
-.PHONY: help run cluster stop stores test test-sdks lint crash faults faults-mutants fuzz soak bench-ingest bench-growth bench-processor bench-pipeline bench-catch-up bench-ids clean
+.PHONY: help run cluster stop stores test test-sdks lint crash faults faults-mutants fuzz soak bench-ingest bench-processor bench-pipeline bench-catch-up bench-ids clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,17 +46,14 @@ faults-mutants: ## the same with rules broken on purpose: each must be caught; M
 fuzz: ## libFuzzer on TARGET=body, decompressor, frame, key or header for SECONDS=60; MERGE=1 renews its corpus
 	@$(RIVER) fuzz $(TARGET) --seconds $(SECONDS) $(if $(MERGE),--merge)
 
-bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, beside three floors of the same run; eight minutes
+bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, next to three floors of the same run; eight minutes
 	@$(RIVER) bench-ingest
-
-bench-growth: ## the same at 10 to 100,000 tenants, a million keys, 10,000 connections: is it flat? twelve minutes
-	@$(RIVER) bench-growth
 
 bench-ids: ## looking up seen ids at 1, 10 and 50 million held, and filling a lost store from ClickHouse; five minutes, 5 GB
 	@$(RIVER) test -- cargo bench -p processor --bench ids
 
-bench-processor: ## CPU per event of `weir processor`, beside ClickHouse's client with the same rows; LOG=kafka PROFILE=1 (perf)
-	@$(RIVER) bench-processor --log $(or $(LOG),local) $(if $(PROFILE),--profile)
+bench-processor: ## CPU per event of `weir processor`, next to ClickHouse's client with the same rows; LOG=kafka
+	@$(RIVER) bench-processor --log $(or $(LOG),local)
 
 bench-pipeline: ## the rate at which events go from HTTP to rows and usage within 2 s: SHAPE=run or cluster; ten minutes for both
 	@$(RIVER) bench-pipeline --shapes $(or $(SHAPE),run$(comma)cluster)

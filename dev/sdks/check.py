@@ -39,14 +39,17 @@ def test(chosen, port):
     if shutil.which(CHROMIUM) is None:
         say(f"! {CHROMIUM} is not in the PATH: the SDKs for browsers are left out (apt-get install chromium)")
         sdks = [sdk for sdk in sdks if sdk.language != "browser"]
-    folders, lines, wrong = {"node": install_node(), "go": build_go()}, [], []
+    folders, lines, notes, wrong = {"node": install_node(), "go": build_go()}, [], set(), []
     # The binary that tests use, built now.
     binary, port = weir.given_or_built("debug"), port or ports.choose_block(PORTS)
     with running_river(False, port, binary, "test-sdks") as river:
         for sdk in sdks:
             for is_harmed in (False, True):
-                run(sdk, is_harmed, folders, river, lines, wrong)
-    say("\n".join(["", LAYOUT.format(*HEADINGS), *lines[::2], *sorted(set(lines[1::2])), *wrong]))
+                line, asks, faults = run(sdk, is_harmed, folders, river)
+                lines.append(line)
+                notes |= asks
+                wrong += faults
+    say("\n".join(["", LAYOUT.format(*HEADINGS), *lines, *sorted(notes), *wrong]))
     return 1 if wrong or not lines else 0
 
 
@@ -73,8 +76,8 @@ def build_go():
     return folder
 
 
-def run(sdk, is_harmed, folders, river, lines, wrong):
-    """Adds a line of the table and one of what else the SDK asks, and what is wrong."""
+def run(sdk, is_harmed, folders, river):
+    """A line of the table, what else the SDK asks, and what is wrong."""
     way = "faults" if is_harmed else "free"
     say(f"- {sdk.name}, {way}")
     tenant = re.sub(r"\W+", "-", f"{sdk.language} {sdk.program} {way} {' '.join(sdk.more)}").strip("-")
@@ -97,10 +100,9 @@ def run(sdk, is_harmed, folders, river, lines, wrong):
     faults += stored_faults(sdk, river, key, usage) + wire_faults(sdk, posts, is_harmed, usage)
     failed = sum(status != sdk.success or fault != NONE for _, _, fault, status in posts)
     figures = [sdk.count, usage["stored"], usage["duplicate"], len(posts), failed, took, "WRONG" if faults else "ok"]
-    lines.append(LAYOUT.format(sdk.name, version(sdk), way, *figures))
-    asks = ", ".join(f"{method} {path}: {status}" for method, path, status in side_calls)
-    lines.append(f"  {sdk.name} also asks {asks or 'nothing'}")
-    wrong += [f"! {sdk.name}, {way}: {fault}" for fault in faults]
+    line = LAYOUT.format(sdk.name, version(sdk), way, *figures)
+    asks = {f"  {sdk.name} also asks {method} {path}: {status}" for method, path, status in side_calls}
+    return line, asks, [f"! {sdk.name}, {way}: {fault}" for fault in faults]
 
 
 def send(sdk, folders, url, key):

@@ -1,7 +1,6 @@
-//! The floors that `make bench-ingest` and `make bench-growth` hold `weir ingest` against: each a process of its own, so that the kernel
-//! tells what it costs. Started by `dev/bench/`, which prints the tables.
+//! The floors that `make bench-ingest` holds `weir ingest` against: each a process of its own, so that the kernel knows
+//! what it costs. Started by `dev/bench/`, which prints the tables.
 
-mod keys;
 mod parse;
 mod produce;
 mod sample;
@@ -38,8 +37,6 @@ enum Floor {
     },
     /// From bodies in memory to frames in memory, on one thread; prints nanoseconds an event as JSON
     Parse(parse::Parse),
-    /// Write new keys to files: to send with, and to copy into Postgres
-    Keys(keys::Keys),
     /// Append ready-made frames; prints what it took as JSON
     Produce(produce::Produce),
 }
@@ -49,7 +46,6 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().floor {
         None => Ok(()),
         Some(Floor::Parse(parse)) => parse.carry_out(),
-        Some(Floor::Keys(keys)) => keys.carry_out(),
         Some(Floor::Serve { listen, batch }) => on_weirs_runtime(async move {
             let listener = TcpListener::bind(listen).await?;
             floor::serve(listener, batch, std::future::pending()).await
