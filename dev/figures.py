@@ -40,12 +40,13 @@ def measured(title, rounds, cells, measure):
             figures.append(measure(*cell))
             shown = ", ".join(f"{name} {number_of(value)}" for name, value in figures[-1].items())
             say(f"- round {number + 1} of {rounds}, {' '.join(map(str, cell))}: {shown}")
-    headings = [*title[1:], *next(iter(found.values()))[0]]
+    # What never happened in a run, a stage say, is not among its figures.
+    names = list(dict.fromkeys(name for figures in found.values() for each in figures for name in each))
     lines = (
-        [*map(str, cell), *(spread([each[name] for each in figures]) for name in figures[0])]
+        [*map(str, cell), *(spread([each.get(name, 0.0) for each in figures]) for name in names)]
         for cell, figures in found.items()
     )
-    say(f"\n{title[0]}; median of {rounds} (least to most)\n\n{table(headings, lines)}")
+    say(f"\n{title[0]}; median of {rounds} (least to most)\n\n{table([*title[1:], *names], lines)}")
     return found
 
 
