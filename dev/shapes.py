@@ -8,7 +8,6 @@ import functools
 import os
 
 import looks
-import ports
 import workspace
 from console import Problem
 from processes import Spec

@@ -108,7 +108,7 @@ class Tried(NamedTuple):
             **{f"lag {name} s": self.lags[place] for name, place in (("p50", 50), ("p99", -2), ("most", -1))},
             "HTTP p99 ms": self.p99_ms,
             **self.cpu,
-            "all": total(self.cpu),
+            "all": sum(self.cpu.values()),
             "cores busy": self.cores,
         }
 
@@ -187,7 +187,7 @@ class Pipeline:
         pids, found = self.river.pids(), collections.Counter()
         for name, command, _ in self.river.shape.roles:
             found["weir" if command == "standalone" else command] += looks.cpu_seconds(pids[name])
-        return dict(found) | store_costs(pids, self.river.env()["CLICKHOUSE_URL"])
+        return dict(found) | store_costs(pids)
 
 
 def judged(rate, seen, before, after, spent, reports):
@@ -200,12 +200,7 @@ def judged(rate, seen, before, after, spent, reports):
         refused.update(report["events_refused"] | report["events_unknown"])
     lags = lags_of(seen, before.accepted, after.accepted)
     p99_ms = max(report["latency"]["p99_us"] for report in reports) / 1000
-    return Tried(rate, events / took, lags, p99_ms, cpu, total(cpu) * events / 1e6 / took, dict(refused))
-
-
-def total(cpu):
-    """A name with a space is a part of the one before it."""
-    return sum(seconds for name, seconds in cpu.items() if " " not in name)
+    return Tried(rate, events / took, lags, p99_ms, cpu, sum(cpu.values()) * events / 1e6 / took, dict(refused))
 
 
 def lags_of(seen, first, last):

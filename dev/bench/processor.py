@@ -13,7 +13,6 @@ import workspace
 from bench import rig as rigs
 from console import Problem, say
 from figures import headline, measured, numbers, thirds
-from stores import clickhouse
 
 TENANTS = 10
 # As weir makes them.
@@ -112,11 +111,11 @@ def fill(rig, kind, name, known, events, batch, duplicates):
 
 def process(rig, name, filled):
     """From the log's beginning to its end: figures, and looks at the processor."""
-    events, before, begun = filled["events"], costs(rig), time.monotonic()
+    events, before, begun = filled["events"], rig.store_costs(), time.monotonic()
     process_name, listening = rig.serve("processor", name)
     seen, found = caught_up(rig, process_name, listening["ops"], begun, events)
     cpu = {"weir": looks.cpu_seconds(rig.pid(process_name))}
-    cpu |= {store: now - before[store] for store, now in costs(rig).items()}
+    cpu |= {store: now - before[store] for store, now in rig.store_costs().items()}
     rig.supervisor.end(process_name)
     stored = int(looks.total(found, "weir_processor_events_total", 'outcome="stored"'))
     if stored != filled["distinct"]:
@@ -128,12 +127,6 @@ def process(rig, name, filled):
         "rows a block": stored / max(1, by_stage(found, "count")["commit"]),
         **{what: seconds / events * 1e6 for what, seconds in (cpu | stages).items()},
     }, seen
-
-
-def costs(rig):
-    """CPU-seconds of the stores; and seconds in which ClickHouse's engine waited for rows."""
-    shim = clickhouse.costs_of_shim(rig.environment["CLICKHOUSE_URL"])
-    return rig.store_costs() | {"the shim receives rows": shim.get("receiving_seconds", 0.0)}
 
 
 def caught_up(rig, name, ops, begun, events):

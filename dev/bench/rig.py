@@ -20,7 +20,6 @@ import weir
 import workspace
 from console import Problem, output_of, say
 from processes import Spec, Supervisor
-from stores import clickhouse
 from subject import clean_environment, own_folder
 
 CONNECTIONS_MAX = 50
@@ -124,14 +123,10 @@ class Rig:
         return self.supervisor.pids()[name]
 
     def store_costs(self):
-        return store_costs(self.supervisor.pids(), self.environment["CLICKHOUSE_URL"])
+        return store_costs(self.supervisor.pids())
 
 
-def store_costs(pids, clickhouse_url):
-    """CPU-seconds of each store so far. What has a space in its name is a part of the one before it: what a server of
-    ClickHouse would not take, or would take in C++."""
-    found = {"clickhouse": looks.cpu_seconds(pids["clickhouse"])}
-    if costs := clickhouse.costs_of_shim(clickhouse_url):
-        found["of it Python"] = costs["cpu_seconds"]
-    found["postgres"] = looks.family_cpu_seconds(pids["postgres"])
-    return found | {name: looks.cpu_seconds(pids[name]) for name in ("kafka", "redis") if name in pids}
+def store_costs(pids):
+    """CPU-seconds of each store so far."""
+    found = {name: looks.cpu_seconds(pids[name]) for name in ("clickhouse", "kafka", "redis") if name in pids}
+    return found | {"postgres": looks.family_cpu_seconds(pids["postgres"])}

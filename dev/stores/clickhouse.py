@@ -4,13 +4,10 @@ Both speak HTTP on 127.0.0.1 and keep their data in folders of their own below `
 need not agree. See clickhouse_shim.py for what the shim can do.
 """
 
-import contextlib
-import json
 import shutil
 from xml.sax.saxutils import escape
 
 import looks
-import ports
 import tools
 import workspace
 from processes import Spec
@@ -60,10 +57,3 @@ def spec(home, port):
 
 def answers_ping(port):
     return looks.answers(port, "ping", b"Ok.\n")
-
-
-def costs_of_shim(url):
-    """What its Python takes; nothing of a server, which has none."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads(ports.fetch(f"{url}/costs"))
-    return {}

@@ -6,16 +6,13 @@ What it promises:
 * a failure has ClickHouse's text, its code in X-ClickHouse-Exception-Code and the status that the server would send.
   A result is sent only once it is complete, so a failure never hides behind a 200;
 * KILL QUERY ends a statement that has not begun and answers after one that has;
-* SIGTERM lets the running statement end;
-* GET /costs says what all this takes besides the engine: a server does it in the process that is measured.
+* SIGTERM lets the running statement end.
 
 What it does not do: users (all are let in, it listens on 127.0.0.1), sessions, compression, forms, statements in
 parallel.
 """
 
 import argparse
-import collections
-import contextlib
 import json
 import re
 import select
@@ -23,7 +20,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -62,9 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         url = urlsplit(self.path)
-        if url.path == "/costs":
-            self.reply(200, json.dumps(self.server.costs).encode(), {})
-        elif url.path == "/ping" or not url.query:
+        if url.path == "/ping" or not url.query:
             self.reply(200, b"Ok.\n", {})
         else:
             self.serve()
@@ -74,32 +68,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self):
         try:
-            with self.counted("cpu_seconds", time.thread_time):
-                with tempfile.SpooledTemporaryFile(BODY_IN_MEMORY_BYTES) as body:
-                    self.reply(*self.outcome(body))
+            with tempfile.SpooledTemporaryFile(BODY_IN_MEMORY_BYTES) as body:
+                self.reply(*self.outcome(body))
         except (BodyBroken, ClientGone):
             self.close_connection = True
         except OSError as error:
             self.close_connection = True
             self.log_error("connection lost: %s", error)
 
-    @contextlib.contextmanager
-    def counted(self, what, clock):
-        begun = clock()
-        try:
-            yield
-        finally:
-            with self.server.lock:
-                self.server.costs[what] += clock() - begun
-
     def outcome(self, body):
         """(status, content, headers) of the request."""
         try:
             statement = self.statement()
             with self.server.engine.announced(statement):
-                # A server's engine begins at once; this one waits meanwhile.
-                with self.counted("receiving_seconds", time.monotonic):
-                    self.read_statement(statement, body)
+                self.read_statement(statement, body)
                 answer = self.server.engine.run(statement)
         except EngineError as error:
             self.log_error("%s | %s", error, statement.text[:500].decode(errors="replace"))
@@ -203,12 +185,6 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, port, engine):
-        super().__init__(("127.0.0.1", port), Handler)
-        self.engine, self.lock = engine, threading.Lock()
-        # Of the threads that serve: CPU time, and time in which a request's data came in while the engine waited.
-        self.costs = collections.Counter(cpu_seconds=0.0, receiving_seconds=0.0)
-
 
 def main():
     arguments = argparse.ArgumentParser(description="ClickHouse's engine behind its HTTP interface.")
@@ -219,7 +195,8 @@ def main():
     # Before the engine starts, so that it finds its threads' signals already taken.
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())
-    server = Server(chosen.port, Engine(chosen.folder))
+    server = Server(("127.0.0.1", chosen.port), Handler)
+    server.engine = Engine(chosen.folder)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     stop.wait()
     server.shutdown()
