@@ -103,13 +103,13 @@ def demo(binary, environment, database_is_ours):
     url = environment["DATABASE_URL"]
     name = url.rpartition("/")[2] if database_is_ours else hashlib.sha256(url.encode()).hexdigest()[:12]
     kept = RUN / f"demo-{name}.env"
-    tenants = {each["name"]: each["id"] for each in weir.ask(binary, environment, "tenant", "list")}
+    tenants = {each["name"]: each["id"] for each in weir.ask_now(binary, environment, "tenant", "list")}
     if DEMO not in tenants:
-        tenants[DEMO] = weir.ask(binary, environment, "tenant", "create", DEMO, "--plan", DEMO_PLAN)["id"]
+        tenants[DEMO] = weir.ask_now(binary, environment, "tenant", "create", DEMO, "--plan", DEMO_PLAN)["id"]
         kept.unlink(missing_ok=True)
     values = workspace.read_env(kept)
     if values.get("WEIR_TENANT") != str(tenants[DEMO]):
-        key = weir.ask(binary, environment, "key", "create", DEMO)["key"]
+        key = weir.ask_now(binary, environment, "key", "create", DEMO)["key"]
         values = {"WEIR_TENANT": str(tenants[DEMO]), "WEIR_KEY": key}
         workspace.write_env(kept, values)
     return values["WEIR_TENANT"], values["WEIR_KEY"]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import looks
 import ports
+import weir
 import workspace
 from console import Problem, last_lines, say, step
 from looks import start_time
@@ -26,7 +27,6 @@ from workspace import read_if_any
 UP_SECONDS = 180
 GONE_SECONDS = 20
 STOP_SECONDS = 120
-COMMAND_SECONDS = 120
 # The stores must be those in the folder, whatever the developer's shell says.
 NOT_INHERITED = ("DATABASE_URL", "CLICKHOUSE_", "KAFKA_", "REDIS_URL", "WEIR_", "TOKIO_")
 # One connection of Postgres to weir: Postgres then ends all others as well and recovers.
@@ -141,25 +141,12 @@ class River:
     def env(self):
         return workspace.read_env(self.folder / "env")
 
-    def weir(self, *arguments, seconds=COMMAND_SECONDS):
-        """What a command of weir printed as JSON, whatever its exit code; None if it could not say, and why."""
-        argv = [str(each) for each in (self.binary, *arguments, "--json")]
-        environment = {**self.environment, **self.env()}
-        try:
-            result = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=seconds
-            )
-            return json.loads(result.stdout), ""
-        except ValueError:
-            return None, f"weir {arguments[0]}: exit code {result.returncode}: {last_lines(result.stderr, 3)}"
-        except subprocess.TimeoutExpired:
-            return None, f"weir {arguments[0]}: no answer within {seconds} s"
+    def weir(self, *arguments, **options):
+        """What a command of weir printed as JSON; None if it could not say, and why."""
+        return weir.ask(self.binary, {**self.environment, **self.env()}, *arguments, **options)
 
     def weir_now(self, *arguments):
-        answer, why = self.weir(*arguments)
-        if answer is None:
-            raise Problem(why)
-        return answer
+        return weir.ask_now(self.binary, {**self.environment, **self.env()}, *arguments)
 
     def tenant(self, name, *limits):
         """The key of a new tenant without limits except these."""
@@ -179,12 +166,12 @@ class River:
         return {name: looks.metrics(listening["ops"]) for name, _, listening in roles}
 
     def sql(self, query):
-        return postgres.query(self.env()["DATABASE_URL"], query, timeout=COMMAND_SECONDS)
+        return postgres.query(self.env()["DATABASE_URL"], query, timeout=weir.COMMAND_SECONDS)
 
     def clickhouse(self, query):
         env = self.env()
         url = f"{env['CLICKHOUSE_URL']}/?database={env['CLICKHOUSE_DATABASE']}"
-        text = ports.fetch(url, query.encode(), COMMAND_SECONDS).decode()
+        text = ports.fetch(url, query.encode(), weir.COMMAND_SECONDS).decode()
         return [line.split("\t") for line in text.splitlines()]
 
 

@@ -2,11 +2,14 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import tools
 import workspace
 from console import Problem, last_lines, output_of, run_visibly, say
+
+COMMAND_SECONDS = 120
 
 
 def check_tools(is_cluster):
@@ -37,16 +40,27 @@ def built(profile, *options):
     return workspace.ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target") / profile / "weir"
 
 
-def ask(binary, environment, *arguments):
-    """What a command of weir prints as JSON, if it succeeds."""
-    text = run(binary, environment, *arguments, "--json")
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise Problem(f"weir {arguments[0]} did not answer in JSON", last_lines(text)) from None
-
-
 def run(binary, environment, *arguments):
     database = workspace.redact(environment["DATABASE_URL"])
-    failure = f"`weir {' '.join(map(str, arguments))}` failed (database {database})"
-    return output_of([binary, *arguments], failure, env=environment)
+    output_of([binary, *arguments], f"`weir {' '.join(arguments)}` failed (database {database})", env=environment)
+
+
+def ask(binary, environment, *arguments, seconds=COMMAND_SECONDS):
+    """What a command of weir prints as JSON, whatever its exit code; None if it could not say, and why."""
+    what, argv = f"weir {arguments[0]}", [str(each) for each in (binary, *arguments, "--json")]
+    try:
+        result = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=seconds
+        )
+        return json.loads(result.stdout), ""
+    except ValueError:
+        return None, f"{what}: exit code {result.returncode}: {last_lines(result.stderr or result.stdout, 3)}"
+    except subprocess.TimeoutExpired:
+        return None, f"{what}: no answer within {seconds} s"
+
+
+def ask_now(*arguments):
+    answer, why = ask(*arguments)
+    if answer is None:
+        raise Problem(why)
+    return answer

@@ -92,7 +92,7 @@ class Rig:
         return weir.run(self.binary, self.variables(name), *arguments)
 
     def ask(self, name, *arguments):
-        return weir.ask(self.binary, self.variables(name), *arguments)
+        return weir.ask_now(self.binary, self.variables(name), *arguments)
 
     def clickhouse(self, sql):
         ports.fetch(self.environment["CLICKHOUSE_URL"], sql.encode(), seconds=600)

@@ -15,6 +15,7 @@ import tools
 import weir
 import workspace
 from console import Problem, last_lines, output_of, say, step
+from figures import table
 from proxy import NONE, REPLY_LOST, SCRIPT, SdkProxy
 from sdks.table import CHROMIUM, SDKS, version
 from shapes import PORTS
@@ -26,8 +27,7 @@ PROGRAM_SECONDS = 150
 STORED_SECONDS = 20
 # So long nothing more must come.
 QUIET_SECONDS = 1
-LAYOUT = "{:<40} {:<14} {:<8} {:>6} {:>7} {:>10} {:>9} {:>7} {:>7}  {}"
-HEADINGS = ("SDK", "version", "way", "sent", "stored", "duplicate", "requests", "failed", "ms", "")
+HEADINGS = ["SDK", "version", "way", "sent", "stored", "duplicate", "requests", "failed", "ms", "all is well"]
 
 
 def test(chosen, port):
@@ -49,7 +49,7 @@ def test(chosen, port):
                 lines.append(line)
                 notes |= asks
                 wrong += faults
-    say("\n".join(["", LAYOUT.format(*HEADINGS), *lines, *sorted(notes), *wrong]))
+    say("\n".join(["", table(HEADINGS, lines), *sorted(notes), *wrong]))
     return 1 if wrong or not lines else 0
 
 
@@ -99,8 +99,8 @@ def run(sdk, is_harmed, folders, river):
     posts, side_calls = proxy.posts(), proxy.side_calls(key)
     faults += stored_faults(sdk, river, key, usage) + wire_faults(sdk, posts, is_harmed, usage)
     failed = sum(status != sdk.success or fault != NONE for _, _, fault, status in posts)
-    figures = [sdk.count, usage["stored"], usage["duplicate"], len(posts), failed, took, "WRONG" if faults else "ok"]
-    line = LAYOUT.format(sdk.name, version(sdk), way, *figures)
+    line = [sdk.name, version(sdk), way, sdk.count, usage["stored"], usage["duplicate"], len(posts), failed, took]
+    line.append("NO" if faults else "yes")
     asks = {f"  {sdk.name} also asks {method} {path}: {status}" for method, path, status in side_calls}
     return line, asks, [f"! {sdk.name}, {way}: {fault}" for fault in faults]
 
