@@ -149,7 +149,8 @@ def caught_up(rig, name, ops, begun, events):
 
 def by_stage(found, what):
     name = f"{STAGE_SECONDS}_{what}"
-    return {labels.partition('stage="')[2].split('"')[0]: value for each, labels, value in found if each == name}
+    pairs = ((labels.partition('stage="')[2].split('"')[0], value) for each, labels, value in found if each == name)
+    return dict(sorted(pairs))
 
 
 def insert(rig, name, log, *options):
