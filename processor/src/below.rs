@@ -3,16 +3,12 @@
 //! Both hold Postgres advisory locks by partition, so that a proof sees ledger and rows of one moment, and no two
 //! change the same rows. They are held by a connection of their own and end with it, however that ends.
 
+use schemas::lock;
 use sqlx::{PgConnection, PgPool};
 
 use service::error::Chain;
 
 use crate::erased::{self, Erased};
-
-/// First half of the locks' keys: "weir" in ASCII.
-const CLASS: i32 = 0x7765_6972;
-/// Second half for reconciliation, of all partitions.
-const RECONCILE: i32 = -1;
 
 /// Rows below the cursors of some partitions, held until this is dropped.
 #[derive(Debug)]
@@ -49,7 +45,7 @@ pub async fn read_all(pool: &PgPool) -> Result<Held, sqlx::Error> {
         "SELECT pg_advisory_lock_shared($1, partition)
          FROM (SELECT partition FROM partition_cursor ORDER BY partition) AS all_partitions",
     )
-    .bind(CLASS)
+    .bind(lock::ROWS)
     .execute(&mut connection)
     .await?;
     Ok(Held(connection))
@@ -63,7 +59,7 @@ pub async fn change(pool: &PgPool, partition: u32) -> Result<Held, sqlx::Error> 
     let mut connection = pool.acquire().await?.detach();
     sqlx::query(SET_PATIENCE).execute(&mut connection).await?;
     sqlx::query("SELECT pg_advisory_lock($1, $2)")
-        .bind(CLASS)
+        .bind(lock::ROWS)
         .bind(key(partition))
         .execute(&mut connection)
         .await?;
@@ -85,13 +81,13 @@ pub async fn try_change(pool: &PgPool, partition: u32) -> Result<Option<Held>, s
 /// # Errors
 /// If Postgres fails.
 pub async fn try_reconcile(pool: &PgPool) -> Result<Option<Held>, sqlx::Error> {
-    try_lock(pool, RECONCILE).await
+    try_lock(pool, lock::RECONCILE).await
 }
 
 async fn try_lock(pool: &PgPool, key: i32) -> Result<Option<Held>, sqlx::Error> {
     let mut connection = pool.acquire().await?.detach();
     let is_held: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
-        .bind(CLASS)
+        .bind(lock::ROWS)
         .bind(key)
         .fetch_one(&mut connection)
         .await?;

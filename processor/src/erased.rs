@@ -1,6 +1,7 @@
 //! What was erased, for those who bring events of the log back: none of it must come back.
 
 use schemas::id::{ProjectId, TenantId};
+use schemas::lock;
 use schemas::subject::SubjectKind;
 use schemas::time::Micros;
 use sqlx::PgConnection;
@@ -8,16 +9,13 @@ use sqlx::types::chrono::{DateTime, Utc};
 
 use crate::batch::Placed;
 
-/// Of Postgres's advisory locks: held by whoever begins or counts a round, and shared by whoever brings events back.
-pub const LOCK: i64 = 0x77_65_69_72_01;
-
 /// Waits for an erasure that is being counted, and lets none begin until the connection ends or lets go. Whoever inserts
 /// events of the log again, below the cursor, holds this from before it reads [`Erased`] until it is done.
 ///
 /// # Errors
 /// If Postgres fails.
 pub(crate) async fn hold_back(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_lock_shared($1)").bind(LOCK).execute(connection).await?;
+    sqlx::query("SELECT pg_advisory_lock_shared($1)").bind(lock::ERASURE).execute(connection).await?;
     Ok(())
 }
 
@@ -26,7 +24,7 @@ pub(crate) async fn hold_back(connection: &mut PgConnection) -> Result<(), sqlx:
 /// # Errors
 /// If Postgres fails.
 pub(crate) async fn try_hold_back(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock_shared($1)").bind(LOCK).fetch_one(connection).await
+    sqlx::query_scalar("SELECT pg_try_advisory_lock_shared($1)").bind(lock::ERASURE).fetch_one(connection).await
 }
 
 /// What must not be brought back out of the log.

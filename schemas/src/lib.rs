@@ -7,6 +7,7 @@
 //! processor reads the frame back, and every event in it ends in exactly one [`outcome::Outcome`]. What a
 //! client is told when something is refused is a [`problem::Problem`]. What its tenant is shown of all that ingest took or
 //! refused is an [`intake::Intake`]. Who may ask for events to be erased says so by a [`subject::SubjectKind`].
+//! What no two of weir's processes may do at a time they do under a [`lock`] that Postgres keeps.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, except [`key::ApiKey::generate`].
 
@@ -21,3 +22,4 @@ pub mod outcome;
 pub mod problem;
 pub mod intake;
 pub mod subject;
+pub mod lock;

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use eventlog::EventLog;
+use schemas::lock::ERASER_TURN;
 use service::clock::Clock;
 use service::shutdown::Shutdown;
 use service::task::{Pace, every};
@@ -48,9 +49,6 @@ use crate::{metrics, retain};
 const EVERY: Duration = Duration::from_secs(1);
 /// How often to look for events that are too old, and for subjects that the log no longer has.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
-/// Of Postgres's advisory locks: held by the eraser at work, so that others do not do it again beside it. Nothing depends on
-/// it.
-const TURN: i64 = 0x77_65_69_72_02;
 
 /// Carries out erasures. Any number of processes may have one. Its steps are separate so that tests can stop between them.
 pub struct Eraser {
@@ -122,7 +120,7 @@ impl Eraser {
             return Ok(());
         }
         books::note_ends(&self.pool, &*self.log).await?;
-        let Some(turn) = Turn::take(&self.pool, TURN).await? else { return Ok(()) };
+        let Some(turn) = Turn::take(&self.pool, ERASER_TURN).await? else { return Ok(()) };
         while let Some(round) = self.begin().await? {
             let _span = Span::job("erase");
             if self.count(&round).await? {

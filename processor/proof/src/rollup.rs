@@ -11,6 +11,7 @@
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
+use schemas::lock::ROLLUP_TURN;
 use schemas::time::Micros;
 use service::clock::Clock;
 use service::shutdown::Shutdown;
@@ -31,8 +32,6 @@ const RECENT: i64 = 72 * Micros::HOUR;
 const WHOLE_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// The beginning is reached in steps of this, so that no statement takes long.
 const WINDOW: i64 = 31 * 24 * Micros::HOUR;
-/// Of Postgres's advisory locks: held by the process at work.
-const TURN: i64 = 0x77_65_69_72_03;
 
 /// Keeps `events_hourly`. Any number of processes may have one.
 pub struct Roller {
@@ -83,7 +82,7 @@ impl Roller {
     /// # Errors
     /// [`EraseError`]: to be tried again.
     pub async fn turn(&self, is_whole: bool) -> Result<usize, EraseError> {
-        let Some(turn) = Turn::take(&self.pool, TURN).await? else { return Ok(0) };
+        let Some(turn) = Turn::take(&self.pool, ROLLUP_TURN).await? else { return Ok(0) };
         let open = Micros(self.clock.now_micros().saturating_sub(CLOSED_AFTER)).hour();
         let mut from = open.0.saturating_sub(RECENT);
         if is_whole {

@@ -4,12 +4,11 @@
 //! new number takes over all that waits, and a slower eraser that was taken for dead is refused when it wants to count.
 
 use eventlog::EventLog;
+use schemas::lock;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::count::Taken;
-use processor::erased::LOCK;
-
 use crate::error::EraseError;
 use crate::rollup;
 use crate::round::{ErasureRow, Round, counted, round_of, timestamp};
@@ -58,7 +57,7 @@ pub(super) async fn begin(pool: &PgPool) -> Result<Option<Round>, sqlx::Error> {
     let mut connection = connection(pool).await?;
     let mut tx = connection.begin().await?;
     // Whoever brings back events of the log, and looked for erasures before these were asked for, has ended.
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock::ERASURE).execute(&mut *tx).await?;
     let round = match counted(&mut tx).await? {
         Some(round) => Some(round),
         None => match gather(&mut tx, false).await? {
@@ -98,7 +97,7 @@ async fn gather(tx: &mut PgConnection, retention: bool) -> Result<Option<Round>,
 pub(super) async fn write(pool: &PgPool, round: &Round, taken: &Taken) -> Result<bool, sqlx::Error> {
     let mut connection = connection(pool).await?;
     let mut tx = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock::ERASURE).execute(&mut *tx).await?;
     let ids: Vec<i64> = round.erasures.iter().map(|erasure| erasure.id).collect();
     let events = |id: &i64| taken.events.get(id).copied().unwrap_or(0);
     let moved = sqlx::query(
