@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use service::store::{LOG, StoreError};
 
 pub mod local;
 pub mod kafka;
@@ -97,6 +98,15 @@ pub enum LogError {
     /// The log can't be reached or read now; it may help to try again.
     #[error("the log can't be read: {0}")]
     Unavailable(String),
+}
+
+impl From<LogError> for StoreError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Unavailable(_) => Self::retry(LOG, error),
+            LogError::OutOfRange { .. } | LogError::Damaged(_) | LogError::Config(_) => Self::fatal(LOG, error),
+        }
+    }
 }
 
 /// A durable partitioned log. [`local::LocalLog`] and [`kafka::KafkaLog`] are the two; [`spool::SpooledLog`] is the

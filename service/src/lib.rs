@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod tls;
 pub mod http;
 pub mod ops;
+pub mod store;
 pub mod postgres;
 pub mod clickhouse;
 pub mod migrate;
