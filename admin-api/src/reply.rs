@@ -7,9 +7,9 @@ use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use metering::usage::UsageError;
 use schemas::problem::{Code, Problem};
 use service::error::Chain;
+use service::store::StoreError;
 
 use crate::request;
 
@@ -52,19 +52,16 @@ impl From<AccountError> for Refused {
     }
 }
 
-impl From<UsageError> for Refused {
-    fn from(error: UsageError) -> Self {
-        match error {
-            UsageError::NoTenant(tenant) => AccountError::NotFound(format!("tenant {tenant}")).into(),
-            UsageError::Store(cause) => cause.into(),
-        }
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %Chain(&error), "the admin API could not use a store");
+        Self(Problem::new(Code::Unavailable, "the database did not answer: try again soon"))
     }
 }
 
 impl From<sqlx::Error> for Refused {
-    fn from(cause: sqlx::Error) -> Self {
-        tracing::error!(error = %Chain(&cause), "the admin API could not use Postgres");
-        Self(Problem::new(Code::Unavailable, "the database did not answer: try again soon"))
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::from(error).into()
     }
 }
 

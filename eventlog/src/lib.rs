@@ -104,7 +104,9 @@ impl From<LogError> for StoreError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Unavailable(_) => Self::retry(LOG, error),
-            LogError::OutOfRange { .. } | LogError::Damaged(_) | LogError::Config(_) => Self::fatal(LOG, error),
+            LogError::OutOfRange { .. } | LogError::Damaged(_) | LogError::Config(_) => {
+                Self::fatal(LOG, error)
+            }
         }
     }
 }

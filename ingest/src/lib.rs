@@ -27,6 +27,7 @@
 
 pub mod config;
 pub mod metrics;
+mod db;
 pub mod server;
 pub mod client_address;
 pub mod host;

@@ -7,10 +7,12 @@ use eventlog::metrics::{SPOOL_AGE_SECONDS, SPOOL_BYTES, SPOOL_RECORDS, SPOOLING}
 use eventlog::spool::{Charge, Spool};
 use metering::spool::{Copies, ended, release};
 use service::clock::Clock;
+use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::store::{POSTGRES, StoreError, in_time};
 use sqlx::PgPool;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// How often to look for nodes that have ended, and to measure.
 const EVERY: Duration = Duration::from_secs(1);
@@ -57,8 +59,8 @@ impl SpoolKeeper {
         let left = until.saturating_duration_since(Instant::now()).max(LAST_LOOK);
         if self.spool.drained_by(left).await {
             // This node has ended as well.
-            if let Err(why) = self.release_once(LAST_LOOK).await {
-                tracing::warn!(why, "ended nodes of the spool are released after the next start");
+            if let Err(error) = self.release_once(LAST_LOOK).await {
+                tracing::warn!(error = %Chain(&error), "ended nodes of the spool are released after the next start");
             }
             return;
         }
@@ -76,10 +78,9 @@ impl SpoolKeeper {
         Box::new(move |frames| {
             let (pool, mut bound) = (pool.clone(), bound.clone());
             Box::pin(async move {
-                bound.wait_for(|bound| *bound).await.map_err(|error| error.to_string())?;
+                bound.wait_for(|bound| *bound).await.map_err(|error| StoreError::retry(POSTGRES, error))?;
                 let copies = Copies::of(frames.iter().map(|frame| &frame[..]));
-                let charged = timeout(STORE_DEADLINE, copies.charge(&pool)).await;
-                charged.map_err(|_| "Postgres does not answer".to_owned())?.map_err(|error| error.to_string())
+                in_time(POSTGRES, STORE_DEADLINE, copies.charge(&pool)).await
             })
         })
     }
@@ -93,21 +94,23 @@ impl SpoolKeeper {
             match self.release_once(DRAIN_WAIT).await {
                 Ok(0) => {}
                 Ok(nodes) => tracing::info!(nodes, "the spool is drained of what ended nodes had put there"),
-                Err(why) => tracing::warn!(why, "ended nodes of the spool were not released, trying again"),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "ended nodes of the spool were not released, trying again")
+                }
             }
             sleep(EVERY).await;
         }
     }
 
     /// The three steps of [`metering::spool`]. How many nodes were released.
-    async fn release_once(&self, drain_wait: Duration) -> Result<u64, String> {
+    async fn release_once(&self, drain_wait: Duration) -> Result<u64, StoreError> {
         let until = Instant::now() + drain_wait;
-        let found = in_time(ended(&self.pool, self.spool.id())).await?;
+        let found = in_time(POSTGRES, STORE_DEADLINE, ended(&self.pool, self.spool.id())).await?;
         let left = until.saturating_duration_since(Instant::now());
         if found.is_empty() || !self.spool.drained_by(left).await {
             return Ok(0);
         }
-        in_time(release(&self.pool, &found)).await
+        in_time(POSTGRES, STORE_DEADLINE, release(&self.pool, &found)).await
     }
 
     async fn measure(&self) {
@@ -123,9 +126,4 @@ impl SpoolKeeper {
             sleep(EVERY).await;
         }
     }
-}
-
-async fn in_time<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, String> {
-    let answer = timeout(STORE_DEADLINE, asked).await;
-    answer.map_err(|_| "Postgres does not answer".to_owned())?.map_err(|error| error.to_string())
 }

@@ -3,12 +3,11 @@
 //! Both hold Postgres advisory locks by partition, so that a proof sees ledger and rows of one moment, and no two
 //! change the same rows. They are held by a connection of their own and end with it, however that ends.
 
-use schemas::lock;
+use service::error::Chain;
 use sqlx::{PgConnection, PgPool};
 
-use service::error::Chain;
-
-use crate::erased::{self, Erased};
+use crate::db::lock;
+use crate::erased::Erased;
 
 /// Rows below the cursors of some partitions, held until this is dropped.
 #[derive(Debug)]
@@ -25,14 +24,11 @@ impl Held {
 
     /// Lets others have it at once. Being dropped does the same as soon as Postgres has noticed.
     pub async fn release(mut self) {
-        if let Err(error) = sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.0).await {
+        if let Err(error) = lock::release_all(&mut self.0).await {
             tracing::debug!(error = %Chain(&error), "locks were not released; they end with their connection");
         }
     }
 }
-
-/// For how long to wait for those who hold what is wanted: they may be stopped, but not gone.
-const SET_PATIENCE: &str = "SET lock_timeout = '10min'";
 
 /// Waits until nobody changes rows below any cursor, and lets nobody.
 ///
@@ -40,14 +36,8 @@ const SET_PATIENCE: &str = "SET lock_timeout = '10min'";
 /// If Postgres fails, or somebody else is at work for longer than ten minutes.
 pub async fn read_all(pool: &PgPool) -> Result<Held, sqlx::Error> {
     let mut connection = pool.acquire().await?.detach();
-    sqlx::query(SET_PATIENCE).execute(&mut connection).await?;
-    sqlx::query(
-        "SELECT pg_advisory_lock_shared($1, partition)
-         FROM (SELECT partition FROM partition_cursor ORDER BY partition) AS all_partitions",
-    )
-    .bind(lock::ROWS)
-    .execute(&mut connection)
-    .await?;
+    lock::be_patient(&mut connection).await?;
+    lock::share_rows_of_all(&mut connection).await?;
     Ok(Held(connection))
 }
 
@@ -57,13 +47,10 @@ pub async fn read_all(pool: &PgPool) -> Result<Held, sqlx::Error> {
 /// If Postgres fails, or somebody else is at work for longer than ten minutes.
 pub async fn change(pool: &PgPool, partition: u32) -> Result<Held, sqlx::Error> {
     let mut connection = pool.acquire().await?.detach();
-    sqlx::query(SET_PATIENCE).execute(&mut connection).await?;
-    sqlx::query("SELECT pg_advisory_lock($1, $2)")
-        .bind(lock::ROWS)
-        .bind(key(partition))
-        .execute(&mut connection)
-        .await?;
-    erased::hold_back(&mut connection).await?;
+    lock::be_patient(&mut connection).await?;
+    lock::hold_rows(&mut connection, partition).await?;
+    // Before the erasures are read, and until the rows are inserted: none begins in between.
+    lock::hold_back_erasures(&mut connection).await?;
     Ok(Held(connection))
 }
 
@@ -72,8 +59,10 @@ pub async fn change(pool: &PgPool, partition: u32) -> Result<Held, sqlx::Error> 
 /// # Errors
 /// If Postgres fails.
 pub async fn try_change(pool: &PgPool, partition: u32) -> Result<Option<Held>, sqlx::Error> {
-    let Some(mut held) = try_lock(pool, key(partition)).await? else { return Ok(None) };
-    Ok(erased::try_hold_back(&mut held.0).await?.then_some(held))
+    let mut connection = pool.acquire().await?.detach();
+    let is_held = lock::try_hold_rows(&mut connection, partition).await?
+        && lock::try_hold_back_erasures(&mut connection).await?;
+    Ok(is_held.then_some(Held(connection)))
 }
 
 /// Lets nobody else reconcile; `None` while another process does.
@@ -81,19 +70,7 @@ pub async fn try_change(pool: &PgPool, partition: u32) -> Result<Option<Held>, s
 /// # Errors
 /// If Postgres fails.
 pub async fn try_reconcile(pool: &PgPool) -> Result<Option<Held>, sqlx::Error> {
-    try_lock(pool, lock::RECONCILE).await
-}
-
-async fn try_lock(pool: &PgPool, key: i32) -> Result<Option<Held>, sqlx::Error> {
     let mut connection = pool.acquire().await?.detach();
-    let is_held: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
-        .bind(lock::ROWS)
-        .bind(key)
-        .fetch_one(&mut connection)
-        .await?;
+    let is_held = lock::try_reconcile(&mut connection).await?;
     Ok(is_held.then_some(Held(connection)))
-}
-
-fn key(partition: u32) -> i32 {
-    i32::try_from(partition).unwrap_or(i32::MAX)
 }

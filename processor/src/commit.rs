@@ -2,14 +2,14 @@
 
 use metering::ledger::{Counts, Usage};
 use metering::settle::Settlement;
+use service::store::StoreError;
 use sqlx::{PgConnection, PgPool};
 
 use crate::batch::Range;
+use crate::db::batch_ledger::{self, Row};
+use crate::db::partition_cursor::{self, Moves};
 use crate::dead::budget::{self, Budget, Overdrawn};
 use crate::dead::write::{DeadLetter, write};
-
-/// Events that end a ledger row: small batches share one.
-const LEDGER_ROW_EVENTS: i64 = 100_000;
 
 /// What a batch commits.
 #[derive(Debug, Default)]
@@ -50,13 +50,16 @@ pub enum Committed {
 ///
 /// # Errors
 /// If Postgres fails and whether it committed is not known: call again.
-pub async fn commit(pool: &PgPool, batch: &Commit, budget: Budget) -> Result<Committed, sqlx::Error> {
-    if already_committed(pool, &batch.ranges).await? {
+pub async fn commit(pool: &PgPool, batch: &Commit, budget: Budget) -> Result<Committed, StoreError> {
+    let moves = moves(&batch.ranges);
+    // An earlier try of this very batch went through unacknowledged: nobody else can have moved the cursors to its end under
+    // its epoch, since an epoch has one owner.
+    if partition_cursor::stand_at_end(pool, &moves).await? {
         return Ok(Committed::Yes);
     }
     faults::point("processor.before_commit");
     let mut tx = pool.begin().await?;
-    if !move_cursors(&mut tx, &batch.ranges).await? {
+    if !move_cursors(&mut tx, &moves).await? {
         tx.rollback().await?;
         return Ok(Committed::NotOwner);
     }
@@ -66,112 +69,34 @@ pub async fn commit(pool: &PgPool, batch: &Commit, budget: Budget) -> Result<Com
     }
     batch.usage.apply(&mut tx).await?;
     batch.settlement.apply(&mut tx).await?;
-    write_ledger(&mut tx, batch).await?;
+    batch_ledger::add(&mut tx, &ledger_rows(batch)).await?;
     write(&mut tx, &batch.dead).await?;
     tx.commit().await?;
     faults::point("processor.after_commit");
     Ok(Committed::Yes)
 }
 
-/// Whether an earlier try of this very batch went through unacknowledged: then all its cursors stand at its end,
-/// under its epoch. Nobody else can have moved them there, since an epoch has one owner.
-async fn already_committed(pool: &PgPool, ranges: &[Range]) -> Result<bool, sqlx::Error> {
-    let columns = Columns::of(ranges);
-    let moved: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM partition_cursor c
-         JOIN unnest($1::int[], $2::bigint[], $3::bigint[]) AS r (partition, hi, epoch)
-         ON (c.partition, c.next_offset, c.epoch) = (r.partition, r.hi, r.epoch)",
-    )
-    .bind(&columns.partition)
-    .bind(&columns.hi)
-    .bind(&columns.epoch)
-    .fetch_one(pool)
-    .await?;
-    Ok(usize::try_from(moved) == Ok(ranges.len()))
-}
-
-async fn move_cursors(tx: &mut PgConnection, ranges: &[Range]) -> Result<bool, sqlx::Error> {
-    let columns = Columns::of(ranges);
+async fn move_cursors(tx: &mut PgConnection, moves: &Moves) -> Result<bool, sqlx::Error> {
     if faults::mutant("no-cas") {
-        return move_whatever_stands(tx, &columns).await;
+        partition_cursor::advance_unasked(tx, moves).await?;
+        return Ok(true);
     }
-    let moved = sqlx::query(
-        "UPDATE partition_cursor c SET next_offset = r.hi
-         FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) AS r (partition, lo, hi, epoch)
-         WHERE (c.partition, c.next_offset, c.epoch) = (r.partition, r.lo, r.epoch)",
-    )
-    .bind(&columns.partition)
-    .bind(&columns.lo)
-    .bind(&columns.hi)
-    .bind(&columns.epoch)
-    .execute(tx)
-    .await?;
-    Ok(usize::try_from(moved.rows_affected()) == Ok(ranges.len()))
+    partition_cursor::advance(tx, moves).await
 }
 
-/// What a commit must not do: to ask neither where the cursor stands nor whose it is.
-async fn move_whatever_stands(tx: &mut PgConnection, columns: &Columns) -> Result<bool, sqlx::Error> {
-    sqlx::query(
-        "UPDATE partition_cursor c SET next_offset = r.hi
-         FROM unnest($1::int[], $2::bigint[]) AS r (partition, hi) WHERE c.partition = r.partition",
-    )
-    .bind(&columns.partition)
-    .bind(&columns.hi)
-    .execute(tx)
-    .await?;
-    Ok(true)
-}
-
-/// Prolongs each partition's last ledger row, or begins one where that row is full.
-async fn write_ledger(tx: &mut PgConnection, batch: &Commit) -> Result<(), sqlx::Error> {
-    let columns = Columns::of(&batch.ranges);
-    let counts = |of: fn(&Counts) -> i64| batch.sums.iter().map(|sum| of(&sum.counts)).collect::<Vec<i64>>();
-    let xor_hash: Vec<i64> = batch.sums.iter().map(|sum| sum.xor_hash).collect();
-    sqlx::query(
-        "WITH r AS (
-             SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-                 AS r (partition, lo, hi, stored, duplicate, dead, xor_hash)),
-         prolonged AS (
-             UPDATE batch_ledger b
-             SET hi = r.hi, stored = b.stored + r.stored, duplicate = b.duplicate + r.duplicate,
-                 dead = b.dead + r.dead, xor_hash = b.xor_hash # r.xor_hash
-             FROM r WHERE (b.partition, b.hi) = (r.partition, r.lo) AND b.stored + b.duplicate + b.dead < $8
-             RETURNING b.partition)
-         INSERT INTO batch_ledger (partition, lo, hi, stored, duplicate, dead, xor_hash)
-         SELECT * FROM r WHERE partition NOT IN (SELECT partition FROM prolonged)",
-    )
-    .bind(&columns.partition)
-    .bind(&columns.lo)
-    .bind(&columns.hi)
-    .bind(counts(|counts| counts.stored))
-    .bind(counts(|counts| counts.duplicate))
-    .bind(counts(|counts| counts.dead))
-    .bind(&xor_hash)
-    .bind(LEDGER_ROW_EVENTS)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Ranges as Postgres takes them. Offsets stay below 2^48.
-struct Columns {
-    partition: Vec<i32>,
-    lo: Vec<i64>,
-    hi: Vec<i64>,
-    epoch: Vec<i64>,
-}
-
-impl Columns {
-    fn of(ranges: &[Range]) -> Self {
-        let offset = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
-        Self {
-            partition: ranges
-                .iter()
-                .map(|range| i32::try_from(range.partition).unwrap_or(i32::MAX))
-                .collect(),
-            lo: ranges.iter().map(|range| offset(range.lo)).collect(),
-            hi: ranges.iter().map(|range| offset(range.hi)).collect(),
-            epoch: ranges.iter().map(|range| range.epoch).collect(),
-        }
+fn moves(ranges: &[Range]) -> Moves {
+    let mut moves = Moves::default();
+    for range in ranges {
+        moves.push(range.partition, (range.lo, range.hi), range.epoch);
     }
+    moves
+}
+
+fn ledger_rows(batch: &Commit) -> Vec<Row> {
+    let row = |(range, sum): (&Range, &RangeSum)| {
+        let Range { partition, lo, hi, .. } = *range;
+        let RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash } = *sum;
+        Row { partition, lo, hi, stored, duplicate, dead, xor_hash }
+    };
+    batch.ranges.iter().zip(&batch.sums).map(row).collect()
 }

@@ -6,37 +6,35 @@ use std::time::Instant;
 use schemas::id::Position;
 use schemas::time::Micros;
 use seen::{IdStores, Opened, Seen, SeenIds, spans};
+use service::store::StoreError;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::metrics;
 use crate::own::Owned;
-use crate::stores::{Ids, StoreError, Table};
+use crate::stores::{Ids, Table};
 
 /// Rows that are handed to the store at once.
 const CHUNK_ROWS: usize = 16_384;
 
-/// Why a store could not be brought up to date. The partition must not be served then; trying again is right.
-#[derive(Debug, thiserror::Error)]
-pub enum FillError {
-    /// The store's disk.
-    #[error("the ids on disk can't be used")]
-    Disk(#[from] io::Error),
-    /// Where the ids are read from.
-    #[error(transparent)]
-    Table(#[from] StoreError),
+/// What [`StoreError`] calls the ids on disk.
+const IDS: &str = "the store of ids on disk";
+
+/// The disk failed. The partition must not be served then; to try again is right.
+pub(crate) fn disk_failed(error: io::Error) -> StoreError {
+    StoreError::retry(IDS, error)
 }
 
 /// The ids of an owned partition, complete up to its cursor: those on disk, and from ClickHouse what is missing there,
 /// which is everything if nothing on disk can be used.
 ///
 /// # Errors
-/// [`FillError`].
+/// If the disk or ClickHouse fails: the partition must not be served then; to try again is right.
 pub async fn open_filled(
     stores: &std::sync::Arc<IdStores>,
     table: &impl Table,
     own: &Owned,
     now: Micros,
-) -> Result<SeenIds, FillError> {
+) -> Result<SeenIds, StoreError> {
     let began = Instant::now();
     let (opening, partition, generation) = (std::sync::Arc::clone(stores), own.partition, own.ids_generation);
     let Opened { store, holds_below } = blocking(move || opening.open(partition, generation)).await?;
@@ -83,7 +81,7 @@ impl Filling {
         from: Position,
         since: Micros,
         until: Option<Micros>,
-    ) -> Result<(), FillError> {
+    ) -> Result<(), StoreError> {
         let mut ids = table.ids_since(partition, from, since, until)?;
         while let Some(seen) = ids.next().await? {
             self.chunk.push(seen);
@@ -96,7 +94,7 @@ impl Filling {
         Ok(())
     }
 
-    async fn hand_over(&mut self) -> io::Result<()> {
+    async fn hand_over(&mut self) -> Result<(), StoreError> {
         let Some(mut store) = self.store.take() else { return Err(lost()) };
         let mut chunk = std::mem::take(&mut self.chunk);
         let (store, chunk) = blocking(move || {
@@ -109,23 +107,23 @@ impl Filling {
         Ok(())
     }
 
-    async fn end(mut self) -> io::Result<SeenIds> {
+    async fn end(mut self) -> Result<SeenIds, StoreError> {
         self.hand_over().await?;
         self.store.ok_or_else(lost)
     }
 }
 
-fn lost() -> io::Error {
-    io::Error::other("the store has failed before")
+fn lost() -> StoreError {
+    disk_failed(io::Error::other("the store has failed before"))
 }
 
 /// Runs what may wait for the disk where it holds up nobody; in a runtime of one thread at once, so that what happens
 /// there happens in one order.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
+) -> Result<T, StoreError> {
     if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
-        return work();
+        return work().map_err(disk_failed);
     }
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten().map_err(disk_failed)
 }

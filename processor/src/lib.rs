@@ -24,6 +24,7 @@
 
 pub mod config;
 pub mod metrics;
+mod db;
 pub mod own;
 pub mod batch;
 pub mod fill;

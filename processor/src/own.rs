@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use eventlog::{Bounds, EventLog, LogError};
 use schemas::time::Micros;
+use service::store::StoreError;
 use sqlx::PgPool;
-use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
+
+use crate::db::partition_cursor::{self, Taken};
+use crate::db::{event_log, processor_node};
 
 /// How long a log may take, at start, until it tells its bounds.
 const BOUNDS_PATIENCE: Duration = Duration::from_secs(30);
@@ -56,12 +59,15 @@ pub enum BindError {
         /// The cursor.
         cursor: u64,
     },
-    /// Postgres failed.
-    #[error("the log's row in Postgres can't be read")]
-    Store(#[from] sqlx::Error),
-    /// The log can't be asked for its bounds.
-    #[error("the log can't be asked for its bounds")]
-    Log(#[from] LogError),
+    /// Postgres or the log failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for BindError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 /// Binds the database to `log`, or checks that it is bound to it already. Every role does so before it starts.
@@ -80,13 +86,8 @@ pub async fn bind_log(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError
 /// [`BindError`].
 pub async fn bind_name(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> {
     let partitions = i32::try_from(log.partitions()).unwrap_or(i32::MAX);
-    sqlx::query("INSERT INTO event_log (identity, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(log.identity())
-        .bind(partitions)
-        .execute(pool)
-        .await?;
-    let (expected, expected_partitions): (String, i32) =
-        sqlx::query_as("SELECT identity, partitions FROM event_log").fetch_one(pool).await?;
+    event_log::name(pool, log.identity(), partitions).await?;
+    let (expected, expected_partitions) = event_log::named(pool).await?;
     if expected != log.identity() || expected_partitions != partitions {
         let found = log.identity().to_owned();
         return Err(BindError::OtherLog {
@@ -96,24 +97,14 @@ pub async fn bind_name(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindErro
             found_partitions: log.partitions(),
         });
     }
-    sqlx::query(
-        "INSERT INTO partition_cursor (partition) SELECT generate_series(0, $1 - 1) ON CONFLICT DO NOTHING",
-    )
-    .bind(partitions)
-    .execute(pool)
-    .await?;
-    Ok(())
+    Ok(partition_cursor::make(pool, partitions).await?)
 }
 
 /// No cursor stands past the end of its partition. Cursors are read first: the ends only grow.
 async fn check_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> {
-    let cursors: Vec<(i32, i64)> =
-        sqlx::query_as("SELECT partition, next_offset FROM partition_cursor ORDER BY partition")
-            .fetch_all(pool)
-            .await?;
-    let bounds = patient_bounds(log).await?;
-    for ((_, cursor), (partition, bounds)) in cursors.into_iter().zip((0..).zip(bounds)) {
-        let cursor = u64::try_from(cursor).unwrap_or_default();
+    let cursors = partition_cursor::cursors(pool).await?;
+    let bounds = patient_bounds(log).await.map_err(StoreError::from)?;
+    for (cursor, (partition, bounds)) in cursors.into_iter().zip((0..).zip(bounds)) {
         if cursor > bounds.end {
             return Err(BindError::LogBehind { partition, end: bounds.end, cursor });
         }
@@ -139,22 +130,9 @@ async fn patient_bounds(log: &dyn EventLog) -> Result<Vec<Bounds>, LogError> {
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<Micros, sqlx::Error> {
-    let now: DateTime<Utc> = sqlx::query_scalar(
-        "INSERT INTO processor_node (id, lease_until) VALUES ($1, now() + $2 * interval '1 second')
-         ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until RETURNING clock_timestamp()",
-    )
-    .bind(node)
-    .bind(lease_time.as_secs_f64())
-    .fetch_one(pool)
-    .await?;
-    sqlx::query(
-        "UPDATE partition_cursor SET lease_until = now() + $2 * interval '1 second' WHERE owner = $1",
-    )
-    .bind(node)
-    .bind(lease_time.as_secs_f64())
-    .execute(pool)
-    .await?;
+pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<Micros, StoreError> {
+    let now = processor_node::renew(pool, node, lease_time).await?;
+    partition_cursor::renew(pool, node, lease_time).await?;
     Ok(Micros(now.timestamp_micros()))
 }
 
@@ -162,25 +140,17 @@ pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<Mi
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn share(pool: &PgPool) -> Result<usize, sqlx::Error> {
-    let share: i64 = sqlx::query_scalar(
-        "WITH forgotten AS (DELETE FROM processor_node WHERE lease_until < now() - interval '1 minute')
-         SELECT ceil((SELECT count(*) FROM partition_cursor)::numeric
-                     / greatest(1, (SELECT count(*) FROM processor_node WHERE lease_until > now())))::bigint",
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(usize::try_from(share).unwrap_or(0))
+pub async fn share(pool: &PgPool) -> Result<usize, StoreError> {
+    Ok(usize::try_from(processor_node::share(pool).await?).unwrap_or(0))
 }
 
 /// Says that no processor lives. Only for a process that knows it: it holds the lock of a local log.
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn end_all(pool: &PgPool) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM processor_node").execute(pool).await?;
-    sqlx::query("UPDATE partition_cursor SET lease_until = '-infinity'").execute(pool).await?;
-    Ok(())
+pub async fn end_all(pool: &PgPool) -> Result<(), StoreError> {
+    processor_node::delete_all(pool).await?;
+    Ok(partition_cursor::end_leases(pool).await?)
 }
 
 /// Takes up to `most` partitions that nobody owns. Inserts of former owners may still be under way
@@ -193,59 +163,40 @@ pub async fn acquire(
     node: Uuid,
     lease_time: Duration,
     most: usize,
-) -> Result<Vec<Owned>, sqlx::Error> {
-    let rows: Vec<(i32, i64, i64, i64)> = sqlx::query_as(
-        "UPDATE partition_cursor c
-         SET owner = $1, epoch = c.epoch + 1, lease_until = now() + $2 * interval '1 second'
-         FROM (SELECT partition FROM partition_cursor WHERE lease_until < now()
-               ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
-         WHERE c.partition = free.partition
-         RETURNING c.partition, c.next_offset, c.epoch, c.ids_generation",
-    )
-    .bind(node)
-    .bind(lease_time.as_secs_f64())
-    .bind(i64::try_from(most).unwrap_or(i64::MAX))
-    .fetch_all(pool)
-    .await?;
-    if !rows.is_empty() {
+) -> Result<Vec<Owned>, StoreError> {
+    let taken = partition_cursor::take(pool, node, lease_time, most).await?;
+    if !taken.is_empty() {
         faults::point("processor.lease_taken");
     }
-    let owned = rows.into_iter().map(|(partition, next_offset, epoch, ids_generation)| Owned {
-        partition: u32::try_from(partition).unwrap_or_default(),
-        next_offset: u64::try_from(next_offset).unwrap_or_default(),
-        epoch,
-        ids_generation,
-    });
-    Ok(owned.collect())
+    Ok(taken.into_iter().map(Owned::from).collect())
 }
 
-/// Lets others have, or this processor take anew, whatever stands as its own but is not among `kept`: what it gives
-/// up, and what it does not know to be its own, because it could not be prepared after it was taken, or because the
-/// answer was lost when it was taken or released. Renewed for ever and served by nobody, that would stand still.
+impl From<Taken> for Owned {
+    fn from(taken: Taken) -> Self {
+        Self {
+            partition: u32::try_from(taken.partition).unwrap_or_default(),
+            next_offset: u64::try_from(taken.next_offset).unwrap_or_default(),
+            epoch: taken.epoch,
+            ids_generation: taken.ids_generation,
+        }
+    }
+}
+
+/// Releases every partition that `node` owns and `kept` does not name: what the processor gives up, and what it does not know
+/// to own, because it could not be prepared after it was taken, or because the answer was lost when it was taken or released.
+/// Renewed by a processor that does not serve it, such a partition would stand still.
 ///
 /// # Errors
 /// If Postgres fails: to be tried again.
-pub async fn keep_only(pool: &PgPool, node: Uuid, kept: &[u32]) -> Result<(), sqlx::Error> {
-    let kept: Vec<i64> = kept.iter().map(|partition| i64::from(*partition)).collect();
-    sqlx::query(
-        "UPDATE partition_cursor SET owner = NULL, lease_until = '-infinity' WHERE owner = $1 AND partition <> ALL($2)",
-    )
-    .bind(node)
-    .bind(&kept)
-    .execute(pool)
-    .await?;
-    Ok(())
+pub async fn keep_only(pool: &PgPool, node: Uuid, kept: &[u32]) -> Result<(), StoreError> {
+    Ok(partition_cursor::release_others(pool, node, kept).await?)
 }
 
 /// Leaves the circle of processors: the others' shares grow.
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn leave(pool: &PgPool, node: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE partition_cursor SET owner = NULL, lease_until = '-infinity' WHERE owner = $1")
-        .bind(node)
-        .execute(pool)
-        .await?;
-    sqlx::query("DELETE FROM processor_node WHERE id = $1").bind(node).execute(pool).await?;
-    Ok(())
+pub async fn leave(pool: &PgPool, node: Uuid) -> Result<(), StoreError> {
+    partition_cursor::release_others(pool, node, &[]).await?;
+    Ok(processor_node::delete(pool, node).await?)
 }

@@ -2,34 +2,26 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use clickhouse::query::RowCursor;
-use clickhouse::{Client, Row};
-use schemas::id::{EventHash, Position, ProjectId};
+use clickhouse::Client;
+use schemas::id::Position;
 use schemas::time::Micros;
-use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::batch::Range;
+use crate::db::{events, known_ids};
 use crate::own::Owned;
-use seen::Seen;
+
+pub use crate::db::known_ids::Ids;
 
 /// Positions that ClickHouse has, by partition.
 pub type Present = HashSet<(u32, Position)>;
-
-#[derive(Row, Deserialize)]
-struct SeenRow {
-    project_id: i64,
-    event_hash: u128,
-    position: u64,
-    received_at: i64,
-}
 
 /// Ends the insert `query_id`, if it still runs. When this returns `Ok`, the insert has ended one way or the other.
 ///
 /// # Errors
 /// If ClickHouse does not answer: nothing is known then.
 pub async fn end_insert(client: &Client, query_id: &str) -> Result<(), clickhouse::error::Error> {
-    client.query("KILL QUERY WHERE query_id = ? SYNC").bind(query_id).execute().await
+    events::end_insert(client, query_id).await
 }
 
 /// Ends every insert for a partition that was just taken, whoever sent it and however long ago. When this returns `Ok`,
@@ -41,11 +33,7 @@ pub async fn end_insert(client: &Client, query_id: &str) -> Result<(), clickhous
 /// # Errors
 /// If ClickHouse does not answer: nothing is known then.
 pub async fn end_inserts_for(client: &Client, taken: &[Owned]) -> Result<(), clickhouse::error::Error> {
-    client
-        .query("KILL QUERY WHERE match(query_id, ?) AND current_database = currentDatabase() SYNC")
-        .bind(query_ids_for(taken))
-        .execute()
-        .await
+    events::end_inserts(client, &query_ids_for(taken)).await
 }
 
 /// An id of a new insert, which names the partitions that it is for: `weir-p0-p7-`, then what tells it from others.
@@ -71,14 +59,8 @@ pub async fn present(client: &Client, ranges: &[Range]) -> Result<Present, click
         return Ok(present);
     }
     for range in ranges {
-        let positions: Vec<u64> = client
-            .query("SELECT position FROM events WHERE log_partition = ? AND position >= ? AND position < ?")
-            .bind(range.partition)
-            .bind(Position::first_of(range.lo).number())
-            .bind(Position::first_of(range.hi).number())
-            .fetch_all()
-            .await?;
-        present.extend(positions.into_iter().map(|at| (range.partition, Position::from_number(at))));
+        let positions = events::positions(client, range.partition, (range.lo, range.hi)).await?;
+        present.extend(positions.into_iter().map(|position| (range.partition, position)));
     }
     Ok(present)
 }
@@ -102,14 +84,8 @@ pub async fn dirty_until(
         return Ok(dirty);
     }
     for own in owned {
-        let last: Option<u64> = client
-            .query("SELECT max(position) FROM events WHERE log_partition = ? AND position >= ? HAVING count() > 0")
-            .bind(own.partition)
-            .bind(Position::first_of(own.next_offset).number())
-            .fetch_optional()
-            .await?;
-        if let Some(last) = last {
-            dirty.insert(own.partition, Position::from_number(last).offset() + 1);
+        if let Some(last) = events::last_position(client, own.partition, own.next_offset).await? {
+            dirty.insert(own.partition, last.offset() + 1);
         }
     }
     Ok(dirty)
@@ -125,16 +101,7 @@ pub async fn newest_id(
     partition: u32,
     from: Position,
 ) -> Result<Option<Micros>, clickhouse::error::Error> {
-    let newest: Option<i64> = client
-        .query(
-            "SELECT toUnixTimestamp64Micro(max(received_at)) FROM known_ids
-             WHERE log_partition = ? AND position >= ? HAVING count() > 0",
-        )
-        .bind(partition)
-        .bind(from.number())
-        .fetch_optional()
-        .await?;
-    Ok(newest.map(Micros))
+    known_ids::newest(client, partition, from).await
 }
 
 /// The ids of a partition at or after the position `from` that were received in `[since, until)`, in no order. An
@@ -149,37 +116,7 @@ pub fn ids_since(
     since: Micros,
     until: Option<Micros>,
 ) -> Result<Ids, clickhouse::error::Error> {
-    let rows = client
-        .query(
-            "SELECT project_id, event_hash, position, received_at FROM known_ids
-             WHERE log_partition = ? AND position >= ?
-               AND received_at >= fromUnixTimestamp64Micro(?) AND received_at < fromUnixTimestamp64Micro(?)",
-        )
-        .bind(partition)
-        .bind(from.number())
-        .bind(since.0)
-        .bind(until.unwrap_or(Micros::RECEIVED_END).0)
-        .fetch::<SeenRow>()?;
-    Ok(Ids(rows))
-}
-
-/// Ids as they come from ClickHouse.
-pub struct Ids(RowCursor<SeenRow>);
-
-impl Ids {
-    /// The next one; `None` after the last.
-    ///
-    /// # Errors
-    /// If ClickHouse fails.
-    pub async fn next(&mut self) -> Result<Option<Seen>, clickhouse::error::Error> {
-        let row = self.0.next().await?;
-        Ok(row.map(|row| Seen {
-            project: ProjectId(row.project_id),
-            hash: EventHash(row.event_hash),
-            position: Position::from_number(row.position),
-            received_at: Micros(row.received_at),
-        }))
-    }
+    known_ids::since(client, partition, from, since, until)
 }
 
 #[cfg(test)]

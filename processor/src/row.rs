@@ -50,10 +50,9 @@ const COLUMNS: [(&str, &str); 37] = [
 /// Bytes of a row beside its event's own texts, their lengths included, as a rule at most.
 const FIXED_BYTES: usize = 256;
 
-/// The statement that takes a block.
-pub(crate) fn statement() -> String {
-    let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
-    format!("INSERT INTO events ({}) FORMAT RowBinaryWithNamesAndTypes", names.join(", "))
+/// The columns' names.
+pub(crate) fn columns() -> [&'static str; COLUMNS.len()] {
+    COLUMNS.map(|(name, _)| name)
 }
 
 /// About how many bytes the row takes.

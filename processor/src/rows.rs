@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use clickhouse::{Client, Row};
+use clickhouse::Client;
 use schemas::id::{EventHash, Position, ProjectId, TenantId};
 use schemas::time::Micros;
-use serde::Deserialize;
 use service::error::Chain;
 
 use crate::batch::{Placed, Range};
 use crate::block::Block;
+use crate::db::events;
 use crate::enrich::Enricher;
 use crate::{insert, metrics, repair};
 
@@ -42,15 +42,6 @@ impl Identity {
     }
 }
 
-#[derive(Row, Deserialize)]
-struct IdentityRow {
-    position: u64,
-    tenant_id: i64,
-    project_id: i64,
-    event_hash: u128,
-    received_at: i64,
-}
-
 /// All rows of `partition` at `[lo, hi)`, by position: more than one where it is doubled.
 ///
 /// # Errors
@@ -60,15 +51,7 @@ pub async fn there(
     partition: u32,
     (lo, hi): (u64, u64),
 ) -> Result<BTreeMap<Position, Vec<Identity>>, clickhouse::error::Error> {
-    let mut rows = client
-        .query(
-            "SELECT position, tenant_id, project_id, event_hash, received_at FROM events
-             WHERE log_partition = ? AND position >= ? AND position < ?",
-        )
-        .bind(partition)
-        .bind(Position::first_of(lo).number())
-        .bind(Position::first_of(hi).number())
-        .fetch::<IdentityRow>()?;
+    let mut rows = events::identities(client, partition, (lo, hi))?;
     let mut there: BTreeMap<Position, Vec<Identity>> = BTreeMap::new();
     while let Some(row) = rows.next().await? {
         there.entry(Position::from_number(row.position)).or_default().push(Identity {
@@ -91,13 +74,7 @@ pub async fn remove(
     positions: &[u64],
 ) -> Result<(), clickhouse::error::Error> {
     for positions in positions.chunks(POSITIONS_MAX) {
-        client
-            .query("ALTER TABLE events DELETE WHERE log_partition = ? AND position IN ?")
-            .with_setting("mutations_sync", "2")
-            .bind(partition)
-            .bind(positions)
-            .execute()
-            .await?;
+        events::remove(client, partition, positions).await?;
     }
     Ok(())
 }
@@ -111,14 +88,7 @@ pub async fn remove_range(
     partition: u32,
     (lo, hi): (u64, u64),
 ) -> Result<(), clickhouse::error::Error> {
-    client
-        .query("ALTER TABLE events DELETE WHERE log_partition = ? AND position >= ? AND position < ?")
-        .with_setting("mutations_sync", "2")
-        .bind(partition)
-        .bind(Position::first_of(lo).number())
-        .bind(Position::first_of(hi).number())
-        .execute()
-        .await
+    events::remove_range(client, partition, (lo, hi)).await
 }
 
 /// Inserts rows that ClickHouse does not have. After an insert that was not confirmed, those that it has by then are

@@ -19,6 +19,7 @@ use eventlog::{EventLog, LogError};
 use service::clock::Clock;
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::store::StoreError;
 use service::task::Tasks;
 use sqlx::PgPool;
 use tokio::sync::Mutex;
@@ -29,8 +30,7 @@ use crate::config::ProcessorConfig;
 use crate::dead::DeadError;
 use crate::dead::budget::Overdrawn;
 use crate::dead::replay::{Asked, Replayer};
-use crate::fill::FillError;
-use crate::stores::{Books, ClickHouse, Postgres, StoreError, Table};
+use crate::stores::{Books, ClickHouse, Postgres, Table};
 use lease::Lease;
 use pipeline::{Letters, Workshop};
 use seen::IdStores;
@@ -52,10 +52,6 @@ pub struct Processor<T = ClickHouse, B = Postgres> {
 enum Interrupted {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    Ids(#[from] FillError),
-    #[error("the log failed")]
-    Log(#[from] LogError),
     #[error("a partition was taken by another processor")]
     NotOwner,
     #[error("the lease on the partitions was not renewed in time: another processor may have taken them")]
@@ -70,11 +66,17 @@ enum Interrupted {
     Stopping,
 }
 
+impl From<LogError> for Interrupted {
+    fn from(error: LogError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl From<DeadError> for Interrupted {
     fn from(error: DeadError) -> Self {
         match error {
-            DeadError::Postgres(error) => Self::Store(StoreError::of("Postgres", error)),
-            DeadError::ClickHouse(error) => Self::Store(StoreError::of("ClickHouse", error)),
+            DeadError::Postgres(error) => Self::Store(error.into()),
+            DeadError::ClickHouse(error) => Self::Store(error.into()),
             DeadError::NotOwner => Self::NotOwner,
             DeadError::IdsChanged(partition) => Self::IdsChanged(partition),
         }
@@ -84,9 +86,9 @@ impl From<DeadError> for Interrupted {
 /// What no restart of the loop can mend; the process ends with it.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
-    /// The log does not have what the cursors ask for, or is damaged.
-    #[error("the log can't be processed")]
-    Log(#[source] LogError),
+    /// A store can't be used: the log does not have what the cursors ask for, or is damaged.
+    #[error(transparent)]
+    Store(StoreError),
     /// More events can't be read than may be.
     #[error("{0}")]
     TooManyDead(Overdrawn),
@@ -175,13 +177,9 @@ impl<T: Table, B: Books> Processor<T, B> {
             let started = Instant::now();
             match Session::new(&self.workshop, &*self.log, &self.config).run(shutdown).await {
                 Interrupted::Stopping => return Ok(()),
-                Interrupted::Log(
-                    error @ (LogError::OutOfRange { .. } | LogError::Damaged(_) | LogError::Config(_)),
-                ) => return Err(Fatal::Log(error)),
+                Interrupted::Store(error @ StoreError::Fatal { .. }) => return Err(Fatal::Store(error)),
                 Interrupted::TooManyDead(overdrawn) => return Err(Fatal::TooManyDead(overdrawn)),
-                interrupted @ (Interrupted::Store(_)
-                | Interrupted::Ids(_)
-                | Interrupted::Log(LogError::Unavailable(_))
+                interrupted @ (Interrupted::Store(StoreError::Retry { .. } | StoreError::Reject { .. })
                 | Interrupted::NotOwner
                 | Interrupted::IdsChanged(_)
                 | Interrupted::Lapsed

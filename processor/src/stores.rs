@@ -2,12 +2,12 @@
 //! in `tests/` puts stores in their place that lose, delay and repeat.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::time::Duration;
 
 use clickhouse::Client;
 use schemas::id::Position;
 use schemas::time::Micros;
+use service::store::{CLICKHOUSE, POSTGRES, StoreError, in_time};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -23,23 +23,6 @@ use seen::Seen;
 /// How long one question to a store may take. Postgres itself ends a statement after 10 s; this is for a store that
 /// has stopped answering altogether.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A store failed, or did not answer: what it was asked for may have been done.
-#[derive(Debug, thiserror::Error)]
-#[error("{store} failed")]
-pub struct StoreError {
-    /// Its name.
-    pub store: &'static str,
-    /// What it said.
-    #[source]
-    pub source: Box<dyn Error + Send + Sync>,
-}
-
-impl StoreError {
-    pub(crate) fn of(store: &'static str, error: impl Error + Send + Sync + 'static) -> Self {
-        Self { store, source: Box::new(error) }
-    }
-}
 
 /// The table of events.
 pub trait Table: Clone + Send + Sync + 'static {
@@ -180,42 +163,30 @@ pub struct Postgres {
     pub dead: Budget,
 }
 
-/// Names the store in its error, and an answer that does not come is one.
-async fn asked<T, E: Error + Send + Sync + 'static>(
-    store: &'static str,
-    patience: Duration,
-    answer: impl Future<Output = Result<T, E>> + Send,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(patience, answer).await {
-        Ok(answer) => answer.map_err(|error| StoreError::of(store, error)),
-        Err(_) => Err(StoreError { store, source: format!("no answer in {} s", patience.as_secs()).into() }),
-    }
-}
-
 impl Table for ClickHouse {
     async fn insert(&self, query_id: &str, block: &Block, deadline: Duration) -> Result<(), StoreError> {
         // The deadline holds for each chunk and for the end.
-        asked("ClickHouse", deadline * 2, insert::insert(&self.0, query_id, deadline, block)).await
+        in_time(CLICKHOUSE, deadline * 2, insert::insert(&self.0, query_id, deadline, block)).await
     }
 
     async fn end_insert(&self, query_id: &str) -> Result<(), StoreError> {
-        asked("ClickHouse", PATIENCE, repair::end_insert(&self.0, query_id)).await
+        in_time(CLICKHOUSE, PATIENCE, repair::end_insert(&self.0, query_id)).await
     }
 
     async fn end_inserts_for(&self, taken: &[Owned]) -> Result<(), StoreError> {
-        asked("ClickHouse", PATIENCE, repair::end_inserts_for(&self.0, taken)).await
+        in_time(CLICKHOUSE, PATIENCE, repair::end_inserts_for(&self.0, taken)).await
     }
 
     async fn present(&self, ranges: &[Range]) -> Result<Present, StoreError> {
-        asked("ClickHouse", PATIENCE, repair::present(&self.0, ranges)).await
+        in_time(CLICKHOUSE, PATIENCE, repair::present(&self.0, ranges)).await
     }
 
     async fn dirty_until(&self, owned: &[Owned]) -> Result<BTreeMap<u32, u64>, StoreError> {
-        asked("ClickHouse", PATIENCE, repair::dirty_until(&self.0, owned)).await
+        in_time(CLICKHOUSE, PATIENCE, repair::dirty_until(&self.0, owned)).await
     }
 
     async fn newest_id(&self, partition: u32, from: Position) -> Result<Option<Micros>, StoreError> {
-        asked("ClickHouse", PATIENCE, repair::newest_id(&self.0, partition, from)).await
+        in_time(CLICKHOUSE, PATIENCE, repair::newest_id(&self.0, partition, from)).await
     }
 
     type Ids = repair::Ids;
@@ -227,42 +198,38 @@ impl Table for ClickHouse {
         since: Micros,
         until: Option<Micros>,
     ) -> Result<repair::Ids, StoreError> {
-        repair::ids_since(&self.0, partition, from, since, until).map_err(failed)
+        Ok(repair::ids_since(&self.0, partition, from, since, until)?)
     }
 }
 
 impl Ids for repair::Ids {
     async fn next(&mut self) -> Result<Option<Seen>, StoreError> {
-        repair::Ids::next(self).await.map_err(failed)
+        Ok(repair::Ids::next(self).await?)
     }
-}
-
-fn failed(error: clickhouse::error::Error) -> StoreError {
-    StoreError::of("ClickHouse", error)
 }
 
 impl Books for Postgres {
     async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<Micros, StoreError> {
-        asked("Postgres", PATIENCE, own::renew(&self.pool, node, lease_time)).await
+        in_time(POSTGRES, PATIENCE, own::renew(&self.pool, node, lease_time)).await
     }
 
     async fn share(&self) -> Result<usize, StoreError> {
-        asked("Postgres", PATIENCE, own::share(&self.pool)).await
+        in_time(POSTGRES, PATIENCE, own::share(&self.pool)).await
     }
 
     async fn acquire(&self, node: Uuid, lease_time: Duration, most: usize) -> Result<Vec<Owned>, StoreError> {
-        asked("Postgres", PATIENCE, own::acquire(&self.pool, node, lease_time, most)).await
+        in_time(POSTGRES, PATIENCE, own::acquire(&self.pool, node, lease_time, most)).await
     }
 
     async fn keep_only(&self, node: Uuid, kept: &[u32]) -> Result<(), StoreError> {
-        asked("Postgres", PATIENCE, own::keep_only(&self.pool, node, kept)).await
+        in_time(POSTGRES, PATIENCE, own::keep_only(&self.pool, node, kept)).await
     }
 
     async fn leave(&self, node: Uuid) -> Result<(), StoreError> {
-        asked("Postgres", PATIENCE, own::leave(&self.pool, node)).await
+        in_time(POSTGRES, PATIENCE, own::leave(&self.pool, node)).await
     }
 
     async fn commit(&self, batch: &Commit) -> Result<Committed, StoreError> {
-        asked("Postgres", PATIENCE, commit::commit(&self.pool, batch, self.dead)).await
+        in_time(POSTGRES, PATIENCE, commit::commit(&self.pool, batch, self.dead)).await
     }
 }

@@ -109,7 +109,14 @@ pub async fn in_time<T, E: Into<StoreError>>(
 /// # Errors
 /// If it changed more or fewer.
 pub fn changed(done: &PgQueryResult, expected: usize) -> Result<(), sqlx::Error> {
-    let found = done.rows_affected();
+    changed_count(done.rows_affected(), expected)
+}
+
+/// The same for a statement that counts by itself what it changed.
+///
+/// # Errors
+/// If it changed more or fewer.
+pub fn changed_count(found: u64, expected: usize) -> Result<(), sqlx::Error> {
     if usize::try_from(found) == Ok(expected) {
         return Ok(());
     }
@@ -127,7 +134,8 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let is_away = match error.as_database_error() {
             Some(database) => database.code().is_some_and(|code| {
-                AWAY_CLASSES.iter().any(|class| code.starts_with(class)) || AWAY_CODES.contains(&code.as_ref())
+                AWAY_CLASSES.iter().any(|class| code.starts_with(class))
+                    || AWAY_CODES.contains(&code.as_ref())
             }),
             None => matches!(
                 error,
@@ -156,11 +164,10 @@ const CLICKHOUSE_AWAY: [u32; 18] =
 
 impl From<clickhouse::error::Error> for StoreError {
     fn from(error: clickhouse::error::Error) -> Self {
-        let is_away = match &error {
-            clickhouse::error::Error::BadResponse(text) => is_away_by_text(text),
-            error => {
-                matches!(error, clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut)
-            }
+        let is_away = if let clickhouse::error::Error::BadResponse(text) = &error {
+            is_away_by_text(text)
+        } else {
+            matches!(error, clickhouse::error::Error::Network(_) | clickhouse::error::Error::TimedOut)
         };
         if is_away { Self::retry(CLICKHOUSE, error) } else { Self::reject(CLICKHOUSE, error) }
     }

@@ -9,6 +9,7 @@ pub mod stores;
 pub mod river;
 pub mod node;
 pub mod client;
+pub mod frame;
 pub mod fault_proxy;
 pub mod proxy;
 pub mod broker;

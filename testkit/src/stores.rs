@@ -12,6 +12,8 @@ use uuid::Uuid;
 pub struct Stores {
     /// Postgres, migrated; as a superuser, who may look at everything.
     pub pool: PgPool,
+    /// As a processor has it: for what a test proves, repairs or erases by itself, so that a missing right is found.
+    pub processor: PgPool,
     /// Its URL.
     pub database_url: String,
     /// ClickHouse, migrated.
@@ -36,13 +38,14 @@ impl Stores {
         let url = required("WEIR_TEST_CLICKHOUSE_URL");
         let clickhouse = ClickHouseConfig { url, database: name, user: None, password: None };
         migrate::clickhouse(&clickhouse).await.unwrap();
-        Self { pool, database_url, clickhouse, folder: tempfile::tempdir().unwrap() }
+        let processor = pool_of(&database_url, Role::Processor);
+        Self { pool, processor, database_url, clickhouse, folder: tempfile::tempdir().unwrap() }
     }
 
     /// Connections as a process of that role has them.
     #[must_use]
     pub fn pool_of(&self, role: Role) -> PgPool {
-        postgres::pool(&Secret::from(self.database_url.as_str()), 8, Some(role)).unwrap()
+        pool_of(&self.database_url, role)
     }
 
     /// A ClickHouse client.
@@ -60,6 +63,10 @@ impl Stores {
     pub async fn postgres_number(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
+}
+
+fn pool_of(url: &str, role: Role) -> PgPool {
+    postgres::pool(&Secret::from(url), 8, Some(role)).unwrap()
 }
 
 /// A variable that `make test` sets.

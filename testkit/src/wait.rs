@@ -14,6 +14,7 @@ where
             return started.elapsed();
         }
         assert!(started.elapsed() < within, "not within {within:?}: {what}");
+        // Between two questions.
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(50));
     }

@@ -1,5 +1,7 @@
 //! What can go wrong.
 
+use service::store::StoreError;
+
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
@@ -13,8 +15,14 @@ pub enum AccountError {
     #[error("{0} exists already")]
     Exists(String),
     /// Postgres failed.
-    #[error("Postgres failed")]
-    Store(#[from] sqlx::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for AccountError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl AccountError {
@@ -22,7 +30,7 @@ impl AccountError {
     pub(crate) fn of_insert(what: impl FnOnce() -> String) -> impl FnOnce(sqlx::Error) -> Self {
         |error| match error.as_database_error() {
             Some(database) if database.is_unique_violation() => Self::Exists(what()),
-            _ => Self::Store(error),
+            _ => error.into(),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn show(
 ) -> Answer<OutcomePage> {
     let tenant = api.tenant_id(&tenant).await?;
     let query = asked.query(&api, tenant).await?;
-    Ok(Json(of_tenant(&api.pool, tenant, &query).await?))
+    Ok(Json(of_tenant(&mut *api.pool.acquire().await?, tenant, &query).await?))
 }
 
 impl Asked {

@@ -1,3 +1,4 @@
+use accounts::AccountError;
 use axum::Json;
 use axum::extract::{Path, State};
 use metering::usage::{TenantUsage, of_tenant};
@@ -8,5 +9,6 @@ use crate::reply::Answer;
 
 pub(super) async fn show(State(api): State<Api>, Path(tenant): Path<String>) -> Answer<TenantUsage> {
     let id = api.tenant_id(&tenant).await?;
-    Ok(Json(of_tenant(&api.pool, id, Micros(api.clock.now_micros())).await?))
+    let usage = of_tenant(&mut *api.pool.acquire().await?, id, Micros(api.clock.now_micros())).await?;
+    Ok(Json(usage.ok_or_else(|| AccountError::NotFound(format!("tenant {id}")))?))
 }

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use chrono::{DateTime, Utc};
 use schemas::id::{ProjectId, TenantId};
-use schemas::outcome::{METER_EVENTS, Outcome};
+use schemas::outcome::Outcome;
 use schemas::time::Micros;
 use sqlx::PgConnection;
 
-use crate::lease::timestamp;
+use crate::db::usage_hour::{self, Row};
 
 /// Which counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,51 +91,23 @@ impl Usage {
         if self.0.is_empty() {
             return Ok(());
         }
-        let column = |of: fn(&Account) -> i64| self.0.keys().map(of).collect::<Vec<i64>>();
-        let instants = |of: fn(&Account) -> Micros| {
-            self.0.keys().map(|account| timestamp(of(account))).collect::<Vec<DateTime<Utc>>>()
-        };
-        let counts = |of: fn(&Counts) -> i64| self.0.values().map(of).collect::<Vec<i64>>();
-        // In the map's order, so that processors that share tenants lock rows in one order.
-        sqlx::query(
-            "INSERT INTO usage_hour AS u (meter, tenant_id, project_id, period_start, hour, stored, duplicate, dead)
-             SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::timestamptz[],
-                                      $6::bigint[], $7::bigint[], $8::bigint[])
-             ON CONFLICT (tenant_id, project_id, meter, period_start, hour) DO UPDATE
-             SET stored = u.stored + excluded.stored, duplicate = u.duplicate + excluded.duplicate,
-                 dead = u.dead + excluded.dead",
-        )
-        .bind(METER_EVENTS)
-        .bind(column(|account| account.tenant.0))
-        .bind(column(|account| account.project.0))
-        .bind(instants(|account| account.period_start))
-        .bind(instants(|account| account.hour))
-        .bind(counts(|counts| counts.stored))
-        .bind(counts(|counts| counts.duplicate))
-        .bind(counts(|counts| counts.dead))
-        .execute(tx)
-        .await?;
-        Ok(())
+        let rows: Vec<Row> = self.0.iter().map(|(account, counts)| account.row(*counts)).collect();
+        usage_hour::add(tx, &rows).await
+    }
+}
+
+impl Account {
+    fn row(&self, counts: Counts) -> Row {
+        let Self { tenant, project, period_start, hour } = *self;
+        let Counts { stored, duplicate, dead } = counts;
+        Row { tenant: tenant.0, project: project.0, period_start, hour, stored, duplicate, dead }
     }
 }
 
 /// Takes back `events` that were counted as dead: they are counted anew as what they are, in the same transaction.
 ///
 /// # Errors
-/// If Postgres fails, or so many have not been counted there ([`sqlx::Error::RowNotFound`]); nothing must be
-/// committed then.
+/// If Postgres fails, or so many have not been counted there; nothing must be committed then.
 pub async fn take_dead(tx: &mut PgConnection, account: Account, events: i64) -> Result<(), sqlx::Error> {
-    let changed = sqlx::query(
-        "UPDATE usage_hour SET dead = dead - $6
-         WHERE (meter, tenant_id, project_id, period_start, hour) = ($1, $2, $3, $4, $5) AND dead >= $6",
-    )
-    .bind(METER_EVENTS)
-    .bind(account.tenant.0)
-    .bind(account.project.0)
-    .bind(timestamp(account.period_start))
-    .bind(timestamp(account.hour))
-    .bind(events)
-    .execute(tx)
-    .await?;
-    if changed.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+    usage_hour::take_dead(tx, &account.row(Counts::of(Outcome::Dead, events))).await
 }

@@ -18,6 +18,7 @@
 //!   past that record.
 //! * Rows are locked in one order: `quota_period` by tenant and period, then `quota_lease` by id.
 
+mod db;
 pub mod period;
 pub mod lease;
 pub mod settle;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, SecondsForm
 use chrono_tz::Tz;
 use schemas::time::Micros;
 
-use crate::lease::timestamp;
+use crate::db::timestamp;
 
 /// `[start, end)`; an event belongs to the period that holds its `received_at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -36,11 +36,12 @@ use schemas::frame::Frame;
 use schemas::id::{LeaseId, TenantId};
 use schemas::time::Micros;
 use serde::Serialize;
+use service::store::StoreError;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::lease::{make_periods, timestamp};
-use crate::reclaim::APPENDS_END_AFTER_SECONDS;
+use crate::db::ingest_node::{self, SpoolRow};
+use crate::db::{Periods, quota_lease, quota_period};
 
 /// Events of which a copy is about to be handed to the log, while another may be there.
 #[derive(Debug, Default)]
@@ -70,42 +71,19 @@ impl Copies {
     ///
     /// # Errors
     /// If Postgres fails; they may be charged then, and are to be charged again.
-    pub async fn charge(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    pub async fn charge(&self, pool: &PgPool) -> Result<(), StoreError> {
         if self.leases.is_empty() {
             return Ok(());
         }
-        let tenants: Vec<i64> = self.periods.keys().map(|(tenant, _)| tenant.0).collect();
-        let starts: Vec<DateTime<Utc>> = self.periods.keys().map(|(_, start)| timestamp(*start)).collect();
-        let events: Vec<i64> = self.periods.values().copied().collect();
+        let periods = self.periods.iter().map(|(&(tenant, start), &events)| (tenant, start, events));
+        let periods: Periods = periods.collect();
+        let leases = self.leases.iter().map(|(&lease, &events)| (lease, events)).collect();
         let mut tx = pool.begin().await?;
-        make_periods(&mut tx, &tenants, &starts).await?;
-        sqlx::query(
-            "WITH locked AS (
-                 SELECT q.tenant_id, q.period_start, w.events
-                 FROM quota_period q JOIN unnest($1::bigint[], $2::timestamptz[], $3::bigint[])
-                     AS w (tenant_id, period_start, events) USING (tenant_id, period_start)
-                 ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q)
-             UPDATE quota_period q SET granted = q.granted + l.events
-             FROM locked l WHERE (q.tenant_id, q.period_start) = (l.tenant_id, l.period_start)",
-        )
-        .bind(&tenants)
-        .bind(&starts)
-        .bind(&events)
-        .execute(&mut *tx)
-        .await?;
-        let (leases, events): (Vec<i64>, Vec<i64>) =
-            self.leases.iter().map(|(lease, events)| (lease.0, *events)).unzip();
-        sqlx::query(
-            "WITH locked AS (
-                 SELECT q.id, w.events FROM quota_lease q JOIN unnest($1::bigint[], $2::bigint[]) AS w (id, events) USING (id)
-                 ORDER BY q.id FOR UPDATE OF q)
-             UPDATE quota_lease q SET granted = q.granted + l.events FROM locked l WHERE q.id = l.id",
-        )
-        .bind(&leases)
-        .bind(&events)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await
+        quota_period::make(&mut tx, &periods).await?;
+        quota_period::lock(&mut tx, &periods).await?;
+        quota_period::add(&mut tx, &periods).await?;
+        quota_lease::charge(&mut tx, &leases).await?;
+        Ok(tx.commit().await?)
     }
 }
 
@@ -122,15 +100,8 @@ pub struct Ended {
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn ended(pool: &PgPool, spool: Uuid) -> Result<Vec<Ended>, sqlx::Error> {
-    let rows: Vec<(Uuid, String)> = sqlx::query_as(
-        "SELECT id, lease_until::text FROM ingest_node
-         WHERE spool = $1 AND lease_until < now() - $2 * interval '1 second'",
-    )
-    .bind(spool)
-    .bind(APPENDS_END_AFTER_SECONDS)
-    .fetch_all(pool)
-    .await?;
+pub async fn ended(pool: &PgPool, spool: Uuid) -> Result<Vec<Ended>, StoreError> {
+    let rows = ingest_node::dead_of_spool(pool, spool).await?;
     Ok(rows.into_iter().map(|(node, lease_until)| Ended { node, lease_until }).collect())
 }
 
@@ -138,18 +109,10 @@ pub async fn ended(pool: &PgPool, spool: Uuid) -> Result<Vec<Ended>, sqlx::Error
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn release(pool: &PgPool, ended: &[Ended]) -> Result<u64, sqlx::Error> {
+pub async fn release(pool: &PgPool, ended: &[Ended]) -> Result<u64, StoreError> {
     let (nodes, until): (Vec<Uuid>, Vec<&str>) =
         ended.iter().map(|ended| (ended.node, ended.lease_until.as_str())).unzip();
-    let released = sqlx::query(
-        "UPDATE ingest_node n SET spool = NULL FROM unnest($1::uuid[], $2::text[]) AS e (id, lease_until)
-         WHERE n.id = e.id AND n.lease_until = e.lease_until::timestamptz",
-    )
-    .bind(&nodes)
-    .bind(&until)
-    .execute(pool)
-    .await?;
-    Ok(released.rows_affected())
+    Ok(ingest_node::release_of_spool(pool, &nodes, &until).await?)
 }
 
 /// A spool, as the books know it.
@@ -171,17 +134,9 @@ pub struct Spool {
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool) -> Result<Vec<Spool>, sqlx::Error> {
-    let rows: Vec<(Uuid, DateTime<Utc>, i64, bool, i64)> = sqlx::query_as(
-        "SELECT n.spool, min(n.started_at), count(*) FILTER (WHERE n.lease_until <= now()), bool_or(n.lease_until > now()),
-                coalesce(sum((SELECT sum(l.granted - l.processed) FROM quota_lease l WHERE l.node_id = n.id))
-                    FILTER (WHERE n.lease_until <= now()), 0)::bigint
-         FROM ingest_node n WHERE n.spool IS NOT NULL GROUP BY n.spool ORDER BY 2, 1",
-    )
-    .fetch_all(pool)
-    .await?;
-    let spool = |(id, since, ended, live, held)| Spool { id, since, ended, live, held };
-    Ok(rows.into_iter().map(spool).collect())
+pub async fn list(pool: &PgPool) -> Result<Vec<Spool>, StoreError> {
+    let spool = |SpoolRow { spool: id, since, ended, live, held }| Spool { id, since, ended, live, held };
+    Ok(ingest_node::spools(pool).await?.into_iter().map(spool).collect())
 }
 
 /// Why a spool is not forgotten.
@@ -196,78 +151,47 @@ pub enum ForgetError {
     )]
     Live(Uuid),
     /// Postgres failed.
-    #[error("Postgres failed")]
-    Store(#[from] sqlx::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-/// Gives a spool up for lost: its ended nodes are settled without it. How many those are. Should its events come into the log after all, a
-/// cap may be passed by as many.
+impl From<sqlx::Error> for ForgetError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Gives a spool up for lost: its ended nodes are settled without it. How many those are. Should its events come into the
+/// log after all, a cap may be passed by as many.
 ///
 /// # Errors
 /// [`ForgetError`]; nothing is changed then.
-pub async fn forget(pool: &PgPool, spool: Uuid) -> Result<u64, ForgetError> {
+pub async fn forget(pool: &PgPool, spool: Uuid) -> Result<usize, ForgetError> {
     let mut tx = pool.begin().await?;
-    let lives: Vec<bool> = sqlx::query_scalar(
-        "SELECT lease_until >= now() - $2 * interval '1 second' FROM ingest_node WHERE spool = $1 FOR UPDATE",
-    )
-    .bind(spool)
-    .bind(APPENDS_END_AFTER_SECONDS)
-    .fetch_all(&mut *tx)
-    .await?;
+    let lives = ingest_node::lock_lives_of_spool(&mut tx, spool).await?;
     if lives.is_empty() {
         return Err(ForgetError::Unknown(spool));
     }
     if lives.contains(&true) {
         return Err(ForgetError::Live(spool));
     }
-    let forgotten = sqlx::query("UPDATE ingest_node SET spool = NULL WHERE spool = $1")
-        .bind(spool)
-        .execute(&mut *tx)
-        .await?;
+    ingest_node::forget_spool(&mut tx, spool, lives.len()).await?;
     tx.commit().await?;
-    Ok(forgotten.rows_affected())
+    Ok(lives.len())
 }
 
 #[cfg(test)]
 mod tests {
-    use schemas::event::{Event, EventFlags, EventKind};
-    use schemas::frame::{Envelope, FrameWriter};
-    use schemas::id::{EventHash, KeyId, ProjectId};
+    use schemas::frame::Envelope;
+    use schemas::id::ProjectId;
 
     use super::*;
 
-    fn frame(tenant: i64, lease: LeaseId, events: u128) -> bytes::Bytes {
-        let envelope = Envelope {
-            tenant: TenantId(tenant),
-            project: ProjectId(1),
-            key: KeyId::from_number(1).unwrap(),
-            lease,
-            period_start: 86_400,
-            received_at: Micros(100_000_000_000),
-            request_id: Uuid::nil(),
-            client_ip: None,
-            user_agent: "",
-        };
-        let mut writer = FrameWriter::new(&envelope, 0);
-        for hash in 0..events {
-            assert_eq!(
-                writer.push(&Event {
-                    hash: EventHash(hash),
-                    kind: EventKind::Track,
-                    flags: EventFlags::default(),
-                    timestamp: Micros(1),
-                    id: "a",
-                    name: "b",
-                    user_id: "",
-                    anonymous_id: "",
-                    properties: "",
-                    context: "",
-                    extra: "",
-                }),
-                Ok(())
-            );
-        }
-        writer.finish()
+    fn frame(tenant: i64, lease: LeaseId, events: u32) -> bytes::Bytes {
+        let of_project = testkit::frame::envelope(TenantId(tenant), ProjectId(1));
+        let received_at = Micros(100_000_000_000);
+        let envelope = Envelope { lease, period_start: 86_400, received_at, ..of_project };
+        testkit::frame::frame(&envelope, (0..events).map(|id| id.to_string()))
     }
 
     #[test]

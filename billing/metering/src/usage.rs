@@ -5,9 +5,11 @@ use chrono_tz::Tz;
 use schemas::id::TenantId;
 use schemas::time::Micros;
 use serde::Serialize;
-use sqlx::PgPool;
+use service::store::StoreError;
+use sqlx::PgConnection;
 
-use crate::lease::timestamp;
+use crate::db::usage_hour::{self, PeriodSums};
+use crate::db::{tenant, timestamp};
 use crate::period::Period;
 
 /// A tenant's usage in one period.
@@ -33,40 +35,21 @@ pub struct TenantUsage {
     pub as_of: DateTime<Utc>,
 }
 
-/// Why usage can't be told.
-#[derive(Debug, thiserror::Error)]
-pub enum UsageError {
-    /// No such tenant.
-    #[error("there is no tenant {0}")]
-    NoTenant(TenantId),
-    /// Postgres failed.
-    #[error("usage can't be read from Postgres")]
-    Store(#[from] sqlx::Error),
-}
-
-/// Usage of `tenant` in the period that holds `at`.
+/// Usage of `tenant` in the period that holds `at`; `None` if there is no such tenant.
 ///
 /// # Errors
-/// [`UsageError`].
-pub async fn of_tenant(pool: &PgPool, tenant: TenantId, at: Micros) -> Result<TenantUsage, UsageError> {
-    let (zone, quota): (String, Option<i64>) = sqlx::query_as(
-        "SELECT t.time_zone, coalesce(t.quota, p.quota) FROM tenant t JOIN plan p ON p.id = t.plan_id WHERE t.id = $1",
-    )
-    .bind(tenant.0)
-    .fetch_optional(pool)
-    .await?
-    .ok_or(UsageError::NoTenant(tenant))?;
+/// If Postgres fails.
+pub async fn of_tenant(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    at: Micros,
+) -> Result<Option<TenantUsage>, StoreError> {
+    let Some((zone, quota)) = tenant::terms(&mut *connection, tenant).await? else { return Ok(None) };
     let period = Period::month_of(at, zone.parse().unwrap_or(Tz::UTC));
-    let (granted, stored, duplicate, dead, as_of) = sqlx::query_as(
-        "SELECT coalesce((SELECT granted FROM quota_period WHERE tenant_id = $1 AND period_start = $2), 0),
-                coalesce(sum(stored), 0)::bigint, coalesce(sum(duplicate), 0)::bigint,
-                coalesce(sum(dead), 0)::bigint, now()
-         FROM usage_hour WHERE tenant_id = $1 AND period_start = $2",
-    )
-    .bind(tenant.0)
-    .bind(timestamp(period.start))
-    .fetch_one(pool)
-    .await?;
+    let sums = usage_hour::of_period(connection, tenant, period.start).await?;
+    let PeriodSums { granted, stored, duplicate, dead, as_of } = sums;
     let (period_start, period_end) = (timestamp(period.start), timestamp(period.end));
-    Ok(TenantUsage { tenant, period_start, period_end, quota, granted, stored, duplicate, dead, as_of })
+    let usage =
+        TenantUsage { tenant, period_start, period_end, quota, granted, stored, duplicate, dead, as_of };
+    Ok(Some(usage))
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use service::error::Chain;
 use tokio::task::spawn_blocking;
 
 use super::progress::Progress;
@@ -199,8 +200,8 @@ impl Spool {
         if frames.is_empty() {
             return;
         }
-        while let Err(why) = charge(frames.clone()).await {
-            tracing::warn!(why, records = frames.len(), "copies can't be charged: the spool is not drained");
+        while let Err(error) = charge(frames.clone()).await {
+            tracing::warn!(error = %Chain(&error), records = frames.len(), "copies can't be charged: the spool is not drained");
             tokio::time::sleep(CHARGE_PAUSE).await;
         }
         metrics::counter!(SPOOL_CHARGED_RECORDS).increment(frames.len() as u64);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use schemas::id::KeyId;
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::store::{POSTGRES, StoreError, in_time};
 use service::task::{Pace, every};
 use sqlx::PgPool;
 use tokio::sync::watch;
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 
 use super::Directory;
+use crate::db::api_key;
 
 /// How often it is written down which keys were used: what operators see is as old as this at most.
 const NOTE_EVERY: Duration = Duration::from_secs(30);
@@ -43,38 +43,19 @@ pub async fn note_last_used(
     }
 }
 
-/// Why it was not written down which keys were used.
-#[derive(Debug, thiserror::Error)]
-enum NoteError {
-    #[error(transparent)]
-    Store(#[from] sqlx::Error),
-    #[error("Postgres does not answer")]
-    Late(#[from] Elapsed),
-}
-
 /// What was noted is taken out of `used`.
-async fn note_all(directory: &Directory, pool: &PgPool, used: &mut BTreeSet<KeyId>) -> Result<(), NoteError> {
+async fn note_all(
+    directory: &Directory,
+    pool: &PgPool,
+    used: &mut BTreeSet<KeyId>,
+) -> Result<(), StoreError> {
     used.extend(directory.take_used());
     while !used.is_empty() {
         let keys: Vec<i64> = used.iter().take(KEYS_MAX).map(|key| key.number()).collect();
-        timeout(NOTE_DEADLINE, note(pool, &keys)).await??;
+        in_time(POSTGRES, NOTE_DEADLINE, api_key::note_used(pool, &keys)).await?;
         let next = used.iter().nth(keys.len()).copied();
         *used = next.map_or_else(BTreeSet::new, |next| used.split_off(&next));
     }
-    Ok(())
-}
-
-/// Keys that another node notes at this moment are left to it; and what was noted a moment ago is not noted again.
-async fn note(pool: &PgPool, keys: &[i64]) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE api_key SET last_used_at = now() WHERE id IN (
-             SELECT id FROM api_key
-             WHERE id = ANY($1) AND (last_used_at IS NULL OR last_used_at < now() - interval '15 seconds')
-             ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)",
-    )
-    .bind(keys)
-    .execute(pool)
-    .await?;
     Ok(())
 }
 

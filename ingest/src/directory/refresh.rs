@@ -9,13 +9,15 @@ use schemas::key::KeyHash;
 use schemas::time::Micros;
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::store::{POSTGRES, StoreError, in_time};
+use sqlx::PgPool;
 use sqlx::postgres::PgListener;
-use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::keys::{KeyEntry, NEVER};
 use super::{Directory, Entries, Source};
+use crate::db::api_key::{self, KeyRow};
+use crate::db::tenant::{self, TenantRow};
 use crate::metrics;
 use crate::tenant::Terms;
 
@@ -28,25 +30,11 @@ const PAGE_DEADLINE: Duration = Duration::from_secs(5);
 const PAGE_ROWS: i64 = 2_000;
 const CHANNEL: &str = "weir_change";
 
-type TenantRow = (i64, bool, Option<i64>, Option<i64>, String, i64, String);
-type KeyRow = (i64, i64, i64, Vec<u8>, Option<i64>, bool, i64);
-
-/// Why Postgres could not be looked at.
-#[derive(Debug, thiserror::Error)]
-pub enum LookError {
-    /// It answered with an error, or can't be reached.
-    #[error(transparent)]
-    Store(#[from] sqlx::Error),
-    /// It did not answer.
-    #[error("no answer within {} s", PAGE_DEADLINE.as_secs())]
-    Late(#[from] tokio::time::error::Elapsed),
-}
-
 /// Reads everything.
 ///
 /// # Errors
 /// If Postgres fails; the directory is then as it was.
-pub async fn load(directory: &Directory, pool: &PgPool) -> Result<(), LookError> {
+pub async fn load(directory: &Directory, pool: &PgPool) -> Result<(), StoreError> {
     let mut fresh = Entries::default();
     let changes = read(pool, 0, &mut |page| {
         page.apply(&mut fresh, |id| directory.tenant(id));
@@ -114,7 +102,7 @@ async fn listen(pool: &PgPool) -> Result<PgListener, sqlx::Error> {
 }
 
 /// Reads what is newer than the newest that is known; all of it, if what is known does not come from Postgres.
-async fn look(directory: &Directory, pool: &PgPool) -> Result<(), LookError> {
+async fn look(directory: &Directory, pool: &PgPool) -> Result<(), StoreError> {
     let (source, since) = {
         let entries = directory.entries.read();
         (entries.source, entries.change)
@@ -150,56 +138,34 @@ enum Page {
 }
 
 /// Reads everything newer than `since`, in pages from one snapshot: tenants, then keys. How many rows.
-async fn read(pool: &PgPool, since: i64, take: &mut impl FnMut(Page)) -> Result<usize, LookError> {
-    let mut tx =
-        timeout(PAGE_DEADLINE, pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")).await??;
+async fn read(pool: &PgPool, since: i64, take: &mut impl FnMut(Page)) -> Result<usize, StoreError> {
+    let mut tx = page(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")).await?;
     let (mut newest, mut count) = (since, 0);
     let mut after = 0;
     loop {
-        let rows = timeout(PAGE_DEADLINE, tenants(&mut tx, since, after)).await??;
+        let rows = page(tenant::newer(&mut tx, since, after, PAGE_ROWS)).await?;
         let Some(last) = rows.last() else { break };
-        after = last.0;
-        newest = rows.iter().map(|row| row.5).fold(newest, i64::max);
+        after = last.id;
+        newest = rows.iter().map(|row| row.change).fold(newest, i64::max);
         count += rows.len();
         take(Page::Tenants(rows));
     }
     let mut after = since;
     loop {
-        let rows = timeout(PAGE_DEADLINE, keys(&mut tx, after)).await??;
+        let rows = page(api_key::newer(&mut tx, after, PAGE_ROWS)).await?;
         let Some(last) = rows.last() else { break };
-        after = last.6;
+        after = last.change;
         count += rows.len();
         take(Page::Keys(rows));
     }
     take(Page::End(newest.max(after)));
-    timeout(PAGE_DEADLINE, tx.commit()).await??;
+    page(tx.commit()).await?;
     Ok(count)
 }
 
-async fn tenants(tx: &mut PgConnection, since: i64, after: i64) -> Result<Vec<TenantRow>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT t.id, t.status = 'active', coalesce(t.quota, p.quota), coalesce(t.rate, p.rate), t.time_zone,
-                greatest(t.change, p.change), t.client_ip
-         FROM tenant t JOIN plan p ON p.id = t.plan_id
-         WHERE (t.change > $1 OR p.change > $1) AND t.id > $2 ORDER BY t.id LIMIT $3",
-    )
-    .bind(since)
-    .bind(after)
-    .bind(PAGE_ROWS)
-    .fetch_all(tx)
-    .await
-}
-
-async fn keys(tx: &mut PgConnection, after: i64) -> Result<Vec<KeyRow>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT id, tenant_id, project_id, hash, (extract(epoch FROM expires_at) * 1000000)::bigint,
-                revoked_at IS NOT NULL, change
-         FROM api_key WHERE change > $1 ORDER BY change LIMIT $2",
-    )
-    .bind(after)
-    .bind(PAGE_ROWS)
-    .fetch_all(tx)
-    .await
+/// What Postgres answers, if it does within the time for a page.
+async fn page<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    in_time(POSTGRES, PAGE_DEADLINE, answer).await
 }
 
 impl Page {
@@ -215,7 +181,7 @@ impl Page {
             }
             Self::Keys(rows) => {
                 for row in rows {
-                    let (id, change) = (row.0, row.6);
+                    let (id, change) = (row.id, row.change);
                     match key(row, entries) {
                         Some(entry) => entries.keys.put(entry),
                         None => tracing::error!(
@@ -232,7 +198,8 @@ impl Page {
     }
 }
 
-fn terms((id, active, quota, rate, zone, _, client_ip): TenantRow) -> (TenantId, Terms) {
+fn terms(row: TenantRow) -> (TenantId, Terms) {
+    let TenantRow { id, active, quota, rate, time_zone: zone, client_ip, .. } = row;
     let id = TenantId(id);
     let rate = rate.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
     let zone = zone.parse().unwrap_or_else(|_| {
@@ -246,14 +213,14 @@ fn terms((id, active, quota, rate, zone, _, client_ip): TenantRow) -> (TenantId,
     (id, Terms { active, quota, rate, zone, client_ip })
 }
 
-fn key((id, tenant, project, hash, expires_at, revoked, _): KeyRow, entries: &Entries) -> Option<KeyEntry> {
+fn key(row: KeyRow, entries: &Entries) -> Option<KeyEntry> {
     Some(KeyEntry {
-        id: KeyId::from_number(id)?,
-        hash: KeyHash(hash.try_into().ok()?),
-        tenant: entries.tenants.get(&TenantId(tenant)).cloned()?,
-        project: ProjectId(project),
-        expires_at: expires_at.map_or(NEVER, Micros),
-        revoked,
+        id: KeyId::from_number(row.id)?,
+        hash: KeyHash(row.hash.try_into().ok()?),
+        tenant: entries.tenants.get(&TenantId(row.tenant_id)).cloned()?,
+        project: ProjectId(row.project_id),
+        expires_at: row.expires_at.map_or(NEVER, Micros),
+        revoked: row.revoked,
         used: AtomicBool::new(false),
     })
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use schemas::id::{LeaseId, TenantId};
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::store::{POSTGRES, StoreError, in_time};
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -71,9 +72,10 @@ impl Keeper {
     ///
     /// # Errors
     /// If Postgres fails; the node has no quota to spend then.
-    pub async fn register(&mut self) -> Result<(), sqlx::Error> {
+    pub async fn register(&mut self) -> Result<(), StoreError> {
         let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
-        let now = lease::register(&self.pool, self.id, self.lease_time, self.spool).await?;
+        let registered = lease::register(&self.pool, self.id, self.lease_time, self.spool);
+        let now = in_time(POSTGRES, ROUND_DEADLINE, registered).await?;
         self.timekeeper.hears(asked, now);
         *self.leases.node.lock() = Node { generation: UNREGISTERED + 1, valid_until };
         Ok(())
@@ -85,13 +87,10 @@ impl Keeper {
             return std::future::pending().await;
         }
         while self.leases.is_unregistered() {
-            match timeout(ROUND_DEADLINE, self.register()).await {
-                Ok(Ok(())) => tracing::info!(node = %self.id, "registered: tenants with a cap are served"),
-                Ok(Err(error)) => {
+            match self.register().await {
+                Ok(()) => tracing::info!(node = %self.id, "registered: tenants with a cap are served"),
+                Err(error) => {
                     tracing::warn!(error = %Chain(&error), "the node is not registered, trying again")
-                }
-                Err(_) => {
-                    tracing::warn!("the node is not registered: Postgres does not answer, trying again")
                 }
             }
             tokio::time::sleep(PAUSE).await;
@@ -142,12 +141,10 @@ impl Keeper {
         if faults::mutant("quota-in-memory") {
             return self.grant_to_oneself(&wants, generation);
         }
-        let granted = timeout(ROUND_DEADLINE, lease::grant(&self.pool, self.id, &wants)).await;
-        let grants = match granted {
-            Ok(Ok(grants)) => grants,
-            Ok(Err(LeaseError::NodeGone)) => return self.register_anew().await,
-            Ok(Err(LeaseError::Store(error))) => return self.failed(&error.to_string()).await,
-            Err(_) => return self.failed("no answer").await,
+        let grants = match in_round(lease::grant(&self.pool, self.id, &wants)).await {
+            Ok(grants) => grants,
+            Err(LeaseError::NodeGone) => return self.register_anew().await,
+            Err(LeaseError::Store(error)) => return self.failed(&error).await,
         };
         ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "ok").increment(1);
         let grants: HashMap<TenantId, Grant> =
@@ -170,24 +167,23 @@ impl Keeper {
     }
 
     /// What is pending stays pending.
-    async fn failed(&self, error: &str) {
+    async fn failed(&self, error: &StoreError) {
         ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "failed").increment(1);
-        tracing::warn!(error, tenants = self.pending.len(), "quota could not be leased, trying again");
+        tracing::warn!(error = %Chain(error), tenants = self.pending.len(), "quota could not be leased, trying again");
         tokio::time::sleep(PAUSE).await;
     }
 
     async fn heartbeat(&mut self) {
         let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
-        match timeout(ROUND_DEADLINE, lease::heartbeat(&self.pool, self.id, self.lease_time, self.spool))
-            .await
-        {
-            Ok(Ok(now)) => {
+        match in_round(lease::heartbeat(&self.pool, self.id, self.lease_time, self.spool)).await {
+            Ok(now) => {
                 self.leases.node.lock().valid_until = valid_until;
                 self.timekeeper.hears(asked, now);
             }
-            Ok(Err(LeaseError::NodeGone)) => self.register_anew().await,
-            Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the node's leases were not prolonged"),
-            Err(_) => tracing::warn!("the node's leases were not prolonged: Postgres does not answer"),
+            Err(LeaseError::NodeGone) => self.register_anew().await,
+            Err(LeaseError::Store(error)) => {
+                tracing::warn!(error = %Chain(&error), "the node's leases were not prolonged")
+            }
         }
     }
 
@@ -195,9 +191,10 @@ impl Keeper {
     async fn register_anew(&mut self) {
         let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
         let id = Uuid::now_v7();
-        let now = match lease::register(&self.pool, id, self.lease_time, self.spool).await {
+        let registered = lease::register(&self.pool, id, self.lease_time, self.spool);
+        let now = match in_time(POSTGRES, ROUND_DEADLINE, registered).await {
             Ok(now) => now,
-            Err(error) => return self.failed(&error.to_string()).await,
+            Err(error) => return self.failed(&error).await,
         };
         {
             // First: as soon as the clock is believed again, requests spend, and must not find the old slices.
@@ -225,12 +222,15 @@ impl Keeper {
             return;
         }
         let unspent: Vec<(LeaseId, i64)> = unspent.into_iter().collect();
-        match timeout(ROUND_DEADLINE, lease::give_back(&self.pool, self.id, &unspent)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(error = %Chain(&error), "unspent quota comes back only when this node ends")
-            }
-            Err(_) => tracing::warn!("unspent quota comes back only when this node ends: no answer"),
+        let given = lease::give_back(&self.pool, self.id, &unspent);
+        if let Err(error) = in_time(POSTGRES, ROUND_DEADLINE, given).await {
+            tracing::warn!(error = %Chain(&error), "unspent quota comes back only when this node ends");
         }
     }
+}
+
+/// What metering answers, if it does within the time for a round.
+async fn in_round<T>(answer: impl Future<Output = Result<T, LeaseError>>) -> Result<T, LeaseError> {
+    let late = |_| Err(StoreError::late(POSTGRES, ROUND_DEADLINE).into());
+    timeout(ROUND_DEADLINE, answer).await.unwrap_or_else(late)
 }

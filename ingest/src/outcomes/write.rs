@@ -5,10 +5,12 @@ use metering::outcomes::{self, Row};
 use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 use service::clock::Clock;
+use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::store::{POSTGRES, in_time};
 use sqlx::PgPool;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use super::Outcomes;
@@ -66,15 +68,12 @@ impl Writer {
         let taken = self.counts.take();
         for (done, rows) in taken.chunks(STATEMENT_ROWS_MAX).enumerate() {
             let rows: Vec<Row> = rows.iter().filter_map(Taken::row).collect();
-            let error = match timeout(WRITE_DEADLINE, outcomes::write(&self.pool, self.run, &rows)).await {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "no answer".to_owned(),
-            };
+            let written = outcomes::write(&self.pool, self.run, &rows);
+            let Err(error) = in_time(POSTGRES, WRITE_DEADLINE, written).await else { continue };
             self.counts.put_back(&taken[done * STATEMENT_ROWS_MAX..]);
             ::metrics::counter!(metrics::OUTCOME_ROUNDS, "result" => "failed").increment(1);
             if !std::mem::replace(&mut self.failed, true) {
-                tracing::warn!(error, "outcomes were not written, trying again");
+                tracing::warn!(error = %Chain(&error), "outcomes were not written, trying again");
             }
             return;
         }

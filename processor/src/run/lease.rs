@@ -5,11 +5,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use service::clock::Clock;
 use service::shutdown::Shutdown;
+use service::store::StoreError;
 use service::task::{Pace, every};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::stores::{Books, StoreError};
+use crate::stores::Books;
 
 /// The lease on everything that one processor owns, as this process knows it. Renewed beside the loop, which may wait
 /// for ClickHouse for longer than a lease lasts.

@@ -16,7 +16,7 @@ use super::stage::Stage;
 use crate::batch::{self, Placed, Range};
 use crate::config::ProcessorConfig;
 use crate::dead::replay::Stored;
-use crate::fill::{self, FillError};
+use crate::fill;
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
@@ -120,7 +120,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         }
         for (partition, events) in stored {
             if let Some(seen) = self.seen.get_mut(&partition) {
-                seen.fill(&events).map_err(FillError::Disk)?;
+                seen.fill(&events).map_err(fill::disk_failed)?;
             }
         }
         Ok(())
@@ -211,7 +211,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             read_from,
         };
         let product = fill::blocking(move || prepare(material)).await;
-        let Product { prepared, left, seen, events } = product.map_err(FillError::Disk)?;
+        let Product { prepared, left, seen, events } = product?;
         (self.left, self.seen, self.events) = (left, seen, events);
         Ok(prepared)
     }
@@ -284,7 +284,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
     async fn tidy(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
         if let Some(now) = time_to_forget(&self.workshop.clock.read()) {
             for seen in self.seen.values_mut() {
-                seen.forget_before(now).map_err(FillError::Disk)?;
+                seen.forget_before(now).map_err(fill::disk_failed)?;
             }
         }
         self.observe_ids();

@@ -7,9 +7,10 @@ use metering::ledger::{Account, Counts};
 use processor::batch::Range;
 use processor::commit::{Commit, Committed, RangeSum};
 use processor::own::Owned;
-use processor::stores::{Books, StoreError};
+use processor::stores::Books;
 use schemas::id::Position;
 use schemas::time::Micros;
+use service::store::StoreError;
 use tokio::time::Instant;
 use uuid::Uuid;
 

@@ -7,10 +7,11 @@ use processor::batch::Range;
 use processor::block::Block;
 use processor::own::Owned;
 use processor::repair::Present;
-use processor::stores::{Ids, StoreError, Table};
+use processor::stores::{Ids, Table};
 use schemas::id::Position;
 use schemas::time::Micros;
 use seen::Seen;
+use service::store::StoreError;
 use tokio::time::{Instant, sleep_until};
 
 use crate::world::{ByPosition, Handle, Mutant, State, TABLE, failed};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use processor::stores::StoreError;
+use service::store::StoreError;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -299,7 +299,7 @@ pub(crate) const TABLE: &str = "ClickHouse";
 pub(crate) const BOOKS: &str = "Postgres";
 
 pub(crate) fn failed(store: &'static str, why: &'static str) -> StoreError {
-    StoreError { store, source: why.into() }
+    StoreError::retry(store, why)
 }
 
 /// Counts of something, by partition and position.

@@ -118,7 +118,8 @@ async fn a_geo_database_is_replaced_while_it_is_in_use_and_a_broken_one_is_refus
     })
     .await;
 
-    // Looked at twice, and refused: the one before it stays, and the next good one is taken.
+    // Looked at twice in this time, and refused, which shows in the log alone: the one before it stays, and the next good one
+    // is taken.
     put(&whole[..whole.len() / 2]);
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(city_and_built(&river, &acme, "broken").await.0, "SE/");
@@ -167,6 +168,7 @@ async fn a_tenant_decides_within_a_second_how_much_of_an_address_is_kept() {
         let body = json!({"client_ip": policy}).to_string();
         let reply = river.operator().send(Method::PATCH, "/v1/tenants/acme", &[JSON], body).await;
         assert_eq!((reply.status, &reply.json()["client_ip"]), (200, &policy.into()));
+        // The promise: what comes a second later is kept by the new policy.
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(kept(&acme.key, v4, json!({})).await, [v4_kept, "64", city]);
         assert_eq!(kept(&acme.key, "2001:218:5:6::7", json!({})).await[0], v6_kept);

@@ -49,7 +49,7 @@ async fn done(river: &River, tenant: &str, id: i64) -> Value {
 }
 
 async fn proved(river: &River) -> Verdict {
-    let verdict = verify(&river.stores.pool, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
     assert!(verdict.holds(), "{verdict:?}");
     verdict
 }
@@ -80,7 +80,13 @@ async fn without_eraser() -> River {
 fn eraser(river: &River, clock: Clock) -> Eraser {
     let mut settings = Settings::new(std::iter::empty());
     let config = ProcessorConfig::read(&mut settings, river.stores.folder.path());
-    Eraser::new(river.stores.pool.clone(), river.stores.clickhouse(), Arc::clone(&river.log), clock, &config)
+    Eraser::new(
+        river.stores.processor.clone(),
+        river.stores.clickhouse(),
+        Arc::clone(&river.log),
+        clock,
+        &config,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

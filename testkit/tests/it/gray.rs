@@ -39,6 +39,7 @@ async fn send(client: Client, name: &'static str, until: Instant) -> Seen {
             }
             status => panic!("{status}: {reply:?}"),
         }
+        // The client's pause between two requests.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     seen

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use eventlog::Append;
-use schemas::event::{Event, EventFlags, EventKind};
-use schemas::frame::{Envelope, FrameWriter};
-use schemas::id::{EventHash, KeyId, LeaseId, ProjectId};
+use schemas::frame::Envelope;
+use schemas::id::{EventHash, ProjectId};
 use schemas::time::Micros;
 use service::clock::Clock;
 use testkit::River;
+use testkit::frame::{envelope, event, frame_of};
 use testkit::river::Customer;
 use uuid::Uuid;
 
@@ -65,36 +65,12 @@ async fn a_repetition_within_a_request_is_told_and_not_charged() {
 /// The record that ingest would have written if the customer's event had that hash.
 fn forged(customer: &Customer, project: i64, hash: EventHash, period_start: i64) -> Append {
     let now = Micros(Clock::system().now_micros());
-    let envelope = Envelope {
-        tenant: customer.tenant,
-        project: ProjectId(project),
-        key: KeyId::from_number(1).unwrap(),
-        lease: LeaseId::NONE,
-        period_start,
-        received_at: now,
-        request_id: Uuid::now_v7(),
-        client_ip: None,
-        user_agent: "",
-    };
-    let (id, empty) = (format!("of-{project}"), "");
-    let mut writer = FrameWriter::new(&envelope, 0);
-    assert_eq!(
-        writer.push(&Event {
-            hash,
-            kind: EventKind::Track,
-            flags: EventFlags::default(),
-            timestamp: now,
-            id: &id,
-            name: "tested",
-            user_id: empty,
-            anonymous_id: empty,
-            properties: empty,
-            context: empty,
-            extra: empty,
-        }),
-        Ok(())
-    );
-    Append { partition: 0, timestamp_ms: now.0 / 1_000, payload: writer.finish() }
+    let (project, request_id) = (ProjectId(project), Uuid::now_v7());
+    let of_project = envelope(customer.tenant, project);
+    let envelope = Envelope { period_start, received_at: now, request_id, ..of_project };
+    let id = format!("of-{}", project.0);
+    let payload = frame_of(&envelope, [event(hash, &id)]);
+    Append { partition: 0, timestamp_ms: now.0 / 1_000, payload }
 }
 
 #[tokio::test(flavor = "multi_thread")]

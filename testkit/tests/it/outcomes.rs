@@ -16,19 +16,16 @@ pub(crate) fn now() -> Micros {
     Micros(Clock::system().now_micros())
 }
 
-/// Everything of the last day.
-pub(crate) fn last_day(interval: Interval) -> OutcomeQuery {
-    let now = now();
-    let (from, to) = (Micros(now.0 - 24 * Micros::HOUR), Micros(now.0 + Micros::HOUR));
-    OutcomeQuery { from, to, interval, project: None, key: None, after: None, limit: 10_000 }
-}
-
 /// Events and requests by project, key and outcome, as a tenant is shown them.
 pub(crate) type Told = BTreeMap<(String, String, String), (i64, i64)>;
 
 /// What the tenant is shown of the last day.
 pub(crate) async fn told(pool: &PgPool, tenant: TenantId) -> Told {
-    let page = of_tenant(pool, tenant, &last_day(Interval::Total)).await.unwrap();
+    let now = now();
+    let (from, to) = (Micros(now.0 - 24 * Micros::HOUR), Micros(now.0 + Micros::HOUR));
+    let (interval, project, key, after, limit) = (Interval::Total, None, None, None, 10_000);
+    let last_day = OutcomeQuery { from, to, interval, project, key, after, limit };
+    let page = of_tenant(&mut pool.acquire().await.unwrap(), tenant, &last_day).await.unwrap();
     assert_eq!(page.next, None);
     page.outcomes
         .into_iter()

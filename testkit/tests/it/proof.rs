@@ -7,7 +7,7 @@ use testkit::River;
 use crate::river::metered;
 
 async fn verdict(river: &River) -> Verdict {
-    verify(&river.stores.pool, &river.stores.clickhouse(), &*river.log).await.unwrap()
+    verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap()
 }
 
 /// A river with 100 stored events and 20 duplicates.

@@ -27,7 +27,7 @@ async fn mismatched(river: &River) -> i64 {
 async fn damaged_rows_are_told_until_they_are_mended() {
     let river = River::start_with(quiet()).await;
     let customer = river.customer("acme", None).await;
-    let (pool, clickhouse) = (river.stores.pool.clone(), river.stores.clickhouse());
+    let (pool, clickhouse) = (river.stores.processor.clone(), river.stores.clickhouse());
     assert_eq!(reconcile::round(&pool, &clickhouse, HOUR).await.unwrap(), 0, "there is nothing yet");
     assert_eq!(river.client(&customer.key).post_ids(0..50).await.status, 202);
     metered(&river, &customer, 50).await;
@@ -57,7 +57,7 @@ async fn damaged_rows_are_told_until_they_are_mended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn old_ranges_are_seen_in_turn_a_part_each_time_and_all_in_a_day() {
     let river = River::start_with(quiet()).await;
-    let (pool, clickhouse) = (river.stores.pool.clone(), river.stores.clickhouse());
+    let (pool, clickhouse) = (river.stores.processor.clone(), river.stores.clickhouse());
     sqlx::query("INSERT INTO batch_ledger SELECT 0, n, n + 1, 0, 0, 0, 0 FROM generate_series(0, 99) AS n")
         .execute(&pool)
         .await
@@ -84,7 +84,7 @@ async fn one_process_at_a_time_compares_and_the_next_one_when_it_is_gone() {
     let customer = river.customer("acme", None).await;
     assert_eq!(river.client(&customer.key).post_ids(0..5).await.status, 202);
     metered(&river, &customer, 5).await;
-    let (pool, clickhouse) = (river.stores.pool.clone(), river.stores.clickhouse());
+    let (pool, clickhouse) = (river.stores.processor.clone(), river.stores.clickhouse());
     let held = below::try_reconcile(&pool).await.unwrap().unwrap();
     assert!(below::try_reconcile(&pool).await.unwrap().is_none());
     assert_eq!(reconcile::round(&pool, &clickhouse, HOUR).await.unwrap(), 0);

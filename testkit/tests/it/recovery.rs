@@ -18,7 +18,7 @@ use testkit::{River, eventually};
 use crate::river::metered;
 
 async fn assert_proved(river: &River) {
-    let verdict = verify(&river.stores.pool, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
     assert!(verdict.holds(), "{verdict:?}");
 }
 
@@ -177,7 +177,7 @@ async fn a_database_of_another_log_is_refused() {
     let river = River::start().await;
     let other = eventlog::local::LocalConfig::new(river.stores.folder.path().join("other"), 2);
     let other = eventlog::local::LocalLog::open(other).unwrap();
-    let refused = processor::own::bind_log(&river.stores.pool, &other).await.unwrap_err().to_string();
+    let refused = processor::own::bind_log(&river.stores.processor, &other).await.unwrap_err().to_string();
     assert!(refused.contains("this database belongs to the log"), "{refused}");
     river.stop().await;
 }
@@ -189,7 +189,8 @@ async fn a_log_that_ends_before_its_cursor_is_refused() {
         .execute(&river.stores.pool)
         .await
         .unwrap();
-    let refused = processor::own::bind_log(&river.stores.pool, &*river.log).await.unwrap_err().to_string();
+    let refused =
+        processor::own::bind_log(&river.stores.processor, &*river.log).await.unwrap_err().to_string();
     assert!(
         refused.contains("partition 1 of the log ends at 0, but events up to 1 were processed"),
         "{refused}"

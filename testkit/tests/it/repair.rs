@@ -29,12 +29,14 @@ fn config() -> ProcessorConfig {
 
 pub(crate) async fn repaired(river: &River) -> Repair {
     let clickhouse = river.stores.clickhouse();
-    repair(&Stores::new(&river.stores.pool, &clickhouse, &*river.log, &config())).await.unwrap()
+    repair(&Stores::new(&river.stores.processor, &clickhouse, &*river.log, &config())).await.unwrap()
 }
 
 async fn replayed(river: &River, selection: Selection) -> Report {
     let clickhouse = river.stores.clickhouse();
-    replay(&Stores::new(&river.stores.pool, &clickhouse, &*river.log, &config()), selection).await.unwrap()
+    replay(&Stores::new(&river.stores.processor, &clickhouse, &*river.log, &config()), selection)
+        .await
+        .unwrap()
 }
 
 /// A number that depends on every byte of every row.
@@ -109,7 +111,7 @@ async fn every_damage_to_rows_is_found_and_mended_from_the_log() {
     ];
     for (damage, statements, inserted, removed) in damages {
         run(&river, &statements).await;
-        let verdict = verify(&river.stores.pool, &river.stores.clickhouse(), &*river.log).await.unwrap();
+        let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
         assert!(!verdict.holds(), "{damage}");
         let Repair { done, verdict } = repaired(&river).await;
         assert!(verdict.holds() && done.failed == 0, "{damage}: {done:?} {verdict:?}");
@@ -228,7 +230,7 @@ async fn what_the_log_has_dropped_is_named_and_the_rest_is_brought_back() {
 async fn rows_of_replayed_letters_are_brought_back_too() {
     let (river, customer) = river_with_events(1).await;
     crate::dead::append_letter(&river, &customer, &["m0", "m1", "105", "m0"]).await;
-    book::ask_replay(&river.stores.pool, &Which::default()).await.unwrap();
+    book::ask_replay(&river.stores.processor, &Which::default()).await.unwrap();
     metered(&river, &customer, 302).await;
     assert_eq!(river.client(&customer.key).post_ids(["m1", "m9"]).await.status, 202);
     metered(&river, &customer, 303).await;

@@ -13,10 +13,18 @@ use testkit::{River, eventually};
 pub(crate) async fn metered(river: &River, customer: &Customer, stored: i64) {
     let now = Micros(Clock::system().now_micros());
     eventually(&format!("{stored} events are metered"), Duration::from_secs(30), async || {
-        of_tenant(&river.stores.pool, customer.tenant, now).await.unwrap().stored >= stored
+        of_tenant(&mut river.stores.pool.acquire().await.unwrap(), customer.tenant, now)
+            .await
+            .unwrap()
+            .unwrap()
+            .stored
+            >= stored
     })
     .await;
-    let usage = of_tenant(&river.stores.pool, customer.tenant, now).await.unwrap();
+    let usage = of_tenant(&mut river.stores.pool.acquire().await.unwrap(), customer.tenant, now)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(usage.stored, stored, "{usage:?}");
 }
 

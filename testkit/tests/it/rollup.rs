@@ -59,8 +59,9 @@ async fn a_roll_up_equals_the_rows_and_follows_late_ones_and_erasures() {
     clock.set(now - 3 * HOUR);
     send(&river, &acme, "seen", 9, 2).await;
     stored(&river, 22 + 3 + 4 + 1 + 19).await;
-    let roller = Roller::new(river.stores.pool.clone(), river.stores.clickhouse(), Clock::system());
-    let early = Roller::new(river.stores.pool.clone(), river.stores.clickhouse(), Clock::at(now - 5 * HOUR));
+    let roller = Roller::new(river.stores.processor.clone(), river.stores.clickhouse(), Clock::system());
+    let early =
+        Roller::new(river.stores.processor.clone(), river.stores.clickhouse(), Clock::at(now - 5 * HOUR));
     assert_eq!(early.turn(true).await.unwrap(), 0, "no hour is over");
     assert_eq!(roller.turn(false).await.unwrap(), 2);
     let [rolled, rows] = both(&river).await;
@@ -92,7 +93,7 @@ async fn a_roll_up_equals_the_rows_and_follows_late_ones_and_erasures() {
     let clickhouse = river.stores.clickhouse();
     clickhouse.query("TRUNCATE TABLE events_hourly").execute().await.unwrap();
     let at = |micros| DateTime::from_timestamp_micros(micros).unwrap();
-    assert_eq!(rebuild(&river.stores.pool, at(now - 10 * HOUR), at(now)).await.unwrap(), 2);
+    assert_eq!(rebuild(&river.stores.processor, at(now - 10 * HOUR), at(now)).await.unwrap(), 2);
     assert_eq!(roller.turn(false).await.unwrap(), 2);
     let [rolled, rows] = both(&river).await;
     assert_eq!(rolled, rows);
@@ -103,7 +104,7 @@ async fn a_roll_up_equals_the_rows_and_follows_late_ones_and_erasures() {
         .await
         .unwrap();
     let later = Clock::at(now + 100 * HOUR);
-    let later = Roller::new(river.stores.pool.clone(), river.stores.clickhouse(), later);
+    let later = Roller::new(river.stores.processor.clone(), river.stores.clickhouse(), later);
     assert_eq!((later.turn(false).await.unwrap(), later.turn(true).await.unwrap()), (0, 1));
     river.stop().await;
 }

@@ -7,20 +7,14 @@ use std::time::Duration;
 
 use eventlog::EventLog;
 use eventlog::spool::{Spool, SpoolConfig, SpooledLog};
-use metering::lease::{self, heartbeat};
-use metering::spool::{Copies, ForgetError, ended, forget, list, release};
-use schemas::frame::{Envelope, FrameWriter};
-use schemas::id::{KeyId, LeaseId, ProjectId, TenantId};
-use schemas::time::Micros;
+use metering::reclaim;
+use metering::spool::{ForgetError, forget, list};
 use service::clock::Clock;
-use sqlx::PgPool;
 use testkit::river::Customer;
-use testkit::{Node, NodeConfig, River, Stores, eventually};
+use testkit::{Node, NodeConfig, River, eventually};
 use uuid::Uuid;
 
 use crate::river::metered;
-
-const LEASE: Duration = Duration::from_secs(15);
 
 /// A river with a second node, which is started again and again on its spool.
 struct Place {
@@ -89,8 +83,10 @@ async fn a_dead_node_is_settled_when_its_spool_is_drained_and_not_before() {
     let customer = place.river.customer("capped", Some(1_000)).await;
     let before = place.nodes().await;
     place.ended_node(&customer).await;
-    // Reclaiming looks each second, and without a spool this node would be gone by now.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    // Without a spool this node would be gone after these.
+    for _ in 0..2 {
+        reclaim::round(&place.river.stores.pool, &*place.river.log).await.unwrap();
+    }
     assert_eq!(place.nodes().await, before + 1, "it is left alone");
     assert_eq!(place.number("SELECT granted FROM quota_lease l JOIN ingest_node n ON n.id = l.node_id WHERE n.lease_until = '-infinity'").await, 100);
     let [waiting] = &list(&place.river.stores.pool).await.unwrap()[..] else { panic!("one spool") };
@@ -126,108 +122,4 @@ async fn a_node_whose_spool_is_forgotten_is_settled_without_it() {
     })
     .await;
     place.river.stop().await;
-}
-
-async fn spool_of(pool: &PgPool, node: Uuid) -> Option<Uuid> {
-    sqlx::query_scalar("SELECT spool FROM ingest_node WHERE id = $1")
-        .bind(node)
-        .fetch_one(pool)
-        .await
-        .unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_comes_back_is_not_released_and_one_that_was_names_its_spool_again() {
-    let stores = Stores::fresh().await;
-    let (pool, spool) = (&stores.pool, Some(Uuid::from_u128(7)));
-    let [silent, dead, live] = [1, 2, 3].map(Uuid::from_u128);
-    for node in [silent, dead, live] {
-        lease::register(pool, node, LEASE, spool).await.unwrap();
-    }
-    lease::register(pool, Uuid::from_u128(4), LEASE, Some(Uuid::from_u128(8))).await.unwrap();
-    sqlx::query("UPDATE ingest_node SET lease_until = now() - interval '11 seconds' WHERE id = ANY($1)")
-        .bind([silent, Uuid::from_u128(4)])
-        .execute(pool)
-        .await
-        .unwrap();
-    lease::end(pool, dead).await.unwrap();
-    let found = ended(pool, spool.unwrap()).await.unwrap();
-    let mut nodes: Vec<Uuid> = found.iter().map(|ended| ended.node).collect();
-    nodes.sort();
-    assert_eq!(nodes, [silent, dead], "not those that live, and not another spool's");
-    // It comes back, and is silent again, between the first step and the third.
-    heartbeat(pool, silent, LEASE, spool).await.unwrap();
-    sqlx::query("UPDATE ingest_node SET lease_until = now() - interval '11 seconds' WHERE id = $1")
-        .bind(silent)
-        .execute(pool)
-        .await
-        .unwrap();
-    assert_eq!(release(pool, &found).await.unwrap(), 1);
-    assert_eq!((spool_of(pool, silent).await, spool_of(pool, dead).await), (spool, None));
-    assert_eq!(spool_of(pool, live).await, spool);
-    // It comes back after the third.
-    let found = ended(pool, spool.unwrap()).await.unwrap();
-    assert_eq!(release(pool, &found).await.unwrap(), 1);
-    assert_eq!(spool_of(pool, silent).await, None);
-    heartbeat(pool, silent, LEASE, spool).await.unwrap();
-    assert_eq!(spool_of(pool, silent).await, spool);
-}
-
-fn frame(tenant: TenantId, lease: LeaseId) -> bytes::Bytes {
-    let envelope = Envelope {
-        tenant,
-        project: ProjectId(1),
-        key: KeyId::from_number(1).unwrap(),
-        lease,
-        period_start: 1_793_491_200,
-        received_at: Micros(1_795_000_000_000_000),
-        request_id: Uuid::nil(),
-        client_ip: None,
-        user_agent: "",
-    };
-    let mut writer = FrameWriter::new(&envelope, 0);
-    let event = schemas::event::Event {
-        hash: schemas::id::EventHash(1),
-        kind: schemas::event::EventKind::Track,
-        flags: schemas::event::EventFlags::default(),
-        timestamp: Micros(0),
-        id: "a",
-        name: "b",
-        user_id: "",
-        anonymous_id: "",
-        properties: "",
-        context: "",
-        extra: "",
-    };
-    assert_eq!((writer.push(&event), writer.push(&event)), (Ok(()), Ok(())));
-    writer.finish()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_copy_is_charged_to_its_lease_and_period_also_beyond_the_cap() {
-    let stores = Stores::fresh().await;
-    let node = Uuid::from_u128(1);
-    lease::register(&stores.pool, node, LEASE, Some(Uuid::from_u128(7))).await.unwrap();
-    sqlx::raw_sql(
-        "INSERT INTO tenant (name, plan_id, quota) SELECT 'capped', id, 3 FROM plan LIMIT 1;
-         INSERT INTO quota_period SELECT id, '2026-11-01 00:00:00Z', 3 FROM tenant;
-         INSERT INTO quota_lease (node_id, tenant_id, period_start, granted)
-             SELECT '00000000-0000-0000-0000-000000000001', tenant_id, period_start, 3 FROM quota_period;",
-    )
-    .execute(&stores.pool)
-    .await
-    .unwrap();
-    let (tenant, lease): (i64, i64) =
-        sqlx::query_as("SELECT tenant_id, id FROM quota_lease").fetch_one(&stores.pool).await.unwrap();
-    let of_lease = frame(TenantId(tenant), LeaseId(lease));
-    let of_none = frame(TenantId(tenant), LeaseId::NONE);
-    let of_gone = frame(TenantId(tenant), LeaseId(lease + 1));
-    Copies::of([&of_lease[..], &of_lease, &of_none]).charge(&stores.pool).await.unwrap();
-    let granted = async || {
-        let query = "SELECT q.granted, l.granted FROM quota_period q JOIN quota_lease l USING (tenant_id, period_start)";
-        sqlx::query_as::<_, (i64, i64)>(query).fetch_one(&stores.pool).await.unwrap()
-    };
-    assert_eq!(granted().await, (7, 7));
-    Copies::of([&of_gone[..]]).charge(&stores.pool).await.unwrap();
-    assert_eq!(granted().await, (9, 7), "the safe side");
 }

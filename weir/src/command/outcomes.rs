@@ -72,10 +72,11 @@ impl OutcomesCommand {
             after: None,
             limit: PAGE_ROWS_MAX,
         };
-        let mut whole = of_tenant(&pool, tenant, &query).await?;
+        let mut connection = pool.acquire().await?;
+        let mut whole = of_tenant(&mut connection, tenant, &query).await?;
         while let Some(next) = whole.next.take() {
             query.after = Some(next);
-            let page = of_tenant(&pool, tenant, &query).await?;
+            let page = of_tenant(&mut connection, tenant, &query).await?;
             whole.outcomes.extend(page.outcomes);
             whole.next = page.next;
         }

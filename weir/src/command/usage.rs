@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use metering::usage::of_tenant;
 use schemas::time::Micros;
 use service::clock::Clock;
@@ -13,7 +14,8 @@ use super::output::{find, pool, print, told};
 pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> {
     let pool = pool(Role::Api)?;
     let id = find(&pool, tenant).await?;
-    let usage = of_tenant(&pool, id, Micros(Clock::system().now_micros())).await?;
+    let usage = of_tenant(&mut *pool.acquire().await?, id, Micros(Clock::system().now_micros())).await?;
+    let usage = usage.with_context(|| format!("there is no tenant {tenant}"))?;
     print(json, &usage, |usage| {
         format!(
             "period     {} to {}\nstored     {} (billed)\nduplicate  {}\ndead       {}\nquota      {}, of which {} are granted to ingest\nas of      {}",

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use eventlog::{EventLog, LogError};
+use eventlog::EventLog;
 use processor::own::{self, BindError};
+use service::error::Chain;
 
 use crate::config::Pools;
 use crate::roles::Roles;
@@ -70,7 +71,7 @@ pub(crate) async fn bind_when_back(
         let attempt = bind(pools, roles, log, exclusive).await;
         match attempt.context("Postgres is back, but this process can't go on")? {
             Bound::Yes => return Ok(()),
-            Bound::Away(error) => tracing::debug!(%error, "Postgres is still away"),
+            Bound::Away(error) => tracing::debug!(error = %Chain(&error), "Postgres is still away"),
         }
     }
 }
@@ -78,33 +79,18 @@ pub(crate) async fn bind_when_back(
 /// Whether it may help to ask again, without anybody doing anything to weir.
 pub(crate) fn is_away(error: &BindError) -> bool {
     match error {
-        BindError::Store(error) => match error.as_database_error() {
-            // Connections that break off, too many of them, a server that starts or stops.
-            Some(error) => error
-                .code()
-                .is_some_and(|code| ["08", "53", "57"].iter().any(|class| code.starts_with(class))),
-            None => matches!(
-                error,
-                sqlx::Error::Io(_)
-                    | sqlx::Error::PoolTimedOut
-                    | sqlx::Error::PoolClosed
-                    | sqlx::Error::Protocol(_)
-                    | sqlx::Error::WorkerCrashed
-            ),
-        },
-        BindError::Log(LogError::Unavailable(_)) => true,
-        BindError::OtherLog { .. } | BindError::LogBehind { .. } | BindError::Log(_) => false,
+        BindError::Store(error) => error.is_away(),
+        BindError::OtherLog { .. } | BindError::LogBehind { .. } => false,
     }
 }
 
 /// A database without weir's tables or roles is a likely and simple mistake.
 fn with_advice(error: BindError) -> anyhow::Error {
     let not_migrated = match &error {
-        BindError::Store(error) => error
-            .as_database_error()
-            .and_then(|error| error.code())
-            .is_some_and(|code| NOT_MIGRATED.contains(&code.as_ref())),
-        BindError::OtherLog { .. } | BindError::LogBehind { .. } | BindError::Log(_) => false,
+        BindError::Store(error) => {
+            error.postgres_code().is_some_and(|code| NOT_MIGRATED.contains(&code.as_ref()))
+        }
+        BindError::OtherLog { .. } | BindError::LogBehind { .. } => false,
     };
     let error = anyhow::Error::from(error);
     if not_migrated { error.context("the database is not up to date: run `weir migrate`") } else { error }

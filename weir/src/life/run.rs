@@ -112,7 +112,7 @@ impl<'a> Serving<'a> {
                 self.start_ingest().await?;
             }
             Bound::Away(error) => {
-                tracing::warn!(%error, "Postgres does not answer: waiting for it");
+                tracing::warn!(error = %Chain(&error), "Postgres does not answer: waiting for it");
                 readiness.set(self.start_ingest().await?);
                 tokio::select! {
                     bound = bind_when_back(pools, roles, &*log, exclusive) => bound?,

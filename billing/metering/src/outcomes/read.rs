@@ -3,9 +3,11 @@ use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::intake::{Intake, IntakeKind};
 use schemas::time::Micros;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use service::store::StoreError;
+use sqlx::PgConnection;
 
-use crate::lease::timestamp;
+use crate::db::outcome_minute::{self, Asked, Sum};
+use crate::db::timestamp;
 
 /// Counts in one page.
 pub const PAGE_ROWS_MAX: u32 = 10_000;
@@ -123,71 +125,53 @@ impl Interval {
     }
 }
 
-type CountRow = (DateTime<Utc>, i64, String, i64, String, i64, i64);
-
 /// A page of what became of the tenant's events.
 ///
 /// # Errors
 /// If Postgres fails.
 pub async fn of_tenant(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     tenant: TenantId,
     query: &OutcomeQuery,
-) -> Result<OutcomePage, sqlx::Error> {
+) -> Result<OutcomePage, StoreError> {
     let minute = Micros::HOUR / 60;
     let from = Micros(query.from.0.div_euclid(minute) * minute);
     let limit = query.limit.clamp(1, PAGE_ROWS_MAX);
-    let step = query.interval.micros().unwrap_or(Micros::RECEIVED_END.0);
-    // All of UTC's steps begin at a multiple of their length since 1970; that of the whole time begins with it.
-    let origin = if query.interval == Interval::Total { from } else { Micros(0) };
     let after = query.after.as_ref();
-    let rows: Vec<CountRow> = sqlx::query_as(
-        "WITH step AS (
-             SELECT date_bin($4 * interval '1 microsecond', minute, $5) AS at, project_id,
-                    coalesce(key_id, -1) AS key_id, outcome, events, requests
-             FROM outcome_minute
-             WHERE tenant_id = $1 AND minute >= greatest($2, $8) AND minute < $3
-               AND ($6::bigint IS NULL OR project_id = $6) AND ($7::bigint IS NULL OR key_id = $7))
-         SELECT at, s.project_id, coalesce(p.name, ''), s.key_id, outcome,
-                sum(events)::bigint, sum(requests)::bigint
-         FROM step s LEFT JOIN project p ON (p.tenant_id, p.id) = ($1, s.project_id)
-         WHERE $8 IS NULL OR (at, s.project_id, s.key_id, outcome COLLATE \"C\") > ($8, $9, $10, $11::text COLLATE \"C\")
-         GROUP BY at, s.project_id, p.name, s.key_id, outcome
-         ORDER BY at, s.project_id, s.key_id, outcome COLLATE \"C\" LIMIT $12",
-    )
-    .bind(tenant.0)
-    .bind(timestamp(from))
-    .bind(timestamp(query.to))
-    .bind(step)
-    .bind(timestamp(origin))
-    .bind(query.project.map(|project| project.0))
-    .bind(query.key.map(KeyId::number))
-    .bind(after.map(|after| timestamp(after.at)))
-    .bind(after.map(|after| after.project))
-    .bind(after.map(|after| after.key))
-    .bind(after.map(|after| after.outcome.as_str()))
-    .bind(i64::from(limit) + 1)
-    .fetch_all(pool)
-    .await?;
-    let as_of = sqlx::query_scalar("SELECT now()").fetch_one(pool).await?;
+    let asked = Asked {
+        tenant,
+        from,
+        to: query.to,
+        step: query.interval.micros().unwrap_or(Micros::RECEIVED_END.0),
+        // All of UTC's steps begin at a multiple of their length since 1970; that of the whole time begins with it.
+        origin: if query.interval == Interval::Total { from } else { Micros(0) },
+        project: query.project,
+        key: query.key,
+        after: after.map(|after| (after.at, after.project, after.key, after.outcome.as_str())),
+        rows_max: i64::from(limit) + 1,
+    };
+    let sums = outcome_minute::sums(&mut *connection, asked).await?;
+    let as_of = outcome_minute::now(connection).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = rows.get(limit).and(rows.get(limit - 1)).map(cursor);
+    let next = sums.get(limit).and(sums.get(limit - 1)).map(cursor);
     Ok(OutcomePage {
         tenant,
         from: timestamp(from),
         to: timestamp(query.to),
         interval: query.interval,
-        outcomes: rows.into_iter().take(limit).map(count).collect(),
+        outcomes: sums.into_iter().take(limit).map(count).collect(),
         next,
         as_of,
     })
 }
 
-fn cursor((at, project, _, key, outcome, ..): &CountRow) -> Cursor {
-    Cursor { at: Micros(at.timestamp_micros()), project: *project, key: *key, outcome: outcome.clone() }
+fn cursor(sum: &Sum) -> Cursor {
+    let (project, key, outcome) = (sum.project_id, sum.key_id, sum.outcome.clone());
+    Cursor { at: Micros(sum.at.timestamp_micros()), project, key, outcome }
 }
 
-fn count((at, _, project, key, outcome, events, requests): CountRow) -> OutcomeCount {
+fn count(sum: Sum) -> OutcomeCount {
+    let Sum { at, project, outcome, events, requests, .. } = sum;
     let kind = Intake::from_word(&outcome).map(Intake::kind);
-    OutcomeCount { at, project, key: KeyId::from_number(key), outcome, kind, events, requests }
+    OutcomeCount { at, project, key: KeyId::from_number(sum.key_id), outcome, kind, events, requests }
 }

@@ -2,8 +2,11 @@ use std::time::Duration;
 
 use service::config::Settings;
 use service::shutdown::Shutdown;
+use service::store::StoreError;
 use service::task::{Pace, every};
 use sqlx::PgPool;
+
+use crate::db::outcome_minute;
 
 /// How often to look for what is too old.
 const EVERY: Duration = Duration::from_secs(60);
@@ -36,7 +39,7 @@ pub(crate) async fn run(pool: PgPool, config: RetentionConfig, shutdown: Shutdow
     while rounds.due().await {
         let round = async {
             while forget(&pool, config, STATEMENT_ROWS_MAX).await? == STATEMENT_ROWS_MAX.unsigned_abs() {}
-            Ok::<_, sqlx::Error>(())
+            Ok::<_, StoreError>(())
         };
         rounds.attempt(round).await;
     }
@@ -47,15 +50,6 @@ pub(crate) async fn run(pool: PgPool, config: RetentionConfig, shutdown: Shutdow
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn forget(pool: &PgPool, config: RetentionConfig, rows_max: i64) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query(
-        "DELETE FROM outcome_minute WHERE ctid IN (
-             SELECT ctid FROM outcome_minute WHERE minute < now() - $1 * interval '1 hour'
-             ORDER BY minute LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    )
-    .bind(i64::from(config.hours))
-    .bind(rows_max)
-    .execute(pool)
-    .await?;
-    Ok(deleted.rows_affected())
+pub async fn forget(pool: &PgPool, config: RetentionConfig, rows_max: i64) -> Result<u64, StoreError> {
+    Ok(outcome_minute::delete_old(pool, i64::from(config.hours), rows_max).await?)
 }

@@ -52,7 +52,7 @@ async fn events_in_the_log_are_known_to_be_erased_until_the_log_has_none() {
     ask(&river, "acme", json!({"user_id": "ada"})).await;
     let eraser = eraser(&river, Clock::system());
     let covered = async || {
-        let mut held = below::change(&river.stores.pool, 0).await.unwrap();
+        let mut held = below::change(&river.stores.processor, 0).await.unwrap();
         let erased = held.erased().await.unwrap();
         let mut reader = river.log.reader(&[(0, 0), (1, 0)]).await.unwrap();
         let (mut records, mut covered) = (0, Vec::new());
@@ -115,7 +115,7 @@ async fn a_row_that_is_lost_or_comes_back_is_found_after_an_erasure_too() {
         if let Some(forgery) = in_clickhouse {
             river.stores.clickhouse().query(forgery).execute().await.unwrap();
         }
-        let verdict = verify(&river.stores.pool, &river.stores.clickhouse(), &*river.log).await.unwrap();
+        let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
         assert!(!verdict.holds(), "{in_postgres:?} {in_clickhouse:?}: {verdict:?}");
         river.stop().await;
     }

@@ -303,7 +303,10 @@ async fn accepted_in_outcomes_is_accepted_in_replies_and_stored_or_duplicate_in_
     }
     assert_eq!((accepted, repeated), (1 + i64::from(CLIENTS * BATCHES * 20), i64::from(CLIENTS * BATCHES)));
     eventually("all is processed", Duration::from_secs(30), async || {
-        let usage = usage_of_tenant(&river.stores.pool, acme.tenant, now()).await.unwrap();
+        let usage = usage_of_tenant(&mut river.stores.pool.acquire().await.unwrap(), acme.tenant, now())
+            .await
+            .unwrap()
+            .unwrap();
         usage.stored + usage.duplicate + usage.dead == accepted
     })
     .await;

@@ -12,6 +12,7 @@ use eventlog::kafka::KafkaConfig;
 use eventlog::spool::{Spool, SpoolConfig, SpooledLog};
 use eventlog::{EventLog, LogError};
 use processor::own;
+use service::error::Chain;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
@@ -99,7 +100,7 @@ async fn bind(spool: &Spool, pool: &PgPool, log: Arc<dyn EventLog>) -> anyhow::R
         match own::bind_log(pool, &*log).await {
             Ok(()) => break,
             Err(error) if is_away(&error) => {
-                tracing::debug!(%error, "Kafka is back, but the database can't be bound to it yet");
+                tracing::debug!(error = %Chain(&error), "Kafka is back, but the database can't be bound to it yet");
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             Err(error) => return Err(error.into()),

@@ -1,0 +1,5 @@
+//! The admin API as its callers see it: a file for each resource, as in `src/routes`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
+
+mod outcomes;

@@ -1,0 +1,128 @@
+//! `quota_period`: by tenant and period, how much of the quota is granted. Rows are locked by tenant and period, before any row
+//! of `quota_lease`.
+
+use chrono::{DateTime, Utc};
+use schemas::id::{LeaseId, TenantId};
+use schemas::time::Micros;
+use service::store::changed;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Periods, timestamp};
+
+/// Makes the rows of periods that nobody has used yet, in the order in which they are locked.
+pub(crate) async fn make(tx: &mut PgConnection, periods: &Periods) -> Result<(), sqlx::Error> {
+    // How many are made is not checked: most are there.
+    sqlx::query(
+        "INSERT INTO quota_period (tenant_id, period_start)
+         SELECT * FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
+         ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+    )
+    .bind(&periods.tenants)
+    .bind(&periods.starts)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A period's quota, its row locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) tenant_id: i64,
+    pub(crate) period_start: DateTime<Utc>,
+    pub(crate) granted: i64,
+    /// The tenant's own, or its plan's.
+    pub(crate) cap: i64,
+}
+
+service::from_row!(Quota { tenant_id, period_start, granted, cap });
+
+/// Locks the rows of periods and returns them with their caps. Tenants without a cap, and unknown ones, are left out.
+pub(crate) async fn lock_capped(tx: &mut PgConnection, periods: &Periods) -> Result<Vec<Quota>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT q.tenant_id, q.period_start, q.granted, coalesce(t.quota, p.quota) AS cap
+         FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
+         JOIN quota_period q USING (tenant_id, period_start)
+         JOIN tenant t ON t.id = q.tenant_id JOIN plan p ON p.id = t.plan_id
+         WHERE coalesce(t.quota, p.quota) IS NOT NULL
+         ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q",
+    )
+    .bind(&periods.tenants)
+    .bind(&periods.starts)
+    .fetch_all(tx)
+    .await
+}
+
+/// Locks the rows of periods.
+pub(crate) async fn lock(tx: &mut PgConnection, periods: &Periods) -> Result<(), sqlx::Error> {
+    let locked = sqlx::query(
+        "SELECT FROM quota_period q
+         JOIN unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start) USING (tenant_id, period_start)
+         ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q",
+    )
+    .bind(&periods.tenants)
+    .bind(&periods.starts)
+    .execute(tx)
+    .await?;
+    changed(&locked, periods.len())
+}
+
+/// Locks the row of one period, if it is there.
+pub(crate) async fn lock_one(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    start: Micros,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT FROM quota_period WHERE (tenant_id, period_start) = ($1, $2) FOR UPDATE")
+        .bind(tenant.0)
+        .bind(timestamp(start))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Locks the rows of the periods of which the node has these leases.
+pub(crate) async fn lock_of_leases(
+    tx: &mut PgConnection,
+    node: Uuid,
+    leases: &[LeaseId],
+) -> Result<(), sqlx::Error> {
+    let leases: Vec<i64> = leases.iter().map(|lease| lease.0).collect();
+    sqlx::query(
+        "SELECT FROM quota_period q JOIN quota_lease l USING (tenant_id, period_start)
+         WHERE l.id = ANY($1) AND l.node_id = $2 ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q",
+    )
+    .bind(leases)
+    .bind(node)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Locks the rows of all periods of which the node has leases.
+pub(crate) async fn lock_of_node(tx: &mut PgConnection, node: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "SELECT FROM quota_period q JOIN quota_lease l USING (tenant_id, period_start)
+         WHERE l.node_id = $1 ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q",
+    )
+    .bind(node)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Adds events to what is granted; their rows must be locked. Less than nothing is never granted: what is given back for a
+/// second time is not.
+pub(crate) async fn add(tx: &mut PgConnection, periods: &Periods) -> Result<(), sqlx::Error> {
+    let added = sqlx::query(
+        "UPDATE quota_period q SET granted = greatest(0, q.granted + c.events)
+         FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[]) AS c (tenant_id, period_start, events)
+         WHERE (q.tenant_id, q.period_start) = (c.tenant_id, c.period_start)",
+    )
+    .bind(&periods.tenants)
+    .bind(&periods.starts)
+    .bind(&periods.events)
+    .execute(tx)
+    .await?;
+    changed(&added, periods.len())
+}

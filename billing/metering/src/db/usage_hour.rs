@@ -1,0 +1,98 @@
+//! `usage_hour`: counters by tenant, project, meter, period and hour. Written only in the transaction that moves a cursor, or
+//! that replays a dead letter.
+
+use chrono::{DateTime, Utc};
+use schemas::id::TenantId;
+use schemas::outcome::METER_EVENTS;
+use schemas::time::Micros;
+use service::store::changed;
+use sqlx::{PgConnection, PgExecutor};
+
+use super::timestamp;
+
+/// A counter, and what is added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) tenant: i64,
+    pub(crate) project: i64,
+    pub(crate) period_start: Micros,
+    pub(crate) hour: Micros,
+    pub(crate) stored: i64,
+    pub(crate) duplicate: i64,
+    pub(crate) dead: i64,
+}
+
+/// Adds to counters, each of which stands there once. In their order, so that processors that share tenants lock rows in one
+/// order.
+pub(crate) async fn add(tx: &mut PgConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
+    let numbers = |of: fn(&Row) -> i64| rows.iter().map(of).collect::<Vec<i64>>();
+    let instants =
+        |of: fn(&Row) -> Micros| rows.iter().map(|row| timestamp(of(row))).collect::<Vec<DateTime<Utc>>>();
+    let added = sqlx::query(
+        "INSERT INTO usage_hour AS u (meter, tenant_id, project_id, period_start, hour, stored, duplicate, dead)
+         SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::timestamptz[],
+                                  $6::bigint[], $7::bigint[], $8::bigint[])
+         ON CONFLICT (tenant_id, project_id, meter, period_start, hour) DO UPDATE
+         SET stored = u.stored + excluded.stored, duplicate = u.duplicate + excluded.duplicate,
+             dead = u.dead + excluded.dead",
+    )
+    .bind(METER_EVENTS)
+    .bind(numbers(|row| row.tenant))
+    .bind(numbers(|row| row.project))
+    .bind(instants(|row| row.period_start))
+    .bind(instants(|row| row.hour))
+    .bind(numbers(|row| row.stored))
+    .bind(numbers(|row| row.duplicate))
+    .bind(numbers(|row| row.dead))
+    .execute(tx)
+    .await?;
+    changed(&added, rows.len())
+}
+
+/// Takes the dead events of `row` back from its counter, which must have as many.
+pub(crate) async fn take_dead(tx: &mut PgConnection, row: &Row) -> Result<(), sqlx::Error> {
+    let taken = sqlx::query(
+        "UPDATE usage_hour SET dead = dead - $6
+         WHERE (meter, tenant_id, project_id, period_start, hour) = ($1, $2, $3, $4, $5) AND dead >= $6",
+    )
+    .bind(METER_EVENTS)
+    .bind(row.tenant)
+    .bind(row.project)
+    .bind(timestamp(row.period_start))
+    .bind(timestamp(row.hour))
+    .bind(row.dead)
+    .execute(tx)
+    .await?;
+    changed(&taken, 1)
+}
+
+/// Sums of a tenant's period, of one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeriodSums {
+    /// Of the quota: in the hands of ingest nodes, or used.
+    pub(crate) granted: i64,
+    pub(crate) stored: i64,
+    pub(crate) duplicate: i64,
+    pub(crate) dead: i64,
+    pub(crate) as_of: DateTime<Utc>,
+}
+
+service::from_row!(PeriodSums { granted, stored, duplicate, dead, as_of });
+
+/// What a tenant has used in the period that starts at `start`, with what is granted of its quota.
+pub(crate) async fn of_period(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    start: Micros,
+) -> Result<PeriodSums, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT coalesce((SELECT granted FROM quota_period WHERE tenant_id = $1 AND period_start = $2), 0) AS granted,
+                coalesce(sum(stored), 0)::bigint AS stored, coalesce(sum(duplicate), 0)::bigint AS duplicate,
+                coalesce(sum(dead), 0)::bigint AS dead, now() AS as_of
+         FROM usage_hour WHERE tenant_id = $1 AND period_start = $2",
+    )
+    .bind(tenant.0)
+    .bind(timestamp(start))
+    .fetch_one(executor)
+    .await
+}

@@ -1,0 +1,86 @@
+use metering::lease::{self, heartbeat};
+use metering::spool::{Copies, ForgetError, ended, forget, list, release};
+use schemas::frame::Envelope;
+use schemas::id::{LeaseId, ProjectId, TenantId};
+use schemas::time::Micros;
+use uuid::Uuid;
+
+use crate::lease::granted;
+use crate::{LEASE, NOVEMBER, Place};
+
+const SPOOL: Uuid = Uuid::from_u128(7);
+
+async fn spool_of(place: &Place, node: Uuid) -> Option<Uuid> {
+    let query = "SELECT spool FROM ingest_node WHERE id = $1";
+    sqlx::query_scalar(query).bind(node).fetch_one(&place.stores.pool).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_is_not_released_and_one_that_was_names_its_spool_again() {
+    let place = Place::new().await;
+    let pool = &place.ingest;
+    let [silent, dead, live] =
+        [place.node(Some(SPOOL)).await, place.node(Some(SPOOL)).await, place.node(Some(SPOOL)).await];
+    let of_another = place.node(Some(Uuid::from_u128(8))).await;
+    place.is_dead(silent).await;
+    place.is_dead(of_another).await;
+    lease::end(pool, dead).await.unwrap();
+    let found = ended(pool, SPOOL).await.unwrap();
+    let mut nodes: Vec<Uuid> = found.iter().map(|ended| ended.node).collect();
+    nodes.sort();
+    assert_eq!(nodes, [silent, dead], "not those that live, and not another spool's");
+    // It comes back, and is silent again, between the first step and the third.
+    heartbeat(pool, silent, LEASE, Some(SPOOL)).await.unwrap();
+    place.is_dead(silent).await;
+    assert_eq!(release(pool, &found).await.unwrap(), 1);
+    assert_eq!((spool_of(&place, silent).await, spool_of(&place, dead).await), (Some(SPOOL), None));
+    assert_eq!(spool_of(&place, live).await, Some(SPOOL));
+    // It comes back after the third.
+    let found = ended(pool, SPOOL).await.unwrap();
+    assert_eq!(release(pool, &found).await.unwrap(), 1);
+    assert_eq!(spool_of(&place, silent).await, None);
+    heartbeat(pool, silent, LEASE, Some(SPOOL)).await.unwrap();
+    assert_eq!(spool_of(&place, silent).await, Some(SPOOL));
+}
+
+/// Two events of a request, spent under that lease.
+fn frame(tenant: TenantId, lease: LeaseId) -> bytes::Bytes {
+    let of_project = testkit::frame::envelope(tenant, ProjectId(1));
+    let (period_start, received_at) = (NOVEMBER.0 / Micros::SECOND, NOVEMBER);
+    let envelope = Envelope { lease, period_start, received_at, ..of_project };
+    testkit::frame::frame(&envelope, ["a", "b"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_charged_to_its_lease_and_period_also_beyond_the_cap() {
+    let place = Place::new().await;
+    let tenant = place.tenant(3).await;
+    let node = place.node(Some(SPOOL)).await;
+    let lease = granted(&place, node, tenant, 3).await.lease;
+    let of_lease = frame(tenant, lease);
+    let of_none = frame(tenant, LeaseId::NONE);
+    let of_gone = frame(tenant, LeaseId(lease.0 + 1));
+    Copies::of([&of_lease[..], &of_lease, &of_none]).charge(&place.ingest).await.unwrap();
+    assert_eq!(place.granted().await, (7, 7));
+    Copies::of([&of_gone[..]]).charge(&place.ingest).await.unwrap();
+    assert_eq!(place.granted().await, (9, 7), "the safe side");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_is_forgotten_for_all_of_its_nodes_and_not_while_one_lives() {
+    let place = Place::new().await;
+    let tenant = place.tenant(10).await;
+    let (dead, other) = (place.node(Some(SPOOL)).await, place.node(Some(SPOOL)).await);
+    granted(&place, dead, tenant, 4).await;
+    place.is_dead(dead).await;
+    let [waiting] = &list(&place.billing).await.unwrap()[..] else { panic!("one spool") };
+    assert_eq!((waiting.id, waiting.ended, waiting.live, waiting.held), (SPOOL, 1, true, 4));
+    let live = forget(&place.billing, SPOOL).await;
+    assert!(matches!(live, Err(ForgetError::Live(SPOOL))), "{live:?}");
+    assert_eq!(spool_of(&place, dead).await, Some(SPOOL), "nothing is changed");
+    place.is_dead(other).await;
+    assert_eq!(forget(&place.billing, SPOOL).await.unwrap(), 2);
+    assert!(list(&place.billing).await.unwrap().is_empty());
+    let unknown = forget(&place.billing, SPOOL).await;
+    assert!(matches!(unknown, Err(ForgetError::Unknown(SPOOL))), "{unknown:?}");
+}

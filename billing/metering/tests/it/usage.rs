@@ -1,0 +1,64 @@
+use metering::ledger::{Account, Counts, Usage, take_dead};
+use metering::settle::{Settlement, is_open};
+use metering::usage::of_tenant;
+use schemas::id::{LeaseId, ProjectId, TenantId};
+use schemas::outcome::Outcome;
+use schemas::time::Micros;
+
+use crate::lease::granted;
+use crate::{NOVEMBER, Place};
+
+fn account(tenant: TenantId, project: i64) -> Account {
+    Account { tenant, project: ProjectId(project), period_start: NOVEMBER, hour: NOVEMBER }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_batches_add_is_summed_and_dead_events_can_be_taken_back_once() {
+    let place = Place::new().await;
+    let tenant = place.tenant(10).await;
+    let mut usage = Usage::default();
+    usage.add(account(tenant, 1), Counts { stored: 5, duplicate: 2, dead: 1 });
+    usage.add(account(tenant, 2), Counts::of(Outcome::Stored, 4));
+    let mut tx = place.processor.begin().await.unwrap();
+    usage.apply(&mut tx).await.unwrap();
+    usage.apply(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut connection = place.api.acquire().await.unwrap();
+    let sums = of_tenant(&mut connection, tenant, NOVEMBER).await.unwrap().unwrap();
+    assert_eq!((sums.stored, sums.duplicate, sums.dead, sums.quota), (18, 4, 2, Some(10)));
+    assert_eq!(of_tenant(&mut connection, TenantId(404), NOVEMBER).await.unwrap(), None);
+
+    let mut tx = place.processor.begin().await.unwrap();
+    take_dead(&mut tx, account(tenant, 1), 2).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = place.processor.begin().await.unwrap();
+    assert!(take_dead(&mut tx, account(tenant, 1), 1).await.is_err(), "there is none left");
+    tx.rollback().await.unwrap();
+    assert_eq!(place.number("SELECT sum(dead)::bigint FROM usage_hour").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settled_batch_counts_for_its_lease_and_gives_back_what_was_not_stored() {
+    let place = Place::new().await;
+    let tenant = place.tenant(10).await;
+    let node = place.node(None).await;
+    let lease = granted(&place, node, tenant, 8).await.lease;
+    let mut settlement = Settlement::default();
+    for (outcome, events) in [(Outcome::Stored, 3), (Outcome::Duplicate, 2), (Outcome::Dead, 1)] {
+        settlement.add(tenant, NOVEMBER, lease, Counts::of(outcome, events));
+    }
+    // Of a lease that is gone, and of one that never was: what is stored without a lease counts from now on.
+    settlement.add(tenant, NOVEMBER, LeaseId(lease.0 + 1), Counts::of(Outcome::Stored, 1));
+    settlement.add(tenant, NOVEMBER, LeaseId::NONE, Counts::of(Outcome::Stored, 1));
+    let december = Micros(NOVEMBER.0 + 30 * Micros::DAY);
+    settlement.add(tenant, december, LeaseId::NONE, Counts::of(Outcome::Stored, 4));
+    let mut tx = place.processor.begin().await.unwrap();
+    assert!(is_open(&mut tx, tenant, NOVEMBER, lease).await.unwrap());
+    assert!(!is_open(&mut tx, tenant, NOVEMBER, LeaseId(lease.0 + 1)).await.unwrap());
+    assert!(!is_open(&mut tx, tenant, NOVEMBER, LeaseId::NONE).await.unwrap());
+    settlement.apply(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(place.number("SELECT processed FROM quota_lease").await, 6);
+    assert_eq!(place.granted().await, (8 - 3 + 1, 8));
+    assert_eq!(place.number("SELECT granted FROM quota_period ORDER BY period_start DESC LIMIT 1").await, 4);
+}

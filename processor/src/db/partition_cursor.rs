@@ -1,0 +1,169 @@
+//! `partition_cursor`: where each partition is processed up to, and who owns it.
+//!
+//! * `next_offset` moves from exactly where a batch began to where it ends, and only under the owner's `epoch`.
+//! * `epoch` grows by one whenever somebody takes the partition, so an epoch has one owner.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::{number, offset};
+
+/// Makes the rows of partitions `0..partitions` that are not there yet.
+pub(crate) async fn make(executor: impl PgExecutor<'_>, partitions: i32) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO partition_cursor (partition) SELECT generate_series(0, $1 - 1) ON CONFLICT DO NOTHING",
+    )
+    .bind(partitions)
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Every partition's cursor, in their order.
+pub(crate) async fn cursors(executor: impl PgExecutor<'_>) -> Result<Vec<u64>, sqlx::Error> {
+    let cursors: Vec<i64> = sqlx::query_scalar("SELECT next_offset FROM partition_cursor ORDER BY partition")
+        .fetch_all(executor)
+        .await?;
+    Ok(cursors.into_iter().map(|cursor| u64::try_from(cursor).unwrap_or_default()).collect())
+}
+
+/// Prolongs the lease on all partitions that `node` owns.
+pub(crate) async fn renew(
+    executor: impl PgExecutor<'_>,
+    node: Uuid,
+    lease_time: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE partition_cursor SET lease_until = now() + $2 * interval '1 second' WHERE owner = $1",
+    )
+    .bind(node)
+    .bind(lease_time.as_secs_f64())
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// A partition that was just taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) partition: i32,
+    pub(crate) next_offset: i64,
+    pub(crate) epoch: i64,
+    pub(crate) ids_generation: i64,
+}
+
+service::from_row!(Taken { partition, next_offset, epoch, ids_generation });
+
+/// Takes up to `most` partitions whose lease has run out, each under a new epoch. Two that take at once take different ones.
+pub(crate) async fn take(
+    executor: impl PgExecutor<'_>,
+    node: Uuid,
+    lease_time: Duration,
+    most: usize,
+) -> Result<Vec<Taken>, sqlx::Error> {
+    sqlx::query_as(
+        "UPDATE partition_cursor c
+         SET owner = $1, epoch = c.epoch + 1, lease_until = now() + $2 * interval '1 second'
+         FROM (SELECT partition FROM partition_cursor WHERE lease_until < now()
+               ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
+         WHERE c.partition = free.partition
+         RETURNING c.partition, c.next_offset, c.epoch, c.ids_generation",
+    )
+    .bind(node)
+    .bind(lease_time.as_secs_f64())
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(executor)
+    .await
+}
+
+/// Releases every partition that `node` owns and `kept` does not name.
+pub(crate) async fn release_others(
+    executor: impl PgExecutor<'_>,
+    node: Uuid,
+    kept: &[u32],
+) -> Result<(), sqlx::Error> {
+    let kept: Vec<i32> = kept.iter().map(|partition| number(*partition)).collect();
+    sqlx::query(
+        "UPDATE partition_cursor SET owner = NULL, lease_until = '-infinity' WHERE owner = $1 AND partition <> ALL($2)",
+    )
+    .bind(node)
+    .bind(kept)
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Ends all leases.
+pub(crate) async fn end_leases(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE partition_cursor SET lease_until = '-infinity'").execute(executor).await?;
+    Ok(())
+}
+
+/// Moves of cursors, as columns. No partition stands there twice.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    partition: Vec<i32>,
+    lo: Vec<i64>,
+    hi: Vec<i64>,
+    epoch: Vec<i64>,
+}
+
+impl Moves {
+    /// A move of the partition's cursor from `lo` to `hi`, under this epoch.
+    pub(crate) fn push(&mut self, partition: u32, (lo, hi): (u64, u64), epoch: i64) {
+        self.partition.push(number(partition));
+        self.lo.push(offset(lo));
+        self.hi.push(offset(hi));
+        self.epoch.push(epoch);
+    }
+
+    fn all(&self, rows: u64) -> bool {
+        usize::try_from(rows) == Ok(self.partition.len())
+    }
+}
+
+/// Whether all cursors stand where the moves end, each under the move's epoch.
+pub(crate) async fn stand_at_end(executor: impl PgExecutor<'_>, moves: &Moves) -> Result<bool, sqlx::Error> {
+    let moved: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM partition_cursor c
+         JOIN unnest($1::int[], $2::bigint[], $3::bigint[]) AS r (partition, hi, epoch)
+         ON (c.partition, c.next_offset, c.epoch) = (r.partition, r.hi, r.epoch)",
+    )
+    .bind(&moves.partition)
+    .bind(&moves.hi)
+    .bind(&moves.epoch)
+    .fetch_one(executor)
+    .await?;
+    Ok(moves.all(moved.unsigned_abs()))
+}
+
+/// Moves the cursors. Whether all of them stood where their move begins, under its epoch: if not, nothing must be committed.
+pub(crate) async fn advance(tx: &mut PgConnection, moves: &Moves) -> Result<bool, sqlx::Error> {
+    let moved = sqlx::query(
+        "UPDATE partition_cursor c SET next_offset = r.hi
+         FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) AS r (partition, lo, hi, epoch)
+         WHERE (c.partition, c.next_offset, c.epoch) = (r.partition, r.lo, r.epoch)",
+    )
+    .bind(&moves.partition)
+    .bind(&moves.lo)
+    .bind(&moves.hi)
+    .bind(&moves.epoch)
+    .execute(tx)
+    .await?;
+    Ok(moves.all(moved.rows_affected()))
+}
+
+/// What a commit must not do, for a mutant: to ask neither where the cursor stands nor whose it is.
+pub(crate) async fn advance_unasked(tx: &mut PgConnection, moves: &Moves) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE partition_cursor c SET next_offset = r.hi
+         FROM unnest($1::int[], $2::bigint[]) AS r (partition, hi) WHERE c.partition = r.partition",
+    )
+    .bind(&moves.partition)
+    .bind(&moves.hi)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
