@@ -50,7 +50,7 @@ async fn standalone_keeps_every_promise_when_it_is_killed() {
     let journal = place.stores.folder.path().join("journal");
     let mut load = load(&place, &process.url, &journal).await;
     for kill in 0..KILLS {
-        // Not always at the same place in a batch.
+        // A time under load before each kill, and not always up to the same place in a batch.
         tokio::time::sleep(Duration::from_millis(1_500 + 370 * u64::from(kill))).await;
         process = process.killed_and_started_again(&place).await;
     }
@@ -75,6 +75,7 @@ async fn a_cluster_keeps_every_promise_when_its_processes_are_killed() {
     let journal = place.stores.folder.path().join("journal");
     let mut load = load(&place, &urls, &journal).await;
     for victim in [2, 0, 3, 1, 4] {
+        // A time under load before each kill.
         tokio::time::sleep(Duration::from_millis(1_700)).await;
         let process = processes.swap_remove(victim);
         processes.push(process.killed_and_started_again(&place).await);

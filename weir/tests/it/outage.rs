@@ -45,6 +45,7 @@ impl Told {
                 again = Some(ids);
             }
             let pause = if status == 202 { 60 } else { 250 };
+            // A client's pause between two batches.
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     }
@@ -202,6 +203,7 @@ async fn a_broker_that_is_held_up_for_a_quarter_of_a_minute_costs_no_event_and_n
     let (told, senders) = cluster.load();
     eventually("the load is on", Duration::from_secs(20), async || told.accepted() > 1_000).await;
     cluster.broker.pause().await;
+    // What the test is about: so long, and no longer.
     tokio::time::sleep(Duration::from_secs(15)).await;
     let during = told.accepted();
     assert!(cluster.ingest[0].metrics().await.contains("weir_spool_spooling 1"));
@@ -231,18 +233,24 @@ async fn a_node_that_is_killed_while_kafka_is_away_starts_without_it_and_loses_n
     let (told, senders) = cluster.load();
     eventually("the load is on", Duration::from_secs(20), async || told.accepted() > 1_000).await;
     cluster.broker.pause().await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    eventually("the node spools", Duration::from_secs(30), async || {
+        cluster.ingest[0].metrics().await.contains("weir_spool_spooling 1")
+    })
+    .await;
     let mut victim = cluster.ingest.remove(0);
     victim.kill().await;
     let again = cluster.place.start_again(victim).await;
     cluster.ingest.insert(0, again);
     let before = told.accepted();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(told.accepted() > before, "it takes events, and Kafka is still away");
+    eventually("it takes events, and Kafka is still away", Duration::from_secs(20), async || {
+        told.accepted() > before
+    })
+    .await;
     let client = cluster.ingest[0].client(Some(&cluster.key));
     let reply = client.post_ids(["after the start"]).await;
     assert_eq!(reply.status, 202, "{reply:?}");
     cluster.broker.resume().await;
+    // Clients go on for a while with Kafka back, whatever is drained and accepted by then.
     tokio::time::sleep(Duration::from_secs(3)).await;
     stop(&told, senders).await;
     eventually(

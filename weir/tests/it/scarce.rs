@@ -129,6 +129,7 @@ async fn without_descriptors_connections_wait_and_nothing_that_was_promised_is_l
     for round in 1..20 {
         let reply = client.post_ids(round * 10..round * 10 + 10).await;
         assert!(matches!(reply.status, 202 | 503), "{reply:?}");
+        // Two seconds in all, in which the listener runs out of descriptors more than once.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     drop(idle);

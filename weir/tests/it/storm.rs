@@ -102,6 +102,7 @@ impl Crowd {
     /// Batches that are accepted in a window.
     async fn goodput(&self) -> u64 {
         let before = self.accepted();
+        // What is measured is how much comes through in this time.
         tokio::time::sleep(WINDOW).await;
         self.accepted() - before
     }
@@ -125,6 +126,7 @@ async fn insist(client: &Client, batch: &str) {
             Ok(reply) => assert_eq!(reply.status, 503, "{reply:?}"),
             Err(_) => {}
         }
+        // A client's pause, and all the patience that it has.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -141,6 +143,7 @@ async fn after_an_outage_ten_times_the_clients_are_served_as_well_as_those_befor
 
     process.kill().await;
     let many = Crowd::start(80, "many", &process, &key);
+    // The outage: every client is refused again and again meanwhile.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let process = place.start_again(process).await;
     let back = Instant::now();

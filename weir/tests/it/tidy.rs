@@ -204,3 +204,59 @@ fn imports_are_found_however_they_are_written() {
     assert!(on_circles(&arrows(&[("a", "b"), ("b", "c"), ("a", "c")])).is_empty());
     assert_eq!(on_circles(&arrows(&[("a", "b"), ("b", "c"), ("c", "b")])), BTreeSet::from(["b", "c"]));
 }
+
+/// Every Rust file below the folder, with its path from the root.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_sql_of_a_table_stands_in_the_file_of_its_name() {
+    // What is not moved yet; what makes the tables; a check that relies on nothing of what it checks.
+    let elsewhere =
+        ["processor/src/dead", "processor/proof/src", "service/src/migrate.rs", "weir/src/command/load.rs"];
+    let mut strays = Vec::new();
+    for crate_ in ["admin-api", "billing", "ingest", "processor", "service", "weir/src"] {
+        for (name, text) in sources(crate_) {
+            let is_test = name.contains("/tests/") || name.contains("/benches/");
+            if is_test || name.contains("/src/db/") || elsewhere.iter().any(|path| name.starts_with(path)) {
+                continue;
+            }
+            let has_sql = ["sqlx::query", ".query(\"", ".query(\n", ".query(&format"]
+                .iter()
+                .any(|call| text.contains(call));
+            if has_sql {
+                strays.push(name);
+            }
+        }
+    }
+    assert!(strays.is_empty(), "SQL outside of src/db/: {strays:?}");
+}
+
+#[test]
+fn a_test_that_sleeps_says_why() {
+    let (mut silent, sleep) = (Vec::new(), concat!("time::", "sleep("));
+    for folder in ["testkit", "weir/tests", "billing", "admin-api", "service/tests"] {
+        for (name, text) in sources(folder) {
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            for (number, pair) in (2..).zip(lines.windows(2)) {
+                if pair[1].contains(sleep) && !pair[0].starts_with("//") {
+                    silent.push(format!("{name}:{number}"));
+                }
+            }
+        }
+    }
+    assert!(silent.is_empty(), "wait for something (`eventually`), or say why not: {silent:?}");
+}

@@ -55,6 +55,7 @@ async fn http1(seen: Arc<Seen>, address: SocketAddr, request: String, stays: boo
                 Ok(stream) => Raw::on(stream),
                 Err(_) => {
                     seen.add(&seen.refused);
+                    // As a client that finds nobody waits.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 }
@@ -71,6 +72,7 @@ async fn http1(seen: Arc<Seen>, address: SocketAddr, request: String, stays: boo
         } else if stays {
             connection = Some(raw);
         }
+        // The client's pause between two requests.
         tokio::time::sleep(pause).await;
     }
 }
@@ -86,6 +88,7 @@ async fn http2(seen: Arc<Seen>, address: SocketAddr, key: String) {
             Ok(reply) => seen.add(if reply.status() == 202 { &seen.accepted } else { &seen.other }),
             Err(error) if error.is_connect() => {
                 seen.add(&seen.refused);
+                // As a client that finds nobody waits.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(_) => seen.add(&seen.unknown),
@@ -118,6 +121,7 @@ async fn sigterm_rolling_restart_under_load_leaves_no_client_with_an_unknown_out
     }
     for _ in 0..ROUNDS {
         for edge in &mut edges {
+            // Between two restarts clients have their usual traffic.
             tokio::time::sleep(Duration::from_millis(500)).await;
             let started = Instant::now();
             edge.restart().await;

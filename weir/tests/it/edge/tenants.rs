@@ -133,6 +133,7 @@ async fn bombs_of_a_tenant_end_at_its_share_and_cost_no_more_memory() {
     while !clients.is_empty() {
         tokio::select! {
             Some(ended) = clients.join_next() => statuses.extend(ended.unwrap()),
+            // Between two looks at the memory.
             () = tokio::time::sleep(Duration::from_millis(5)) => {}
         }
         most = most.max(edge.process().resident_bytes());
@@ -200,7 +201,10 @@ async fn a_tenant_that_sends_as_much_as_it_can_leaves_others_served() {
     for _ in 0..64 {
         abusers.spawn(abuse(edge.address, Arc::clone(&request), Arc::clone(&taken)));
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    testkit::eventually("the abuse is on", Duration::from_secs(20), async || {
+        taken.accepted.load(Ordering::Relaxed) + taken.refused.load(Ordering::Relaxed) > 0
+    })
+    .await;
     let beside = latencies(&edge, &edge.key, 202, lasting).await;
     taken.stop.store(true, Ordering::Relaxed);
     abusers.shutdown().await;
@@ -212,6 +216,6 @@ async fn a_tenant_that_sends_as_much_as_it_can_leaves_others_served() {
     let [accepted, refused] = [&taken.accepted, &taken.refused].map(|count| count.load(Ordering::Relaxed));
     println!("the other tenant: {accepted} batches accepted, {refused} refused");
     assert!(accepted > 0);
-    // Half of a request's deadline, in a debug build on a machine that may have more to do: no figure, but no starving.
-    assert!(percentile(&beside, 99) < Duration::from_secs(4), "{}", figures(&beside));
+    // In a debug build on a machine that may have more to do: no figure, but no starving.
+    assert!(percentile(&beside, 99) < Duration::from_secs(1), "{}", figures(&beside));
 }

@@ -113,6 +113,7 @@ impl Shared {
             // Without a reply, the same ids are sent again, to another node.
             while !self.send(requests % self.nodes.len(), &ids).await && !self.is_stopped() {
                 requests += 1;
+                // The client's pause before it tries again.
                 tokio::time::sleep(PAUSE).await;
             }
             requests += 1;
@@ -128,6 +129,7 @@ impl Shared {
             Ok(reply) if reply.status == 202 => self.note_accepted(node, ids, &reply),
             Ok(reply) => {
                 self.note_refused(&reply);
+                // The client's pause after a refusal.
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => {
