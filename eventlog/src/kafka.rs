@@ -20,7 +20,7 @@
 //! # On a crash
 //! Of a broker: `Unknown` at worst, and a refusal at once while no broker acknowledges (`gate`). Of the process:
 //! records in librdkafka's queue are lost; none of them had been acknowledged to anybody. When the producer can no
-//! longer tell what was written ([`KafkaLog::fatal`]), the process has to end.
+//! longer know what was written ([`KafkaLog::fatal`]), the process has to end.
 //!
 //! # What it may do in Kafka
 //! Describe, read and write the one topic, idempotently, and describe its settings; describe the group `weir-cursor-is-in-postgres`, because
@@ -64,7 +64,7 @@ pub struct KafkaLog {
 
 impl KafkaLog {
     /// Makes the topic; does nothing if it is there already, with as many partitions.
-    /// Records are kept for `retention`, or for ever.
+    /// Records are kept for `retention`, or without limit.
     ///
     /// # Errors
     /// [`LogError::Config`] if it is there with another number of partitions, or the cluster refuses to make it;
@@ -112,7 +112,7 @@ impl KafkaLog {
             )));
         };
         let cluster = appender.client().fetch_cluster_id(*reach_timeout);
-        let cluster = cluster.ok_or_else(|| unreachable("the cluster does not tell its id".to_owned()))?;
+        let cluster = cluster.ok_or_else(|| unreachable("the cluster does not report its id".to_owned()))?;
         let identity = format!("kafka:{cluster}/{topic}");
         appender.serve(partitions);
         Ok(Self { config: Arc::new(config), appender: Arc::new(appender), partitions, identity })
@@ -125,7 +125,7 @@ impl KafkaLog {
         self.appender.fatal().borrow().clone()
     }
 
-    /// To wait for what [`KafkaLog::fatal`] tells. It is found by the append that suffers from it, or by the next.
+    /// To wait for the error of [`KafkaLog::fatal`]. The append that fails with it finds it, or the next append.
     #[must_use]
     pub fn watch_fatal(&self) -> watch::Receiver<Option<String>> {
         self.appender.fatal()
@@ -138,7 +138,7 @@ impl EventLog for KafkaLog {
     }
 
     /// The cluster's id and the topic's name. A topic that was deleted and made again in the same cluster has the
-    /// same: rdkafka does not tell a topic's id. Its offsets are found out of range, as far as they are.
+    /// same: rdkafka does not report a topic's id. Its offsets are found out of range, as far as they are.
     fn identity(&self) -> &str {
         &self.identity
     }

@@ -10,13 +10,13 @@
 //! * `Ok` comes after the sync. A record that was not synced is seen by no reader, here or in another process.
 //! * [`Refused`](AppendError::Refused) means that nothing is in the log: not taken into the queue, or taken out of
 //!   the file again. An error of which that is not certain is [`Unknown`](AppendError::Unknown).
-//! * After a failed sync a partition takes nothing more until the log is opened anew ([`LocalLog::fatal`]). Appends
+//! * After a failed sync a partition takes nothing more until the log is opened again ([`LocalLog::fatal`]). Appends
 //!   are refused before the disk is full, and taken again when there is room.
 //! * Offsets are never given twice to records that anyone may have seen.
 //!
 //! # After a crash
 //! [`open`](LocalLog::open) reads the last segment of each partition. Whole records of the last group are kept,
-//! though their callers were told "unknown": retries are deduplicated behind the log. What is left of an
+//! though their callers got "unknown": retries are deduplicated behind the log. What is left of an
 //! incomplete one is cut off, with a warning. Whatever is wrong where no crash explains it is
 //! [`Damaged`](LogError::Damaged), at once in the last segment, when it is read in others; nothing is dropped.
 //!
@@ -167,12 +167,12 @@ impl LocalLog {
         Ok(Self { meta, identity, partitions, payload_bytes_max: FRAME_BYTES_MAX, role })
     }
 
-    /// Why a partition has failed, if one has: the process has to end, and to open the log anew.
+    /// Why a partition has failed, if one has: the process has to end; the next one opens the log again.
     pub fn fatal(&self) -> Option<String> {
         self.watch_fatal().borrow().clone()
     }
 
-    /// To wait for what [`fatal`](Self::fatal) tells.
+    /// To wait for the error of [`fatal`](Self::fatal).
     pub fn watch_fatal(&self) -> watch::Receiver<Option<String>> {
         match &self.role {
             Role::Write(Writers { queues, .. }) => queues.fatal(),

@@ -14,7 +14,7 @@
 //!   has been *charged* before it was handed over: records whose fate is not known, in this process or a dead
 //!   one ([`drained`](progress)), are given to [`Charge`] first. Without it, the processor's refund of the duplicate would
 //!   be a gift, and a cap could be passed.
-//! * A record that the log will never take is [kept aside](aside), and told of; it does not hold up the others.
+//! * A record that the log will never take is [kept aside](aside) and reported; it does not hold up the others.
 //! * The spool is bounded in bytes; beyond them appends are refused.
 //! * A spool belongs to one log ([`binding`]). Its records are for no other.
 //!
@@ -176,7 +176,7 @@ impl Spool {
     /// Whether there is a spool in `dir`, so that it can be opened without its log.
     ///
     /// # Errors
-    /// If that can't be told.
+    /// If that can't be found out.
     pub fn is_in(dir: &Path) -> Result<bool, LogError> {
         Ok(binding::read(dir)?.is_some())
     }

@@ -1,4 +1,4 @@
-//! Kills a process that appends, again and again, on one log: every record that it was told is durable is there
+//! Kills a process that appends, again and again, on one log: every record whose append succeeded is there
 //! once, and no record is there twice.
 
 #![expect(clippy::unwrap_used, reason = "a test, though with a main of its own")]

@@ -35,7 +35,7 @@ const MUTANTS: [&str; 10] = [
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Order {
-    /// Two orders in a row for the same point are told apart by it.
+    /// It distinguishes two orders in a row for the same point.
     number: u64,
     point: String,
     action: String,
@@ -86,7 +86,7 @@ fn order_for(point: &str) -> Option<Order> {
     Order::read(&text).filter(|order| order.point == point)
 }
 
-/// Whoever takes the file away carries the order out.
+/// The process that removes the file carries the order out.
 fn claim() -> bool {
     file().is_some_and(|file| fs::remove_file(file).is_ok())
 }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_is_counted_anew_for_each_order() {
+    fn a_point_is_counted_from_zero_for_each_order() {
         let order = |number| Order { number, point: String::new(), action: String::new(), nth: 1 };
         assert_eq!((passings(&order(1)), passings(&order(1)), passings(&order(2))), (1, 2, 1));
     }

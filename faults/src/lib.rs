@@ -56,7 +56,7 @@ pub fn call(name: &'static str) -> io::Result<()> {
     }
 }
 
-/// The number of an order for `name`, if there is one: whoever gets it is the one to carry it out.
+/// The number of an order for `name`, if there is one. The caller that gets it carries it out.
 #[inline]
 #[must_use]
 pub fn ordered(name: &'static str) -> Option<u64> {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use eventlog::local::{LocalConfig, LocalLog};
 use hyper::HeaderMap;
 use ingest::allowance;
-use ingest::directory::{Beside, Directory};
+use ingest::directory::{DirectoryFile, Directory};
 use ingest::rate::Rates;
 use ingest::tenant::Terms;
 use mimalloc::MiMalloc;
@@ -103,7 +103,7 @@ fn measure_limits(directory: &Directory) {
     print("RateLimit headers", ROUNDS, || {
         for _ in 0..ROUNDS {
             let mut headers = HeaderMap::with_capacity(2);
-            allowance::tell(&mut headers, &tenant, now);
+            allowance::add_headers(&mut headers, &tenant, now);
             black_box(headers);
         }
     });
@@ -120,14 +120,14 @@ async fn measure_copy(directory: &Arc<Directory>) {
     let folder = tempfile::tempdir().unwrap();
     let log = LocalLog::open(LocalConfig::new(folder.path().join("log"), 1)).unwrap();
     let path = folder.path().join("directory");
-    let beside = Beside { path: path.clone(), log: Arc::new(log), clock: Clock::system() };
+    let file = DirectoryFile { path: path.clone(), log: Arc::new(log), clock: Clock::system() };
     let begun = Instant::now();
-    beside.save(directory).await.unwrap();
+    file.save(directory).await.unwrap();
     let megabytes = std::fs::metadata(path).unwrap().len() / 1_000_000;
     println!("save                    {:8.0} ms   {megabytes} MB", begun.elapsed().as_secs_f64() * 1e3);
     let begun = Instant::now();
     let loaded = Directory::default();
-    loaded.load_saved(&beside).await.unwrap();
+    loaded.load_saved(&file).await.unwrap();
     assert_eq!(loaded.keys(), directory.keys());
     println!("load                    {:8.0} ms", begun.elapsed().as_secs_f64() * 1e3);
 }

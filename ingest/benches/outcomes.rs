@@ -44,7 +44,7 @@ fn main() {
                 scope.spawn(|| (0..ROUNDS).for_each(|_| accept(&outcomes, 1)));
             }
         });
-        tell(&format!("accepted, one key, {threads} threads at once"), begun, ROUNDS * threads);
+        print_rate(&format!("accepted, one key, {threads} threads at once"), begun, ROUNDS * threads);
     }
 }
 
@@ -67,10 +67,10 @@ fn measure(what: &str, mut work: impl FnMut(u32)) {
     (0..ROUNDS / 10).for_each(&mut work);
     let begun = Instant::now();
     (0..ROUNDS).for_each(work);
-    tell(what, begun, ROUNDS);
+    print_rate(what, begun, ROUNDS);
 }
 
-fn tell(what: &str, begun: Instant, rounds: u32) {
+fn print_rate(what: &str, begun: Instant, rounds: u32) {
     let nanos = begun.elapsed().as_secs_f64() * 1e9 / f64::from(rounds);
     println!("{what:40} {nanos:7.1} ns");
 }

@@ -31,7 +31,7 @@ pub use turns::{SMALL_BYTES_MAX, Turns, Work};
 #[derive(Debug, Clone)]
 pub struct Admission {
     node: Arc<Held>,
-    strangers: Arc<Held>,
+    keyless: Arc<Held>,
     limits: AdmissionLimits,
 }
 
@@ -72,7 +72,7 @@ impl Admission {
     /// Budgets of which nothing is taken.
     #[must_use]
     pub fn new(limits: AdmissionLimits) -> Self {
-        Self { node: Arc::default(), strangers: Arc::default(), limits }
+        Self { node: Arc::default(), keyless: Arc::default(), limits }
     }
 
     /// Admits a request before its body is read. A body without a length counts as the largest.
@@ -133,7 +133,7 @@ impl Admitted {
         let taken = match &self.tenant {
             Some(tenant) if tenant.in_flight.take(self.bytes, bytes, limits.tenant) => Ok(()),
             Some(_) => Err(too_much_at_once()),
-            None if self.admission.strangers.take(self.bytes, bytes, limits.node / 2) => Ok(()),
+            None if self.admission.keyless.take(self.bytes, bytes, limits.node / 2) => Ok(()),
             None => Err(full()),
         };
         if taken.is_err() {
@@ -156,13 +156,13 @@ impl Admitted {
         if !tenant.in_flight.take(0, self.bytes, self.admission.limits.tenant) {
             return Err(too_much_at_once());
         }
-        self.admission.strangers.give_back(self.bytes);
+        self.admission.keyless.give_back(self.bytes);
         self.tenant = Some(Arc::clone(tenant));
         Ok(())
     }
 
     fn sharers(&self) -> &Held {
-        self.tenant.as_ref().map_or(&self.admission.strangers, |tenant| &tenant.in_flight)
+        self.tenant.as_ref().map_or(&self.admission.keyless, |tenant| &tenant.in_flight)
     }
 }
 

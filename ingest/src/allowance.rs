@@ -5,7 +5,7 @@
 //!   without a wait, `q` at most, and `t` the seconds until that is all of a second's worth on this node.
 //! * `"quota"`: `q` is the quota of a period of `w` seconds, `r` what is left on this node and what was left in
 //!   Postgres when it was last asked, and `t` the seconds to the period's end. What other nodes hold is not in `r`,
-//!   so it never says more than what is left, but for what they took since; it is not told before it is known.
+//!   so it never says more than what is left, except for what they took since; it is left out until it is known.
 //!
 //! A limit that a tenant does not have is left out, and a tenant without limits gets neither header.
 
@@ -20,8 +20,8 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 /// Bytes that both items take, with the longest numbers.
 const TEXT_BYTES_MAX: usize = 128;
 
-/// Tells what `tenant` may send at `at`.
-pub fn tell(headers: &mut HeaderMap, tenant: &Tenant, at: Micros) {
+/// Adds what `tenant` may send at `at`.
+pub fn add_headers(headers: &mut HeaderMap, tenant: &Tenant, at: Micros) {
     let mut policy = Items::new();
     let mut state = Items::new();
     if let Some(left) = tenant.rate.left() {
@@ -109,24 +109,24 @@ mod tests {
 
     const NOW: Micros = Micros(1_795_000_000_250_000);
 
-    fn told(quota: Option<i64>, rate: Option<u32>) -> (Option<String>, Option<String>) {
+    fn added(quota: Option<i64>, rate: Option<u32>) -> (Option<String>, Option<String>) {
         let tenant = Tenant::new(
             TenantId(1),
             Terms { active: true, quota, rate, zone: chrono_tz::Tz::UTC, client_ip: AddressPolicy::Full },
         );
         let mut headers = HeaderMap::new();
-        tell(&mut headers, &tenant, NOW);
+        add_headers(&mut headers, &tenant, NOW);
         let text = |name| Some(headers.get(name)?.to_str().unwrap().to_owned());
         (text(POLICY), text(STATE))
     }
 
     #[test]
-    fn limits_are_told_and_those_that_are_not_there_are_not() {
-        assert_eq!(told(None, None), (None, None));
-        let (policy, state) = told(None, Some(5));
+    fn headers_have_the_limits_that_a_tenant_has_and_no_others() {
+        assert_eq!(added(None, None), (None, None));
+        let (policy, state) = added(None, Some(5));
         assert_eq!(policy.unwrap(), r#""rate";q=5;w=1"#);
         assert_eq!(state.unwrap(), r#""rate";r=5;t=0"#);
-        let (policy, state) = told(Some(i64::MAX), Some(u32::MAX));
+        let (policy, state) = added(Some(i64::MAX), Some(u32::MAX));
         let longest = r#""rate";q=4294967295;w=1, "quota";q=9223372036854775807;w=2592000"#;
         assert_eq!(policy.unwrap(), longest);
         assert_eq!(state.unwrap(), r#""rate";r=4294967295;t=0"#, "what is left is not known yet");

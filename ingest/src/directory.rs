@@ -4,8 +4,8 @@
 //! Rows carry the number of their last change, and numbers become visible in order, so "newer than the newest I
 //! know" is all that ever needs to be read again.
 //!
-//! A copy on the disk lets a node start while Postgres is away. It is read only then, only for the log that it was
-//! written beside, and all of it is replaced by what Postgres says as soon as it says anything.
+//! A copy on the disk lets a node start while Postgres is away. It is read only then, only for the log that it
+//! belongs to, and all of it is replaced by what Postgres says as soon as it says anything.
 
 mod keys;
 mod last_used;
@@ -27,7 +27,7 @@ use keys::{KeyEntry, Keys, NEVER};
 
 pub use last_used::note_last_used;
 pub use refresh::{keep_fresh, load};
-pub use saved::{Beside, SavedError, keep_saved};
+pub use saved::{DirectoryFile, SavedError, keep_saved};
 
 /// All keys and tenants.
 #[derive(Debug, Default)]

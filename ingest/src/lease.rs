@@ -1,7 +1,7 @@
 //! Quota on this node: each tenant's slice, spent in memory, refilled in the background.
 //!
 //! A request waits only where it must: for the first slice of a tenant, or when a slice has run out and it is not
-//! known whether there is more. It is told "used up" only on Postgres's word, which is remembered for
+//! known whether there is more. It gets "used up" only on Postgres's word, which is remembered for
 //! a moment and forgotten at once when the tenant's plan changes.
 
 mod keeper;

@@ -1,7 +1,7 @@
 //! Ingest: from HTTP to the log.
 //!
 //! # Path of an event
-//! A request comes in ([`server`]) and finds its [`routes`], which tell its dialect; its API key is looked up in the
+//! A request comes in ([`server`]) and finds its [`routes`], which name its dialect; its API key is looked up in the
 //! [`directory`], which holds all keys and every [`tenant`] in memory; its body is admitted within a byte budget
 //! ([`admission`]), inflated and read in one pass, by a parser for each dialect into one kind of event ([`decode`]);
 //! the tenant's [`rate`] is charged; every event is checked, hashed and set to weir's clock ([`validate`]), which is held

@@ -119,8 +119,8 @@ pub fn foreign(request_id: Uuid, dialect: Dialect, receipt: &Receipt, accepted: 
     json(StatusCode::OK, "application/json", body, request_id)
 }
 
-/// The fate of each event by its id. `drop` is final for SDKs, and told to the application; of an event without a
-/// readable id they can't be told.
+/// The fate of each event by its id. `drop` is final for SDKs, which report it to the application; an event without a
+/// readable id can't stand there.
 fn results(rejected: &[Rejection], accepted: &[Known<'_>]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn other_methods_and_paths_are_told_what_to_do() {
+    fn replies_to_other_methods_and_paths_say_what_to_do() {
         let events = route("/v1/events").unwrap();
         assert!(events.takes(&Method::POST) && !events.takes(&Method::GET) && !events.takes(&Method::HEAD));
         assert_eq!(method_not_allowed(events).detail, "this path takes POST, OPTIONS");

@@ -4,7 +4,7 @@ mod receive;
 mod upload;
 mod body;
 mod reading;
-mod told;
+mod log_limit;
 mod copy;
 mod counted;
 mod traced;
@@ -34,14 +34,14 @@ use uuid::Uuid;
 
 use counted::Accepted;
 use receive::Arrival;
-use told::Told;
+use log_limit::LogLimit;
 use traced::describe;
 use upload::Upload;
 
 use crate::admission::{Admission, AdmissionLimits, Turns};
 use crate::allowance;
 use crate::config::IngestConfig;
-use crate::directory::{self, Beside, Directory};
+use crate::directory::{self, DirectoryFile, Directory};
 use crate::lease::{self, Keeper, Leases};
 use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
@@ -60,7 +60,7 @@ pub struct Ingest {
     exchange: Option<Exchange>,
     pool: PgPool,
     bound: watch::Receiver<bool>,
-    saved: Option<Beside>,
+    saved: Option<DirectoryFile>,
     /// Of the directory, when it was read.
     age: Duration,
 }
@@ -76,7 +76,7 @@ struct Node {
     addresses: Addresses,
     admission: Admission,
     turns: Turns,
-    told: Told,
+    log_limit: LogLimit,
     log: Arc<dyn EventLog>,
     outcomes: Arc<Outcomes>,
     accepted: Accepted,
@@ -117,8 +117,8 @@ impl Ingest {
             None => None,
         };
         let directory = Arc::new(Directory::default());
-        let beside = |path| Beside { path, log: Arc::clone(&log), clock: clock.clone() };
-        let saved = config.directory_file.clone().map(beside);
+        let file = |path| DirectoryFile { path, log: Arc::clone(&log), clock: clock.clone() };
+        let saved = config.directory_file.clone().map(file);
         let is_bound = *bound.borrow();
         let age = fill(&directory, &pool, is_bound, saved.as_ref()).await;
         let timekeeper = Arc::new(Timekeeper::new(clock.clone(), config.clock_skew_max));
@@ -144,7 +144,7 @@ impl Ingest {
         }
         let addresses = Addresses::new(config.address_rate);
         let outcomes = Arc::new(Outcomes::default());
-        let (turns, told) = (Turns::default(), Told::default());
+        let (turns, log_limit) = (Turns::default(), LogLimit::default());
         let node = Arc::new(Node {
             config,
             clock,
@@ -155,7 +155,7 @@ impl Ingest {
             addresses,
             admission,
             turns,
-            told,
+            log_limit,
             log,
             outcomes,
             accepted: Accepted::new(),
@@ -195,8 +195,8 @@ impl Ingest {
         let (counts, clock) = (Arc::clone(&node.outcomes), node.clock.clone());
         let writing = outcomes::keep_written(counts, pool.clone(), clock, bound.clone(), after.clone());
         tasks.spawn("writing of outcomes", writing);
-        if let Some(beside) = saved {
-            let saving = directory::keep_saved(directory(), beside, bound.clone(), after.clone());
+        if let Some(file) = saved {
+            let saving = directory::keep_saved(directory(), file, bound.clone(), after.clone());
             tasks.spawn("the copy of keys and tenants", saving);
         }
         if let Some(exchange) = exchange {
@@ -243,7 +243,7 @@ impl SpoolKeeper {
 }
 
 /// Fills the directory from Postgres, or else from the disk; how old it is.
-async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Option<&Beside>) -> Duration {
+async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Option<&DirectoryFile>) -> Duration {
     if is_bound {
         match directory::load(directory, pool).await {
             Ok(()) => return Duration::ZERO,
@@ -252,8 +252,8 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
             }
         }
     }
-    let Some(beside) = saved else { return Duration::ZERO };
-    match directory.load_saved(beside).await {
+    let Some(file) = saved else { return Duration::ZERO };
+    match directory.load_saved(file).await {
         Ok(age) => {
             let (keys, age_seconds) = (directory.keys(), age.as_secs());
             tracing::warn!(
@@ -264,7 +264,7 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
             age
         }
         Err(error) => {
-            tracing::warn!(error = %Chain(&error), path = %beside.path.display(), "started without Postgres, and there are no keys and tenants on the disk that can be used: nobody is served");
+            tracing::warn!(error = %Chain(&error), path = %file.path.display(), "started without Postgres, and there are no keys and tenants on the disk that can be used: nobody is served");
             Duration::ZERO
         }
     }
@@ -296,7 +296,7 @@ impl Node {
             }
             Err(problem) => ("none", Err(Refusal::from(problem))),
         };
-        let result = result.map_err(|refusal| self.charge_stranger(refusal, known.is_some(), peer));
+        let result = result.map_err(|refusal| self.charge_address(refusal, known.is_some(), peer));
         match (&found, &result) {
             (Ok(Route::Events(dialect)), Ok(_)) => {
                 let accepted = self.accepted.of(*dialect);
@@ -319,7 +319,7 @@ impl Node {
             reply.headers_mut().insert(ALLOW, HeaderValue::from_static(route.methods()));
         }
         if let Some(tenant) = known {
-            allowance::tell(reply.headers_mut(), &tenant, self.timekeeper.now());
+            allowance::add_headers(reply.headers_mut(), &tenant, self.timekeeper.now());
         }
         cors::share(reply.headers_mut());
         if parts.version != Version::HTTP_2 && !upload.is_over(&parts.headers).await {
@@ -328,9 +328,9 @@ impl Node {
         reply
     }
 
-    /// What went wrong before it was known who sends it is charged to the address. Not so a path or method that is not
-    /// there: an SDK that asks for feature flags is told so at each call, and its events come from the same address.
-    fn charge_stranger(&self, refusal: Refusal, is_known: bool, peer: IpAddr) -> Refusal {
+    /// A refusal without a known sender is charged to the address. The exception is a path or method that does not
+    /// exist: an SDK asks for feature flags again and again, and its events come from the same address.
+    fn charge_address(&self, refusal: Refusal, is_known: bool, peer: IpAddr) -> Refusal {
         let code = refusal.problem.code;
         let is_harmless = matches!(code, Code::NotFound | Code::MethodNotAllowed);
         let is_charged = (400..500).contains(&code.status()) || code == Code::Unavailable;
@@ -347,10 +347,10 @@ impl Node {
     fn log_refusal(&self, request_id: Uuid, route: &str, problem: &Problem) {
         let Problem { code, detail, .. } = problem;
         let comes_in_masses = matches!(code, Code::Overloaded | Code::Unavailable);
-        let untold = if comes_in_masses { self.told.turn(Instant::now()) } else { Some(0) };
-        match untold {
-            Some(untold) if code.status() >= 500 => {
-                tracing::warn!(%request_id, route, %code, %detail, untold, "refused");
+        let left_out = if comes_in_masses { self.log_limit.turn(Instant::now()) } else { Some(0) };
+        match left_out {
+            Some(left_out) if code.status() >= 500 => {
+                tracing::warn!(%request_id, route, %code, %detail, left_out, "refused");
             }
             Some(_) | None => tracing::debug!(%request_id, route, %code, %detail, "refused"),
         }

@@ -1,7 +1,7 @@
 //! What SDKs ask for before they send a first event: which destinations the project has.
 //!
 //! The browser SDKs of Segment and RudderStack, and their mobile ones, send nothing until they know. The answer is the
-//! same for every key: there are none but weir. So it is made from the request alone, and tells nobody whether a key
+//! same for every key: there are none but weir. So it is made from the request alone, and does not disclose whether a key
 //! is good: events are refused where it is not.
 
 use hyper::StatusCode;
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn analytics_js_is_told_to_send_to_the_host_that_it_asked() {
+    fn the_settings_of_analytics_js_name_the_host_that_it_asked() {
         let key = ApiKey::generate();
         let document = ask(Settings::Segment, &format!("/v1/projects/{}/settings", key.expose()), None);
         let own = json!({"apiKey": key.expose(), "apiHost": "events.example.com/v1"});
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn rudderstacks_sdks_are_told_that_there_are_no_destinations() {
+    fn the_settings_of_rudderstacks_sdks_have_no_destinations() {
         let key = ApiKey::generate();
         let basic = format!("Basic {}", STANDARD.encode(format!("{}:", key.expose())));
         let in_query = format!("/sourceConfig/?p=web&writeKey={}", key.expose());
@@ -117,7 +117,7 @@ mod tests {
         // What these SDKs look at before they start.
         assert!(source["id"].is_string() && source["enabled"] == true && source["config"].is_object());
         assert_eq!(source["destinations"], json!([]));
-        assert!(!by_header.to_string().contains(&key.expose()[20..]), "the secret is not told");
+        assert!(!by_header.to_string().contains(&key.expose()[20..]), "the secret is not repeated");
         assert_eq!(ask(Settings::RudderStack, "/sourceConfig/?p=web", None), Err(Code::MissingKey));
     }
 }

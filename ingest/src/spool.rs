@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 const EVERY: Duration = Duration::from_secs(1);
 /// How long Postgres may take over one statement.
 const STORE_DEADLINE: Duration = Duration::from_secs(3);
-/// How long to wait for the spool to be drained before the question who has ended is asked anew.
+/// How long to wait for the spool to be drained before it is asked again which nodes have ended.
 const DRAIN_WAIT: Duration = Duration::from_secs(600);
 /// What a stop leaves for the spool at least, to find out that it is empty.
 const LAST_LOOK: Duration = Duration::from_secs(1);

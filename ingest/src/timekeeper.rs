@@ -65,7 +65,7 @@ impl Timekeeper {
         self.clock.asks()
     }
 
-    /// Right after Postgres has told its time.
+    /// Right after Postgres has answered with its time.
     pub fn hears(&self, asked: Asked, database: Micros) {
         self.clock.hears(asked, database.0);
         let skew = self.clock.read().skew().unwrap_or_default();
@@ -120,7 +120,7 @@ fn set_gauge(skew: i64) {
 fn disagree() -> Problem {
     Problem::new(
         Code::Unavailable,
-        "this node's clock and its database's disagree, so that it can't tell to which period events belong; nothing was stored: send the same events again",
+        "this node's clock and its database's disagree, so that it can't decide to which period events belong; nothing was stored: send the same events again",
     )
 }
 

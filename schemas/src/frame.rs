@@ -26,7 +26,7 @@
 //! ```
 //!
 //! A record is written once and read for as long as the log is kept: golden ones of every version stand in
-//! `schemas/golden` and must decode for ever.
+//! `schemas/golden` and must always decode.
 
 mod bundle;
 mod read;
@@ -78,8 +78,8 @@ pub struct Envelope<'a> {
     pub user_agent: &'a str,
 }
 
-/// The place of a request in a distributed trace (W3C Trace Context, level 2). Whether the ids are valid is for whoever
-/// sends spans to judge: no event is refused for the sake of its trace.
+/// The place of a request in a distributed trace (W3C Trace Context, level 2). Ids are not checked here: the sender of spans
+/// does that, so that no event is refused because of its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
     /// `trace-flags`.

@@ -119,8 +119,8 @@ pub(crate) fn random_base62(digits: usize) -> String {
 
 /// 128 bits of a project and an event id: decides the partition, and is the key of deduplication.
 ///
-/// Not secret and not collision-proof against an adversary: wherever it stands for an event, the project stands
-/// beside it, so that nobody can craft an id that hides another tenant's event.
+/// Not secret and not collision-proof against an adversary: wherever it stands for an event, it comes with the project,
+/// so that nobody can craft an id that hides another tenant's event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventHash(pub u128);
 

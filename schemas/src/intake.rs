@@ -16,7 +16,7 @@ pub enum Intake {
     DuplicateOfRequest,
     /// The client went away before its reply: as with [`Code::NotDurable`], the events may or may not be stored.
     NoReply,
-    /// Refused, and the client was told so if its dialect has words for it.
+    /// Refused; the reply says so if its dialect has words for it.
     Refused(Code),
     /// Accepted, but not quite as it was sent. Such an event is counted as accepted too.
     Warned(Warning),

@@ -4,8 +4,8 @@
 //! A customer's SDK presents a [`key::ApiKey`]. Ingest turns each event of the request into an
 //! [`event::Event`], gives it the [`id::EventHash`] that decides both its partition and what counts as the
 //! same event, and appends all events of one request for one partition as one [`frame`] to the log. The
-//! processor reads the frame back, and every event in it ends in exactly one [`outcome::Outcome`]. What a
-//! client is told when something is refused is a [`problem::Problem`]. What its tenant is shown of all that ingest took or
+//! processor reads the frame back, and every event in it ends in exactly one [`outcome::Outcome`]. A
+//! refusal reaches the client as a [`problem::Problem`]. What its tenant is shown of all that ingest took or
 //! refused is an [`intake::Intake`]. Who may ask for events to be erased says so by a [`subject::SubjectKind`].
 //! What no two of weir's processes may do at a time they do under a [`lock`] that Postgres keeps.
 //!

@@ -1,4 +1,4 @@
-//! What a client is told when something is refused: problem documents (RFC 9457).
+//! The reply to a client when something is refused: problem documents (RFC 9457).
 
 use std::borrow::Cow;
 use std::fmt;

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_tells_kind_value_and_salt_apart() {
+    fn a_hash_differs_by_kind_value_and_salt() {
         let hash = SubjectKind::User.hash(b"salt", "ada");
         assert_eq!(hash, SubjectKind::User.hash(b"salt", "ada"));
         assert_ne!(hash, SubjectKind::Anonymous.hash(b"salt", "ada"));

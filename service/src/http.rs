@@ -6,7 +6,7 @@
 //! |---|---|
 //! | connects and does not send a whole first header (with TLS: does not finish the handshake) | `header_deadline` |
 //! | has begun a later header and does not end it | `header_deadline` from its first byte |
-//! | does not ask for anything any more, whatever else HTTP/2 sends | `idle_deadline`, a quarter more at most; HTTP/2 is told by GOAWAY, and cut `header_deadline` later if it stays |
+//! | does not ask for anything any more, whatever else HTTP/2 sends | `idle_deadline`, a quarter more at most; HTTP/2 gets GOAWAY, and is cut `header_deadline` later if it stays |
 //! | does not read its reply | `write_deadline` |
 //!
 //! Bodies are the service's: it knows how large they may be. A connection that ends with bytes of a request still on
@@ -14,7 +14,7 @@
 //!
 //! # Drain
 //! When the order to stop is given, the listener is closed without losing who has connected already. Requests in
-//! flight are answered. HTTP/2 is told by GOAWAY. HTTP/1 can only be told by a reply: for `drain_grace`, connections
+//! flight are answered. HTTP/2 gets GOAWAY. HTTP/1 can learn of it from a reply only: for `drain_grace`, connections
 //! stay open and each reply carries `Connection: close`; then those that are silent are closed, and what is still open
 //! at `drain_deadline` is cut. So only a client that was silent for all of the grace, and sends a request in the
 //! instant of the close, can't know what became of it.

@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Says so, to whoever asks `/readyz`.
+    /// Sets the answer of `/readyz`.
     pub fn set(&self, ready: bool) {
         self.0.store(ready, Ordering::Relaxed);
     }

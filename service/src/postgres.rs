@@ -82,7 +82,7 @@ impl Role {
 }
 
 /// A pool of at most `connections_max` connections, none of which is opened before it is needed. Each becomes `role`;
-/// without one it stays whoever `url` names, as migrations need it.
+/// without one it stays the user that `url` names, as migrations need it.
 ///
 /// # Errors
 /// If `url` is not a Postgres URL.

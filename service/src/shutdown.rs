@@ -3,7 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Tells tasks to stop. Cloning it is cheap; all clones are told at once.
+/// The order to stop, which tasks wait for. Cloning is cheap; all clones get the order at once.
 #[derive(Debug, Clone)]
 pub struct Shutdown(watch::Receiver<bool>);
 

@@ -15,7 +15,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use crate::error::Chain;
 use crate::shutdown::{Shutdown, ShutdownTrigger};
 
-/// Tasks that run until they are told to stop. One that ends before that is a failure of them all. Dropping it ends
+/// Tasks that run until the order to stop. One that ends before that is a failure of them all. Dropping it ends
 /// them wherever they are, as a crash would.
 #[derive(Debug)]
 pub struct Tasks {
@@ -31,7 +31,7 @@ type Joined = Result<(Id, Result<(), BoxError>), JoinError>;
 /// How a task failed, with its name.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// Nobody had told it to stop.
+    /// There was no order to stop.
     #[error("{0} ended by itself")]
     Ended(&'static str),
     /// It gave up.
@@ -57,7 +57,7 @@ impl Default for Tasks {
 }
 
 impl Tasks {
-    /// What tells these tasks to stop.
+    /// The order to stop of these tasks.
     #[must_use]
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
@@ -105,7 +105,7 @@ impl Tasks {
         }
     }
 
-    /// Tells the tasks to stop, and waits until they have.
+    /// Orders the tasks to stop, and waits until they have.
     ///
     /// # Errors
     /// [`TaskError`] of the first task that failed meanwhile; those of others are logged.

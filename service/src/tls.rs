@@ -101,14 +101,14 @@ impl Tls {
                         was_read = true;
                         self::acceptor(&files, &known)
                     }
-                    // One file of a pair may be away for a moment while it is replaced; it is told once.
+                    // One file of a pair may be away for a moment while it is replaced; this is logged once.
                     Err(_) if !was_read => continue,
                     Err(error) => {
                         was_read = false;
                         Err(error)
                     }
                 };
-                tell(changed, &acceptor);
+                replace(changed, &acceptor);
             }
         });
         Ok(Self(current))
@@ -119,7 +119,7 @@ impl Tls {
     }
 }
 
-fn tell(changed: Result<TlsAcceptor, TlsError>, acceptor: &watch::Sender<TlsAcceptor>) {
+fn replace(changed: Result<TlsAcceptor, TlsError>, acceptor: &watch::Sender<TlsAcceptor>) {
     let result = match changed {
         Ok(new) => {
             tracing::info!("a new certificate is in use");

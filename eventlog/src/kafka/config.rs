@@ -1,4 +1,4 @@
-//! Where the cluster is, and how librdkafka is told to keep the log's promises.
+//! Where the cluster is, and the settings with which librdkafka keeps the log's promises.
 
 use std::fmt;
 use std::time::Duration;
@@ -107,7 +107,7 @@ impl KafkaConfig {
             ),
             ("fetch.max.bytes", "8388608".to_owned()),
             ("fetch.message.max.bytes", "1048576".to_owned()),
-            // By default a broker answers for each record that comes in. Whoever reads collects batches anyway.
+            // By default a broker answers for each record that comes in. The reader collects batches anyway.
             ("fetch.min.bytes", "262144".to_owned()),
             ("fetch.wait.max.ms", "100".to_owned()),
             // Whenever the queue above is full, the next request waits for this long: by default a whole second.
@@ -125,7 +125,7 @@ impl KafkaConfig {
         let common = [
             ("bootstrap.servers", self.brokers.clone()),
             ("client.id", "weir".to_owned()),
-            // A misspelt topic is a mistake to be told of, not a topic to be made.
+            // A misspelt topic is an error to report, not a topic to make.
             ("allow.auto.create.topics", "false".to_owned()),
             ("socket.timeout.ms", SOCKET_TIMEOUT_MS.to_string()),
             ("socket.keepalive.enable", "true".to_owned()),

@@ -1,4 +1,4 @@
-//! What librdkafka tells of records that were handed over.
+//! What librdkafka reports about records that it took.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,17 +38,17 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// How many bytes are no longer queued with it. To be counted before anybody is told, who may count on the room.
+    /// How many bytes are no longer queued with it. Counted before a caller gets its result, since callers rely on the room.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Tells all of them. What brokers refuse for what is in it is the fault of one frame, and which is not known: those
+    /// Gives all of them their result. A broker refuses a record for the content of one frame, and which is unknown: frames
     /// that shared a record may try again.
     pub(super) fn settle(&self, delivered: Delivered) {
         let delivered = match delivered {
             Delivered::Refused(code) if self.acks.len() > 1 => Delivered::Unknown(code),
-            told @ (Delivered::Stored | Delivered::Refused(_) | Delivered::Unknown(_)) => told,
+            other @ (Delivered::Stored | Delivered::Refused(_) | Delivered::Unknown(_)) => other,
         };
         self.acks.iter().for_each(|ack| ack.settle(delivered));
     }
@@ -67,7 +67,7 @@ impl Deliveries {
         }
     }
 
-    /// The last error that librdkafka told of, as the end of a sentence.
+    /// The last error that librdkafka reported, as the end of a sentence.
     pub(super) fn because(&self) -> String {
         self.last_error.lock().as_ref().map_or_else(String::new, |error| format!(" (last: {error})"))
     }
@@ -96,7 +96,7 @@ impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         let mut last_error = self.last_error.lock();
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            // Comes dozens of times a second, and why they are down has been told just before.
+            // Comes dozens of times a second. librdkafka has just reported why they are down.
             tracing::debug!(%error, reason, "Kafka producer");
         } else if last_error.as_deref() != Some(reason) {
             // rdkafka calls twice for each error.

@@ -12,9 +12,9 @@ use crate::{LogError, Record};
 pub(super) struct Inbox {
     bytes_max: usize,
     state: Mutex<State>,
-    /// Told when there is something to take.
+    /// Notified when there is something to take.
     arrived: Notify,
-    /// Told when there is room again, or nobody who takes.
+    /// Notified when there is room again, or nobody who takes.
     taken: Condvar,
 }
 

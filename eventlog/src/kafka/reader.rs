@@ -264,7 +264,7 @@ fn read(cursors: &mut [Cursor], message: &BorrowedMessage<'_>) -> Result<Record,
     Ok(Record { partition: cursor.partition, offset, timestamp_ms, payload })
 }
 
-/// Logs what the consumer tells.
+/// Logs what the consumer reports.
 struct Fetching;
 
 impl ClientContext for Fetching {

@@ -29,8 +29,8 @@ pub(super) async fn check(config: &KafkaConfig) -> Result<(), LogError> {
     let admin: AdminClient<DefaultClientContext> =
         config.admin()?.create().map_err(|error| LogError::Config(error.to_string()))?;
     let options = AdminOptions::new().request_timeout(Some(config.reach_timeout));
-    let told = admin.describe_configs([&ResourceSpecifier::Topic(&config.topic)], &options).await;
-    for resource in told.map_err(unavailable)? {
+    let configs = admin.describe_configs([&ResourceSpecifier::Topic(&config.topic)], &options).await;
+    for resource in configs.map_err(unavailable)? {
         let resource = resource.map_err(|code| {
             LogError::Config(format!(
                 "the settings of the topic {} can't be read ({code}): allow weir to describe its configs (DescribeConfigs)",

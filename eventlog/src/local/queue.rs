@@ -30,7 +30,7 @@ const ROOM_LOOKED_FOR_EVERY: Duration = Duration::from_secs(1);
 pub(super) enum Refusing {
     /// Until there is room.
     Full(String),
-    /// Until the log is opened anew.
+    /// Until the log is opened again.
     Failed(String),
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Tells the caller what has become of these records.
+    /// Gives the caller the outcome of these records.
     pub(super) fn settle(self, outcome: Result<(), AppendError>) {
         self.ticket.settle(outcome);
     }
@@ -105,7 +105,7 @@ impl Queues {
         Self { bytes_max, state, wake, fatal: watch::Sender::new(None) }
     }
 
-    /// Queues all records or none; the receiver is told what has become of them.
+    /// Queues all records or none; the receiver gets their outcome.
     pub(super) fn offer(
         &self,
         records: Vec<Append>,

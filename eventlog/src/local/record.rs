@@ -21,7 +21,7 @@ pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 const MAGIC: [u8; 8] = *b"weir.log";
 const VERSION: u32 = 1;
-/// Bytes of the longest payload that a log may be told to take.
+/// Bytes of the longest payload that a log may be configured to take.
 pub(super) const PAYLOAD_BYTES_MAX: usize = CHUNK_BYTES - RECORD_HEAD_LEN;
 const _: () = assert!(schemas::limit::FRAME_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 
@@ -77,7 +77,7 @@ impl RecordHead {
 pub(super) enum Decoded {
     /// A record whose checksum is right.
     Whole(RecordHead),
-    /// Perhaps a record, of which this many bytes would be needed to tell.
+    /// Perhaps a record: this many bytes are needed to know.
     Short(usize),
     /// No record.
     Bad(&'static str),

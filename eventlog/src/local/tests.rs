@@ -1,4 +1,4 @@
-//! The local log on a real directory and a disk that fails when told to.
+//! The local log on a real directory and a disk that fails on command.
 
 use std::fs::File;
 use std::io;
@@ -89,12 +89,12 @@ fn len(path: &Path) -> u64 {
     std::fs::metadata(path).unwrap().len()
 }
 
-/// A disk that fails, hangs or is full when told to.
+/// A disk that fails, hangs or is full on command.
 struct Faults {
     syncs: AtomicUsize,
     hang: Mutex<bool>,
     hang_changed: Condvar,
-    /// Tells when a sync begins to hang.
+    /// Notified when a sync begins to hang.
     hangs: tokio::sync::Notify,
     sync_fails: AtomicBool,
     write_fails: Mutex<Option<io::ErrorKind>>,

@@ -5,7 +5,7 @@
 //! | no room, seen before writing | refused | refuses until there is room |
 //! | write: no space, and cutting the file back succeeds | refused | refuses until there is room |
 //! | a new segment can't be made | refused | goes on |
-//! | any other write; any sync | unknown | refuses until the log is opened anew; the file is never synced again |
+//! | any other write; any sync | unknown | refuses until the log is opened again; the file is never synced again |
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -161,7 +161,7 @@ impl Writer {
         counter!(APPEND_BYTES).increment(payloads.sum());
         self.position = position;
         if let Err(error) = self.mark.write(end) {
-            // It may lag behind: all it does is tell damage from a torn tail.
+            // It may lag behind: it only distinguishes damage from a torn tail.
             tracing::warn!(partition = self.partition.number, %error, "could not move the mark of what is durable");
         }
         self.partition.publish(end);

@@ -52,7 +52,7 @@ impl Pace {
 
 impl Spool {
     /// Brings what is spooled into the log, for as long as this is not dropped; dropping it loses nothing. A second
-    /// one waits for the first to be dropped. What goes wrong for good is told by
+    /// one waits for the first to be dropped. A lasting failure is reported by
     /// [`watch_fatal`](Self::watch_fatal).
     pub async fn drain(&self, charge: &Charge) {
         let _only_one = self.draining.lock().await;

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_saw_it_before_it_was_opened_again_does_not_close_it() {
+    fn a_caller_that_saw_it_before_it_was_opened_again_does_not_close_it() {
         let gate = Gate::new(true);
         let early = gate.look();
         gate.close(early, "test");

@@ -12,7 +12,7 @@ pub(super) const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX + HEAD_LEN;
 /// No partition: a record that is for no log, and only says that what stands before it was handed over earlier.
 const MARK: u32 = u32::MAX;
 
-/// What the log would refuse, the spool refuses, so that it is not found out when nobody can be told any more.
+/// The spool refuses what the log would refuse: later, no client could learn of it any more.
 pub(super) fn check(record: &Append, partitions: u32) -> Result<(), AppendError> {
     if record.partition >= partitions || record.payload.len() > FRAME_BYTES_MAX {
         let (partition, length) = (record.partition, record.payload.len());

@@ -1,4 +1,4 @@
-//! A spool on a real disk before librdkafka's mock cluster, whose brokers go away when they are told to.
+//! A spool on a real disk, in front of librdkafka's mock cluster, whose brokers go away on command.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
 //! CloudEvents 1.0 in JSON, as OpenMeter's SDKs and others send them: <https://github.com/cloudevents/spec>.
 //!
 //! What the specification requires is required: meters are billed by these events, and an event without an id or
-//! source could not be told from another.
+//! source could not be distinguished from another.
 
 mod binary;
 
@@ -104,7 +104,7 @@ fn id(members: &mut Members<'_>) -> Result<String, Fault> {
     Ok(text)
 }
 
-/// A part of the identity: a text that can be told from every other once it is stored.
+/// A part of the identity: a text that stays distinct from every other once it is stored.
 fn attribute<'a>(members: &Members<'a>, field: Field, member: &'static str) -> Result<Cow<'a, str>, Fault> {
     let Some(value) = members.get(field) else { return required(None, member) };
     if value.kind != Kind::String {

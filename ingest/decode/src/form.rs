@@ -49,7 +49,7 @@ pub fn json_of_form(body: Bytes, room: &mut Room<'_>) -> Result<Bytes, Problem> 
     Ok(json)
 }
 
-/// What a form says of its request, beside the events.
+/// What a form says of its request, in addition to the events.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct FormFields {
     /// The API key.

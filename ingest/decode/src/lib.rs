@@ -277,7 +277,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, usize> {
         .map_err(|_| simdutf8::compat::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len))
 }
 
-/// Takes the id. One that can't be told from another once it is stored is refused: the second would pass for a
+/// Takes the id. An id that would equal another once it is stored is refused: the second would pass for a
 /// duplicate of the first.
 fn id<'a>(
     members: &mut Members<'a>,
@@ -292,7 +292,7 @@ fn id<'a>(
     members.take_text(field, member, EVENT_ID_BYTES_MAX, digits)
 }
 
-/// What is told of an id that may be over its limit.
+/// The part of an id that a reply repeats: the id may be over its limit.
 fn cut(id: &str) -> String {
     id[..id.floor_char_boundary(EVENT_ID_BYTES_MAX)].to_owned()
 }

@@ -7,7 +7,7 @@ use schemas::problem::{Code, Problem};
 /// Bytes of small texts for which the budgets are not asked one by one.
 const UNPAID_BYTES_MAX: usize = 64 * 1024;
 
-/// Takes so many bytes more from whoever pays for the body, before they are held; or says why not.
+/// Charges so many more bytes to the sender of the body, before they are held; or says why not.
 pub type Charge<'a> = dyn FnMut(usize) -> Result<(), Problem> + Send + 'a;
 
 /// How much a body may grow, by inflating it and by what is made of it, and who pays for it.

@@ -37,7 +37,7 @@ impl From<SyntaxError> for Problem {
     }
 }
 
-/// What a value is, as its first byte tells.
+/// The type of a value, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Object,
@@ -252,7 +252,7 @@ impl<'a> Scanner<'a> {
     /// Where the first byte from `at` on stands that is not white space.
     #[inline]
     fn token(&self, mut at: usize) -> usize {
-        // Compact JSON has no white space: one comparison tells.
+        // Compact JSON has no white space: one comparison is enough.
         while let Some(byte) = self.byte(at)
             && byte <= b' '
             && matches!(byte, b' ' | b'\n' | b'\r' | b'\t')

@@ -49,7 +49,7 @@ fn the_nodes_budget_is_shared_by_all_and_comes_back() {
 }
 
 #[test]
-fn a_tenant_at_its_share_is_told_so_and_others_are_served() {
+fn a_tenant_at_its_share_is_refused_and_others_are_served() {
     let admission = admission(10_000, 1000, 5000);
     let (greedy, modest) = (tenant(1), tenant(2));
     let held = admission.admit(&length(999), greedy.clone()).unwrap();
@@ -79,7 +79,7 @@ fn what_a_body_grows_by_is_charged_and_given_back() {
 }
 
 #[test]
-fn strangers_share_half_of_the_node_until_they_are_known() {
+fn senders_without_a_key_share_half_of_the_node_until_they_are_known() {
     let admission = admission(4000, 1000, 2000);
     let known = tenant(1).unwrap();
     let mut first = admission.admit(&length(1000), None).unwrap();
@@ -92,7 +92,7 @@ fn strangers_share_half_of_the_node_until_they_are_known() {
     drop(first);
     second.belongs_to(&known).unwrap();
     drop(second);
-    assert!(known.in_flight.take_strictly(1000, 1000) && admission.strangers.take_strictly(2000, 2000));
+    assert!(known.in_flight.take_strictly(1000, 1000) && admission.keyless.take_strictly(2000, 2000));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Turns: of bodies that take long to work on, one of each tenant at a time, and only so many in all.
 //!
-//! Ten megabytes of JSON take a core for tens of milliseconds, and a log for as long again. Whoever sends many of them
-//! waits for himself; small bodies never wait for a turn, and find a worker that is free. What counts is the plain body:
+//! Ten megabytes of JSON take a core for tens of milliseconds, and a log for as long again. A tenant that sends many of them
+//! waits for its own; small bodies never wait for a turn, and find a worker that is free. What counts is the plain body:
 //! a small one that turns out to be large while it is decompressed or read is begun again, in its turn.
 //!
 //! Large bodies are worked on with [`block_in_place`]: another thread takes over what the worker had to do, so that
@@ -24,7 +24,8 @@ pub const SMALL_BYTES_MAX: usize = 256 * 1024;
 /// All turns of the node.
 #[derive(Debug)]
 pub struct Turns {
-    strangers: Turn,
+    /// Of all senders whose key is not known yet.
+    keyless: Turn,
     /// Half of the cores.
     cores: Semaphore,
 }
@@ -42,7 +43,7 @@ pub enum Work {
 impl Default for Turns {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self { strangers: Turn::default(), cores: Semaphore::new(cores.div_ceil(2).max(1)) }
+        Self { keyless: Turn::default(), cores: Semaphore::new(cores.div_ceil(2).max(1)) }
     }
 }
 
@@ -53,7 +54,7 @@ impl Turns {
     /// If the ones before took so long that it did not come by `deadline`: 429 where they were the tenant's own, 503 where
     /// they were anybody's.
     pub async fn wait(&self, tenant: Option<&Tenant>, deadline: Instant) -> Result<Work, Problem> {
-        let turn = tenant.map_or(&self.strangers, |tenant| &tenant.turn);
+        let turn = tenant.map_or(&self.keyless, |tenant| &tenant.turn);
         match timeout_at(deadline, turn.take()).await {
             Ok(Some(turn)) => Ok(Work::Large(turn)),
             Ok(None) | Err(_) => Err(Problem::new(

@@ -79,7 +79,7 @@ pub async fn keep_fresh(
     }
 }
 
-/// Until a notification comes. A lost connection is made anew.
+/// Until a notification comes. A lost connection is made again.
 async fn wait(listener: &mut Option<PgListener>, pool: &PgPool) {
     match listener {
         Some(connected) => {

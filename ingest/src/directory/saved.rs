@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Numbers are little-endian. What version 1 wrote is read too: its tenants keep whole addresses. A key that was made with its tenant while the file was written may stand there without
-//! it, and is left out when it is read; the next file has both. It holds hashes of keys, no keys; only the owner may read it. It is written beside,
+//! it, and is left out when it is read; the next file has both. It holds hashes of keys, no keys; only the owner may read it. A new file is written,
 //! synced, and put in the place of the old one, so there is always a whole one.
 
 mod read;
@@ -48,7 +48,7 @@ const HEAD_V1: &[u8; 17] = b"weir directory 1\n";
 
 /// Where the copy is, and the log that it belongs to: the database that it was read from is bound to that log.
 #[derive(Clone)]
-pub struct Beside {
+pub struct DirectoryFile {
     /// The file.
     pub path: PathBuf,
     /// The log.
@@ -78,7 +78,7 @@ pub enum SavedError {
     /// It is not what was written.
     #[error("it is damaged")]
     Damaged,
-    /// It was written beside another log, so it may come from another database.
+    /// It was written for another log, so it may come from another database.
     #[error("it belongs to the log {0}, not to this one")]
     OtherLog(String),
     /// The log ends before where it ended then: it is an older copy, and appending to it would lose events.
@@ -106,18 +106,18 @@ impl Directory {
     ///
     /// # Errors
     /// [`SavedError`]; the directory is empty then.
-    pub async fn load_saved(&self, beside: &Beside) -> Result<Duration, SavedError> {
-        let path = beside.path.clone();
+    pub async fn load_saved(&self, file: &DirectoryFile) -> Result<Duration, SavedError> {
+        let path = file.path.clone();
         let read = spawn_blocking(move || read::from_file(&path)).await.map_err(|_| SavedError::Damaged)?;
         let (head, mut entries) = read?;
-        let age = beside.check(&head).await?;
+        let age = file.check(&head).await?;
         entries.source = Source::Disk;
         self.replace(entries);
         Ok(age)
     }
 }
 
-impl Beside {
+impl DirectoryFile {
     /// Whether a copy with this head may be used; its age.
     async fn check(&self, head: &Head) -> Result<Duration, SavedError> {
         if head.log != self.log.identity() {
@@ -167,7 +167,7 @@ impl Beside {
 /// until `shutdown` is ordered, and a last time then.
 pub async fn keep_saved(
     directory: Arc<Directory>,
-    beside: Beside,
+    file: DirectoryFile,
     mut bound: watch::Receiver<bool>,
     shutdown: Shutdown,
 ) {
@@ -182,14 +182,14 @@ pub async fn keep_saved(
         let changes = directory.changes.load(Ordering::Relaxed);
         let is_due = saved.is_none_or(|(then, at)| then != changes || at.elapsed() >= RENEW_EVERY);
         // Its time of saving is Postgres's.
-        let is_timed = beside.clock.read().skew().is_some();
+        let is_timed = file.clock.read().skew().is_some();
         if is_due && is_timed && directory.entries.read().source == Source::Postgres {
             let begun = Instant::now();
-            match beside.save(&directory).await {
+            match file.save(&directory).await {
                 Ok(()) => (saved, failed) = (Some((changes, Instant::now())), false),
                 Err(error) if !failed => {
                     failed = true;
-                    tracing::warn!(error = %Chain(&error), path = %shown(&beside.path), "keys and tenants were not saved: without Postgres, this node could not start");
+                    tracing::warn!(error = %Chain(&error), path = %shown(&file.path), "keys and tenants were not saved: without Postgres, this node could not start");
                 }
                 Err(_) => {}
             }

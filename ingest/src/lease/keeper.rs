@@ -188,7 +188,7 @@ impl Keeper {
     }
 
     /// Begins again as a new node: everything that the old one held is being settled.
-    async fn register_anew(&mut self) {
+    async fn register_again(&mut self) {
         let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
         let id = Uuid::now_v7();
         let registered = lease::register(&self.pool, id, self.lease_time, self.spool);

@@ -29,7 +29,7 @@ pub struct Outcomes {
     /// Rows of keys, and rows of projects.
     rows: [AtomicUsize; 2],
     /// The first minute that still counts. What comes too late for its own is counted here: a row that has left memory
-    /// must not begin anew.
+    /// must not begin again.
     first_open: AtomicU32,
     /// Events and requests for which there was no row any more.
     lost: AtomicI64,
@@ -96,7 +96,7 @@ impl Outcomes {
             return;
         }
         let mut rows = self.shards[shard_of(holder.project.0)].0.lock();
-        // Read under the lock: whoever closes a minute does so before it looks through the shards.
+        // Read under the lock: `close` moves it before it looks through the shards.
         let minute = minute_of(at).max(self.first_open.load(Ordering::Relaxed));
         let (tenant, project, key) = (holder.tenant.0, holder.project.0, Some(holder.key));
         let row = |place| RowKey { tenant, minute, project, key, place };

@@ -45,7 +45,7 @@ pub async fn keep_written(
             writer.round().await;
         }
         writer.counts.close(Micros(clock.read().held()));
-        writer.tell();
+        writer.report();
     }
     let unwritten = writer.counts.take().len();
     if unwritten > 0 {
@@ -81,7 +81,7 @@ impl Writer {
         (self.written_at, self.failed) = (Instant::now(), false);
     }
 
-    fn tell(&self) {
+    fn report(&self) {
         let rows = u32::try_from(self.counts.rows()).unwrap_or(u32::MAX);
         ::metrics::gauge!(metrics::OUTCOME_ROWS).set(f64::from(rows));
         ::metrics::gauge!(metrics::OUTCOME_AGE_SECONDS).set(self.written_at.elapsed().as_secs_f64());

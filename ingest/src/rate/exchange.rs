@@ -33,7 +33,7 @@ const ENTRY_BYTES: usize = 12;
 #[error("REDIS_URL can't be used: it is redis://[user:password@]host:port[/number]")]
 pub struct RedisError(#[source] redis::RedisError);
 
-/// Tells the other nodes once a second what this one is asked for, hears what they are, and shares rates
+/// Writes once a second for the other nodes what this one is asked for, reads what they are asked for, and shares rates
 /// accordingly.
 ///
 /// In Redis there is a hash for each second (of Redis's clock), with a field for each node; it expires by itself.
@@ -164,7 +164,7 @@ impl Exchange {
         let Some(clock) = self.clock else { return self.listen().await };
         let demand = self.demand();
         let second = clock.now() / 1_000_000;
-        let (fields, time) = self.tell_and_hear(second, &demand).await?;
+        let (fields, time) = self.write_and_read(second, &demand).await?;
         self.clock = Some(RedisClock { micros: time.0 * 1_000_000 + time.1, at: Instant::now() });
         let before = self.wrote.replace((second, demand));
         if let Some(shares) = self.hear(fields, second, before) {
@@ -174,7 +174,7 @@ impl Exchange {
         Ok(())
     }
 
-    async fn tell_and_hear(&mut self, second: u64, demand: &Demand) -> RedisResult<Answer> {
+    async fn write_and_read(&mut self, second: u64, demand: &Demand) -> RedisResult<Answer> {
         let (now, before) = (self.key(second), self.key(second - 1));
         redis::pipe()
             .hset(&now, self.me.as_bytes(), encode(demand))

@@ -24,7 +24,7 @@ pub(super) struct Form {
 #[derive(Debug)]
 pub(super) struct Unwrapped {
     json: Bytes,
-    /// What a form says beside it.
+    /// What a form says in addition to it.
     fields: FormFields,
 }
 

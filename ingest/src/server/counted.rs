@@ -38,7 +38,7 @@ impl Accepted {
 }
 
 /// The events of a request, for the metrics and for its tenant: each is counted once, under what became of it. On
-/// foreign routes a rejected event's sender is told nothing, so that the count is its only trace.
+/// foreign routes the reply says nothing of a rejected event, so that the count is its only trace.
 pub(super) struct Tally<'n> {
     route: &'static str,
     accepted: &'n Counter,

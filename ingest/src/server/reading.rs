@@ -137,7 +137,7 @@ impl Node {
         Ok(result?)
     }
 
-    /// Whoever has a key is held to his tenant's limits, and not to his address's.
+    /// A sender with a key is held to its tenant's limits, and not to its address's.
     fn check_address(&self, by: By<'_>) -> Result<(), Refusal> {
         match by.tenant {
             Some(_) => Ok(()),

@@ -43,7 +43,7 @@ struct Origin<'a> {
     span: &'a Span,
 }
 
-/// A request that brings events, but for its body.
+/// A request that brings events, without its body.
 #[derive(Clone, Copy)]
 pub(super) struct Arrival<'a> {
     pub(super) dialect: Dialect,
@@ -289,8 +289,8 @@ impl Node {
         }
     }
 
-    /// Whoever slept may have been taken for dead, and the slice given to others: by the deadline, or, where the whole
-    /// machine slept and its deadlines with it, by the clock.
+    /// A node that slept may have been taken for dead, and its slice given to others. The deadline shows it; where the whole
+    /// machine slept, and its deadlines with it, the clock does.
     fn check_late(&self, tenant: &Tenant, left: Duration) -> Result<(), Problem> {
         if left.is_zero() {
             let detail = "the node was too slow; nothing was stored: send again";

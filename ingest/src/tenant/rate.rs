@@ -242,8 +242,8 @@ mod tests {
         assert_eq!(rate.charge(BURST_MIN - 1), Ok(()));
         assert_eq!(rate.check(), Ok(()));
         assert_eq!(rate.charge(11), Ok(()));
-        let (known, told) = (rate.check().unwrap_err(), rate.charge(1).unwrap_err());
-        for wait in [known, told] {
+        let (checked, charged) = (rate.check().unwrap_err(), rate.charge(1).unwrap_err());
+        for wait in [checked, charged] {
             assert!(wait > Duration::from_secs(8) && wait <= Duration::from_secs(11), "{wait:?}");
         }
         let left = rate.left().unwrap();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_told_as_it_stands() {
+    fn what_is_left_is_reported_as_it_stands() {
         let rate = Rate::new(Some(1_000));
         assert_eq!(rate.left().map(|left| (left.rate, left.events)), Some((1_000, 1_000)));
         assert_eq!(rate.charge(1_500), Ok(()));

@@ -46,7 +46,7 @@ impl BundleWriter {
         self.frames == 0
     }
 
-    /// Begins anew, with the memory that is there.
+    /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.frames = 0;

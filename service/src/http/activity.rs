@@ -118,7 +118,7 @@ impl Activity {
         }
     }
 
-    /// From now on the socket tells whether anything is there.
+    /// From now on the socket reports whether anything is there.
     pub(super) fn ask_for_silence(&self) {
         set(&self.is_asked, true);
         set(&self.is_silent, false);
@@ -128,7 +128,7 @@ impl Activity {
         get(&self.is_asked)
     }
 
-    pub(super) fn tell_silence(&self, is_silent: bool) {
+    pub(super) fn report_silence(&self, is_silent: bool) {
         set(&self.is_silent, is_silent);
     }
 
@@ -172,7 +172,7 @@ impl UnderWay {
         Self(Arc::clone(activity))
     }
 
-    /// Tells the client of HTTP/1 if this is the connection's last reply.
+    /// Says in the reply, for HTTP/1, if it is the connection's last.
     pub(super) fn end<B>(self, reply: &mut Response<B>) {
         if get(&self.0.draining) && !self.0.is_http2() {
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

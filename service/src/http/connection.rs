@@ -35,7 +35,7 @@ const RESETS_FOR_ERRORS_MAX: usize = 128;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long to wait for bytes that the kernel has and nobody was woken up for.
 const ALMOST_THERE: Duration = Duration::from_millis(10);
-/// What a client of plain HTTP is told on a port that speaks TLS.
+/// The reply to a client of plain HTTP on a port that speaks TLS.
 const SPEAK_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
     This port speaks TLS: use https.\n";
 
@@ -115,7 +115,7 @@ where
     Watch::new(&shared, &activity).until_the_end(connection, peer).await;
 }
 
-/// TLS, or plain text for whoever speaks plain HTTP.
+/// TLS; a client of plain HTTP gets a reply in plain text.
 async fn shake_hands(tls: &Tls, mut stream: TcpStream) -> io::Result<Socket> {
     /// The first byte of a TLS connection.
     const TLS_HANDSHAKE: u8 = 22;
@@ -282,7 +282,7 @@ impl<'a> Watch<'a> {
         let now = Instant::now();
         if self.activity.is_http2() {
             // GOAWAY lets the client end what it has begun.
-            self.activity.tell_silence(true);
+            self.activity.report_silence(true);
             return self.begin_closing(now);
         }
         let until = now + self.shared.limits.drain_grace;

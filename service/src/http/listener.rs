@@ -34,7 +34,7 @@ pub(super) async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> O
     }
 }
 
-/// Closes the listener. Whoever is in the kernel's queue then is reset, perhaps with a request sent already: so first
+/// Closes the listener. This resets clients in the kernel's queue, perhaps with a request sent already: so first
 /// nobody new gets into the queue, and it is emptied. Who knocks meanwhile hears nothing, knocks again after a second,
 /// and is refused then, which says for certain that nothing was taken.
 pub(super) async fn close(listener: TcpListener, places: &Arc<Semaphore>, start: impl Fn(Accepted)) {

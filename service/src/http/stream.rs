@@ -75,10 +75,10 @@ impl Watched {
     }
 
     /// Whether the kernel has bytes that nobody was woken up for yet.
-    fn tell_silence(&self) {
+    fn report_silence(&self) {
         let mut byte = [MaybeUninit::uninit()];
         let seen = SockRef::from(self.socket.tcp()).peek(&mut byte);
-        self.activity.tell_silence(seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
+        self.activity.report_silence(seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock));
     }
 
     /// Reads and forgets until the client closes too, or has had its time.
@@ -140,7 +140,7 @@ impl AsyncRead for Watched {
         if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
             self.activity.read(bytes);
         } else if read.is_pending() && self.activity.is_asked_for_silence() {
-            self.tell_silence();
+            self.report_silence();
         }
         read
     }

@@ -12,7 +12,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 #[error("a store failed")]
 struct Failed;
 
-/// When rounds began, counted in seconds, of those that `round` tells of.
+/// When rounds began, counted in seconds, of those that `round` reports.
 async fn begun_within(
     seconds: u64,
     pace: Pace,
@@ -32,7 +32,7 @@ async fn begun_within(
         trigger.order();
     };
     tokio::join!(rounds, stop);
-    assert_eq!(from.elapsed().as_secs(), seconds, "it stops when it is told to");
+    assert_eq!(from.elapsed().as_secs(), seconds, "it stops when it is ordered to");
     begun
 }
 
@@ -73,7 +73,7 @@ async fn a_round_under_way_is_dropped_when_stopping() {
 }
 
 #[tokio::test]
-async fn a_task_that_ends_fails_or_breaks_before_it_is_told_to_is_named_and_the_others_stop() {
+async fn a_task_that_ends_fails_or_breaks_before_the_order_to_stop_is_named_and_the_others_stop() {
     type Start = fn(&mut Tasks);
     let cases: [(Start, &str); 3] = [
         (|tasks| tasks.spawn("the sweeper", async {}), "the sweeper ended by itself"),
@@ -83,9 +83,9 @@ async fn a_task_that_ends_fails_or_breaks_before_it_is_told_to_is_named_and_the_
     for (start, message) in cases {
         let (_trigger, shutdown) = Shutdown::new();
         let (mut tasks, stopped) = (Tasks::default(), Arc::new(AtomicU32::new(0)));
-        let (other, told) = (Arc::clone(&stopped), tasks.shutdown());
+        let (other, order) = (Arc::clone(&stopped), tasks.shutdown());
         tasks.spawn("another", async move {
-            told.ordered().await;
+            order.ordered().await;
             other.fetch_add(1, Ordering::Relaxed);
         });
         start(&mut tasks);
@@ -97,16 +97,16 @@ async fn a_task_that_ends_fails_or_breaks_before_it_is_told_to_is_named_and_the_
 }
 
 #[tokio::test]
-async fn tasks_that_end_when_they_are_told_to_are_no_failure_but_an_error_then_is_one() {
+async fn tasks_that_end_when_they_are_ordered_to_are_no_failure_but_an_error_then_is_one() {
     let (trigger, shutdown) = Shutdown::new();
     let (mut good, mut bad) = (Tasks::default(), Tasks::default());
     for tasks in [&mut good, &mut bad] {
-        let told = tasks.shutdown();
-        tasks.spawn("good", async move { told.ordered().await });
+        let order = tasks.shutdown();
+        tasks.spawn("good", async move { order.ordered().await });
     }
-    let told = bad.shutdown();
+    let order = bad.shutdown();
     bad.try_spawn("bad", async move {
-        told.ordered().await;
+        order.ordered().await;
         Err(Failed)
     });
     trigger.order();

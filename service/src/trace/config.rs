@@ -29,7 +29,7 @@ impl TraceConfig {
             let url = url(&endpoint);
             if url.is_none() {
                 settings.refuse(
-                    "OTEL_EXPORTER_OTLP_ENDPOINT is not http://host:port: for TLS, run a collector beside weir"
+                    "OTEL_EXPORTER_OTLP_ENDPOINT is not http://host:port: for TLS, run a collector next to weir"
                         .to_owned(),
                 );
             }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         for bad in ["https://collector:4318", "collector:4318", "http://", "localhost"] {
             assert_eq!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", bad)]).1, 1, "{bad}");
         }

@@ -33,7 +33,7 @@ const REPLY_BYTES_MAX: usize = 64 * 1024;
 /// Pauses before spans are sent again; then they are given up.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// How often a receiver that fails stands in the log.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 static EXPORTER: OnceLock<Exporter> = OnceLock::new();
 
@@ -76,7 +76,7 @@ pub fn export(config: &TraceConfig, service: &'static str) -> Option<Exporting> 
         ("service.instance.id", instance.into()),
     ];
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let way = Way { client, url, fields: config.header_fields(), resource, told_at: None };
+    let way = Way { client, url, fields: config.header_fields(), resource, warned_at: None };
     let (trigger, shutdown) = Shutdown::new();
     Some(Exporting { trigger, task: tokio::spawn(way.carry(spans, shutdown)) })
 }
@@ -128,7 +128,7 @@ struct Way {
     url: Uri,
     fields: Vec<(HeaderName, HeaderValue)>,
     resource: Vec<(&'static str, Value)>,
-    told_at: Option<Instant>,
+    warned_at: Option<Instant>,
 }
 
 /// Why spans were not taken.
@@ -189,7 +189,7 @@ impl Way {
             };
             let pause = pauses.next().filter(|_| error.may_pass() && !shutdown.is_ordered());
             let Some(pause) = pause else {
-                self.tell(&error, some.len());
+                self.warn(&error, some.len());
                 return count("failed", some.len());
             };
             tokio::select! {
@@ -218,11 +218,11 @@ impl Way {
         timeout(REPLY_DEADLINE, exchange).await.map_err(|_| SendError::Slow)?
     }
 
-    fn tell(&mut self, error: &SendError, spans: usize) {
-        if self.told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+    fn warn(&mut self, error: &SendError, spans: usize) {
+        if self.warned_at.is_some_and(|at| at.elapsed() < WARN_EVERY) {
             return;
         }
-        self.told_at = Some(Instant::now());
+        self.warned_at = Some(Instant::now());
         tracing::warn!(error = %Chain(error), spans, url = %self.url, "spans were not sent");
     }
 }

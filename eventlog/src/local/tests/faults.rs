@@ -58,7 +58,7 @@ async fn a_log_whose_last_group_cannot_be_synced_does_not_open() {
 }
 
 #[tokio::test]
-async fn a_failed_write_is_unknown_and_ends_the_partition_until_it_is_opened_anew() {
+async fn a_failed_write_is_unknown_and_ends_the_partition_until_it_is_opened_again() {
     let dir = TempDir::new().unwrap();
     let faults = Faults::new();
     let log = LocalLog::open_on(config(&dir, 1), faults.disk()).unwrap();

@@ -148,7 +148,7 @@ async fn trim_deletes_only_closed_segments_that_are_both_processed_and_old() {
 }
 
 #[tokio::test]
-async fn a_reader_whose_segment_is_trimmed_is_told_that_it_is_out_of_range() {
+async fn a_reader_whose_segment_is_trimmed_is_out_of_range() {
     let dir = TempDir::new().unwrap();
     let (small, log) = segmented(&dir).await;
     let mut reader = log.reader(&[(0, 0)]).await.unwrap();

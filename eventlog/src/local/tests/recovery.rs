@@ -127,7 +127,7 @@ async fn damage_names_the_offsets_and_the_byte() {
 }
 
 #[tokio::test]
-async fn damage_in_a_closed_segment_is_told_to_its_reader_after_the_records_before_it() {
+async fn a_reader_of_a_damaged_closed_segment_gets_the_records_before_the_damage_and_then_an_error() {
     let dir = TempDir::new().unwrap();
     let small = LocalConfig { segment_bytes_max: 150, ..config(&dir, 1) };
     written(&small, &[&["aaaa"], &["bbbb"], &["cccc"], &["dddd"]]).await;

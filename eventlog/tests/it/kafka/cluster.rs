@@ -11,7 +11,7 @@ use rdkafka::producer::DefaultProducerContext;
 pub(crate) type Mock = MockCluster<'static, DefaultProducerContext>;
 
 const BROKERS: i32 = 3;
-static TOLD: Once = Once::new();
+static ANNOUNCED: Once = Once::new();
 
 pub(crate) enum Cluster {
     Real(String),
@@ -85,11 +85,11 @@ fn brokers_given() -> Option<String> {
         given.is_some() || !in_ci,
         "WEIR_TEST_KAFKA_BROKERS is not set: with CI=true no test is left out"
     );
-    TOLD.call_once(|| {
+    ANNOUNCED.call_once(|| {
         let on = given.as_deref().unwrap_or("librdkafka's MOCK cluster: WEIR_TEST_KAFKA_BROKERS IS NOT SET");
         // Not by a macro: those lines are kept back when a test passes.
-        let told = std::io::stderr().write_all(format!("\n*** KAFKA TESTS RUN ON {on} ***\n\n").as_bytes());
-        told.unwrap();
+        let written = std::io::stderr().write_all(format!("\n*** KAFKA TESTS RUN ON {on} ***\n\n").as_bytes());
+        written.unwrap();
     });
     given
 }

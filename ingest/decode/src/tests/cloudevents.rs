@@ -114,7 +114,7 @@ fn an_id_is_unique_only_together_with_its_source() {
 }
 
 #[test]
-fn parts_of_the_identity_have_a_limit_and_can_be_told_apart() {
+fn parts_of_the_identity_have_a_limit_and_stay_distinct() {
     for member in ["id", "source"] {
         let other = if member == "id" { "source" } else { "id" };
         let body = |value: &str| format!(r#"{{"{member}":"{value}","{other}":"x","type":"t"}}"#);
@@ -183,7 +183,7 @@ fn binary_mode_is_the_same_event_as_structured_mode() {
 }
 
 #[test]
-fn the_mode_is_told_by_content_type_and_header() {
+fn content_type_and_header_decide_the_mode() {
     let ce = ["host", "ce-id", "ce-type"];
     assert!(is_binary_cloudevent(ce.into_iter(), "application/json"));
     assert!(is_binary_cloudevent(ce.into_iter(), ""));

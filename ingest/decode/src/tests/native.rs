@@ -122,7 +122,7 @@ fn texts_are_refused_over_their_limit_and_never_cut() {
 }
 
 #[test]
-fn an_id_is_a_text_that_can_be_told_from_every_other() {
+fn an_id_is_a_text_that_stays_distinct_from_every_other() {
     for id in ["", r"\ud800", r"a\u0000", r"\udc00x"] {
         assert_eq!(refused(&format!(r#"{{"event":"a","id":"{id}"}}"#)).0, "/id", "{id}");
     }

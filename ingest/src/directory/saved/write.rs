@@ -18,18 +18,18 @@ const MODE: u32 = 0o600;
 pub(super) fn to_file(directory: &Directory, head: &Head, path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let beside = path.with_extension("new");
+    let new = path.with_extension("new");
     // Of a process that was killed while it wrote; it might have other rights.
-    match fs::remove_file(&beside) {
+    match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&beside)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&new)?;
     let mut to = Summed { to: BufWriter::with_capacity(1 << 16, file), crc: 0 };
     write(directory, head, &mut to)?;
     let file = to.to.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
-    fs::rename(&beside, path)?;
+    fs::rename(&new, path)?;
     File::open(folder)?.sync_all()
 }
 

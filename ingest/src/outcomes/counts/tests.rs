@@ -25,10 +25,10 @@ fn accept(outcomes: &Outcomes, holder: Holder, at: Micros, events: u32) {
 }
 
 /// Project, key, minute, outcome, events, requests.
-type Told = (i64, Option<i64>, u32, &'static str, u64, u64);
+type TakenRow = (i64, Option<i64>, u32, &'static str, u64, u64);
 
 /// What is there to be written.
-fn taken(outcomes: &Outcomes) -> Vec<Told> {
+fn taken(outcomes: &Outcomes) -> Vec<TakenRow> {
     let rows = outcomes.take();
     assert!(rows.is_sorted());
     rows.iter()
@@ -109,7 +109,7 @@ fn counts_are_those_of_the_whole_run_and_only_what_has_grown_is_written_again() 
 }
 
 #[test]
-fn a_minute_that_is_over_leaves_memory_once_it_is_written_and_never_begins_anew() {
+fn a_minute_that_is_over_leaves_memory_once_it_is_written_and_never_begins_again() {
     let outcomes = Outcomes::default();
     let end = |seconds: i64| Micros(30_000_001 * MINUTE + seconds * Micros::SECOND);
     accept(&outcomes, holder(1, 7), NOW, 5);
