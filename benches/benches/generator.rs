@@ -1,5 +1,5 @@
 //! What the load generator itself costs, against a server that only reads the body: `cargo bench -p benches
-//! --bench generator`. Generator and server have a thread each, whose CPU time the kernel tells apart.
+//! --bench generator`. Generator and server have a thread each, whose CPU times the kernel counts apart.
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -81,7 +81,7 @@ fn print(batch: u32, name: &str, report: &Report, generator_ns: u64, server_ns: 
     );
 }
 
-/// Runs `work` on this thread alone, and tells how much CPU time the thread took.
+/// Runs `work` on this thread alone; also returns how much CPU time the thread took.
 fn on_this_thread<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<(T, u64)> {
     let done = runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)?;
     Ok((done, cpu::thread_ns().context("this bench needs Linux")?))

@@ -1,8 +1,8 @@
-//! CPU time, as Linux tells it.
+//! CPU time, as Linux reports it.
 
 use std::fs;
 
-/// Of the clock in which Linux tells a process its CPU time.
+/// Of the clock in which Linux reports a process's CPU time.
 const MS_PER_TICK: u64 = 10;
 
 /// CPU time of this process so far, user and system, of all its threads; `None` where there is no `/proc`.

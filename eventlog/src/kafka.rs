@@ -2,14 +2,14 @@
 //!
 //! # Path of an event
 //! `append` counts the request's bytes against the queue's bound, leaves its frames with the pump's thread under one
-//! shared acknowledgement, and waits for it. Each millisecond the pump hands over what has come together, the frames for
-//! one partition as one record. The producer is idempotent and waits for all in-sync replicas, so that librdkafka's
-//! own retries neither double nor reorder records.
-//! `append::Appender` → `pump::Pump` → brokers → `reader::Poller`, a thread of its own per reader → `inbox::Inbox` → `read`.
+//! shared acknowledgement, and waits for it. Each millisecond the pump hands over what has come together, the frames
+//! for one partition as one record. The producer is idempotent and waits for all in-sync replicas, so that librdkafka's
+//! own retries neither double nor reorder records. `append::Appender` → `pump::Pump` → brokers → `reader::Poller`, a
+//! thread of its own per reader → `inbox::Inbox` → `read`.
 //!
 //! # What holds
-//! * `Refused` is said before the first frame is left with the pump, `Rejected` when brokers refuse a record for what it is.
-//!   All else is `Unknown`: a record that timed out may have been written, and one that librdkafka acknowledges
+//! * `Refused` is said before the first frame is left with the pump, `Rejected` when brokers refuse a record for what
+//!   it is. All else is `Unknown`: a record that timed out may have been written, and one that librdkafka acknowledges
 //!   without an offset may not (`ack`).
 //! * Everything is bounded: unacknowledged bytes by [`KafkaConfig::queue_bytes_max`], time by
 //!   [`KafkaConfig::ack_timeout`] and the caller's deadline, what a reader holds by
@@ -23,8 +23,8 @@
 //! longer know what was written ([`KafkaLog::fatal`]), the process has to end.
 //!
 //! # What it may do in Kafka
-//! Describe, read and write the one topic, idempotently, and describe its settings; describe the group `weir-cursor-is-in-postgres`, because
-//! librdkafka looks for its coordinator; `weir migrate` makes the topic.
+//! Describe, read and write the one topic, idempotently, and describe its settings; describe the group
+//! `weir-cursor-is-in-postgres`, because librdkafka looks for its coordinator; `weir migrate` makes the topic.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,8 +78,8 @@ impl KafkaLog {
         topic::create(config, partitions, replication, retention).await
     }
 
-    /// Looks at the topic's settings: brokers must keep timestamps, and refuse those in the future. To be called for every
-    /// topic that is opened; librdkafka's own brokers, for tests, can't be asked.
+    /// Looks at the topic's settings: brokers must keep timestamps, and refuse those in the future. To be called for
+    /// every topic that is opened; librdkafka's own brokers, for tests, can't be asked.
     ///
     /// # Errors
     /// [`LogError::Config`] if they do not do, or may not be seen: it says what to do. [`LogError::Unavailable`] if the

@@ -78,7 +78,10 @@ pub enum AppendError {
 pub enum LogError {
     /// The reader asks for a record that the log has dropped, or that it has never had: the log was trimmed past
     /// the cursor, or is another log than the one that the cursor was kept for. Needs a person.
-    #[error("partition {partition} has the offsets [{start}, {end}), not {wanted}: {why}", start = bounds.start, end = bounds.end)]
+    #[error(
+        "partition {partition} has the offsets [{start}, {end}), not {wanted}: {why}",
+        start = bounds.start, end = bounds.end
+    )]
     OutOfRange {
         /// The partition.
         partition: u32,

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! is the seventh order, and at the third passing of that point, counted from now in each process, one process takes
-//! the file away and ends itself as `kill -9` does, 20 ms later. Other actions: `stop` is SIGSTOP, `fail` is an error of the call at
-//! that point. `WEIR_MUTANT` names the rule that is broken, from the start to the end of the process.
+//! the file away and ends itself as `kill -9` does, 20 ms later. Other actions: `stop` is SIGSTOP, `fail` is an error
+//! of the call at that point. `WEIR_MUTANT` names the rule that is broken, from the start to the end of the process.
 
 #[cfg(feature = "active")]
 mod armed;

@@ -1,7 +1,7 @@
 //! The committed corpora, without libFuzzer: what once broke a promise, or reaches code that nothing else reaches.
 //!
-//! Of each target there is a folder of inputs whose names say what they are, and an archive of what libFuzzer has found:
-//! each input its length (four bytes, the lowest first), then its bytes. `dev/fuzzing.py` writes it.
+//! Of each target there is a folder of inputs whose names say what they are, and an archive of what libFuzzer has
+//! found: each input its length (four bytes, the lowest first), then its bytes. `dev/fuzzing.py` writes it.
 
 use std::path::{Path, PathBuf};
 

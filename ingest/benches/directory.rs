@@ -11,7 +11,7 @@ use std::time::Instant;
 use eventlog::local::{LocalConfig, LocalLog};
 use hyper::HeaderMap;
 use ingest::allowance;
-use ingest::directory::{DirectoryFile, Directory};
+use ingest::directory::{Directory, DirectoryFile};
 use ingest::rate::Rates;
 use ingest::tenant::Terms;
 use mimalloc::MiMalloc;

@@ -85,7 +85,8 @@ impl ConnectionsConfig {
                 "WEIR_DRAIN_GRACE_MS",
                 5_000,
                 0..=14_000,
-                "milliseconds after SIGTERM in which silent connections stay open, so that their next reply can end them",
+                "milliseconds after SIGTERM in which silent connections stay open, so that their next reply \
+                 can end them",
             )),
             drain_deadline: Duration::from_millis(settings.number(
                 "WEIR_DRAIN_DEADLINE_MS",
@@ -176,12 +177,14 @@ impl IngestConfig {
                 "WEIR_ADDRESS_RATE",
                 100,
                 0..=1_000_000,
-                "requests a second without a good key that one address may send, each with 64 KiB of plain body or a millisecond of work: larger ones count as several; 0: no limit",
+                "requests a second without a good key that one address may send, each with 64 KiB of plain \
+                 body or a millisecond of work: larger ones count as several; 0: no limit",
             ),
             directory_file: None,
             redis_url: settings.optional_secret(
                 "REDIS_URL",
-                "redis://[user:password@]host:port, where ingest nodes share tenants' rates; if it is not set, each node has all of them",
+                "redis://[user:password@]host:port, where ingest nodes share tenants' rates; if it is not \
+                 set, each node has all of them",
             ),
             upgrade_url: settings
                 .optional("WEIR_UPGRADE_URL", "where customers raise their quota; stands in 402 replies"),

@@ -6,7 +6,8 @@ use metrics::{Counter, Histogram};
 pub const REPLIES: &str = "weir_ingest_replies_total";
 /// Histogram: seconds from a request's header to its reply, by `route`.
 pub const REPLY_SECONDS: &str = "weir_ingest_reply_seconds";
-/// Counter: events whose sender is known, by `route` and `outcome` (accepted, duplicate_of_request, or a problem's code).
+/// Counter: events whose sender is known, by `route` and `outcome` (accepted, duplicate_of_request, or a problem's
+/// code).
 pub const EVENTS: &str = "weir_ingest_events_total";
 /// Gauge: bytes of bodies being worked on.
 pub const IN_FLIGHT_BYTES: &str = "weir_ingest_in_flight_bytes";

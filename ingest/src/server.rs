@@ -33,15 +33,15 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use counted::Accepted;
-use receive::Arrival;
 use log_limit::LogLimit;
+use receive::Arrival;
 use traced::describe;
 use upload::Upload;
 
 use crate::admission::{Admission, AdmissionLimits, Turns};
 use crate::allowance;
 use crate::config::IngestConfig;
-use crate::directory::{self, DirectoryFile, Directory};
+use crate::directory::{self, Directory, DirectoryFile};
 use crate::lease::{self, Keeper, Leases};
 use crate::outcomes::{self, Outcomes};
 use crate::rate::{Addresses, Exchange, Rates, RedisError};
@@ -243,7 +243,12 @@ impl SpoolKeeper {
 }
 
 /// Fills the directory from Postgres, or else from the disk; how old it is.
-async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Option<&DirectoryFile>) -> Duration {
+async fn fill(
+    directory: &Directory,
+    pool: &PgPool,
+    is_bound: bool,
+    saved: Option<&DirectoryFile>,
+) -> Duration {
     if is_bound {
         match directory::load(directory, pool).await {
             Ok(()) => return Duration::ZERO,
@@ -259,12 +264,17 @@ async fn fill(directory: &Directory, pool: &PgPool, is_bound: bool, saved: Optio
             tracing::warn!(
                 keys,
                 age_seconds,
-                "started without Postgres, with keys and tenants as saved on the disk: what changed since is not known, and tenants with a cap are not served"
+                "started without Postgres, with keys and tenants as saved on the disk: what changed since is \
+                 not known, and tenants with a cap are not served"
             );
             age
         }
         Err(error) => {
-            tracing::warn!(error = %Chain(&error), path = %file.path.display(), "started without Postgres, and there are no keys and tenants on the disk that can be used: nobody is served");
+            tracing::warn!(
+                error = %Chain(&error), path = %file.path.display(),
+                "started without Postgres, and there are no keys and tenants on the disk that can be used: \
+                 nobody is served"
+            );
             Duration::ZERO
         }
     }

@@ -1,8 +1,8 @@
 //! What SDKs ask for before they send a first event: which destinations the project has.
 //!
 //! The browser SDKs of Segment and RudderStack, and their mobile ones, send nothing until they know. The answer is the
-//! same for every key: there are none but weir. So it is made from the request alone, and does not disclose whether a key
-//! is good: events are refused where it is not.
+//! same for every key: there are none but weir. So it is made from the request alone, and does not disclose whether a
+//! key is good: events are refused where it is not.
 
 use hyper::StatusCode;
 use hyper::http::request::Parts;

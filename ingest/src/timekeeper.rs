@@ -74,7 +74,8 @@ impl Timekeeper {
         }
     }
 
-    /// Completes when the clock has begun to disagree: Postgres's word may be too old, since this machine was suspended.
+    /// Completes when the clock has begun to disagree: Postgres's word may be too old, since this machine was
+    /// suspended.
     pub async fn doubted(&self) {
         self.doubts.notified().await;
     }
@@ -93,7 +94,8 @@ impl Timekeeper {
             if is_off {
                 tracing::error!(
                     skew_ms,
-                    "this node's clock and Postgres's disagree: no events are taken until they agree; see to NTP on both"
+                    "this node's clock and Postgres's disagree: no events are taken until they agree; see to \
+                     NTP on both"
                 );
                 self.doubts.notify_one();
             } else {
@@ -120,14 +122,16 @@ fn set_gauge(skew: i64) {
 fn disagree() -> Problem {
     Problem::new(
         Code::Unavailable,
-        "this node's clock and its database's disagree, so that it can't decide to which period events belong; nothing was stored: send the same events again",
+        "this node's clock and its database's disagree, so that it can't decide to which period events \
+         belong; nothing was stored: send the same events again",
     )
 }
 
 fn not_compared() -> Problem {
     Problem::new(
         Code::Unavailable,
-        "this node has not compared its clock with its database's yet, and a period may have ended meanwhile; nothing was stored: send the same events again",
+        "this node has not compared its clock with its database's yet, and a period may have ended \
+         meanwhile; nothing was stored: send the same events again",
     )
 }
 

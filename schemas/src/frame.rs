@@ -78,8 +78,8 @@ pub struct Envelope<'a> {
     pub user_agent: &'a str,
 }
 
-/// The place of a request in a distributed trace (W3C Trace Context, level 2). Ids are not checked here: the sender of spans
-/// does that, so that no event is refused because of its trace.
+/// The place of a request in a distributed trace (W3C Trace Context, level 2). Ids are not checked here: the sender of
+/// spans does that, so that no event is refused because of its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
     /// `trace-flags`.

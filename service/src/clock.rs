@@ -57,8 +57,8 @@ impl Clock {
         }
     }
 
-    /// Makes the system's clock wrong by so many microseconds, for all clones of this one, as if somebody had set it. For
-    /// tests.
+    /// Makes the system's clock wrong by so many microseconds, for all clones of this one, as if somebody had set it.
+    /// For tests.
     pub fn mislead(&self, micros: i64) {
         match &self.source {
             Source::System(wrong_by) => wrong_by.store(micros, Ordering::Relaxed),

@@ -1,7 +1,7 @@
 //! The one way in which errors are printed.
 //!
-//! An error's own text never repeats its cause, which stands in `source` alone; the code that handles an error logs it once,
-//! as a [`Chain`].
+//! An error's own text never repeats its cause, which stands in `source` alone; the code that handles an error logs it
+//! once, as a [`Chain`].
 
 use std::error::Error;
 use std::fmt;

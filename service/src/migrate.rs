@@ -17,8 +17,8 @@ macro_rules! files {
     };
 }
 
-/// In order; each is run once, in a transaction. By hand, for the reason that the workspace's Cargo.toml gives for sqlx's
-/// features.
+/// In order; each is run once, in a transaction. By hand, for the reason that the workspace's Cargo.toml gives for
+/// sqlx's features.
 const POSTGRES: &[(i64, &str, &str)] = files! {
     20261123000001 "create_directory",
     20261123000002 "create_log_and_usage",

@@ -8,8 +8,8 @@ use sqlx::{PgPool, Row};
 
 use crate::config::Secret;
 
-/// Reads a row into a struct of which each field is named like its column; `status: parsed` reads a text that stands for
-/// something.
+/// Reads a row into a struct of which each field is named like its column; `status: parsed` reads a text that stands
+/// for something.
 ///
 /// As sqlx's derive does, for which sqlx, rustls and aws-lc's C are compiled a second time.
 #[macro_export]

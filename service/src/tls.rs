@@ -36,7 +36,11 @@ impl TlsFiles {
     /// Reads the two settings: both or none.
     pub fn read(settings: &mut Settings, certificate: &'static str, key: &'static str) -> Option<Self> {
         let given = (
-            settings.optional(certificate, "PEM file of the certificate and those that vouch for it; if it is not set, the listener speaks plain HTTP"),
+            settings.optional(
+                certificate,
+                "PEM file of the certificate and those that vouch for it; if it is not set, the listener \
+                 speaks plain HTTP",
+            ),
             settings.optional(key, "PEM file of that certificate's private key"),
         );
         match given {

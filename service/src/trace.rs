@@ -1,7 +1,7 @@
 //! Distributed traces: spans of requests, batches and jobs, sent to an OpenTelemetry receiver (OTLP over HTTP).
 //!
-//! A process has one exporter, as it has one logger and one metrics recorder: [`export`] starts it. Without it, or for a
-//! request that is not sampled, a [`Span`] is empty, and each of its functions is one branch.
+//! A process has one exporter, as it has one logger and one metrics recorder: [`export`] starts it. Without it, or for
+//! a request that is not sampled, a [`Span`] is empty, and each of its functions is one branch.
 //!
 //! # What is sampled
 //! * A request that names a sampled parent (`traceparent`, W3C Trace Context) follows it, a request that names an

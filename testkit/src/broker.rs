@@ -34,7 +34,7 @@ impl Drop for Broker {
 }
 
 impl Broker {
-    /// Starts one; `None` where Kafka can't be had, which is told.
+    /// Starts one; `None` where Kafka can't be had, which the output says.
     pub async fn start() -> Option<Self> {
         let Some(jars) = optional("WEIR_TEST_KAFKA_JARS") else {
             println!("NO KAFKA: a test with a broker of its own was not run, see `make test`");

@@ -1,4 +1,4 @@
-//! An ingest node beside a river: on its log, with settings of its own.
+//! An ingest node next to a river: on its log, with settings of its own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ impl Node {
         Self { address, knows_keys, bound, trigger, running: tokio::spawn(ingest.run(shutdown)) }
     }
 
-    /// Tells it that the database is the log's.
+    /// Marks the database as the log's.
     pub fn bind(&self) {
         self.bound.send_replace(true);
     }

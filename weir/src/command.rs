@@ -58,13 +58,15 @@ enum Command {
     Admin,
     /// Bring the databases up to date, and make the Kafka topic
     Migrate,
-    /// Prove that accepted = stored + duplicate + dead, and usage = stored; exit code 1 if not, 2 if that can't be told
+    /// Prove that accepted = stored + duplicate + dead, and usage = stored; exit code 1 if not, 2 if that can't be
+    /// found out
     Verify {
         /// Bring rows back from the log where they are missing, remove those that should not be there, and prove again
         #[arg(long)]
         repair: bool,
     },
-    /// Bring rows that ClickHouse has lost back from the log, as far as they were processed; may run beside everything
+    /// Bring rows that ClickHouse has lost back from the log, as far as they were processed; may run while everything
+    /// else does
     Replay(replay::ReplayCommand),
     /// Events that could not be read: look at them, replay them, give them up
     #[command(subcommand)]

@@ -42,7 +42,7 @@ impl StoresConfig {
             "WEIR_PARTITIONS",
             0,
             0..=1_000,
-            "partitions of a log that is made, for ever; 0: 1 on the local disk, 8 in Kafka",
+            "partitions of a log that is made, fixed for its life; 0: 1 on the local disk, 8 in Kafka",
         );
         Self {
             database: DatabaseConfig::read(settings),
@@ -63,7 +63,8 @@ impl StoresConfig {
                 .get(
                     "WEIR_DATA_DIR",
                     "weir-data".to_owned(),
-                    "folder of the local disk log, of ingest's spool and copy of keys and tenants, and of processors' seen ids",
+                    "folder of the local disk log, of ingest's spool and copy of keys and tenants, and of \
+                     processors' seen ids",
                 )
                 .into(),
             partitions: (partitions > 0).then_some(partitions),

@@ -1,4 +1,4 @@
-//! A process from its start to its end: [`run`] tells it in reading order, the others are its steps.
+//! A process from its start to its end: [`run`] has it in reading order, the others are its steps.
 
 pub(crate) mod run;
 pub(crate) mod stores;

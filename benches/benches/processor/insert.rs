@@ -43,7 +43,7 @@ impl Insert {
         let blocks = rows.chunks(self.rows.max(1));
         let count = blocks.len();
         for block in blocks {
-            // As the processor's, but for the name of the query.
+            // As the processor's, except for the name of the query.
             let mut insert = client
                 .insert::<FloorRow<'_>>("events")
                 .await?

@@ -1,5 +1,6 @@
-//! What `make bench-processor` and `make bench-catch-up` need beside weir: a log that is full before the processor
-//! starts, and the floor that the processor is held against. Started by `dev/bench/`, which prints the tables.
+//! What `make bench-processor` and `make bench-catch-up` need in addition to weir: a log that is full before the
+//! processor starts, and the floor that the processor is held against. Started by `dev/bench/`, which prints the
+//! tables.
 
 mod account;
 mod fill;

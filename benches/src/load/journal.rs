@@ -37,7 +37,7 @@ pub(crate) use write::JournalWriter;
 /// The version of the format that is written and read.
 const VERSION: u32 = 1;
 
-/// The parameters of the run, for whoever reads the file, and for the ids.
+/// The parameters of the run, for readers of the file, and for the ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the format.

@@ -75,7 +75,7 @@ impl Keys {
                 continue;
             }
             anyhow::ensure!(list.ends.len() < keys_max, "more than {keys_max} keys");
-            // Neither line nor key is told: it is a secret.
+            // The error repeats neither line nor key: it is a secret.
             list.add(key).with_context(|| format!("line {number} holds no key"))?;
         }
         anyhow::ensure!(!list.ends.is_empty(), "it holds no key");

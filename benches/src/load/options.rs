@@ -1,4 +1,4 @@
-//! What a run is told to do, checked as a whole before anything is sent.
+//! The options of a run, checked as a whole before anything is sent.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -42,7 +42,8 @@ pub struct LoadOptions {
     /// API keys, with commas or repeated; connections are spread over them
     #[arg(long = "key", value_name = "KEY", env = "WEIR_KEY", hide_env_values = true, value_delimiter = ',')]
     pub keys: Vec<LoadKey>,
-    /// Instead of --key, the keys of this file, one a line, 2000000 at most: each request takes the next, each connection from a place of its own in the list
+    /// Instead of --key, the keys of this file, one a line, 2000000 at most: each request takes the next, each
+    /// connection from a place of its own in the list
     #[arg(long, value_name = "FILE")]
     pub keys_file: Option<PathBuf>,
     /// Stop after this many events
@@ -51,7 +52,8 @@ pub struct LoadOptions {
     /// Stop beginning new batches after this time, such as 500ms, 90s, 10m [default: 10s, if --events is not given]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Events per second, sent on schedule however slowly replies come (open loop); without it, each connection sends its next batch once it has the reply to the last
+    /// Events per second, sent on schedule however slowly replies come (open loop); without it, each connection sends
+    /// its next batch once it has the reply to the last
     #[arg(long, value_name = "N")]
     pub rate: Option<u64>,
     /// Events in one request
@@ -72,7 +74,8 @@ pub struct LoadOptions {
     /// Send again, with the same ids, what got no answer, 5xx or 429, as an SDK does, until it is acknowledged
     #[arg(long)]
     pub retry: bool,
-    /// How long, after the time is over, batches that were begun are still sent again; without a --duration, how long any one batch is
+    /// How long, after the time is over, batches that were begun are still sent again; without a --duration, how long
+    /// any one batch is
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     pub grace: Duration,
     /// How long to wait for a reply before its outcome counts as unknown

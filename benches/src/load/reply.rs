@@ -13,7 +13,7 @@ const CODE_BYTES_MAX: usize = 40;
 /// How one request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Stored, but for these.
+    /// Stored, except these.
     Acknowledged(Vec<Rejected>),
     /// No event of it was taken.
     Refused {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::options::Plan;
 use super::tally::Counts;
 
-/// What a run sent and what it was told. `events_sent = events_accepted + refused + unknown`: each counts every
+/// What a run sent and what the replies said. `events_sent = events_accepted + refused + unknown`: each counts every
 /// attempt, so an event that was sent twice counts twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -54,7 +54,7 @@ pub struct Report {
     pub latency: Latency,
     /// Of requests that were refused.
     pub refusal_latency: Latency,
-    /// CPU time of this process, where the system tells it: near `elapsed_ms`, the generator is the bottleneck.
+    /// CPU time of this process, where the system reports it: near `elapsed_ms`, the generator is the bottleneck.
     pub generator_cpu_ms: Option<u64>,
 }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::reply::Verdict;
 
-/// The longest latency told apart, in microseconds: what is longer counts as this.
+/// The longest latency that is distinguished, in microseconds: what is longer counts as this.
 const LATENCY_US_MAX: u64 = 600_000_000;
 /// Different reasons that are counted apart; the rest are one.
 const REASONS_MAX: usize = 64;

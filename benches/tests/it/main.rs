@@ -1,4 +1,4 @@
-//! The load generator against a server that answers as it is told.
+//! The load generator against a server that answers as a test says.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 

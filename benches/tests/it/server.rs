@@ -1,4 +1,4 @@
-//! A server that answers as it is told, and stores each id once, as weir promises to.
+//! A server that answers as a test says, and stores each id once, as weir promises to.
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -110,7 +110,8 @@ impl Appender {
         Ok(bytes)
     }
 
-    /// A fatal error is called back under the code of its cause, like any other: only a question to librdkafka finds it.
+    /// A fatal error is called back under the code of its cause, like any other: only a question to librdkafka finds
+    /// it.
     fn look_for_fatal(&self) {
         let deliveries = self.deliveries();
         if !deliveries.alarmed.load(Ordering::Relaxed) || !deliveries.alarmed.swap(false, Ordering::Acquire) {

@@ -41,8 +41,8 @@ pub struct KafkaConfig {
     pub stall_timeout: Duration,
     /// How long to try to reach the cluster for metadata and bounds.
     pub reach_timeout: Duration,
-    /// How long frames wait for others, to go to brokers together; at least 0.1 ms. The first after a pause does not wait,
-    /// but hears of its acknowledgement that late.
+    /// How long frames wait for others, to go to brokers together; at least 0.1 ms. The first after a pause does not
+    /// wait, but hears of its acknowledgement that late.
     pub linger: Duration,
     /// Compression of records.
     pub compression: Compression,

@@ -38,13 +38,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// How many bytes are no longer queued with it. Counted before a caller gets its result, since callers rely on the room.
+    /// How many bytes are no longer queued with it. Counted before a caller gets its result, since callers rely on the
+    /// room.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Gives all of them their result. A broker refuses a record for the content of one frame, and which is unknown: frames
-    /// that shared a record may try again.
+    /// Gives all of them their result. A broker refuses a record for the content of one frame, and which is unknown:
+    /// frames that shared a record may try again.
     pub(super) fn settle(&self, delivered: Delivered) {
         let delivered = match delivered {
             Delivered::Refused(code) if self.acks.len() > 1 => Delivered::Unknown(code),

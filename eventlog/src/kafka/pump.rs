@@ -2,9 +2,9 @@
 //!
 //! Each hand-over between threads puts one to sleep and wakes another, which costs ten times what is done to a record.
 //! So requests do not meet librdkafka's threads one by one: they leave their records here, and once in
-//! [`super::KafkaConfig::linger`] all that has come together is handed over, and those who wait get the result of all that brokers have acknowledged in
-//! the meantime. Frames for the same partition share a record then (`schemas::frame`):
-//! librdkafka and brokers are paid by the record.
+//! [`super::KafkaConfig::linger`] all that has come together is handed over, and those who wait get the result of all
+//! that brokers have acknowledged in the meantime. Frames for the same partition share a record then
+//! (`schemas::frame`): librdkafka and brokers are paid by the record.
 
 use std::mem;
 use std::sync::Arc;

@@ -23,8 +23,8 @@ const BEHIND_MIN_MS: i64 = 30 * 86_400_000;
 /// Looks at the topic's settings.
 ///
 /// # Errors
-/// [`LogError::Config`] if one of them does not do, or may not be seen: it says what to do. [`LogError::Unavailable`] if
-/// brokers do not answer.
+/// [`LogError::Config`] if one of them does not do, or may not be seen: it says what to do. [`LogError::Unavailable`]
+/// if brokers do not answer.
 pub(super) async fn check(config: &KafkaConfig) -> Result<(), LogError> {
     let admin: AdminClient<DefaultClientContext> =
         config.admin()?.create().map_err(|error| LogError::Config(error.to_string()))?;
@@ -33,7 +33,8 @@ pub(super) async fn check(config: &KafkaConfig) -> Result<(), LogError> {
     for resource in configs.map_err(unavailable)? {
         let resource = resource.map_err(|code| {
             LogError::Config(format!(
-                "the settings of the topic {} can't be read ({code}): allow weir to describe its configs (DescribeConfigs)",
+                "the settings of the topic {} can't be read ({code}): allow weir to describe its configs \
+                 (DescribeConfigs)",
                 config.topic
             ))
         })?;
@@ -66,7 +67,9 @@ fn judge(config: &KafkaConfig, value_of: impl Fn(&str) -> Option<String>) -> Res
         if !wanted(name, &found) {
             let KafkaConfig { topic, brokers, .. } = config;
             return Err(LogError::Config(format!(
-                "the topic {topic} has {name}={found}, which does not do: brokers must keep timestamps as they were sent, and refuse those in the future. Set it: kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name {topic} --add-config {name}={right}"
+                "the topic {topic} has {name}={found}, which does not do: brokers must keep timestamps as \
+                 they were sent, and refuse those in the future. Set it: kafka-configs.sh --bootstrap-server \
+                 {brokers} --alter --entity-type topics --entity-name {topic} --add-config {name}={right}"
             )));
         }
     }

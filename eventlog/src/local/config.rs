@@ -23,7 +23,8 @@ pub struct LocalConfig {
 }
 
 impl LocalConfig {
-    /// The defaults: segments of 128 MiB, a queue of 64 MiB, a frame as the longest record, retention of 7 days, 256 MiB kept free.
+    /// The defaults: segments of 128 MiB, a queue of 64 MiB, a frame as the longest record, retention of 7 days, 256
+    /// MiB kept free.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, partitions: u32) -> Self {
         Self {

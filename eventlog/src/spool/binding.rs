@@ -28,7 +28,8 @@ impl Binding {
         }
         Err(LogError::Config(format!(
             "the spool in {} holds events for the log {} with {} partitions, but the log here is {} with {}: give \
-             weir the log that it had (KAFKA_BROKERS, KAFKA_TOPIC) until the spool is drained, or another WEIR_DATA_DIR",
+             weir the log that it had (KAFKA_BROKERS, KAFKA_TOPIC) until the spool is drained, or \
+             another WEIR_DATA_DIR",
             dir.display(),
             self.identity,
             self.partitions,

@@ -184,7 +184,10 @@ impl Spool {
         (pace.window, pace.doubtful) = (1, true);
         match unclear {
             Some(why) => {
-                tracing::warn!(why, records = again.len(), pause = ?pace.pause, "the log did not confirm spooled records: they are charged again, then handed over again");
+                tracing::warn!(
+                    why, records = again.len(), pause = ?pace.pause,
+                    "the log did not confirm spooled records: they are charged again, then handed over again"
+                );
                 tokio::time::sleep(pace.pause).await;
                 pace.pause = (pace.pause * 2).min(DOUBT_PAUSE_MAX);
             }

@@ -30,7 +30,10 @@ impl Progress {
         let path = dir.join(FILE);
         let Some(lines) = file::read(dir, FILE)? else {
             if bounds.end > bounds.start {
-                tracing::warn!(path = %path.display(), records = bounds.end - bounds.start, "it is missing: all that is spooled is handed over once more");
+                tracing::warn!(
+                    path = %path.display(), records = bounds.end - bounds.start,
+                    "it is missing: all that is spooled is handed over once more"
+                );
             }
             let progress = Self { dir: dir.to_owned(), drained: bounds.start, handed: bounds.end };
             progress.write()?;
@@ -43,7 +46,8 @@ impl Progress {
         if drained < bounds.start || drained > bounds.end {
             return Err(LogError::Damaged(format!(
                 "the spool in {} has the records [{}, {}), but is drained up to {drained}: it is an older copy, or \
-                 its end is lost. Restore it; without it, remove `drained` there, and all of it is handed over once more",
+                 its end is lost. Restore it; without it, remove `drained` there, and all of it is handed \
+                 over once more",
                 dir.display(),
                 bounds.start,
                 bounds.end

@@ -1,9 +1,9 @@
 //! Bodies to events: one pass over the bytes, and what is kept borrows from them. No I/O.
 //!
 //! # Path of a body
-//! It is inflated ([`decompress`]), up to its limit and within the [`room`] that its sender has. If it is a form, the JSON
-//! is taken out of it. Then the parser of its dialect walks the JSON once, and each event comes out as an [`Incoming`] or
-//! a [`Rejection`], whatever the dialect.
+//! It is inflated ([`decompress`]), up to its limit and within the [`room`] that its sender has. If it is a form, the
+//! JSON is taken out of it. Then the parser of its dialect walks the JSON once, and each event comes out as an
+//! [`Incoming`] or a [`Rejection`], whatever the dialect.
 //!
 //! # What holds for every dialect
 //! * **Nothing that the client sent is lost.** A member with no place of its own goes to `extra`, copied raw. Of two

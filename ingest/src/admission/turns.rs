@@ -1,8 +1,8 @@
 //! Turns: of bodies that take long to work on, one of each tenant at a time, and only so many in all.
 //!
-//! Ten megabytes of JSON take a core for tens of milliseconds, and a log for as long again. A tenant that sends many of them
-//! waits for its own; small bodies never wait for a turn, and find a worker that is free. What counts is the plain body:
-//! a small one that turns out to be large while it is decompressed or read is begun again, in its turn.
+//! Ten megabytes of JSON take a core for tens of milliseconds, and a log for as long again. A tenant that sends many of
+//! them waits for its own; small bodies never wait for a turn, and find a worker that is free. What counts is the plain
+//! body: a small one that turns out to be large while it is decompressed or read is begun again, in its turn.
 //!
 //! Large bodies are worked on with [`block_in_place`]: another thread takes over what the worker had to do, so that
 //! timers and heartbeats go on where there is one worker, too. It lets the work borrow what the request holds, which
@@ -51,15 +51,16 @@ impl Turns {
     /// Waits for the turn of a large body.
     ///
     /// # Errors
-    /// If the ones before took so long that it did not come by `deadline`: 429 where they were the tenant's own, 503 where
-    /// they were anybody's.
+    /// If the ones before took so long that it did not come by `deadline`: 429 where they were the tenant's own, 503
+    /// where they were anybody's.
     pub async fn wait(&self, tenant: Option<&Tenant>, deadline: Instant) -> Result<Work, Problem> {
         let turn = tenant.map_or(&self.keyless, |tenant| &tenant.turn);
         match timeout_at(deadline, turn.take()).await {
             Ok(Some(turn)) => Ok(Work::Large(turn)),
             Ok(None) | Err(_) => Err(Problem::new(
                 if tenant.is_some() { Code::RateLimited } else { Code::Overloaded },
-                "large requests are worked on one after the other, and the ones before took all the time there was: send fewer at once",
+                "large requests are worked on one after the other, and the ones before took all the time \
+                 there was: send fewer at once",
             )),
         }
     }

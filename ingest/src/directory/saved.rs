@@ -8,9 +8,10 @@
 //! E how many keys and tenants, CRC-32C of all before
 //! ```
 //!
-//! Numbers are little-endian. What version 1 wrote is read too: its tenants keep whole addresses. A key that was made with its tenant while the file was written may stand there without
-//! it, and is left out when it is read; the next file has both. It holds hashes of keys, no keys; only the owner may read it. A new file is written,
-//! synced, and put in the place of the old one, so there is always a whole one.
+//! Numbers are little-endian. What version 1 wrote is read too: its tenants keep whole addresses. A key that was made
+//! with its tenant while the file was written may stand there without it, and is left out when it is read; the next
+//! file has both. It holds hashes of keys, no keys; only the owner may read it. A new file is written, synced, and put
+//! in the place of the old one, so there is always a whole one.
 
 mod read;
 mod write;
@@ -189,7 +190,10 @@ pub async fn keep_saved(
                 Ok(()) => (saved, failed) = (Some((changes, Instant::now())), false),
                 Err(error) if !failed => {
                     failed = true;
-                    tracing::warn!(error = %Chain(&error), path = %shown(&file.path), "keys and tenants were not saved: without Postgres, this node could not start");
+                    tracing::warn!(
+                        error = %Chain(&error), path = %shown(&file.path),
+                        "keys and tenants were not saved: without Postgres, this node could not start"
+                    );
                 }
                 Err(_) => {}
             }

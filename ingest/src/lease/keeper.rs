@@ -126,7 +126,10 @@ impl Keeper {
         }
         self.sweep(true).await;
         if let Err(error) = lease::end(&self.pool, self.id).await {
-            tracing::warn!(error = %Chain(&error), "the node did not sign off; its leases are reclaimed when they have run out");
+            tracing::warn!(
+                error = %Chain(&error),
+                "the node did not sign off; its leases are reclaimed when they have run out"
+            );
         }
     }
 

@@ -24,8 +24,8 @@ const REQUEST_TIME: Duration = Duration::from_millis(1);
 /// What an address may owe beyond its burst: on a slow machine one large body may have cost more than minutes can pay.
 const DEBT_MAX: Duration = Duration::from_secs(30);
 
-/// Holds each address to so many requests a second that fail before it is known who sends them, and to so much work
-/// on them: keys are guessed and garbage is sent at this rate at most. Requests with a good key cost an address nothing.
+/// Holds each address to so many requests a second that fail before it is known who sends them, and to so much work on
+/// them: keys are guessed and garbage is sent at this rate at most. Requests with a good key cost an address nothing.
 #[derive(Debug)]
 pub struct Addresses(Option<Limits>);
 

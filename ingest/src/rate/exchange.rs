@@ -123,7 +123,10 @@ impl Exchange {
                 Ok(()) => is_away = false,
                 Err(error) if !is_away => {
                     is_away = true;
-                    tracing::warn!(error = %Chain(&error), "Redis does not answer: this node keeps its shares of rates");
+                    tracing::warn!(
+                        error = %Chain(&error),
+                        "Redis does not answer: this node keeps its shares of rates"
+                    );
                 }
                 Err(_) => {}
             }
@@ -142,7 +145,10 @@ impl Exchange {
     /// rates.
     pub async fn join(&mut self) {
         if let Err(error) = self.listen().await {
-            tracing::warn!(error = %Chain(&error), "Redis does not answer: this node has tenants' whole rates until it does");
+            tracing::warn!(
+                error = %Chain(&error),
+                "Redis does not answer: this node has tenants' whole rates until it does"
+            );
         }
     }
 

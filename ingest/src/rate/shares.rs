@@ -188,7 +188,10 @@ mod tests {
     proptest! {
         #[test]
         fn shares_never_add_up_to_more_than_the_whole(
-            demands in proptest::collection::vec(proptest::collection::vec(prop_oneof![Just(0_u32), 0..2_000_u32], 4), 1..20),
+            demands in proptest::collection::vec(
+                proptest::collection::vec(prop_oneof![Just(0_u32), 0..2_000_u32], 4),
+                1..20,
+            ),
             late in proptest::collection::vec(any::<bool>(), 4),
         ) {
             for force in run(&demands, &late) {

@@ -98,8 +98,8 @@ impl Node {
     /// once; what turns out to need more is done again, in its turn.
     ///
     /// # Errors
-    /// What `job` says; 429 if the turn does not come, or the address of a sender who is not known owes too much: looked
-    /// at as late as can be, since those who waited before it may have been charged meanwhile.
+    /// What `job` says; 429 if the turn does not come, or the address of a sender who is not known owes too much:
+    /// looked at as late as can be, since those who waited before it may have been charged meanwhile.
     pub(super) async fn work_on<T>(
         &self,
         reading: &mut Reading<'_>,

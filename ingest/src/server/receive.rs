@@ -283,14 +283,15 @@ impl Node {
                 span.fail(|| "not confirmed by the log");
                 let why = format!("{why}; {no_copy}");
                 tracing::warn!(request_id = %origin.request_id, why, "the log did not confirm a request");
-                let detail = "the log did not confirm in time; send the same events with the same ids again, none is stored twice";
+                let detail = "the log did not confirm in time; send the same events with the same ids again, \
+                    none is stored twice";
                 Err(Problem::new(Code::NotDurable, detail).into())
             }
         }
     }
 
-    /// A node that slept may have been taken for dead, and its slice given to others. The deadline shows it; where the whole
-    /// machine slept, and its deadlines with it, the clock does.
+    /// A node that slept may have been taken for dead, and its slice given to others. The deadline shows it; where the
+    /// whole machine slept, and its deadlines with it, the clock does.
     fn check_late(&self, tenant: &Tenant, left: Duration) -> Result<(), Problem> {
         if left.is_zero() {
             let detail = "the node was too slow; nothing was stored: send again";

@@ -127,7 +127,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_corrected_time_is_one_that_a_row_holds(happened: i64, sent: Option<i64>, now in 0..Micros::RECEIVED_END.0) {
+        fn a_corrected_time_is_one_that_a_row_holds(
+            happened: i64,
+            sent: Option<i64>,
+            now in 0..Micros::RECEIVED_END.0,
+        ) {
             let range = Micros::CLIENT_MIN..=Micros::CLIENT_MAX;
             let within = |micros: i64| Micros(micros.rem_euclid(Micros::CLIENT_MAX.0 - Micros::CLIENT_MIN.0) + Micros::CLIENT_MIN.0);
             let mut event = native(br#"{"event":"e"}"#, NativeShape::Json, &mut Room::unlimited()).unwrap().events.remove(0);

@@ -83,8 +83,8 @@ impl Difference {
         Self { low: said.saturating_sub(heard), high: said.saturating_sub(asked) }
     }
 
-    /// Both are true if that is possible, so that one slow answer makes nothing less exact. If not, a clock was set, this
-    /// machine was suspended, or another Postgres has taken over: the newer one counts.
+    /// Both are true if that is possible, so that one slow answer makes nothing less exact. If not, a clock was set,
+    /// this machine was suspended, or another Postgres has taken over: the newer one counts.
     fn refined(self, newer: Self) -> Self {
         let both = Self { low: self.low.max(newer.low), high: self.high.min(newer.high) };
         if both.low <= both.high { both } else { newer }
@@ -107,8 +107,8 @@ impl Reading {
         self.database.map_or(self.wall, |(low, high)| self.wall.max(low).min(high))
     }
 
-    /// How far the clock is ahead of Postgres's at least, or behind it (negative), in microseconds; 0 if they can say the
-    /// same. `None` if they have never been compared.
+    /// How far the clock is ahead of Postgres's at least, or behind it (negative), in microseconds; 0 if they can say
+    /// the same. `None` if they have never been compared.
     #[must_use]
     pub fn skew(&self) -> Option<i64> {
         self.database.map(|_| self.wall.saturating_sub(self.held()))

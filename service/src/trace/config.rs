@@ -23,7 +23,8 @@ impl TraceConfig {
     pub fn read(settings: &mut Settings) -> Self {
         let endpoint = settings.optional(
             "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "http://host:port of an OpenTelemetry receiver (OTLP over HTTP) for traces; if it is not set, there are none",
+            "http://host:port of an OpenTelemetry receiver (OTLP over HTTP) for traces; if it is not set, \
+             there are none",
         );
         let url = endpoint.and_then(|endpoint| {
             let url = url(&endpoint);

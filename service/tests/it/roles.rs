@@ -50,7 +50,8 @@ async fn what_a_role_has_no_business_with_is_refused() {
 async fn every_table_has_its_owner_and_a_role_that_writes_it() {
     let stores = Stores::fresh().await;
     let strays: Vec<String> = sqlx::query_scalar(
-        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations' AND tableowner <> 'weir_owner'",
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations' AND \
+         tableowner <> 'weir_owner'",
     )
     .fetch_all(&stores.pool)
     .await

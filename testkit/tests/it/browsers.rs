@@ -77,7 +77,7 @@ async fn a_page_may_read_every_reply_also_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_methods_are_told_which_ones_there_are() {
+async fn replies_to_other_methods_name_those_that_there_are() {
     let river = River::start().await;
     let client = Client::new(river.ingest, None);
     for path in ROUTES {

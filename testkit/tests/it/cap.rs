@@ -149,7 +149,7 @@ async fn a_cap_that_is_reached_while_no_processor_runs_is_not_passed_and_no_even
     let river = River::start_with(RiverConfig { processors: 0, ..RiverConfig::default() }).await;
     let customer = river.customer("capped", Some(1_000)).await;
     assert_eq!(flood(&river, &customer, "first", 7).await, 1_000);
-    // What was sent already is refused too: whether it is a duplicate, the processor alone can tell.
+    // What was sent already is refused too: only the processor knows whether it is a duplicate.
     assert_eq!(river.client(&customer.key).post_ids(["first-0-0"]).await.status, 402);
     assert_eq!(river.stores.postgres_number("SELECT count(*) FROM usage_hour").await, 0);
     let (stores, log) = river.stop().await;

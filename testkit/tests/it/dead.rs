@@ -297,8 +297,8 @@ async fn a_replay_that_dies_between_its_rows_and_its_commit_is_done_again_and_co
     fail_commits(&river, true).await;
     replay_all(&river).await;
     rows(&river, 3).await;
-    // Whoever owns the partition then knows the ids, since it has read them from the rows.
-    eventually("the partition is taken anew", PATIENCE, async || {
+    // The next owner of the partition knows the ids, since it has read them from the rows.
+    eventually("the partition is taken again", PATIENCE, async || {
         river.stores.postgres_number("SELECT max(epoch) FROM partition_cursor").await > 1
     })
     .await;

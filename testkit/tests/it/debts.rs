@@ -129,7 +129,7 @@ async fn a_quota_that_is_used_up_is_refused_before_the_body_is_read_until_the_pl
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_sends_with_a_key_off_a_page_pays_for_the_work_on_what_is_refused() {
+async fn a_sender_with_a_key_off_a_page_pays_for_the_work_on_what_is_refused() {
     let settings = vec![("WEIR_ADDRESS_RATE", "1".to_owned())];
     let river = River::start_with(RiverConfig { settings, ..RiverConfig::default() }).await;
     let customer = river.customer("acme", Some(1)).await;

@@ -32,7 +32,8 @@ async fn posthogs_routes_take_a_key_from_the_body_alone() {
         stored += 1;
     }
     metered(&river, &customer, stored).await;
-    let pages = "SELECT count() FROM events WHERE type = 'page' AND event = '$pageview' AND user_id = 'u' AND extra = ''";
+    let pages = "SELECT count() FROM events WHERE type = 'page' AND event = '$pageview' AND user_id = 'u' \
+        AND extra = ''";
     assert_eq!(river.stores.clickhouse_number(pages).await, 9);
     for body in [json!({"event": "e"}), json!({"api_key": "wk", "event": "e"})] {
         let reply = client.send(Method::POST, "/batch/", &[JSON], body.to_string()).await;
@@ -232,7 +233,8 @@ async fn a_clock_that_is_wrong_is_corrected_in_every_dialect_that_says_when_it_s
     assert_eq!(client.post_json("/v1/events", ahead).await.status, 202);
     metered(&river, &customer, 5).await;
     let stores = &river.stores;
-    let corrected = "SELECT count() FROM events WHERE flags = 8 AND JSONExtractInt(extra, 'client_timestamp') = 1577836800000000
+    let corrected = "SELECT count() FROM events WHERE flags = 8 AND JSONExtractInt(extra, \
+        'client_timestamp') = 1577836800000000
         AND abs(dateDiff('second', timestamp, received_at) - 10) <= 1";
     assert_eq!(stores.clickhouse_number(corrected).await, 4);
     let clamped =

@@ -10,8 +10,10 @@ use testkit::stores::{optional, required};
 use testkit::{River, eventually};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4.1 Mobile/15E148 Safari/604.1";
-const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, \
+    like Gecko) Version/17.4.1 Mobile/15E148 Safari/604.1";
+const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+    Chrome/142.0.0.0 Safari/537.36";
 /// When the test database was made.
 const BUILT: u64 = 1_770_245_369;
 
@@ -63,7 +65,9 @@ async fn events_of_segments_and_posthogs_sdks_are_enriched() {
     // A server that sends what its user did.
     let context =
         json!({"ip": "89.160.20.112", "userAgent": IPHONE, "campaign": {"source": "news", "name": "spring"}});
-    let body = json!({"batch": [{"type": "track", "event": "e", "userId": "u", "messageId": "segment", "context": context}]});
+    let event =
+        json!({"type": "track", "event": "e", "userId": "u", "messageId": "segment", "context": context});
+    let body = json!({"batch": [event]});
     let headers = [("user-agent", "analytics-node/2.2.0"), ("x-forwarded-for", "175.16.199.9")];
     let expected = json!({
         "browser": "Mobile Safari", "browser_version": "17", "os": "iOS", "os_version": "17.4", "device": "mobile",
@@ -99,9 +103,9 @@ async fn a_geo_database_is_replaced_while_it_is_in_use_and_a_broken_one_is_refus
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("geo.mmdb");
     let put = |bytes: &[u8]| {
-        let beside = folder.path().join("new");
-        std::fs::write(&beside, bytes).unwrap();
-        std::fs::rename(beside, &file).unwrap();
+        let new = folder.path().join("new");
+        std::fs::write(&new, bytes).unwrap();
+        std::fs::rename(new, &file).unwrap();
     };
     let whole = std::fs::read(cities()).unwrap();
     put(&whole);

@@ -2,7 +2,7 @@
 
 mod crash;
 mod retention;
-mod told;
+mod reported;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,10 @@ use crate::river::metered;
 /// Events of a user, whose ids begin with the user's name.
 async fn send(river: &River, key: &str, user: &str, ids: std::ops::Range<usize>) {
     let events: Vec<Value> = ids
-        .map(|id| json!({"id": format!("{user}-{id}"), "event": "seen", "user_id": user, "anonymous_id": format!("a-{user}")}))
+        .map(|id| {
+            let (id, anonymous) = (format!("{user}-{id}"), format!("a-{user}"));
+            json!({"id": id, "event": "seen", "user_id": user, "anonymous_id": anonymous})
+        })
         .collect();
     let reply = river.client(key).post_json("/v1/events", Value::Array(events).to_string()).await;
     assert_eq!(reply.status, 202, "{reply:?}");
@@ -180,7 +183,10 @@ async fn a_user_in_many_ranges_of_the_ledger_is_taken_out_of_each() {
     let acme = river.customer("acme", None).await;
     for thousand in 0..21_usize {
         let ids: Vec<Value> = (0..10_000_usize)
-            .map(|id| json!({"id": (thousand * 10_000 + id).to_string(), "event": "e", "user_id": (id % 100).to_string()}))
+            .map(|id| {
+                let (id, user) = ((thousand * 10_000 + id).to_string(), (id % 100).to_string());
+                json!({"id": id, "event": "e", "user_id": user})
+            })
             .collect();
         let reply = river.client(&acme.key).post_json("/v1/events", Value::Array(ids).to_string()).await;
         assert_eq!(reply.status, 202, "{reply:?}");

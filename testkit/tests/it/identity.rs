@@ -53,7 +53,7 @@ async fn a_hundred_retries_at_once_are_one_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repetition_within_a_request_is_told_and_not_charged() {
+async fn a_repetition_within_a_request_is_reported_and_not_charged() {
     let river = River::start().await;
     let customer = river.customer("acme", Some(2)).await;
     let reply = river.client(&customer.key).post_ids(["a", "a", "b", "a"]).await.json();

@@ -57,10 +57,13 @@ async fn a_revoked_key_is_refused_by_two_nodes_within_a_second() {
             other.post_ids(["good"]).await.status == 202
         })
         .await;
-        sqlx::query("UPDATE api_key SET revoked_at = now() WHERE revoked_at IS NULL AND project_id = (SELECT max(id) FROM project)")
-            .execute(&river.stores.pool)
-            .await
-            .unwrap();
+        sqlx::query(
+            "UPDATE api_key SET revoked_at = now() WHERE revoked_at IS NULL AND project_id = (SELECT \
+            max(id) FROM project)",
+        )
+        .execute(&river.stores.pool)
+        .await
+        .unwrap();
         let took = eventually("both refuse the key", Duration::from_secs(5), async || {
             one.post_ids(["bad"]).await.status == 401 && other.post_ids(["bad"]).await.status == 401
         })

@@ -17,7 +17,7 @@ pub(crate) fn now() -> Micros {
 }
 
 /// Events and requests by project, key and outcome, as a tenant is shown them.
-pub(crate) type Told = BTreeMap<(String, String, String), (i64, i64)>;
+pub(crate) type Outcomes = BTreeMap<(String, String, String), (i64, i64)>;
 
 /// What the tenant is shown of the last day.
 pub(crate) async fn told(pool: &PgPool, tenant: TenantId) -> Told {
@@ -37,12 +37,13 @@ pub(crate) async fn told(pool: &PgPool, tenant: TenantId) -> Told {
 }
 
 /// The same, as a test writes it down, for one key. That key was tried once with an empty body, until it was known.
-pub(crate) fn of_key(project: &str, key: &str, outcomes: &[(&str, i64, i64)]) -> Told {
-    let mut told = Told::new();
+pub(crate) fn of_key(project: &str, key: &str, outcomes: &[(&str, i64, i64)]) -> Outcomes {
+    let mut found = Outcomes::new();
     let tried = ("invalid_json", 0, 1);
     for (outcome, events, requests) in outcomes.iter().chain([&tried]) {
-        let row = told.entry((project.to_owned(), key[8..18].to_owned(), (*outcome).to_owned())).or_default();
+        let row =
+            found.entry((project.to_owned(), key[8..18].to_owned(), (*outcome).to_owned())).or_default();
         *row = (row.0 + events, row.1 + requests);
     }
-    told
+    found
 }

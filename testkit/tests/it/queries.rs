@@ -46,7 +46,9 @@ const ANSWERS: &[(&str, &str)] = &[
     ("Events with a value of a property", "2026-03-02 09:02:00.000000\tOrder placed\tada\n"),
     (
         "One user's history",
-        "2026-03-02 09:00:00.000000\tProduct viewed\t{\"sku\":\"x\"}\n2026-03-02 09:01:00.000000\tProduct added\t{}\n2026-03-02 09:02:00.000000\tOrder placed\t{\"plan\":\"pro\",\"total\":0.10,\"coupon\":\"MAY-5\"}\n",
+        "2026-03-02 09:00:00.000000\tProduct viewed\t{\"sku\":\"x\"}\n\
+         2026-03-02 09:01:00.000000\tProduct added\t{}\n\
+         2026-03-02 09:02:00.000000\tOrder placed\t{\"plan\":\"pro\",\"total\":0.10,\"coupon\":\"MAY-5\"}\n",
     ),
     ("What somebody did before signing in", "2026-03-02 08:00:00.000000\tProduct viewed\ta-1\n"),
     ("One event by its id", "e-4\tOrder placed\t1\t1\n"),

@@ -77,7 +77,7 @@ impl Sum {
         Self { since: Instant::now(), accepted: 0 }
     }
 
-    /// Floods, and holds the sum against the rate: beside it, there are a burst for each of two nodes, and the two
+    /// Floods, and holds the sum against the rate: to that, add a burst for each of two nodes, and the two
     /// seconds in which they do not know of each other.
     async fn flood(&mut self, clients: &[&Client], seconds: u64) -> Vec<u64> {
         let accepted = flood(clients, seconds).await;
@@ -173,7 +173,7 @@ async fn what_redis_holds_goes_by_itself() {
         redis::cmd("KEYS").arg(&pattern).query_async(&mut connection).await.unwrap()
     };
     river.client(&customer.key).post_ids(0..10).await;
-    eventually("the node told what it was asked for", Duration::from_secs(5), async || {
+    eventually("the node has written what it was asked for", Duration::from_secs(5), async || {
         !keys().await.is_empty()
     })
     .await;
@@ -183,23 +183,23 @@ async fn what_redis_holds_goes_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_reply_tells_what_is_left() {
+async fn every_reply_says_what_is_left() {
     let (river, customer) = river_with(vec![]).await;
     sqlx::query("UPDATE tenant SET quota = 1000").execute(&river.stores.pool).await.unwrap();
     let client = river.client(&customer.key);
-    let told = |reply: &testkit::Reply, name| reply.headers.get(name).unwrap().to_str().unwrap().to_owned();
+    let header = |reply: &testkit::Reply, name| reply.headers.get(name).unwrap().to_str().unwrap().to_owned();
     eventually("ingest knows the quota", Duration::from_secs(5), async || {
-        told(&client.post_json("/v1/events", "").await, "ratelimit-policy").contains(r#""quota";q=1000;w="#)
+        header(&client.post_json("/v1/events", "").await, "ratelimit-policy").contains(r#""quota";q=1000;w="#)
     })
     .await;
     let reply = client.post_ids(0..100).await;
     assert_eq!(reply.status, 202);
-    assert!(told(&reply, "ratelimit-policy").starts_with(r#""rate";q=600;w=1, "quota";q=1000;w=2"#));
-    let state = told(&reply, "ratelimit");
+    assert!(header(&reply, "ratelimit-policy").starts_with(r#""rate";q=600;w=1, "quota";q=1000;w=2"#));
+    let state = header(&reply, "ratelimit");
     assert!(state.starts_with(r#""rate";r=600;t=0, "quota";r=900;t="#), "{state}");
     let refused = client.post_json("/v1/events", "{").await;
     assert_eq!(refused.status, 400);
-    assert!(told(&refused, "ratelimit").contains(r#""quota";r=900;t="#));
+    assert!(header(&refused, "ratelimit").contains(r#""quota";r=900;t="#));
     let stranger = Client::new(river.ingest, None).post_json("/v1/events", "{}").await;
     assert!(!stranger.headers.contains_key("ratelimit"), "nobody's limits are nobody's business");
     metered(&river, &customer, 100).await;

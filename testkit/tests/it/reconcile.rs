@@ -24,7 +24,7 @@ async fn mismatched(river: &River) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_rows_are_told_until_they_are_mended() {
+async fn damaged_rows_are_reported_until_they_are_mended() {
     let river = River::start_with(quiet()).await;
     let customer = river.customer("acme", None).await;
     let (pool, clickhouse) = (river.stores.processor.clone(), river.stores.clickhouse());

@@ -92,7 +92,8 @@ async fn every_damage_to_rows_is_found_and_mended_from_the_log() {
         (
             "a row stands where the log has none",
             vec![format!(
-                "INSERT INTO events SELECT * REPLACE ('forged' AS event, position + 9999 AS position) FROM (SELECT * FROM events WHERE {ONE})"
+                "INSERT INTO events SELECT * REPLACE ('forged' AS event, position + 9999 AS position) FROM \
+                 (SELECT * FROM events WHERE {ONE})"
             )],
             0,
             1,
@@ -123,7 +124,7 @@ async fn every_damage_to_rows_is_found_and_mended_from_the_log() {
     }
     let Repair { done, verdict } = repaired(&river).await;
     assert!(verdict.holds() && (done.damaged, done.inserted, done.removed) == (0, 0, 0), "{done:?}");
-    // Whoever took a partition while rows were missing knows their ids by now, at the latest.
+    // An owner that took a partition while rows were missing knows their ids by now, at the latest.
     let (stores, log) = river.stop().await;
     let river = River::start_on(stores, log, RiverConfig::default()).await;
     assert_eq!(river.client(&customer.key).post_ids(290..310).await.status, 202);
@@ -200,7 +201,10 @@ async fn what_the_log_has_dropped_is_named_and_the_rest_is_brought_back() {
         (2, "INSERT INTO batch_ledger VALUES (0, $2, $2 + 1, 10, 0, 0, $1)"),
     ] {
         let xor: u64 = clickhouse
-            .query("SELECT groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) FROM events WHERE bitShiftRight(position, 16) = ?")
+            .query(
+                "SELECT groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) FROM \
+                events WHERE bitShiftRight(position, 16) = ?",
+            )
             .bind(lo)
             .fetch_one()
             .await
@@ -258,7 +262,7 @@ async fn a_processor_that_started_while_rows_were_missing_learns_their_ids_when_
     let taken = "SELECT max(epoch) FROM partition_cursor";
     let epoch = river.stores.postgres_number(taken).await;
     assert_eq!(replayed(&river, Selection::All).await.inserted, 300);
-    eventually("the ids are read anew", Duration::from_secs(20), async || {
+    eventually("the ids are read again", Duration::from_secs(20), async || {
         river.stores.postgres_number(taken).await > epoch
     })
     .await;

@@ -66,7 +66,7 @@ async fn an_event_is_stored_and_metered_within_two_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn usage_is_told_the_same_over_http() {
+async fn usage_is_the_same_over_http() {
     let river = River::start().await;
     let customer = river.customer("acme", Some(100)).await;
     assert_eq!(river.client(&customer.key).post_ids(0..7).await.status, 202);
@@ -89,7 +89,8 @@ async fn several_processors_share_the_partitions_and_count_everything_once() {
     }
     metered(&river, &customer, 2_050).await;
     eventually("each processor owns two partitions", Duration::from_secs(30), async || {
-        let owners = "SELECT count(*) FROM (SELECT owner FROM partition_cursor WHERE owner IS NOT NULL GROUP BY owner HAVING count(*) = 2) AS pairs";
+        let owners = "SELECT count(*) FROM (SELECT owner FROM partition_cursor WHERE owner IS NOT NULL GROUP \
+            BY owner HAVING count(*) = 2) AS pairs";
         river.stores.postgres_number(owners).await == 3
     })
     .await;

@@ -32,7 +32,7 @@ impl Place {
         place
     }
 
-    /// The spool, as soon as whoever had it before is gone.
+    /// The spool, as soon as its former holder is gone.
     async fn open(&self, is_reached: bool) -> Arc<Spool> {
         let mut opened = None;
         eventually("the spool's folder is free", Duration::from_secs(10), async || {
@@ -88,7 +88,9 @@ async fn a_dead_node_is_settled_when_its_spool_is_drained_and_not_before() {
         reclaim::round(&place.river.stores.pool, &*place.river.log).await.unwrap();
     }
     assert_eq!(place.nodes().await, before + 1, "it is left alone");
-    assert_eq!(place.number("SELECT granted FROM quota_lease l JOIN ingest_node n ON n.id = l.node_id WHERE n.lease_until = '-infinity'").await, 100);
+    let granted = "SELECT granted FROM quota_lease l JOIN ingest_node n ON n.id = l.node_id
+        WHERE n.lease_until = '-infinity'";
+    assert_eq!(place.number(granted).await, 100);
     let [waiting] = &list(&place.river.stores.pool).await.unwrap()[..] else { panic!("one spool") };
     assert_eq!((waiting.ended, waiting.live, waiting.held), (1, false, 100));
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use service::config::{Setting, Settings};
 
-use super::output::tell;
+use super::output::say;
 use crate::config::Config;
 use crate::roles::Roles;
 
@@ -16,11 +16,11 @@ pub(crate) fn print(json: bool) -> anyhow::Result<ExitCode> {
     if json {
         let by_name: serde_json::Map<_, _> =
             settings.iter().map(|setting| (setting.name.to_owned(), setting.value.clone().into())).collect();
-        tell(&serde_json::Value::from(by_name).to_string())?;
+        say(&serde_json::Value::from(by_name).to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     for Setting { name, value, source, meaning } in settings {
-        tell(&format!("{name}={value}\n    {meaning} ({source})"))?;
+        say(&format!("{name}={value}\n    {meaning} ({source})"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use service::postgres::Role;
 use sqlx::PgPool;
 
-use super::output::{find, lines, now, pool, print, tell};
+use super::output::{find, lines, now, pool, print, say};
 use crate::config;
 use crate::life::stores;
 
@@ -100,17 +100,18 @@ impl DeadCommand {
             Self::Replay(chosen) => {
                 let id = chosen.id;
                 let asked = book::ask_replay(&pool, &chosen.which(&pool).await?).await?;
-                told_of(&pool, id, asked).await?;
+                refuse_unchanged(&pool, id, asked).await?;
                 print(json, &json!({"asked": asked}), |_| {
                     format!(
-                        "the processors are asked to replay {asked} dead letters: weir dead list tells what becomes of them"
+                        "the processors are asked to replay {asked} dead letters: weir dead list shows what \
+                         becomes of them"
                     )
                 })
             }
             Self::Discard(chosen) => {
                 let id = chosen.id;
                 let discarded = book::discard(&pool, &chosen.which(&pool).await?).await?;
-                told_of(&pool, id, discarded).await?;
+                refuse_unchanged(&pool, id, discarded).await?;
                 print(json, &json!({"discarded": discarded}), |_| {
                     format!("{discarded} dead letters are given up")
                 })
@@ -127,7 +128,7 @@ impl DeadCommand {
 }
 
 /// Something was to be done to the one letter that was named, and was not.
-async fn told_of(pool: &PgPool, id: Option<LetterId>, changed: u64) -> anyhow::Result<()> {
+async fn refuse_unchanged(pool: &PgPool, id: Option<LetterId>, changed: u64) -> anyhow::Result<()> {
     let Some(id) = id.filter(|_| changed == 0) else { return Ok(()) };
     let letter = one(pool, id).await?;
     bail!("dead letter {id} is {} already", letter.state.as_str())
@@ -154,7 +155,7 @@ async fn list(pool: &PgPool, which: &Which, json: bool) -> anyhow::Result<ExitCo
     }
 }
 
-fn told<T: std::fmt::Display>(known: Option<T>) -> String {
+fn or_unknown<T: std::fmt::Display>(known: Option<T>) -> String {
     known.map_or_else(|| "unknown".to_owned(), |known| known.to_string())
 }
 
@@ -164,7 +165,10 @@ fn line(letter: &Letter) -> String {
         State::Replayed => format!("replayed: {stored} stored, {duplicate} duplicates"),
         state @ (State::Dead | State::Asked | State::Discarded) => state.as_str().to_owned(),
     };
-    format!("letter {id}: {became}; {events} events of tenant {}, died {died_at}: {reason}", told(*tenant))
+    format!(
+        "letter {id}: {became}; {events} events of tenant {}, died {died_at}: {reason}",
+        or_unknown(*tenant)
+    )
 }
 
 async fn show(pool: &PgPool, id: LetterId, raw: bool, json: bool) -> anyhow::Result<ExitCode> {
@@ -177,18 +181,18 @@ async fn show(pool: &PgPool, id: LetterId, raw: bool, json: bool) -> anyhow::Res
     if json {
         return print(true, &letter, |_| String::new());
     }
-    let time = |at: Option<DateTime<Utc>>| told(at);
-    tell(&format!(
+    let time = |at: Option<DateTime<Utc>>| or_unknown(at);
+    say(&format!(
         "{}\npartition  {}\noffset     {}\ntenant     {}\nproject    {}\nreceived   {}\nbytes      {}",
         line(&letter),
         id.partition,
         id.position.offset(),
-        told(letter.tenant),
-        told(letter.project),
+        or_unknown(letter.tenant),
+        or_unknown(letter.project),
         time(letter.received_at),
         letter.bytes
     ))?;
-    tell(preview(&bytes).trim_end())?;
+    say(preview(&bytes).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

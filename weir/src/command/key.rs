@@ -14,7 +14,7 @@ use super::output::{find, lines, now, pool, print};
 pub(crate) enum KeyCommand {
     /// Make a key and show it, this once
     Create(KeyCreate),
-    /// Revoke a key for ever; ingest knows within a second
+    /// Revoke a key for good; ingest knows within a second
     Revoke {
         /// Ten letters and digits: wk_live_<id>_...
         id: KeyId,
@@ -33,7 +33,12 @@ pub(crate) struct KeyCreate {
     #[command(flatten)]
     new: NewKey,
     /// The same as --expires-at, counted from now
-    #[arg(long, value_name = "N", conflicts_with = "expires_at", value_parser = clap::value_parser!(u16).range(1..=36_500))]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "expires_at",
+        value_parser = clap::value_parser!(u16).range(1..=36_500)
+    )]
     expires_in_days: Option<u16>,
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use service::clock::Clock;
 use service::shutdown::signalled;
 
-use super::output::tell;
+use super::output::say;
 use crate::config;
 
 #[derive(Debug, Args)]
@@ -77,6 +77,6 @@ async fn check(path: &Path) -> anyhow::Result<CheckReport> {
 }
 
 fn print<T: Serialize + std::fmt::Display>(report: &T, json: bool) -> anyhow::Result<()> {
-    tell(&if json { serde_json::to_string(report)? } else { report.to_string() })?;
+    say(&if json { serde_json::to_string(report)? } else { report.to_string() })?;
     Ok(())
 }

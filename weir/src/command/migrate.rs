@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use service::migrate as schema;
 
-use super::output::tell;
+use super::output::say;
 use crate::config;
 use crate::life::stores;
 
@@ -16,6 +16,6 @@ pub(crate) async fn migrate() -> anyhow::Result<ExitCode> {
     schema::postgres(&pool).await.context("Postgres could not be brought up to date")?;
     schema::clickhouse(&config.clickhouse).await.context("ClickHouse could not be brought up to date")?;
     stores::make_topic(&config).await?;
-    tell("the databases are up to date")?;
+    say("the databases are up to date")?;
     Ok(ExitCode::SUCCESS)
 }

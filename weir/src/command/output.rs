@@ -29,12 +29,12 @@ pub(crate) fn print<T: Serialize>(
     text: impl FnOnce(&T) -> String,
 ) -> anyhow::Result<ExitCode> {
     let text = if json { serde_json::to_string(made)? } else { text(made).trim_end().to_owned() };
-    tell(&text)?;
+    say(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a text and a line's end. A reader that has seen enough (`weir key list | head -1`) is no error.
-pub(crate) fn tell(text: &str) -> std::io::Result<()> {
+pub(crate) fn say(text: &str) -> std::io::Result<()> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
@@ -46,7 +46,7 @@ pub(crate) fn lines<T>(line: impl Fn(&T) -> String) -> impl FnOnce(&Vec<T>) -> S
 }
 
 /// A limit, or the word for none.
-pub(crate) fn told(limit: Option<i64>) -> String {
+pub(crate) fn or_none(limit: Option<i64>) -> String {
     limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string())
 }
 

@@ -6,7 +6,7 @@ use accounts::plan::{self, Plan, PlanLimits};
 use clap::{Args, Subcommand};
 use service::postgres::Role;
 
-use super::output::{lines, pool, print, told};
+use super::output::{lines, or_none, pool, print};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlanCommand {
@@ -25,11 +25,11 @@ pub(crate) struct PlanSet {
 
 fn plan_line(plan: &Plan) -> String {
     let Plan { name, quota, rate, retention_days } = plan;
-    let kept = retention_days.map_or_else(|| "for ever".to_owned(), |days| format!("for {days} days"));
+    let kept = retention_days.map_or_else(|| "without limit".to_owned(), |days| format!("for {days} days"));
     format!(
         "plan {name}: quota {} a month, rate {} a second, events are kept {kept}",
-        told(*quota),
-        told(*rate)
+        or_none(*quota),
+        or_none(*rate)
     )
 }
 

@@ -10,7 +10,7 @@ use super::output::{pool, print};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RollupCommand {
-    /// Have hours computed anew by the processors' next look
+    /// Have hours computed again by the processors' next look
     Rebuild {
         /// The first hour, as in 2026-11-01T00:00:00Z
         #[arg(long, value_name = "TIME")]
@@ -26,7 +26,7 @@ impl RollupCommand {
         let Self::Rebuild { from, to } = self;
         let hours = proof::rollup::rebuild(&pool(Role::Processor)?, from, to).await?;
         print(json, &serde_json::json!({"hours": hours}), |_| {
-            format!("{hours} hours are computed anew within minutes")
+            format!("{hours} hours are computed again within minutes")
         })
     }
 }

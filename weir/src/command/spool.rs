@@ -13,8 +13,8 @@ use super::output::{lines, pool, print};
 pub(crate) enum SpoolCommand {
     /// List the spools of ingest nodes, and how many ended nodes wait for each to be drained
     List,
-    /// Give up the spool of a machine that is lost. What was accepted and stood only there is lost with it: neither stored
-    /// nor billed. Quota that its nodes held is given back. Do not start a node on that spool afterwards
+    /// Give up the spool of a machine that is lost. What was accepted and stood only there is lost with it: neither
+    /// stored nor billed. Quota that its nodes held is given back. Do not start a node on that spool afterwards
     Forget {
         /// As `weir spool list` has it
         id: Uuid,

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use schemas::address::AddressPolicy;
 use service::postgres::Role;
 
-use super::output::{find, lines, pool, print, told};
+use super::output::{find, lines, or_none, pool, print};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TenantCommand {
@@ -30,7 +30,7 @@ pub(crate) struct TenantSet {
 fn tenant_line(tenant: &Tenant) -> String {
     let Tenant { id, name, plan, quota, rate, own_quota, own_rate, time_zone, status, client_ip, .. } =
         tenant;
-    let own = |limit: Option<i64>, own: bool| told(limit) + if own { " (its own)" } else { "" };
+    let own = |limit: Option<i64>, own: bool| or_none(limit) + if own { " (its own)" } else { "" };
     let (quota, rate) = (own(*quota, *own_quota), own(*rate, *own_rate));
     let kept = match client_ip {
         AddressPolicy::Full => String::new(),

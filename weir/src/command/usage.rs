@@ -8,7 +8,7 @@ use schemas::time::Micros;
 use service::clock::Clock;
 use service::postgres::Role;
 
-use super::output::{find, pool, print, told};
+use super::output::{find, or_none, pool, print};
 
 /// `weir usage`.
 pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> {
@@ -18,13 +18,14 @@ pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> 
     let usage = usage.with_context(|| format!("there is no tenant {tenant}"))?;
     print(json, &usage, |usage| {
         format!(
-            "period     {} to {}\nstored     {} (billed)\nduplicate  {}\ndead       {}\nquota      {}, of which {} are granted to ingest\nas of      {}",
+            "period     {} to {}\nstored     {} (billed)\nduplicate  {}\ndead       {}\n\
+             quota      {}, of which {} are granted to ingest\nas of      {}",
             usage.period_start,
             usage.period_end,
             usage.stored,
             usage.duplicate,
             usage.dead,
-            told(usage.quota),
+            or_none(usage.quota),
             usage.granted,
             usage.as_of
         )

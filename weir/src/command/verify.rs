@@ -7,7 +7,7 @@ use proof::replay::Stores;
 use proof::{Verdict, verify};
 use service::postgres::Role;
 
-use super::output::{pool, print, tell};
+use super::output::{pool, print, say};
 use super::replay;
 use crate::config;
 use crate::life::stores;
@@ -38,10 +38,10 @@ pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
     };
     match (&done, json) {
         (Some(done), true) => {
-            tell(&serde_json::json!({"done": done, "verdict": verdict}).to_string())?;
+            say(&serde_json::json!({"done": done, "verdict": verdict}).to_string())?;
         }
         (Some(done), false) => {
-            tell(&replay::text(done))?;
+            say(&replay::text(done))?;
             print(false, &verdict, verdict_text)?;
         }
         (None, _) => {
@@ -53,7 +53,8 @@ pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
 
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
-        "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}, and {} that were erased{}\n",
+        "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}, and \
+         {} that were erased{}\n",
         verdict.accepted,
         verdict.beyond_log,
         verdict.stored,

@@ -39,13 +39,13 @@ pub(crate) async fn bind(
     let pool = pools.binding(roles);
     let bound = async {
         if log.spool().is_some_and(|spool| !spool.is_connected()) {
-            // Whoever connects it binds it for good first.
+            // The task that connects it binds it for good first.
             own::bind_name(pool, log).await?;
         } else {
             own::bind_log(pool, log).await?;
         }
         if exclusive {
-            // The log's lock says that whoever served it before is dead: nobody needs to wait for their leases to run
+            // The log's lock says that its former processors are dead: nobody needs to wait for their leases to run
             // out.
             metering::lease::end_all(&pools.ingest).await?;
             own::end_all(&pools.processor).await?;

@@ -170,7 +170,7 @@ impl<'a> Serving<'a> {
             signal = signal => Ok(signal?),
             failure = self.front.failure() => Err(failure.into()),
             failure = self.back.failure() => Err(failure.into()),
-            why = told(fatal) => bail!("the log takes no more records: {why}"),
+            why = reason(fatal) => bail!("the log takes no more records: {why}"),
         }
     }
 
@@ -184,7 +184,7 @@ impl<'a> Serving<'a> {
 }
 
 /// The reason, once there is one.
-async fn told(mut fatal: watch::Receiver<Option<String>>) -> String {
+async fn reason(mut fatal: watch::Receiver<Option<String>>) -> String {
     match fatal.wait_for(Option::is_some).await {
         Ok(why) => why.clone().unwrap_or_default(),
         Err(_) => std::future::pending().await,

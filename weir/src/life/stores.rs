@@ -58,7 +58,7 @@ async fn open_kafka(kafka: KafkaConfig) -> Result<OpenLog, LogError> {
     Ok(OpenLog { log: Arc::new(log), fatal, exclusive: false })
 }
 
-/// Opens the log beside a process that may be writing to it.
+/// Opens the log while another process may be writing to it.
 pub(crate) async fn open_log_to_look(config: &StoresConfig) -> anyhow::Result<Arc<dyn EventLog>> {
     if let Some(kafka) = kafka(config) {
         return Ok(open_kafka(kafka).await.context(NOT_OPEN)?.log);

@@ -39,7 +39,7 @@ async fn standalone_serves_from_its_disk_while_postgres_is_away_and_processes_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_is_told_to_stop_while_it_waits_for_postgres_does() {
+async fn a_process_that_is_ordered_to_stop_while_it_waits_for_postgres_stops() {
     let (place, _proxy, _, process) = killed_and_cut_off().await;
     let process = place.start_again(process).await;
     assert!(process.stop().await.success());

@@ -158,7 +158,7 @@ async fn a_word_that_is_none_of_its_kind_is_said_before_anything_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_wrong_setting_is_told_at_once_and_no_secret_is_printed() {
+async fn every_wrong_setting_is_reported_at_once_and_no_secret_is_printed() {
     let place = Place::new(None).await;
     let output = place
         .command(&["standalone"])

@@ -8,7 +8,7 @@ mod slow;
 mod drain;
 mod tls;
 mod tenants;
-mod strangers;
+mod keyless;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -84,7 +84,8 @@ impl Edge {
         const EVENT: &str = r#"{"event":"x"}"#;
         let Self { key, .. } = self;
         format!(
-            "POST /v1/events HTTP/1.1\r\nHost: weir\r\nAuthorization: Bearer {key}\r\n{lines}Content-Length: {}\r\n\r\n{EVENT}",
+            "POST /v1/events HTTP/1.1\r\nHost: weir\r\nAuthorization: Bearer {key}\r\n{lines}Content-Length: \
+             {}\r\n\r\n{EVENT}",
             EVENT.len()
         )
     }

@@ -112,7 +112,7 @@ async fn too_many_dead_letters_end_the_process_which_says_why_until_somebody_dec
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lost_rows_are_brought_back_beside_a_running_process() {
+async fn lost_rows_are_brought_back_while_a_process_runs() {
     let place = Place::new(None).await;
     place.run(&["migrate"]).await;
     let process = place.start("standalone").await;

@@ -1,4 +1,4 @@
-//! What a process tells of its requests: no secret in a log, no rejected event without a count.
+//! What a process shows of its requests: no secret in a log, no rejected event without a count.
 
 use hyper::Method;
 use serde_json::json;
@@ -45,7 +45,7 @@ async fn a_key_is_never_logged_wherever_a_client_puts_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_rejected_where_nobody_is_told_is_counted() {
+async fn an_event_that_is_rejected_without_a_reply_that_says_so_is_counted() {
     let place = Place::new(None).await;
     place.run(&["migrate"]).await;
     place.run(&["tenant", "create", "acme"]).await;

@@ -19,9 +19,9 @@ const BATCH: u64 = 10;
 /// A broker and five processes under load are as much as a machine may have besides other tests.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// What senders were told.
+/// What senders sent, and the replies.
 #[derive(Default)]
-struct Told {
+struct Sent {
     next_id: AtomicU64,
     accepted: std::sync::Mutex<BTreeSet<u64>>,
     /// Statuses other than 202, and how often. 0: no reply.
@@ -30,7 +30,7 @@ struct Told {
     enough: AtomicBool,
 }
 
-impl Told {
+impl Sent {
     /// Sends batches until there have been enough. What was not confirmed is sent again, with the same ids.
     async fn send(self: Arc<Self>, clients: Vec<Client>, turn: usize) {
         let mut again: Option<Vec<u64>> = None;
@@ -123,13 +123,13 @@ impl Cluster {
         self.ingest.iter().map(|node| node.client(Some(&self.key))).collect()
     }
 
-    fn load(&self) -> (Arc<Told>, JoinSet<()>) {
-        let told = Arc::new(Told::default());
+    fn load(&self) -> (Arc<Sent>, JoinSet<()>) {
+        let sent = Arc::new(Sent::default());
         let mut senders = JoinSet::new();
         for turn in 0..SENDERS {
-            senders.spawn(Arc::clone(&told).send(self.clients(), turn));
+            senders.spawn(Arc::clone(&sent).send(self.clients(), turn));
         }
-        (told, senders)
+        (sent, senders)
     }
 
     async fn usage(&self, what: &str) -> i64 {
@@ -151,13 +151,13 @@ impl Cluster {
         assert_eq!(self.usage("granted").await, self.usage("stored").await, "every copy was charged once");
     }
 
-    /// Uses the quota up, and holds everything against what senders were told.
-    async fn assert_kept(mut self, told: &Told, quota: u64) {
+    /// Uses the quota up, and holds everything against the replies that senders got.
+    async fn assert_kept(mut self, sent: &Sent, quota: u64) {
         self.settle().await;
         self.ingest.push(self.place.start("ingest").await);
         let client = self.clients().remove(0);
         let mut first = 1_000_000_000;
-        while told.post(&client, &(first..first + 100).collect::<Vec<_>>()).await == 202 {
+        while sent.post(&client, &(first..first + 100).collect::<Vec<_>>()).await == 202 {
             first += 100;
         }
         self.settle().await;
@@ -165,7 +165,7 @@ impl Cluster {
         let query = "SELECT DISTINCT event_id FROM events";
         let stored: BTreeSet<String> =
             stores.clickhouse().query(query).fetch_all::<String>().await.unwrap().into_iter().collect();
-        let lost: Vec<u64> = told
+        let lost: Vec<u64> = sent
             .accepted
             .lock()
             .unwrap()
@@ -185,14 +185,14 @@ impl Cluster {
     }
 }
 
-async fn stop(told: &Told, senders: JoinSet<()>) {
-    told.enough.store(true, Ordering::Relaxed);
+async fn stop(sent: &Sent, senders: JoinSet<()>) {
+    sent.enough.store(true, Ordering::Relaxed);
     senders.join_all().await;
     println!(
         "accepted {}, others {:?}, slowest {:?}",
-        told.accepted(),
-        told.kinds(),
-        *told.slowest.lock().unwrap()
+        sent.accepted(),
+        sent.kinds(),
+        *sent.slowest.lock().unwrap()
     );
 }
 
@@ -200,12 +200,12 @@ async fn stop(told: &Told, senders: JoinSet<()>) {
 async fn a_broker_that_is_held_up_for_a_quarter_of_a_minute_costs_no_event_and_no_wait() {
     let quota = 15_000;
     let Some(cluster) = Cluster::start(quota, &[]).await else { return };
-    let (told, senders) = cluster.load();
-    eventually("the load is on", Duration::from_secs(20), async || told.accepted() > 1_000).await;
+    let (sent, senders) = cluster.load();
+    eventually("the load is on", Duration::from_secs(20), async || sent.accepted() > 1_000).await;
     cluster.broker.pause().await;
     // What the test is about: so long, and no longer.
     tokio::time::sleep(Duration::from_secs(15)).await;
-    let during = told.accepted();
+    let during = sent.accepted();
     assert!(cluster.ingest[0].metrics().await.contains("weir_spool_spooling 1"));
     cluster.broker.resume().await;
     eventually("the spools are drained", Duration::from_secs(60), async || {
@@ -218,11 +218,11 @@ async fn a_broker_that_is_held_up_for_a_quarter_of_a_minute_costs_no_event_and_n
         true
     })
     .await;
-    stop(&told, senders).await;
+    stop(&sent, senders).await;
     assert!(during > 3_000, "{during} were accepted, nearly all of them while the broker was held up");
-    assert!(told.kinds().is_subset(&[402].into()), "{:?}", told.kinds());
-    assert!(*told.slowest.lock().unwrap() < REPLY_WITHIN);
-    cluster.assert_kept(&told, quota).await;
+    assert!(sent.kinds().is_subset(&[402].into()), "{:?}", sent.kinds());
+    assert!(*sent.slowest.lock().unwrap() < REPLY_WITHIN);
+    cluster.assert_kept(&sent, quota).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,8 +230,8 @@ async fn a_node_that_is_killed_while_kafka_is_away_starts_without_it_and_loses_n
     // More than is sent before the last phase.
     let quota = 40_000;
     let Some(mut cluster) = Cluster::start(quota, &[]).await else { return };
-    let (told, senders) = cluster.load();
-    eventually("the load is on", Duration::from_secs(20), async || told.accepted() > 1_000).await;
+    let (sent, senders) = cluster.load();
+    eventually("the load is on", Duration::from_secs(20), async || sent.accepted() > 1_000).await;
     cluster.broker.pause().await;
     eventually("the node spools", Duration::from_secs(30), async || {
         cluster.ingest[0].metrics().await.contains("weir_spool_spooling 1")
@@ -252,16 +252,16 @@ async fn a_node_that_is_killed_while_kafka_is_away_starts_without_it_and_loses_n
     cluster.broker.resume().await;
     // Clients go on for a while with Kafka back, whatever is drained and accepted by then.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    stop(&told, senders).await;
+    stop(&sent, senders).await;
     eventually(
         "the one that was killed is settled: its spool is drained",
         Duration::from_secs(60),
         async || cluster.place.stores.postgres_number("SELECT count(*) FROM ingest_node").await == 2,
     )
     .await;
-    assert!(told.kinds().is_subset(&[0, 402, 503].into()), "{:?}", told.kinds());
-    assert!(*told.slowest.lock().unwrap() < REPLY_WITHIN);
-    cluster.assert_kept(&told, quota).await;
+    assert!(sent.kinds().is_subset(&[0, 402, 503].into()), "{:?}", sent.kinds());
+    assert!(*sent.slowest.lock().unwrap() < REPLY_WITHIN);
+    cluster.assert_kept(&sent, quota).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,8 +165,8 @@ async fn four_nodes_and_64_clients_fill_a_cap_exactly_and_a_larger_one_is_known_
     let stored = cluster.stored_ids().await;
     assert_eq!(stored.len() as u64, 5 * STEP);
     assert!(accepted.is_subset(&stored), "{} accepted are not stored", accepted.difference(&stored).count());
-    let strangers = stored.difference(&accepted).filter(|id| !unknown.contains(*id)).count();
-    assert_eq!(strangers, 0, "stored, and its sender was told otherwise");
+    let unaccepted = stored.difference(&accepted).filter(|id| !unknown.contains(*id)).count();
+    assert_eq!(unaccepted, 0, "stored, and no reply to its sender had said so");
     println!("accepted {}, stored {}, of unknown outcome {}", accepted.len(), stored.len(), unknown.len());
     eventually("the books agree", Duration::from_secs(20), async || {
         cluster.place.command(&["verify"]).output().await.unwrap().status.success()

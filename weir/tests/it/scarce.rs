@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 /// The defaults of `WEIR_BODY_BYTES_MAX` and `WEIR_INFLATED_BYTES_MAX`.
 const BODY_BYTES_MAX: usize = 10 << 20;
 const INFLATED_BYTES_MAX: usize = 32 << 20;
-/// What a request may take beside its body as sent and as inflated.
+/// What a request may take in addition to its body as sent and as inflated.
 const GROWTH_MAX: u64 = 16 * MIB;
 
 /// `bytes` zeroes under gzip: a thousandth of it.

@@ -136,7 +136,10 @@ async fn no_secret_is_logged_and_what_is_stored_makes_no_usable_key() {
     let rows: Vec<String> = place
         .stores
         .clickhouse()
-        .query("SELECT concat(event_id, event, user_id, anonymous_id, properties, context, extra, user_agent) FROM events")
+        .query(
+            "SELECT concat(event_id, event, user_id, anonymous_id, properties, context, extra, \
+            user_agent) FROM events",
+        )
         .fetch_all()
         .await
         .unwrap();

@@ -42,7 +42,7 @@ async fn a_batch_sent_three_hundred_times_through_two_nodes_and_restarts_is_stor
     let (one, two) = (place.start("ingest").await, place.start("ingest").await);
     let mut processor = place.start("processor").await;
     storm(&[&one, &two], &key, batch("first")).await;
-    // In the middle of processing: what was seen must be known to whoever goes on.
+    // In the middle of processing: what was seen must be known to the next owner.
     processor.kill().await;
     let mut one = one;
     one.kill().await;

@@ -194,7 +194,8 @@ fn no_modules_import_each_other_in_a_circle() {
 
 #[test]
 fn imports_are_found_however_they_are_written() {
-    let text = "//! use crate::no;\npub use a::{self, B, c::D as E};\nuse crate::f::{\n    g,\n};\nfn h() { super::i::j(); }\n#[cfg(test)]\nmod tests { use crate::no; }";
+    let text = "//! use crate::no;\npub use a::{self, B, c::D as E};\nuse crate::f::{\n    g,\n};\nfn h() { \
+        super::i::j(); }\n#[cfg(test)]\nmod tests { use crate::no; }";
     let found: Vec<String> =
         imports(text).into_iter().map(|(path, name)| format!("{} {name}", path.join("::"))).collect();
     assert_eq!(found, ["a a", "a::B B", "a::c::D E", "crate::f::g g", "super::i::j "]);

@@ -88,7 +88,8 @@ fn brokers_given() -> Option<String> {
     ANNOUNCED.call_once(|| {
         let on = given.as_deref().unwrap_or("librdkafka's MOCK cluster: WEIR_TEST_KAFKA_BROKERS IS NOT SET");
         // Not by a macro: those lines are kept back when a test passes.
-        let written = std::io::stderr().write_all(format!("\n*** KAFKA TESTS RUN ON {on} ***\n\n").as_bytes());
+        let written =
+            std::io::stderr().write_all(format!("\n*** KAFKA TESTS RUN ON {on} ***\n\n").as_bytes());
         written.unwrap();
     });
     given

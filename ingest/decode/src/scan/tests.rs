@@ -267,7 +267,10 @@ proptest! {
     }
 
     #[test]
-    fn what_is_kept_is_always_read_by_serde_json(text in r#"[\[\]{},:"\\ud8dc00-9eE+.\-NaInfinity ]{0,16}"#, number in "-?[1-9]\\.?[0-9]e[0-9]{3}") {
+    fn what_is_kept_is_always_read_by_serde_json(
+        text in r#"[\[\]{},:"\\ud8dc00-9eE+.\-NaInfinity ]{0,16}"#,
+        number in "-?[1-9]\\.?[0-9]e[0-9]{3}",
+    ) {
         for text in [text, format!("[{number}]")] {
             if let Ok(value) = scanned(&text) {
                 let kept = value.kept();

@@ -99,7 +99,10 @@ proptest! {
     }
 
     #[test]
-    fn pieces_are_copied_byte_for_byte(members in prop::collection::btree_map("x[a-z]{1,5}", value(), 1..5), properties in object()) {
+    fn pieces_are_copied_byte_for_byte(
+        members in prop::collection::btree_map("x[a-z]{1,5}", value(), 1..5),
+        properties in object(),
+    ) {
         let properties = serde_json::to_string_pretty(&properties).unwrap();
         let raw: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\" :  {value:#}")).collect();
         let body = format!("{{\"event\":\"e\",{},\"properties\": {properties} }}", raw.join(" , "));
@@ -142,7 +145,10 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), json in r#"[\[\]{}",:\\a-z0-9 \n]{0,60}"#) {
+    fn no_bytes_make_it_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        json in r#"[\[\]{}",:\\a-z0-9 \n]{0,60}"#,
+    ) {
         for body in [bytes.as_slice(), json.as_bytes()] {
             let _ = native(body, NativeShape::Json);
             let _ = native(body, NativeShape::Ndjson);
@@ -157,7 +163,8 @@ proptest! {
     #[test]
     fn no_values_in_known_places_make_it_panic(values in prop::collection::vec(value(), 9), batch: bool) {
         let names = ["event", "uuid", "distinct_id", "timestamp", "offset", "properties", "token", "sent_at", "$set"];
-        let event = serde_json::Value::Object(names.iter().map(|name| (*name).to_owned()).zip(values.clone()).collect());
+        let members = names.iter().map(|name| (*name).to_owned()).zip(values.clone());
+        let event = serde_json::Value::Object(members.collect());
         let body = if batch { serde_json::json!({"batch": [event], "token": values[0]}) } else { event };
         let _ = posthog(body.to_string().as_bytes(), Micros(i64::MIN), Some(Micros(i64::MAX)));
         let names = ["id", "source", "type", "specversion", "subject", "time", "data", "data_base64", "x"];

@@ -185,7 +185,10 @@ proptest! {
     }
 
     #[test]
-    fn what_chrono_refuses_is_refused(text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-][0-2][0-9]:[0-6][0-9])") {
+    fn what_chrono_refuses_is_refused(
+        text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-5][0-9](\\.[0-9]{1,9})?\
+                 (Z|[+-][0-2][0-9]:[0-6][0-9])",
+    ) {
         let micros = DateTime::parse_from_rfc3339(&text).ok().map(|instant| instant.timestamp_micros());
         prop_assert_eq!(rfc3339(&text), micros.and_then(within_range));
     }

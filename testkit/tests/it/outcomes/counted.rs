@@ -10,7 +10,7 @@ use testkit::{Client, River, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{now, of_key, told};
+use super::{now, of_key, outcomes_of};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const MIB: usize = 1 << 20;
@@ -29,7 +29,8 @@ async fn small_river() -> River {
 async fn stalled(river: &River, key: &str) -> TcpStream {
     let mut stream = TcpStream::connect(river.ingest).await.unwrap();
     let head = format!(
-        "POST /v1/events HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {key}\r\ncontent-length: {MIB}\r\nexpect: 100-continue\r\n\r\n"
+        "POST /v1/events HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {key}\r\ncontent-length: \
+         {MIB}\r\nexpect: 100-continue\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut admitted = *b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -49,7 +50,8 @@ async fn a_body_s_events_are_counted_by_what_became_of_each() {
         async |path: &str, body: serde_json::Value| client.post_json(path, body.to_string()).await.status;
     assert_eq!(client.post_ids(0..3).await.status, 202);
     assert_eq!(client.post_ids(["a", "a", "b", "a"]).await.status, 202);
-    let batch = json!([{"id": "1", "event": "e"}, {"event": 7}, {"event": "e", "id": ""}, {"id": "2", "event": "e", "properties": {"x": large}}]);
+    let too_large = json!({"id": "2", "event": "e", "properties": {"x": large}});
+    let batch = json!([{"id": "1", "event": "e"}, {"event": 7}, {"event": "e", "id": ""}, too_large]);
     assert_eq!(post("/v1/events", batch).await, 202);
     assert_eq!(post("/v1/events", json!([{"event": 7}, {"event": 8}])).await, 400);
     assert_eq!(
@@ -58,7 +60,7 @@ async fn a_body_s_events_are_counted_by_what_became_of_each() {
     );
     let lines = "{\"id\":\"3\",\"event\":\"e\"}\n{\"id\":\n";
     assert_eq!(client.send(Method::POST, "/v1/events", &ndjson, lines).await.status, 202);
-    // Nobody is told of these but by the counts.
+    // Only the counts report these.
     let bad = json!({"batch": [{"type": "page", "messageId": "4"}, {"type": "unknown"}, {"type": "track"}]});
     assert_eq!(post("/v1/batch", bad).await, 200);
     let anonymous = Client::new(river.ingest, None);
@@ -80,7 +82,7 @@ async fn a_body_s_events_are_counted_by_what_became_of_each() {
             ("invalid_json", 1, 0),
         ],
     );
-    assert_eq!(told(&stores.pool, acme.tenant).await, expected);
+    assert_eq!(outcomes_of(&stores.pool, acme.tenant).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,7 +127,7 @@ async fn what_was_accepted_not_quite_as_sent_is_a_warning() {
             ("duplicate_of_request", 1, 0),
         ],
     );
-    assert_eq!(told(&stores.pool, acme.tenant).await, expected);
+    assert_eq!(outcomes_of(&stores.pool, acme.tenant).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,13 +154,14 @@ async fn a_request_that_is_refused_before_its_events_are_read_is_counted_as_one(
     let mut reply = Vec::new();
     slow.read_to_end(&mut reply).await.unwrap();
     assert!(reply.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&reply));
-    // One that goes away is told nothing, and counted: the body broke off, or nobody waits for the reply.
+    // One that goes away gets no reply, and is counted: the body broke off, or nobody waits for the reply.
     drop(stalled(&river, &acme.key).await);
     let overloaded = eventually_count(async || client.post_ids(["x"]).await.status == 202).await.before;
     let (stores, _) = river.stop().await;
-    let mut told = told(&stores.pool, acme.tenant).await;
+    let mut found = outcomes_of(&stores.pool, acme.tenant).await;
     let mut take = |outcome: &str| {
-        told.remove(&("default".to_owned(), acme.key[8..18].to_owned(), outcome.to_owned()))
+        found
+            .remove(&("default".to_owned(), acme.key[8..18].to_owned(), outcome.to_owned()))
             .unwrap_or_default()
     };
     let (broke_off, went_away) = (take("invalid_batch"), take("no_reply"));
@@ -177,7 +180,7 @@ async fn a_request_that_is_refused_before_its_events_are_read_is_counted_as_one(
             ("request_timeout", 0, 1),
         ],
     );
-    assert_eq!(told, expected);
+    assert_eq!(found, expected);
 }
 
 /// How often something was not so, before it was so.
@@ -263,7 +266,7 @@ async fn what_its_tenant_or_key_may_not_do_is_counted_for_it() {
         (&expired, both),
     ] {
         let expected = expected.into_iter().filter(|(_, counts)| *counts != (0, 0)).collect();
-        assert_eq!(told(&stores.pool, customer.tenant).await, expected);
+        assert_eq!(outcomes_of(&stores.pool, customer.tenant).await, expected);
     }
 }
 
@@ -312,11 +315,11 @@ async fn accepted_in_outcomes_is_accepted_in_replies_and_stored_or_duplicate_in_
     .await;
     other.stop().await;
     let (stores, _) = river.stop().await;
-    let told = told(&stores.pool, acme.tenant).await;
+    let found = outcomes_of(&stores.pool, acme.tenant).await;
     let sum = |outcome: &str| -> i64 {
-        told.iter().filter(|((_, _, of), _)| of == outcome).map(|(_, (events, _))| events).sum()
+        found.iter().filter(|((_, _, of), _)| of == outcome).map(|(_, (events, _))| events).sum()
     };
-    assert_eq!((sum("accepted"), sum("duplicate_of_request")), (accepted, repeated), "{told:?}");
+    assert_eq!((sum("accepted"), sum("duplicate_of_request")), (accepted, repeated), "{found:?}");
     assert_eq!(sum("no_reply"), 0);
     let runs = "SELECT count(DISTINCT node_run) FROM outcome_minute";
     assert_eq!(stores.postgres_number(runs).await, 2);

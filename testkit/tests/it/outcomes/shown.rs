@@ -21,9 +21,9 @@ async fn a_tenant_sees_its_own_outcomes_and_no_other_s() {
     assert_eq!(river.client(&acme.key).post_ids(0..3).await.status, 202);
     assert_eq!(river.client(&other.key).post_ids(0..5).await.status, 202);
     assert_eq!(river.client(&staging).post_json("/v1/events", r#"{"event":7}"#).await.status, 400);
-    eventually("it is told", Duration::from_secs(15), async || {
-        let all = told(&river.stores.pool, acme.tenant).await;
-        all.len() == 4 && told(&river.stores.pool, other.tenant).await.len() == 2
+    eventually("it is shown", Duration::from_secs(15), async || {
+        let all = outcomes_of(&river.stores.pool, acme.tenant).await;
+        all.len() == 4 && outcomes_of(&river.stores.pool, other.tenant).await.len() == 2
     })
     .await;
     let shown = async |path: &str| {

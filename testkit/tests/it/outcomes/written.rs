@@ -21,8 +21,9 @@ async fn counts_come_through_when_postgres_has_been_away_and_are_complete() {
     let node = Node::start(config).await;
     let client = node.client(&acme.key);
     let accepted = async || {
-        let told = told(&river.stores.pool, acme.tenant).await;
-        told.iter()
+        let found = outcomes_of(&river.stores.pool, acme.tenant).await;
+        found
+            .iter()
             .filter(|((_, _, outcome), _)| outcome == "accepted")
             .map(|(_, (events, _))| events)
             .sum::<i64>()
@@ -41,7 +42,7 @@ async fn counts_come_through_when_postgres_has_been_away_and_are_complete() {
             tokio::time::sleep(Duration::from_secs(6)).await;
             assert_eq!(accepted().await, 10);
         } else {
-            eventually("what was accepted is told", Duration::from_secs(15), async || {
+            eventually("what was accepted is shown", Duration::from_secs(15), async || {
                 accepted().await == sent
             })
             .await;

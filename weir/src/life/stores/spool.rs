@@ -1,8 +1,8 @@
 //! Kafka with a spool before it.
 //!
-//! A process may start while Kafka is away if its spool says which log it is for. It takes events then, and nothing goes
-//! to Kafka before the database is found to belong to what is there: the log's name is checked at the start as always,
-//! its ends when it is reached.
+//! A process may start while Kafka is away if its spool says which log it is for. It takes events then, and nothing
+//! goes to Kafka before the database is found to belong to what is there: the log's name is checked at the start as
+//! always, its ends when it is reached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +67,7 @@ pub(super) async fn open(kafka: KafkaConfig, config: SpoolConfig, pool: &PgPool)
     Ok(OpenLog { log: Arc::new(SpooledLog::new(spool)), fatal, exclusive: false })
 }
 
-/// Tells `to` what `from` tells first.
+/// Passes the first reason of `from` on to `to`.
 fn forward(mut from: watch::Receiver<Option<String>>, to: &watch::Sender<Option<String>>) {
     let to = to.clone();
     tokio::spawn(async move {

@@ -136,7 +136,8 @@ async fn sigterm_rolling_restart_under_load_leaves_no_client_with_an_unknown_out
         [&seen.accepted, &seen.last, &seen.refused, &seen.unknown, &seen.other].map(|count| seen.get(count));
     let [accepted, last, refused, unknown, other] = counts;
     println!(
-        "accepted {accepted}, last of a connection {last}, refused to connect {refused}, unknown {unknown}, other {other}"
+        "accepted {accepted}, last of a connection {last}, refused to connect {refused}, unknown {unknown}, \
+         other {other}"
     );
     assert_eq!((unknown, other), (0, 0));
     assert!(accepted > 500 && last > 20 && refused > 0, "{counts:?}");

@@ -260,7 +260,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_a_100_gets_it_and_who_is_refused_is_told_before_the_body() {
+async fn a_client_that_waits_for_a_100_gets_it_or_a_refusal_before_the_body() {
     let edge = Edge::start(&[]).await;
     let mut raw = edge.connect().await;
     raw.send(edge.head("Expect: 100-continue\r\nContent-Length: 13\r\n")).await;

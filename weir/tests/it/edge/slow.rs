@@ -8,7 +8,7 @@ use super::{DEADLINE, Edge, SOON};
 const BIT: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_slow_is_cut_at_the_deadline_for_what_it_is_slow_at() {
+async fn a_slow_client_is_cut_at_the_deadline_for_what_it_is_slow_at() {
     let edge = Edge::start(&[]).await;
     tokio::join!(
         silent(&edge),
@@ -87,7 +87,7 @@ async fn idle(edge: &Edge) {
     assert!(after >= DEADLINE - BIT && after < 3 * DEADLINE, "{after:?}");
 }
 
-/// The same in HTTP/2, which is told by GOAWAY.
+/// The same in HTTP/2, which gets GOAWAY.
 async fn idle_http2(edge: &Edge) {
     let mut raw = super::http2::open(edge).await;
     super::http2::get(&mut raw, 1).await;

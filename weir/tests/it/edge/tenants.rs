@@ -91,7 +91,7 @@ async fn a_tenant_at_its_share_gets_429_and_a_full_node_says_503_at_once() {
     let refused = latencies(&edge, &edge.key, 503, Duration::from_secs(2)).await;
     let (median, p99) = (percentile(&refused, 50), percentile(&refused, 99));
     println!("{} refusals of a full node: median {median:?}, p99 {p99:?}", refused.len());
-    // Under a millisecond with optimisation on an idle machine; tests run without, beside others.
+    // Under a millisecond with optimisation on an idle machine; tests run without, next to others.
     assert!(median < Duration::from_millis(2) && p99 < Duration::from_millis(20), "{median:?} {p99:?}");
     // A large one is refused without a byte of its body, and what comes of it is not taken for a request.
     let mut large = edge.hold(&edge.key, ten_mebibytes).await;
@@ -171,7 +171,7 @@ struct Taken {
     stop: AtomicBool,
 }
 
-/// Sends the largest batches as fast as it can, and does not wait when it is told to.
+/// Sends the largest batches as fast as it can, and does not wait when a reply says so.
 async fn abuse(address: std::net::SocketAddr, request: Arc<String>, taken: Arc<Taken>) {
     while !taken.stop.load(Ordering::Relaxed) {
         let mut raw = Raw::connect(address).await;
@@ -212,7 +212,7 @@ async fn a_tenant_that_sends_as_much_as_it_can_leaves_others_served() {
         let [median, p99, max] = [50, 99, 100].map(|percent| percentile(latencies, percent));
         format!("{} requests, median {median:?}, p99 {p99:?}, longest {max:?}", latencies.len())
     };
-    println!("alone: {}\nbeside 64 x 10 MB: {}", figures(&before), figures(&beside));
+    println!("alone: {}\nnext to 64 x 10 MB: {}", figures(&before), figures(&crowded));
     let [accepted, refused] = [&taken.accepted, &taken.refused].map(|count| count.load(Ordering::Relaxed));
     println!("the other tenant: {accepted} batches accepted, {refused} refused");
     assert!(accepted > 0);

@@ -127,7 +127,7 @@ async fn settings_name_the_host_that_was_asked_in_both_versions_of_http() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_without_tls_is_told_and_a_silent_one_holds_up_nobody() {
+async fn a_client_without_tls_gets_a_reply_and_a_silent_one_holds_up_nobody() {
     let (edge, _, certificate) = edge_with_tls().await;
     let mut silent = edge.connect().await;
     let mut halfway = edge.connect().await;
@@ -135,8 +135,8 @@ async fn a_client_without_tls_is_told_and_a_silent_one_holds_up_nobody() {
     let mut plain = edge.connect().await;
     plain.send(edge.request("")).await;
     assert_eq!(plain.end(SOON).await.0, End::Closed);
-    let told = String::from_utf8(plain.rest().to_vec()).unwrap();
-    assert!(told.starts_with("HTTP/1.0 400 ") && told.ends_with("use https.\n"), "{told}");
+    let reply = String::from_utf8(plain.rest().to_vec()).unwrap();
+    assert!(reply.starts_with("HTTP/1.0 400 ") && reply.ends_with("use https.\n"), "{reply}");
     assert!(is_served(&edge, &certificate).await);
     for raw in [&mut silent, &mut halfway] {
         let (end, after) = raw.end(SOON).await;

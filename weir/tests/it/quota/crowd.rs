@@ -1,4 +1,4 @@
-//! Clients that send batches of all sizes to all nodes, and keep what they were told.
+//! Clients that send batches of all sizes to all nodes, and keep the replies.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,9 +14,9 @@ const SIZES: [usize; 8] = [1, 1, 1, 5, 20, 50, 200, 1_000];
 /// After a refusal.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What all clients were told.
+/// The replies to all clients.
 #[derive(Default)]
-struct Told {
+struct Replies {
     accepted: HashSet<String>,
     /// Sent at least once without a reply.
     unknown: HashSet<String>,
@@ -25,14 +25,14 @@ struct Told {
     first: Vec<Option<Instant>>,
     /// Whether requests may be left without a reply.
     unknown_is_expected: bool,
-    /// What should not have been told.
+    /// Replies that should not have come.
     wrong: Vec<String>,
 }
 
 struct Shared {
     nodes: Vec<Client>,
     stop: AtomicBool,
-    told: Mutex<Told>,
+    replies: Mutex<Replies>,
 }
 
 /// Clients that go on until they are stopped.
@@ -44,8 +44,8 @@ pub(super) struct Crowd {
 impl Crowd {
     /// So many clients, each of which turns to one node after the other.
     pub(super) fn start(clients: usize, nodes: Vec<Client>) -> Self {
-        let told = Told { first: vec![None; nodes.len()], ..Told::default() };
-        let shared = Arc::new(Shared { nodes, stop: AtomicBool::new(false), told: Mutex::new(told) });
+        let replies = Replies { first: vec![None; nodes.len()], ..Replies::default() };
+        let shared = Arc::new(Shared { nodes, stop: AtomicBool::new(false), replies: Mutex::new(replies) });
         let mut crowd = Self { shared, clients: JoinSet::new() };
         for number in 0..clients {
             let shared = Arc::clone(&crowd.shared);
@@ -55,45 +55,50 @@ impl Crowd {
     }
 
     pub(super) fn accepted(&self) -> u64 {
-        self.shared.told().accepted.len() as u64
+        self.shared.replies().accepted.len() as u64
     }
 
     pub(super) fn refused(&self) -> u64 {
-        self.shared.told().refused
+        self.shared.replies().refused
     }
 
     /// From now on, requests may be left without a reply.
     pub(super) fn expect_unknown(&self) {
-        self.shared.told().unknown_is_expected = true;
+        self.shared.replies().unknown_is_expected = true;
     }
 
     pub(super) fn forget_first_accepted(&self) {
-        self.shared.told().first.fill(None);
+        self.shared.replies().first.fill(None);
     }
 
     /// When each node first accepted something; `None` if one has not yet.
     pub(super) fn first_accepted(&self) -> Option<Vec<Instant>> {
-        self.shared.told().first.iter().copied().collect()
+        self.shared.replies().first.iter().copied().collect()
     }
 
     /// Every reply so far was an acceptance, or a 402 with a problem document.
     pub(super) fn assert_clean(&self) {
-        let told = self.shared.told();
-        assert!(told.wrong.is_empty(), "{} replies, such as {:?}", told.wrong.len(), told.wrong.first());
+        let replies = self.shared.replies();
+        assert!(
+            replies.wrong.is_empty(),
+            "{} replies, such as {:?}",
+            replies.wrong.len(),
+            replies.wrong.first()
+        );
     }
 
     /// Stops the clients; which ids were accepted, and of which the outcome was unknown.
     pub(super) async fn stop(self) -> (HashSet<String>, HashSet<String>) {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.clients.join_all().await;
-        let mut told = self.shared.told();
-        (std::mem::take(&mut told.accepted), std::mem::take(&mut told.unknown))
+        let mut replies = self.shared.replies();
+        (std::mem::take(&mut replies.accepted), std::mem::take(&mut replies.unknown))
     }
 }
 
 impl Shared {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap()
+    fn replies(&self) -> MutexGuard<'_, Replies> {
+        self.replies.lock().unwrap()
     }
 
     fn is_stopped(&self) -> bool {
@@ -133,10 +138,10 @@ impl Shared {
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => {
-                let mut told = self.told();
-                told.unknown.extend(ids.iter().cloned());
-                if !told.unknown_is_expected {
-                    told.wrong.push(error.to_string());
+                let mut replies = self.replies();
+                replies.unknown.extend(ids.iter().cloned());
+                if !replies.unknown_is_expected {
+                    replies.wrong.push(error.to_string());
                 }
                 return false;
             }
@@ -148,25 +153,25 @@ impl Shared {
         let receipt = reply.json();
         let rejected = receipt["rejected"].as_array().unwrap();
         let over: HashSet<u64> = rejected.iter().map(|event| event["index"].as_u64().unwrap()).collect();
-        let mut told = self.told();
+        let mut replies = self.replies();
         let is_sound = rejected.iter().all(|event| event["code"] == "quota_exceeded")
             && receipt["accepted"] == ids.len() - over.len()
             && over.len() < ids.len();
         if !is_sound {
-            told.wrong.push(format!("{reply:?}"));
+            replies.wrong.push(format!("{reply:?}"));
         }
         let accepted = (0..).zip(ids).filter(|(index, _)| !over.contains(index)).map(|(_, id)| id.clone());
-        told.accepted.extend(accepted);
-        told.first[node].get_or_insert_with(Instant::now);
+        replies.accepted.extend(accepted);
+        replies.first[node].get_or_insert_with(Instant::now);
     }
 
     fn note_refused(&self, reply: &Reply) {
         let is_problem = reply.headers.get("content-type").is_some_and(|is| is == "application/problem+json");
         let is_sound = reply.status == 402 && is_problem && reply.code() == "quota_exceeded";
-        let mut told = self.told();
-        told.refused += 1;
+        let mut replies = self.replies();
+        replies.refused += 1;
         if !is_sound {
-            told.wrong.push(format!("{reply:?}"));
+            replies.wrong.push(format!("{reply:?}"));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What senders without a key cost a node: memory, time of its processors, and what a client beside them waits.
+//! What senders without a key cost a node: memory, time of its processors, and how long a client with a key waits
+//! meanwhile.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -154,7 +155,7 @@ async fn an_address_without_a_key_gets_little_processor_time_and_others_are_serv
         request.len(),
         started.elapsed()
     );
-    // The same with a client beside them.
+    // The same with a client that has a key.
     let stop = Arc::new(AtomicBool::new(false));
     let abuser = tokio::spawn({
         let (address, request, stop) = (edge.address, Arc::clone(&request), Arc::clone(&stop));
@@ -164,10 +165,10 @@ async fn an_address_without_a_key_gets_little_processor_time_and_others_are_serv
             }
         }
     });
-    let beside = latencies(&edge, &key, 202, Duration::from_secs(3)).await;
+    let crowded = latencies(&edge, &key, 202, Duration::from_secs(3)).await;
     stop.store(true, Ordering::Relaxed);
     abuser.await.unwrap();
-    for (what, latencies) in [("alone", &alone), ("beside", &beside)] {
+    for (what, latencies) in [("alone", &alone), ("crowded", &crowded)] {
         println!(
             "{what}: {} requests, median {:?}, p99 {:?}",
             latencies.len(),

@@ -1,4 +1,4 @@
-//! What is told of erasures: to operators, to whoever brings events back, and by `verify`.
+//! What is known of erasures: to operators, to those who bring events back, and to `verify`.
 
 use std::time::Duration;
 
@@ -122,7 +122,7 @@ async fn a_row_that_is_lost_or_comes_back_is_found_after_an_erasure_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_that_name_the_subject_are_told_and_kept() {
+async fn dead_letters_that_name_the_subject_are_reported_and_kept() {
     let river = River::start().await;
     let acme = river.customer("acme", None).await;
     sqlx::query(
