@@ -119,24 +119,24 @@ pub fn foreign(request_id: Uuid, dialect: Dialect, receipt: &Receipt, accepted: 
     json(StatusCode::OK, "application/json", body, request_id)
 }
 
-/// The fate of each event by its id. `drop` is final for SDKs, which report it to the application; an event without a
+/// The result of each event by its id. `drop` is final for SDKs, which report it to the application; an event without a
 /// readable id can't stand there.
 fn results(rejected: &[Rejection], accepted: &[Known<'_>]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Body<'a> {
-        results: BTreeMap<&'a str, Fate<'a>>,
+        results: BTreeMap<&'a str, EventResult<'a>>,
     }
     #[derive(Serialize)]
-    struct Fate<'a> {
+    struct EventResult<'a> {
         result: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         details: Option<&'a str>,
     }
     let dropped = rejected.iter().filter_map(|rejection| {
-        let fate = Fate { result: "drop", details: Some(&rejection.problem.detail) };
-        rejection.id.as_deref().map(|id| (id, fate))
+        let result = EventResult { result: "drop", details: Some(&rejection.problem.detail) };
+        rejection.id.as_deref().map(|id| (id, result))
     });
-    let kept = accepted.iter().map(|known| (known.id(), Fate { result: "ok", details: None }));
+    let kept = accepted.iter().map(|known| (known.id(), EventResult { result: "ok", details: None }));
     // Of two events with one id, one is kept: that is what its sender must know.
     let body = Body { results: dropped.chain(kept).collect() };
     // A struct of strings always serialises.

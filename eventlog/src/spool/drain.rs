@@ -24,7 +24,7 @@ const CONFIRM_DEADLINE: Duration = Duration::from_secs(9);
 const READ_WAIT: Duration = Duration::from_secs(1);
 /// Between two times of asking whether the log answers, and after it refused a record.
 const ASK_EVERY: Duration = Duration::from_millis(500);
-/// After a record whose fate is unknown; doubled each time, since each time its events are charged once more.
+/// After a record whose outcome is unknown; doubled each time, since each time its events are charged once more.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 const DOUBT_PAUSE_MAX: Duration = Duration::from_secs(16);
 /// After a charge that failed.

@@ -138,7 +138,10 @@ async fn cloudevents_are_taken_in_every_mode_and_answered_without_a_body() {
     let river = River::start().await;
     let customer = river.customer("acme", Some(100)).await;
     let client = river.client(&customer.key);
-    let event = |id: &str| json!({"specversion": "1.0", "id": id, "source": "/s", "type": "t", "subject": "u", "data": {"n": 1}});
+    let event = |id: &str| {
+        let data = json!({"n": 1});
+        json!({"specversion": "1.0", "id": id, "source": "/s", "type": "t", "subject": "u", "data": data})
+    };
     let send = async |content_type: &str, headers: &[(&str, &str)], body: String| {
         let headers = [&[("content-type", content_type)], headers].concat();
         let reply = client.send(Method::POST, "/api/v1/events", &headers, body).await;

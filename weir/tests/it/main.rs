@@ -10,6 +10,7 @@ mod kill;
 mod docs;
 mod pages;
 mod tidy;
+mod words;
 mod cold_start;
 mod storm;
 mod scarce;

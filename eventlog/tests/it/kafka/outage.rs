@@ -93,7 +93,7 @@ async fn room_in_the_queue_comes_back_with_acknowledgements() {
 }
 
 #[tokio::test]
-async fn a_reader_without_brokers_ends_instead_of_waiting_for_ever() {
+async fn a_reader_without_brokers_ends_instead_of_waiting_without_limit() {
     let (mock, config) = mock_topic(1);
     let log = open(&config).await;
     append_all(&log, 0, ["before".to_owned()]).await;
