@@ -9,6 +9,7 @@ mod observed;
 mod kill;
 mod docs;
 mod pages;
+mod transcripts;
 mod tidy;
 mod words;
 mod cold_start;

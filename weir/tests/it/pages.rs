@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "benches/README.md",
     "docs/api.md",
     "docs/enrichment.md",
     "docs/faults.md",
+    "docs/glossary.md",
     "docs/metrics.md",
     "docs/operations.md",
     "docs/queries.md",
@@ -27,7 +28,7 @@ fn read(path: &str) -> String {
 }
 
 /// The texts of all files below `folder` whose name ends so.
-fn texts(folder: &Path, end: &str) -> Vec<String> {
+pub(crate) fn texts(folder: &Path, end: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -80,6 +80,11 @@ impl Place {
         self.spawn(command, role, ports).await
     }
 
+    /// The settings of all processes.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        self.settings.clone()
+    }
+
     /// The binary with these settings, and no others.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));

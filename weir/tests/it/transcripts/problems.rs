@@ -1,0 +1,98 @@
+//! The problems of docs/errors, each provoked by a request.
+
+use schemas::key::ApiKey;
+
+use super::after_make_run;
+use super::agree::{Names, Numbers};
+use super::page::read;
+use crate::pages::texts;
+
+/// What the requests below begin with. A new or changed key is known within a second.
+const SETUP: &str = r#"
+weir() { target/release/weir "$@"; }
+key() { weir key create "$@" | sed -n 1p; }
+send() { curl -s $WEIR_URL/v1/events -H "Authorization: Bearer $KEY" "$@"; }
+post() { send -H 'Content-Type: application/json' "$@"; }
+admin() { curl -s -H "Authorization: Bearer $WEIR_OPERATOR_TOKEN" -H 'Content-Type: application/json' "$@"; }
+admin $WEIR_ADMIN_URL/v1/tenants -d '{"name":"acme"}'
+weir tenant create frozen; FROZEN=$(key frozen); weir tenant set frozen --status frozen
+weir tenant create poor --quota 0; POOR=$(key poor)
+weir tenant create slow --rate 1; SLOW=$(key slow)
+KEY=$(key acme); EXPIRED=$(key acme --expires-at $(date -u -d '+2 seconds' +%FT%TZ)); REVOKED=$(key acme)
+id=${REVOKED#wk_live_}; weir key revoke ${id%_*}
+case $KEY in *A) MALFORMED=${KEY%?}B;; *) MALFORMED=${KEY%?}A;; esac
+sleep 3"#;
+
+/// A command for each code, whose last reply is the problem.
+const REQUESTS: [(&str, &str); 23] = [
+    (
+        "body_too_large",
+        "head -c 33554433 /dev/zero | gzip | post -H 'Content-Encoding: gzip' --data-binary @-",
+    ),
+    ("conflict", r#"admin $WEIR_ADMIN_URL/v1/tenants -d '{"name":"acme"}'"#),
+    (
+        "event_too_large",
+        r#"text=$(head -c 600000 /dev/zero | tr '\0' x)
+           printf '{"batch":[{"event":"e","context":{"x":"%s"}}]}' $text | post --data-binary @-"#,
+    ),
+    ("expired_key", "KEY=$EXPIRED post -d '{}'"),
+    ("invalid_argument", r#"admin -X PUT $WEIR_ADMIN_URL/v1/plans/small -d '{"quota":-1}'"#),
+    ("invalid_batch", r#"post -d '{"batch":7}'"#),
+    (
+        "invalid_encoding",
+        r#"printf '{"event":"e"}' | gzip | head -c 12 | post -H 'Content-Encoding: gzip' --data-binary @-"#,
+    ),
+    ("invalid_event", r#"post -d '{"batch":[{}]}'"#),
+    ("invalid_json", r#"post -d '{"event":"e" "id":"1"}'"#),
+    ("malformed_key", "KEY=$MALFORMED post -d '{}'"),
+    ("method_not_allowed", "curl -s $WEIR_URL/v1/events"),
+    ("missing_key", "curl -s $WEIR_URL/v1/events -d '{}'"),
+    ("not_found", "curl -s $WEIR_URL/nothing"),
+    ("quota_exceeded", r#"KEY=$POOR post -d '{"event":"e"}'"#),
+    (
+        "rate_limited",
+        r#"events=$(printf '{"event":"e"},%.0s' $(seq 3000))
+           KEY=$SLOW post -o /dev/null -d "[${events%,}]"; KEY=$SLOW post -d '{}'"#,
+    ),
+    ("request_timeout", "(printf '{'; sleep 10) | post -X POST -T -"),
+    ("revoked_key", "KEY=$REVOKED post -d '{}'"),
+    ("tenant_frozen", r#"KEY=$FROZEN post -d '{"event":"e"}'"#),
+    ("unauthorized", "curl -s $WEIR_ADMIN_URL/v1/tenants"),
+    ("unknown_key", "KEY=$UNKNOWN post -d '{}'"),
+    ("unsupported_encoding", "post -H 'Content-Encoding: lz4' -d '{}'"),
+    ("unsupported_media_type", "send -H 'Content-Type: text/xml' -d '{}'"),
+    // The last, since it holds for all requests of this address.
+    (
+        "address_limited",
+        r#"for n in $(seq 300); do echo "url = $WEIR_URL/v1/events?key=1"; echo "output = /dev/null"; done > many
+           curl -s -d '{}' -K many; curl -s -d '{}' "$WEIR_URL/v1/events?key=1""#,
+    ),
+];
+
+/// Codes that need more than a request, and where they are provoked. What their pages show is what the code says, by
+/// `pages.rs`.
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("not_durable", "a log that does not confirm: eventlog/tests/it/kafka/outage.rs"),
+    ("overloaded", "a node whose budget is full: weir/tests/it/edge/tenants.rs"),
+    ("unavailable", "a Postgres that is away: weir/tests/it/outage.rs"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_problems_of_the_pages_of_errors_are_the_ones_that_clients_get() {
+    let (_place, _process, mut session) = after_make_run("").await;
+    session.run(SETUP).await;
+    session.run(&format!("UNKNOWN={}", ApiKey::generate().expose())).await;
+    let mut wrong = Vec::new();
+    for (code, request) in REQUESTS {
+        let page = read(&format!("docs/errors/{code}.md"));
+        let (_, rest) = page.split_once("```json\n").unwrap();
+        let (shown, _) = rest.split_once("```").unwrap();
+        let reply = session.run(request).await;
+        if let Err(why) = Names::default().compare(shown, &reply, Numbers::Vary) {
+            wrong.push(format!("{code}: {why}\n{reply}"));
+        }
+    }
+    assert!(wrong.is_empty(), "docs/errors shows other problems:\n{}", wrong.join("\n"));
+    let pages = texts(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors"), ".md").len();
+    assert_eq!(pages, REQUESTS.len() + ELSEWHERE.len(), "each page is shown to be true");
+}
