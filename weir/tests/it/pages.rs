@@ -112,6 +112,25 @@ fn every_path_and_every_link_leads_somewhere() {
 }
 
 #[test]
+fn a_walk_names_files_and_what_stands_in_them() {
+    let page = read("ARCHITECTURE.md");
+    let (mut rows, mut wrong) = (0, Vec::new());
+    for walk in page.split("\n## ").filter(|section| section.starts_with("A walk of ")) {
+        for row in walk.lines().filter_map(|line| line.strip_prefix("| `")) {
+            let (file, rest) = row.split_once('`').unwrap();
+            let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+            let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            let names = rest.split('`').skip(1).step_by(2);
+            let missing = names.filter(|name| !words.contains(name) && !text.contains(&format!("\"{name}")));
+            wrong.extend(missing.map(|name| format!("{file} has no {name}")));
+            rows += 1;
+        }
+    }
+    assert!(rows > 20, "{rows} rows were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn every_make_target_and_each_of_its_variables_is_there() {
     let makefile = read("Makefile");
     let wrong = mistakes(|_, code| {

@@ -51,7 +51,7 @@ const REQUESTS: [(&str, &str); 23] = [
     ("quota_exceeded", r#"KEY=$POOR post -d '{"event":"e"}'"#),
     (
         "rate_limited",
-        r#"events=$(printf '{"event":"e"},%.0s' $(seq 3000))
+        r#"events=$(printf '{"event":"e"},%.0s' $(seq 10000))
            KEY=$SLOW post -o /dev/null -d "[${events%,}]"; KEY=$SLOW post -d '{}'"#,
     ),
     ("request_timeout", "(printf '{'; sleep 10) | post -X POST -T -"),
@@ -64,7 +64,7 @@ const REQUESTS: [(&str, &str); 23] = [
     // The last, since it holds for all requests of this address.
     (
         "address_limited",
-        r#"for n in $(seq 300); do echo "url = $WEIR_URL/v1/events?key=1"; echo "output = /dev/null"; done > many
+        r#"for n in $(seq 1000); do echo "url = $WEIR_URL/v1/events?key=1"; echo "output = /dev/null"; done > many
            curl -s -d '{}' -K many; curl -s -d '{}' "$WEIR_URL/v1/events?key=1""#,
     ),
 ];
