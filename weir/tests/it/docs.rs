@@ -1,6 +1,7 @@
 //! The operator's pages say what the binary does.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::process::Place;
 
@@ -25,6 +26,39 @@ async fn every_setting_stands_in_the_operators_page() {
     let unknown: Vec<&str> =
         rows.filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_')).filter(known).collect();
     assert!(unknown.is_empty(), "docs/operations.md has rows for {unknown:?}, which are no settings");
+}
+
+#[test]
+fn defaults_and_meanings_in_the_operators_page_are_those_of_the_binary() {
+    let mut config = Command::new(env!("CARGO_BIN_EXE_weir"));
+    config.arg("config").env_clear().env("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d");
+    let output = config.env("WEIR_OPERATOR_TOKEN", "0".repeat(32)).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = printed.lines().collect();
+    let page = page("operations.md");
+    let mut wrong = Vec::new();
+    for pair in lines.chunks(2) {
+        let (name, value) = pair[0].split_once('=').unwrap();
+        let (meaning, source) = pair[1].trim().rsplit_once(" (").unwrap();
+        let row = page.lines().find_map(|line| line.strip_prefix(&format!("| `{name}` | "))).unwrap();
+        let cells: Vec<&str> = row.trim_end_matches('|').split(" | ").map(str::trim).collect();
+        let [_, default, shown] = cells[..] else { panic!("{name} has other cells: {row}") };
+        let is_default = match default {
+            "must be set" => source == "environment)",
+            "not set" | "none" => value.is_empty(),
+            // Of another setting.
+            "a quarter of that" => !value.is_empty(),
+            known => known.trim_matches('`') == value,
+        };
+        // "as `ANOTHER`" stands for its meaning.
+        let is_meant = shown.starts_with("as `") || shown.replace('`', "") == meaning.replace('`', "");
+        if !(is_default && is_meant) {
+            wrong.push(format!("{name}: {default}, {shown}; in the binary: {value}, {meaning}"));
+        }
+    }
+    assert!(lines.len() > 100, "the settings were not read");
+    assert!(wrong.is_empty(), "docs/operations.md has other settings:\n{}", wrong.join("\n"));
 }
 
 #[test]
