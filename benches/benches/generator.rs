@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use benches::load::{LoadOptions, Report, run};
+use benches::load::{LoadOptions, LoadReport, run};
 use benches::{cpu, floor};
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -69,7 +69,7 @@ fn measure(batch: u32, name: &str, change: impl FnOnce(&mut LoadOptions)) -> any
     Ok(())
 }
 
-fn print(batch: u32, name: &str, report: &Report, generator_ns: u64, server_ns: u64) {
+fn print(batch: u32, name: &str, report: &LoadReport, generator_ns: u64, server_ns: u64) {
     let per_million = |ns: u64| ns / report.events_accepted.max(1);
     println!(
         "{batch:>5}  {name:<16} {:>13} {:>11} {:>10} {:>8} {:>8}",

@@ -4,7 +4,7 @@
 //! Its `id` is derived from the run's seed, the connection and a sequence number; its `body` is a template
 //! with those numbers patched in. `pace` says when its batch is due. A `worker` writes the intent to the
 //! [`journal`], sends the batch over its `link`, reads the `reply`, and writes the outcome to the journal and
-//! the `tally`, which becomes the [`Report`].
+//! the `tally`, which becomes the [`LoadReport`].
 //!
 //! # Guarantees
 //! * An intent is handed to the operating system before the first byte of its request; an outcome after the last
@@ -39,20 +39,20 @@ use tokio::task::JoinSet;
 
 use crate::cpu;
 use body::Bodies;
-use journal::{Header, JournalWriter, Range};
-use options::Plan;
-use run::Run;
-use tally::Tally;
+use journal::{IdRange, JournalWriter, RunHeader};
+use options::LoadPlan;
+use run::SharedRun;
+use tally::LiveCounts;
 use worker::Worker;
 
 pub use options::{LoadKey, LoadOptions};
-pub use report::{Latency, Report};
+pub use report::{Latency, LoadReport};
 
 /// Sends what `options` ask for and reports how it went.
 ///
 /// # Errors
 /// If an option is wrong, the journal can't be written, or no server ever answered.
-pub async fn run(options: LoadOptions) -> anyhow::Result<Report> {
+pub async fn run(options: LoadOptions) -> anyhow::Result<LoadReport> {
     run_until(options, std::future::pending()).await
 }
 
@@ -60,15 +60,15 @@ pub async fn run(options: LoadOptions) -> anyhow::Result<Report> {
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_until(options: LoadOptions, stop: impl Future<Output = ()>) -> anyhow::Result<Report> {
-    let plan = Plan::new(&options)?;
+pub async fn run_until(options: LoadOptions, stop: impl Future<Output = ()>) -> anyhow::Result<LoadReport> {
+    let plan = LoadPlan::new(&options)?;
     let journal = match &options.journal {
         None => None,
-        Some(path) => Some(JournalWriter::create(path, &Header::of(&plan, &options))?),
+        Some(path) => Some(JournalWriter::create(path, &RunHeader::of(&plan, &options))?),
     };
     let cpu_before_ms = cpu::process_ms();
     let started = Instant::now();
-    let run = Arc::new(Run::new(plan, journal, Tally::new()?, started));
+    let run = Arc::new(SharedRun::new(plan, journal, LiveCounts::new()?, started));
 
     let mut workers = JoinSet::new();
     for connection in 0..run.plan.connections {
@@ -92,7 +92,7 @@ pub async fn run_until(options: LoadOptions, stop: impl Future<Output = ()>) -> 
         journal.sync()?;
     }
     let cpu_ms = cpu::process_ms().zip(cpu_before_ms).map(|(after, before)| after.saturating_sub(before));
-    Report::new(&run.plan, started, &run.tally.take(), cpu_ms)
+    LoadReport::new(&run.plan, started, &run.tally.take(), cpu_ms)
 }
 
 /// The bodies that the first connection of a run with these options begins with.
@@ -100,8 +100,8 @@ pub async fn run_until(options: LoadOptions, stop: impl Future<Output = ()>) -> 
 /// # Errors
 /// If an option is wrong.
 pub fn bodies(options: &LoadOptions, count: u32) -> anyhow::Result<Vec<Bytes>> {
-    let plan = Plan::new(options)?;
+    let plan = LoadPlan::new(options)?;
     let bodies = Bodies::new(&plan, 0)?;
-    let range = |number| Range { first: number * plan.batch, count: plan.batch };
+    let range = |number| IdRange { first: number * plan.batch, count: plan.batch };
     (0..count).map(|number| Ok(bodies.build(&[range(number)])?.bytes)).collect()
 }

@@ -12,8 +12,8 @@
 //! * `Ok` means: on disk, in the log or in the spool. What is in the spool stays there until the log has confirmed it.
 //! * Every record of the spool reaches the log at least once. It may reach it more often; then every copy but one has
 //!   been *charged* before it was handed over: records whose outcome is not known, in this process or a dead one
-//!   ([`drained`](progress)), are given to [`Charge`] first. Without it, the processor's refund of the duplicate would
-//!   be a gift, and a cap could be passed.
+//!   ([`drained`](progress)), are given to [`ChargeCopies`] first. Without it, the processor's refund of the duplicate
+//!   would be a gift, and a cap could be passed.
 //! * A record that the log will never take is [kept aside](aside) and reported; it does not hold up the others.
 //! * The spool is bounded in bytes; beyond them appends are refused.
 //! * A spool belongs to one log ([`binding`]). Its records are for no other.

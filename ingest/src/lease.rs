@@ -16,7 +16,7 @@ use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 use tokio::sync::mpsc;
 
-use crate::tenant::{Attempt, Spent, Tenant, Waiting};
+use crate::tenant::{Spend, Spent, Tenant, Waiting};
 
 pub use keeper::{Keeper, keep};
 
@@ -49,7 +49,7 @@ impl Leases {
     /// # Errors
     /// A 503 if Postgres does not say in time what is left.
     pub async fn spend(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Result<Spent, Problem> {
-        if let Attempt::Took(spent) = self.attempt(tenant, at, events) {
+        if let Spend::Took(spent) = self.attempt(tenant, at, events) {
             return Ok(spent);
         }
         let deadline = tokio::time::Instant::now() + WAIT_MAX;
@@ -59,9 +59,9 @@ impl Leases {
             tokio::pin!(granted);
             granted.as_mut().enable();
             match self.attempt(tenant, at, events) {
-                Attempt::Took(spent) => return Ok(spent),
-                Attempt::Short if self.is_unregistered() => return Err(not_known()),
-                Attempt::Short => {
+                Spend::Took(spent) => return Ok(spent),
+                Spend::Short if self.is_unregistered() => return Err(not_known()),
+                Spend::Short => {
                     waiting.get_or_insert_with(|| tenant.slice.wait_for(events));
                     self.ask_for_refill(tenant);
                 }
@@ -91,14 +91,14 @@ impl Leases {
         self.node.lock().generation == UNREGISTERED
     }
 
-    fn attempt(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Attempt {
+    fn attempt(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Spend {
         let (capped, zone) = {
             let terms = tenant.terms.read();
             (terms.quota.is_some(), terms.zone)
         };
         if !capped {
             let period = tenant.slice.period(at, zone);
-            return Attempt::Took(Spent { lease: LeaseId::NONE, period, events, generation: 0 });
+            return Spend::Took(Spent { lease: LeaseId::NONE, period, events, generation: 0 });
         }
         let node = *self.node.lock();
         let valid = Instant::now() < node.valid_until;

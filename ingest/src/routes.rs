@@ -10,14 +10,14 @@ pub enum Route {
     /// Takes events.
     Events(Dialect),
     /// What SDKs ask for before they send.
-    Settings(Settings),
+    Settings(SettingsDialect),
     /// A page of `docs/errors`.
     ErrorPage(Code),
 }
 
 /// Whose SDKs ask for settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settings {
+pub enum SettingsDialect {
     /// Segment's, with the key in the path.
     Segment,
     /// RudderStack's.
@@ -125,11 +125,11 @@ pub fn route(path: &str) -> Result<Route, Problem> {
     Ok(Route::Events(dialect))
 }
 
-fn settings(path: &str) -> Option<Settings> {
+fn settings(path: &str) -> Option<SettingsDialect> {
     let key = path.strip_prefix("v1/projects/").and_then(|path| path.strip_suffix("/settings"));
     match path {
-        "sourceConfig" => Some(Settings::RudderStack),
-        _ => key.filter(|key| !key.contains('/')).map(|_| Settings::Segment),
+        "sourceConfig" => Some(SettingsDialect::RudderStack),
+        _ => key.filter(|key| !key.contains('/')).map(|_| SettingsDialect::Segment),
     }
 }
 
@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn sdks_find_their_settings() {
         for (path, settings) in [
-            ("/v1/projects/wk_live_x/settings", Settings::Segment),
-            ("//v1/projects/wk_live_x/settings", Settings::Segment),
-            ("/sourceConfig", Settings::RudderStack),
-            ("/sourceConfig/", Settings::RudderStack),
+            ("/v1/projects/wk_live_x/settings", SettingsDialect::Segment),
+            ("//v1/projects/wk_live_x/settings", SettingsDialect::Segment),
+            ("/sourceConfig", SettingsDialect::RudderStack),
+            ("/sourceConfig/", SettingsDialect::RudderStack),
         ] {
             let found = route(path).unwrap();
             assert_eq!(found, Route::Settings(settings), "{path}");

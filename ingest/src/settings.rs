@@ -12,22 +12,22 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::reply::{self, Reply};
-use crate::routes::Settings;
+use crate::routes::SettingsDialect;
 use crate::{auth, host};
 
 /// The settings of a project in the shape that a family of SDKs reads.
 ///
 /// # Errors
 /// A 401 for a key that is missing or is none.
-pub fn settings(request_id: Uuid, family: Settings, parts: &Parts) -> Result<Reply, Problem> {
+pub fn settings(request_id: Uuid, family: SettingsDialect, parts: &Parts) -> Result<Reply, Problem> {
     let Parts { uri, headers, .. } = parts;
     let document = match family {
-        Settings::Segment => {
+        SettingsDialect::Segment => {
             let key = uri.path().trim_matches('/').split('/').nth(2).unwrap_or_default();
             auth::from_text(key)?;
             segment(key, host::asked(parts))
         }
-        Settings::RudderStack => {
+        SettingsDialect::RudderStack => {
             let key = match auth::from_header(headers)? {
                 Some(key) => Some(key),
                 None => auth::from_query(uri.query().unwrap_or_default())?,
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    fn ask(family: Settings, uri: &str, authorization: Option<String>) -> Result<Value, Code> {
+    fn ask(family: SettingsDialect, uri: &str, authorization: Option<String>) -> Result<Value, Code> {
         let mut request = Request::builder().uri(uri).header(HOST, "events.example.com");
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
@@ -75,7 +75,7 @@ mod tests {
         document(family, request.body(()).unwrap())
     }
 
-    fn document(family: Settings, request: Request<()>) -> Result<Value, Code> {
+    fn document(family: SettingsDialect, request: Request<()>) -> Result<Value, Code> {
         let (parts, ()) = request.into_parts();
         let reply = settings(Uuid::nil(), family, &parts).map_err(|problem| problem.code)?;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -86,10 +86,11 @@ mod tests {
     #[test]
     fn the_settings_of_analytics_js_name_the_host_that_it_asked() {
         let key = ApiKey::generate();
-        let document = ask(Settings::Segment, &format!("/v1/projects/{}/settings", key.expose()), None);
+        let document =
+            ask(SettingsDialect::Segment, &format!("/v1/projects/{}/settings", key.expose()), None);
         let own = json!({"apiKey": key.expose(), "apiHost": "events.example.com/v1"});
         assert_eq!(document, Ok(json!({"integrations": {"Segment.io": own}})));
-        assert_eq!(ask(Settings::Segment, "/v1/projects/x/settings", None), Err(Code::MalformedKey));
+        assert_eq!(ask(SettingsDialect::Segment, "/v1/projects/x/settings", None), Err(Code::MalformedKey));
     }
 
     #[test]
@@ -101,7 +102,7 @@ mod tests {
             for host in hosts {
                 request = request.header(HOST, *host);
             }
-            let document = document(Settings::Segment, request.body(()).unwrap()).unwrap();
+            let document = document(SettingsDialect::Segment, request.body(()).unwrap()).unwrap();
             assert_eq!(document["integrations"]["Segment.io"]["apiHost"], "localhost:8443/v1", "{version:?}");
         }
     }
@@ -111,13 +112,13 @@ mod tests {
         let key = ApiKey::generate();
         let basic = format!("Basic {}", STANDARD.encode(format!("{}:", key.expose())));
         let in_query = format!("/sourceConfig/?p=web&writeKey={}", key.expose());
-        let by_header = ask(Settings::RudderStack, "/sourceConfig/?p=web", Some(basic)).unwrap();
-        assert_eq!(ask(Settings::RudderStack, &in_query, None), Ok(by_header.clone()));
+        let by_header = ask(SettingsDialect::RudderStack, "/sourceConfig/?p=web", Some(basic)).unwrap();
+        assert_eq!(ask(SettingsDialect::RudderStack, &in_query, None), Ok(by_header.clone()));
         let source = &by_header["source"];
         // What these SDKs look at before they start.
         assert!(source["id"].is_string() && source["enabled"] == true && source["config"].is_object());
         assert_eq!(source["destinations"], json!([]));
         assert!(!by_header.to_string().contains(&key.expose()[20..]), "the secret is not repeated");
-        assert_eq!(ask(Settings::RudderStack, "/sourceConfig/?p=web", None), Err(Code::MissingKey));
+        assert_eq!(ask(SettingsDialect::RudderStack, "/sourceConfig/?p=web", None), Err(Code::MissingKey));
     }
 }

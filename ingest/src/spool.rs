@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventlog::metrics::{SPOOL_AGE_SECONDS, SPOOL_BYTES, SPOOL_RECORDS, SPOOLING};
-use eventlog::spool::{Charge, Spool};
+use eventlog::spool::{ChargeCopies, Spool};
 use metering::spool::{Copies, ended, release};
 use service::clock::Clock;
 use service::error::Chain;
@@ -73,7 +73,7 @@ impl SpoolKeeper {
     }
 
     /// Charges copies, once the database is known to be the log's.
-    fn charge(&self) -> Charge {
+    fn charge(&self) -> ChargeCopies {
         let (pool, bound) = (self.pool.clone(), self.bound.clone());
         Box::new(move |frames| {
             let (pool, mut bound) = (pool.clone(), bound.clone());

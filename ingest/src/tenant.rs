@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, ProjectId, TenantId};
 
-pub(crate) use slice::{Attempt, Waiting};
+pub(crate) use slice::{Spend, Waiting};
 
 pub use held::Held;
 pub use rate::{Left, Rate};

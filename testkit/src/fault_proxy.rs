@@ -34,7 +34,7 @@ pub enum Fault {
 
 /// A request as the proxy saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct SeenRequest {
     /// Path and query.
     pub path: String,
     /// What was done to it.
@@ -47,7 +47,7 @@ pub struct Seen {
 pub struct FaultProxy {
     /// Where it listens.
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
     task: JoinHandle<()>,
 }
 
@@ -83,7 +83,7 @@ impl FaultProxy {
 
     /// All requests so far, in the order of arrival.
     #[must_use]
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<SeenRequest> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -92,7 +92,7 @@ impl FaultProxy {
 struct Line {
     upstream: SocketAddr,
     script: Box<dyn Fn(usize) -> Fault + Send + Sync>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<SeenRequest>>>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
@@ -139,11 +139,11 @@ impl Line {
 
     fn note(&self, request: &Request<Incoming>) -> usize {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.push(Seen { path: request.uri().to_string(), fault: Fault::None, status: None });
+        seen.push(SeenRequest { path: request.uri().to_string(), fault: Fault::None, status: None });
         seen.len() - 1
     }
 
-    fn change(&self, number: usize, change: impl FnOnce(&mut Seen)) {
+    fn change(&self, number: usize, change: impl FnOnce(&mut SeenRequest)) {
         change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner)[number]);
     }
 

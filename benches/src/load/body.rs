@@ -9,8 +9,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::id::{SEQUENCE_DIGITS, mix};
-use super::journal::Range;
-use super::options::Plan;
+use super::journal::IdRange;
+use super::options::LoadPlan;
 
 /// Events are made from these in turn: name, and the properties that only such an event has.
 const KINDS: [(&str, &str); 4] = [
@@ -52,7 +52,7 @@ pub(crate) struct Body {
 }
 
 impl Bodies {
-    pub(crate) fn new(plan: &Plan, connection: u16) -> anyhow::Result<Self> {
+    pub(crate) fn new(plan: &LoadPlan, connection: u16) -> anyhow::Result<Self> {
         let templates: Option<Vec<_>> = KINDS
             .iter()
             .map(|(name, properties)| Template::new(plan, connection, name, properties))
@@ -65,7 +65,7 @@ impl Bodies {
     }
 
     /// A native batch of the events in `ranges`, in that order.
-    pub(crate) fn build(&self, ranges: &[Range]) -> anyhow::Result<Body> {
+    pub(crate) fn build(&self, ranges: &[IdRange]) -> anyhow::Result<Body> {
         let events: usize = ranges.iter().map(|range| range.count as usize).sum();
         let event_len_max =
             self.templates.iter().map(|template| template.json.len() + 1).max().unwrap_or_default();
@@ -102,7 +102,7 @@ impl Bodies {
 }
 
 impl Template {
-    fn new(plan: &Plan, connection: u16, name: &str, properties: &str) -> Option<Self> {
+    fn new(plan: &LoadPlan, connection: u16, name: &str, properties: &str) -> Option<Self> {
         let id = plan.run_id.event(connection, 0);
         let time = plan
             .timestamp
@@ -149,7 +149,7 @@ mod tests {
     fn bodies(change: impl FnOnce(&mut LoadOptions)) -> Bodies {
         let mut options = LoadOptions { seed: Some(9), ..LoadOptions::to("http://a", "k") };
         change(&mut options);
-        Bodies::new(&Plan::new(&options).unwrap(), 3).unwrap()
+        Bodies::new(&LoadPlan::new(&options).unwrap(), 3).unwrap()
     }
 
     fn events(body: &Body) -> Vec<Value> {
@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn a_body_holds_the_events_of_its_ranges_in_order() {
         let bodies = bodies(|options| options.timestamp = Some(MORNING));
-        let body = bodies.build(&[Range { first: 0xfe, count: 3 }, Range { first: 5, count: 1 }]).unwrap();
+        let body =
+            bodies.build(&[IdRange { first: 0xfe, count: 3 }, IdRange { first: 5, count: 1 }]).unwrap();
         let ids: Vec<_> =
             events(&body).iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
         let id = |sequence: &str| format!("l-0000000000000009-0003-{sequence}");
@@ -174,8 +175,8 @@ mod tests {
     #[test]
     fn an_event_is_the_same_bytes_in_every_batch() {
         let bodies = bodies(|_| ());
-        let alone = events(&bodies.build(&[Range { first: 41, count: 1 }]).unwrap());
-        let among = events(&bodies.build(&[Range { first: 40, count: 9 }]).unwrap());
+        let alone = events(&bodies.build(&[IdRange { first: 41, count: 1 }]).unwrap());
+        let among = events(&bodies.build(&[IdRange { first: 40, count: 9 }]).unwrap());
         assert_eq!(alone[0], among[1]);
     }
 
@@ -183,7 +184,7 @@ mod tests {
     fn events_have_about_the_bytes_that_were_asked_for() {
         for event_bytes in [300, 1_000, 5_000] {
             let body = bodies(|options| options.event_bytes = event_bytes)
-                .build(&[Range { first: 0, count: 100 }])
+                .build(&[IdRange { first: 0, count: 100 }])
                 .unwrap();
             assert!(body.plain_len.abs_diff(event_bytes * 100) < 200, "{} for {event_bytes}", body.plain_len);
         }
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_compressed_body_holds_the_same_events() {
-        let range = [Range { first: 7, count: 50 }];
+        let range = [IdRange { first: 7, count: 50 }];
         let (plain, packed) =
             (bodies(|_| ()).build(&range).unwrap(), bodies(|o| o.gzip = true).build(&range).unwrap());
         let mut unpacked = Vec::new();

@@ -27,7 +27,7 @@ mod check;
 use serde::{Deserialize, Serialize};
 
 use super::LoadOptions;
-use super::options::Plan;
+use super::options::LoadPlan;
 
 pub use check::{Check, CheckReport, Violations, check};
 pub(crate) use line::{Entry, Line};
@@ -39,7 +39,7 @@ const VERSION: u32 = 1;
 
 /// The parameters of the run, for readers of the file, and for the ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
+pub struct RunHeader {
     /// Version of the format.
     pub journal: u32,
     /// The run's seed in hex.
@@ -62,8 +62,8 @@ pub struct Header {
     pub targets: Vec<String>,
 }
 
-impl Header {
-    pub(crate) fn of(plan: &Plan, options: &LoadOptions) -> Self {
+impl RunHeader {
+    pub(crate) fn of(plan: &LoadPlan, options: &LoadOptions) -> Self {
         Self {
             journal: VERSION,
             seed: format!("{:016x}", plan.run_id.0),
@@ -81,7 +81,7 @@ impl Header {
 
 /// What was promised about one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum Promise {
     /// Every attempt was refused: it must not be stored.
     Refused,
     /// No promise: it may be stored once.
@@ -92,12 +92,12 @@ pub enum Outcome {
 
 /// Consecutive events of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Range {
+pub(crate) struct IdRange {
     pub(crate) first: u32,
     pub(crate) count: u32,
 }
 
-impl Range {
+impl IdRange {
     /// The sequence numbers in it.
     pub(crate) fn sequences(self) -> std::ops::Range<u32> {
         self.first..self.first.saturating_add(self.count)

@@ -20,7 +20,7 @@ const SCHEME: &str = "Bearer ";
 /// Values of the `Authorization` header. Each takes its own length and eleven bytes: a million keys 79 MB. Never
 /// printed by `Debug`.
 #[derive(Default)]
-pub(crate) struct Keys {
+pub(crate) struct KeyList {
     /// One behind the other.
     text: Bytes,
     /// Where each ends.
@@ -31,19 +31,19 @@ pub(crate) struct Keys {
 
 /// The place in the list of the key that a connection sends its next batch with.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct KeyTurn {
     at: usize,
     step: usize,
     len: usize,
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for KeyList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keys({})", self.ends.len())
+        write!(f, "KeyList({})", self.ends.len())
     }
 }
 
-impl Keys {
+impl KeyList {
     /// Keys that connections share out among themselves.
     pub(crate) fn shared<'a>(keys: impl Iterator<Item = &'a str>) -> anyhow::Result<Self> {
         let mut list = List::default();
@@ -85,15 +85,15 @@ impl Keys {
     /// Where `connection` of `connections` begins. With keys of a file in a place of its own, drawn from its part of
     /// the list, and then key by key: together they use all keys equally often, and never march in step, however the
     /// list is ordered. Else with one key, such that every pair of target and key occurs.
-    pub(crate) fn turn(&self, run: RunId, connection: u16, connections: u16, targets: usize) -> Turn {
+    pub(crate) fn turn(&self, run: RunId, connection: u16, connections: u16, targets: usize) -> KeyTurn {
         let (place, len) = (usize::from(connection), self.ends.len());
         if !self.rotate {
-            return Turn { at: place / targets.max(1) % len.max(1), step: 0, len };
+            return KeyTurn { at: place / targets.max(1) % len.max(1), step: 0, len };
         }
         let begin = |connection: usize| connection * len / usize::from(connections.max(1));
         let part = begin(place + 1) - begin(place);
         let drawn = Choices::new(run, connection).below(part as u64);
-        Turn { at: begin(place) + usize::try_from(drawn).unwrap_or_default(), step: 1, len }
+        KeyTurn { at: begin(place) + usize::try_from(drawn).unwrap_or_default(), step: 1, len }
     }
 
     /// The header's value for the key in this place.
@@ -107,7 +107,7 @@ impl Keys {
     }
 }
 
-impl Turn {
+impl KeyTurn {
     /// The key's place for the next batch.
     pub(crate) fn next(&mut self) -> usize {
         let now = self.at;
@@ -133,11 +133,11 @@ impl List {
         Ok(())
     }
 
-    fn end(self, rotate: bool) -> Keys {
+    fn end(self, rotate: bool) -> KeyList {
         let Self { mut text, mut ends } = self;
         text.shrink_to_fit();
         ends.shrink_to_fit();
-        Keys { text: text.into(), ends, rotate }
+        KeyList { text: text.into(), ends, rotate }
     }
 }
 
@@ -145,12 +145,12 @@ impl List {
 mod tests {
     use super::*;
 
-    fn file(text: &str) -> anyhow::Result<Keys> {
-        Keys::read(text.as_bytes(), 5)
+    fn file(text: &str) -> anyhow::Result<KeyList> {
+        KeyList::read(text.as_bytes(), 5)
     }
 
     /// The keys of a connection's next batches.
-    fn next(keys: &Keys, turn: &mut Turn, count: usize) -> Vec<usize> {
+    fn next(keys: &KeyList, turn: &mut KeyTurn, count: usize) -> Vec<usize> {
         let places: Vec<_> = (0..count).map(|_| turn.next()).collect();
         assert!(places.iter().all(|place| keys.header(*place).is_ok()));
         places
@@ -182,17 +182,17 @@ mod tests {
         for text in ["", "\n\n", "two words", "k\u{e9}y", "k\0y"] {
             assert!(file(text).is_err(), "{text:?}");
         }
-        assert!(Keys::of_file(Path::new("/nowhere")).unwrap_err().to_string().contains("/nowhere"));
+        assert!(KeyList::of_file(Path::new("/nowhere")).unwrap_err().to_string().contains("/nowhere"));
     }
 
     #[test]
     fn keys_do_not_print() {
-        assert_eq!(format!("{:?}", file("secret").unwrap()), "Keys(1)");
+        assert_eq!(format!("{:?}", file("secret").unwrap()), "KeyList(1)");
     }
 
     #[test]
     fn with_keys_of_a_file_all_are_used_equally_often() {
-        let keys = Keys::read("k\n".repeat(1_000).as_bytes(), 1_000).unwrap();
+        let keys = KeyList::read("k\n".repeat(1_000).as_bytes(), 1_000).unwrap();
         for connections in [1, 7, 64, 1_000, 3_000] {
             let mut used = vec![0; 1_000];
             for connection in 0..connections {
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn connections_do_not_march_in_step_through_a_list_that_repeats() {
-        let keys = Keys::read("k\n".repeat(1_000).as_bytes(), 1_000).unwrap();
+        let keys = KeyList::read("k\n".repeat(1_000).as_bytes(), 1_000).unwrap();
         // Tenants in turn: without a draw, all ten connections would send for the same one at any time.
         let tenants: std::collections::BTreeSet<_> =
             (0..10).map(|connection| keys.turn(RunId(7), connection, 10, 1).next() % 100).collect();
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_shared_key_stays_with_its_connection() {
-        let keys = Keys::shared(["a", "b"].into_iter()).unwrap();
+        let keys = KeyList::shared(["a", "b"].into_iter()).unwrap();
         let of = |connection| next(&keys, &mut keys.turn(RunId(7), connection, 4, 2), 3);
         assert_eq!([of(0), of(1), of(2), of(3)], [[0; 3], [0; 3], [1; 3], [1; 3]]);
     }

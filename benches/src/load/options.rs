@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemas::time::Micros;
 
 use super::id::RunId;
-use super::keys::{Keys, Turn};
+use super::keys::{KeyList, KeyTurn};
 use super::target::Target;
 
 /// How long a run lasts if neither `--events` nor `--duration` says.
@@ -120,9 +120,9 @@ impl LoadOptions {
 
 /// Options that were found to be sound.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct LoadPlan {
     pub(crate) targets: Vec<Target>,
-    pub(crate) keys: Keys,
+    pub(crate) keys: KeyList,
     pub(crate) run_id: RunId,
     pub(crate) connections: u16,
     pub(crate) batch: u32,
@@ -139,7 +139,7 @@ pub(crate) struct Plan {
     pub(crate) timestamp: Option<Micros>,
 }
 
-impl Plan {
+impl LoadPlan {
     /// Names every option that is wrong at once.
     pub(crate) fn new(options: &LoadOptions) -> anyhow::Result<Self> {
         let mut wrong = Vec::new();
@@ -170,12 +170,12 @@ impl Plan {
             }
         }
         let keys = match &options.keys_file {
-            Some(path) => Keys::of_file(path),
-            None => Keys::shared(options.keys.iter().map(|key| key.0.as_str())),
+            Some(path) => KeyList::of_file(path),
+            None => KeyList::shared(options.keys.iter().map(|key| key.0.as_str())),
         };
         let keys = keys.unwrap_or_else(|error| {
             wrong.push(format!("{error:#}"));
-            Keys::default()
+            KeyList::default()
         });
         if options.keys_file.is_none() && options.keys.is_empty() {
             wrong.push("--key is missing (or WEIR_KEY), or --keys-file".to_owned());
@@ -210,7 +210,7 @@ impl Plan {
 
     /// Which target a connection uses, and with which keys: every pair of both occurs once there are enough
     /// connections.
-    pub(crate) fn home(&self, connection: u16) -> (usize, Turn) {
+    pub(crate) fn home(&self, connection: u16) -> (usize, KeyTurn) {
         let targets = self.targets.len();
         let turn = self.keys.turn(self.run_id, connection, self.connections, targets);
         (usize::from(connection) % targets, turn)
@@ -258,7 +258,7 @@ mod tests {
     fn every_wrong_option_is_named_at_once() {
         let mut options = LoadOptions::to("https://a", "bad\nkey");
         (options.batch, options.connections) = (0, 0);
-        let error = Plan::new(&options).unwrap_err().to_string();
+        let error = LoadPlan::new(&options).unwrap_err().to_string();
         for name in ["--batch", "--connections", "--url https://a", "--key"] {
             assert!(error.contains(name), "{name} in {error}");
         }
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_run_needs_a_key() {
         let options = LoadOptions { keys: Vec::new(), ..LoadOptions::to("http://a", "k") };
-        assert!(Plan::new(&options).unwrap_err().to_string().contains("--key is missing"));
+        assert!(LoadPlan::new(&options).unwrap_err().to_string().contains("--key is missing"));
     }
 
     #[test]
@@ -276,8 +276,8 @@ mod tests {
         std::fs::write(&file, "k\n").unwrap();
         let keys_file = Some(file.path().to_owned());
         let options = LoadOptions { keys: Vec::new(), keys_file, ..LoadOptions::to("http://a", "k") };
-        assert!(Plan::new(&options).is_ok());
-        let error = Plan::new(&LoadOptions { retry_share: 1, ..options }).unwrap_err().to_string();
+        assert!(LoadPlan::new(&options).is_ok());
+        let error = LoadPlan::new(&LoadOptions { retry_share: 1, ..options }).unwrap_err().to_string();
         assert!(error.contains("--retry-share"), "{error}");
     }
 
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn shares_of_the_events_add_up() {
         let options = LoadOptions { events: Some(1_003), connections: 4, ..LoadOptions::to("http://a", "k") };
-        let plan = Plan::new(&options).unwrap();
+        let plan = LoadPlan::new(&options).unwrap();
         assert_eq!((0..4).map(|c| plan.events_of(c)).collect::<Vec<_>>(), [251, 251, 251, 250]);
     }
 
@@ -298,7 +298,7 @@ mod tests {
         let mut options = LoadOptions::to("http://a", "k");
         options.urls.push("http://b".to_owned());
         options.keys.push(LoadKey("l".to_owned()));
-        let plan = Plan::new(&options).unwrap();
+        let plan = LoadPlan::new(&options).unwrap();
         let home = |connection| {
             let (target, mut turn) = plan.home(connection);
             (target, turn.next())

@@ -9,7 +9,7 @@ const TIMER_SLOP: Duration = Duration::from_millis(2);
 
 /// The schedule of one connection.
 #[derive(Debug)]
-pub(crate) enum Pace {
+pub(crate) enum Schedule {
     /// Closed loop: due as soon as the last one is answered.
     Closed,
     /// Open loop: due on a fixed schedule.
@@ -21,7 +21,7 @@ pub(crate) enum Pace {
     },
 }
 
-impl Pace {
+impl Schedule {
     /// The schedule of `connection` of `connections`; in an open loop they start evenly spread.
     pub(crate) fn new(start: Instant, interval: Option<Duration>, connection: u16, connections: u16) -> Self {
         match interval {
@@ -63,14 +63,14 @@ mod tests {
     #[test]
     fn connections_start_evenly_spread() {
         let start = Instant::now();
-        let offsets = (0..4).map(|c| Pace::new(start, Some(INTERVAL), c, 4).due().unwrap() - start);
+        let offsets = (0..4).map(|c| Schedule::new(start, Some(INTERVAL), c, 4).due().unwrap() - start);
         assert_eq!(offsets.map(|offset| offset.as_millis()).collect::<Vec<_>>(), [0, 25, 50, 75]);
     }
 
     #[test]
     fn a_batch_that_a_stall_held_back_is_timed_from_when_it_was_due() {
         let start = Instant::now();
-        let mut pace = Pace::new(start, Some(INTERVAL), 0, 1);
+        let mut pace = Schedule::new(start, Some(INTERVAL), 0, 1);
         let stalled_until = start + Duration::from_millis(250);
         assert_eq!(pace.begin(stalled_until), start);
         assert_eq!(pace.begin(stalled_until), start + INTERVAL);
@@ -82,13 +82,13 @@ mod tests {
     fn the_timers_own_delay_is_not_the_servers() {
         let start = Instant::now();
         let woken = start + Duration::from_millis(1);
-        assert_eq!(Pace::new(start, Some(INTERVAL), 0, 1).begin(woken), woken);
+        assert_eq!(Schedule::new(start, Some(INTERVAL), 0, 1).begin(woken), woken);
     }
 
     #[test]
     fn a_closed_loop_has_no_schedule() {
         let start = Instant::now();
-        let mut pace = Pace::new(start, None, 0, 1);
+        let mut pace = Schedule::new(start, None, 0, 1);
         assert_eq!((pace.due(), pace.begin(start + INTERVAL)), (None, start + INTERVAL));
     }
 }

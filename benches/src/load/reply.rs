@@ -12,7 +12,7 @@ const CODE_BYTES_MAX: usize = 40;
 
 /// How one request ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Answer {
     /// Stored, except these.
     Acknowledged(Vec<Rejected>),
     /// No event of it was taken.
@@ -41,7 +41,7 @@ pub(crate) struct Rejected {
     pub(crate) code: String,
 }
 
-impl Verdict {
+impl Answer {
     pub(crate) fn unknown(why: &str) -> Self {
         Self::Unknown { why: why.to_owned(), retry_after: None }
     }
@@ -118,25 +118,25 @@ fn seconds(header: &HeaderValue) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn read(status: u16, retry_after: Option<&'static str>, body: &str) -> Verdict {
+    fn read(status: u16, retry_after: Option<&'static str>, body: &str) -> Answer {
         let reply = RawReply {
             status: hyper::StatusCode::from_u16(status).unwrap(),
             retry_after: retry_after.map(HeaderValue::from_static),
             body: body.to_owned().into(),
         };
-        Verdict::read(&reply, 3)
+        Answer::read(&reply, 3)
     }
 
     #[test]
     fn a_2xx_that_accounts_for_every_event_is_an_acknowledgement() {
         assert_eq!(
             read(202, None, r#"{"accepted":3,"duplicate_of_request":0,"rejected":[]}"#),
-            Verdict::Acknowledged(vec![])
+            Answer::Acknowledged(vec![])
         );
         let one = Rejected { index: 1, code: "invalid_event".to_owned() };
         let reply =
             r#"{"accepted":2,"rejected":[{"index":1,"id":"x","code":"invalid_event","detail":"no name"}]}"#;
-        assert_eq!(read(202, None, reply), Verdict::Acknowledged(vec![one]));
+        assert_eq!(read(202, None, reply), Answer::Acknowledged(vec![one]));
     }
 
     #[test]
@@ -148,24 +148,24 @@ mod tests {
             r#"{"accepted":2,"rejected":[{"index":3,"code":"a"}]}"#,
             r#"{"accepted":1,"rejected":[{"index":0,"code":"a"},{"index":0,"code":"a"}]}"#,
         ] {
-            assert_eq!(read(202, None, body), Verdict::unknown("miscounted-2xx"), "{body}");
+            assert_eq!(read(202, None, body), Answer::unknown("miscounted-2xx"), "{body}");
         }
         for body in ["", "ok", r#"{"success":true}"#] {
-            assert_eq!(read(200, None, body), Verdict::unknown("unreadable-2xx"), "{body}");
+            assert_eq!(read(200, None, body), Answer::unknown("unreadable-2xx"), "{body}");
         }
     }
 
     #[test]
     fn a_4xx_is_a_refusal_and_all_else_unknown() {
         let refused =
-            |status, code: &str| Verdict::Refused { status, code: code.to_owned(), retry_after: None };
+            |status, code: &str| Answer::Refused { status, code: code.to_owned(), retry_after: None };
         assert_eq!(read(402, None, r#"{"code":"quota_exceeded"}"#), refused(402, "quota_exceeded"));
         assert_eq!(read(404, None, "<html>"), refused(404, "-"));
         assert_eq!(read(400, None, r#"{"code":"two words\n"}"#), refused(400, "two?words?"));
-        assert_eq!(read(302, None, ""), Verdict::unknown("302"));
+        assert_eq!(read(302, None, ""), Answer::unknown("302"));
         assert_eq!(
             read(503, Some("2"), r#"{"code":"not_durable"}"#),
-            Verdict::Unknown { why: "503-not_durable".to_owned(), retry_after: Some(Duration::from_secs(2)) }
+            Answer::Unknown { why: "503-not_durable".to_owned(), retry_after: Some(Duration::from_secs(2)) }
         );
     }
 }

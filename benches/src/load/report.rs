@@ -7,13 +7,13 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::options::Plan;
+use super::options::LoadPlan;
 use super::tally::Counts;
 
 /// What a run sent and what the replies said. `events_sent = events_accepted + refused + unknown`: each counts every
 /// attempt, so an event that was sent twice counts twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct LoadReport {
     /// How every id of the run begins.
     pub id_prefix: String,
     /// From the start to the last reply.
@@ -88,9 +88,9 @@ impl Latency {
     }
 }
 
-impl Report {
+impl LoadReport {
     pub(crate) fn new(
-        plan: &Plan,
+        plan: &LoadPlan,
         started: Instant,
         counts: &Counts,
         cpu_ms: Option<u64>,
@@ -141,7 +141,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self;
         let shape = if r.is_open_loop { "open loop" } else { "closed loop" };

@@ -4,23 +4,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::journal::{Entry, JournalWriter, Line};
-use super::options::Plan;
-use super::tally::Tally;
+use super::options::LoadPlan;
+use super::tally::LiveCounts;
 
 /// What the connections of a run share.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) plan: Plan,
+pub(crate) struct SharedRun {
+    pub(crate) plan: LoadPlan,
     pub(crate) journal: Option<JournalWriter>,
-    pub(crate) tally: Tally,
+    pub(crate) tally: LiveCounts,
     pub(crate) started: Instant,
     /// No batch is begun after this.
     begin_until: Option<Instant>,
     stopped: AtomicBool,
 }
 
-impl Run {
-    pub(crate) fn new(plan: Plan, journal: Option<JournalWriter>, tally: Tally, started: Instant) -> Self {
+impl SharedRun {
+    pub(crate) fn new(
+        plan: LoadPlan,
+        journal: Option<JournalWriter>,
+        tally: LiveCounts,
+        started: Instant,
+    ) -> Self {
         let begin_until = plan.duration.map(|duration| started + duration);
         Self { plan, journal, tally, started, begin_until, stopped: AtomicBool::new(false) }
     }
@@ -61,10 +66,10 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A run whose grace is 10 s, and when it began.
-    fn run(duration: Option<Duration>) -> (Run, Instant) {
+    fn run(duration: Option<Duration>) -> (SharedRun, Instant) {
         let options = LoadOptions { duration, events: Some(1), ..LoadOptions::to("http://a", "k") };
         let started = Instant::now();
-        (Run::new(Plan::new(&options).unwrap(), None, Tally::new().unwrap(), started), started)
+        (SharedRun::new(LoadPlan::new(&options).unwrap(), None, LiveCounts::new().unwrap(), started), started)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use super::reply::Verdict;
+use super::reply::Answer;
 
 /// The longest latency that is distinguished, in microseconds: what is longer counts as this.
 const LATENCY_US_MAX: u64 = 600_000_000;
@@ -41,7 +41,7 @@ pub(crate) struct Counts {
 
 /// One request and how it ended.
 #[derive(Debug)]
-pub(crate) struct Attempt<'a> {
+pub(crate) struct SentRequest<'a> {
     pub(crate) events: u32,
     pub(crate) resent: u32,
     pub(crate) is_retry: bool,
@@ -49,14 +49,14 @@ pub(crate) struct Attempt<'a> {
     pub(crate) plain_bytes: usize,
     pub(crate) latency: Duration,
     pub(crate) ended: Instant,
-    pub(crate) verdict: &'a Verdict,
+    pub(crate) answer: &'a Answer,
 }
 
 /// The counts while they change.
 #[derive(Debug)]
-pub(crate) struct Tally(Mutex<Counts>);
+pub(crate) struct LiveCounts(Mutex<Counts>);
 
-impl Tally {
+impl LiveCounts {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)?;
         Ok(Self(Mutex::new(Counts {
@@ -79,7 +79,7 @@ impl Tally {
         })))
     }
 
-    pub(crate) fn attempt(&self, attempt: &Attempt<'_>) {
+    pub(crate) fn attempt(&self, attempt: &SentRequest<'_>) {
         let mut counts = self.0.lock();
         let events = u64::from(attempt.events);
         let latency_us = u64::try_from(attempt.latency.as_micros()).unwrap_or(u64::MAX);
@@ -89,8 +89,8 @@ impl Tally {
         counts.events_resent += u64::from(attempt.resent);
         counts.body_bytes += attempt.body_bytes as u64;
         counts.plain_bytes += attempt.plain_bytes as u64;
-        match attempt.verdict {
-            Verdict::Acknowledged(rejected) => {
+        match attempt.answer {
+            Answer::Acknowledged(rejected) => {
                 counts.accepted += events.saturating_sub(rejected.len() as u64);
                 for item in rejected {
                     add(&mut counts.refused, format!("202 {}", item.code), 1);
@@ -98,12 +98,12 @@ impl Tally {
                 counts.latency_us.saturating_record(latency_us);
                 counts.last_reply = Some(attempt.ended);
             }
-            Verdict::Refused { status, code, .. } => {
+            Answer::Refused { status, code, .. } => {
                 add(&mut counts.refused, format!("{status} {code}"), events);
                 counts.refusal_latency_us.saturating_record(latency_us);
                 counts.last_reply = Some(attempt.ended);
             }
-            Verdict::Unknown { why, .. } => add(&mut counts.unknown, why.clone(), events),
+            Answer::Unknown { why, .. } => add(&mut counts.unknown, why.clone(), events),
         }
     }
 

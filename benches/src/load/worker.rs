@@ -8,13 +8,13 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::body::{Bodies, Body};
 use super::id::Choices;
-use super::journal::{Entry, Range};
-use super::keys::Turn;
+use super::journal::{Entry, IdRange};
+use super::keys::KeyTurn;
 use super::link::Link;
-use super::pace::Pace;
-use super::reply::Verdict;
-use super::run::Run;
-use super::tally::Attempt;
+use super::pace::Schedule;
+use super::reply::Answer;
+use super::run::SharedRun;
+use super::tally::SentRequest;
 
 /// How long to wait before the next attempt, at least and at most, if the reply asks for no longer.
 const BACKOFF_MS: std::ops::Range<u64> = 50..200;
@@ -26,7 +26,7 @@ const REMEMBERED_MAX: usize = 256;
 /// Events that travel together, the new ones first.
 #[derive(Debug)]
 struct Batch {
-    ranges: Vec<Range>,
+    ranges: Vec<IdRange>,
     events: u32,
     /// Of them, re-sends of acknowledged ones.
     resent: u32,
@@ -35,25 +35,25 @@ struct Batch {
 
 /// One connection.
 pub(crate) struct Worker {
-    run: Arc<Run>,
+    run: Arc<SharedRun>,
     connection: u16,
     bodies: Bodies,
-    pace: Pace,
+    pace: Schedule,
     choices: Choices,
     /// Where most of its requests go.
     target: usize,
-    turn: Turn,
+    turn: KeyTurn,
     /// One for each target, opened when needed.
     links: Vec<Option<Link>>,
     next_sequence: u32,
     events_max: u32,
     /// Re-sends that are due, in hundredths of an event.
     resend_credit: u64,
-    acknowledged: Vec<Range>,
+    acknowledged: Vec<IdRange>,
 }
 
 impl Worker {
-    pub(crate) fn new(run: Arc<Run>, connection: u16) -> anyhow::Result<Self> {
+    pub(crate) fn new(run: Arc<SharedRun>, connection: u16) -> anyhow::Result<Self> {
         let plan = &run.plan;
         let (target, turn) = plan.home(connection);
         Ok(Self {
@@ -61,7 +61,7 @@ impl Worker {
             target,
             turn,
             bodies: Bodies::new(plan, connection)?,
-            pace: Pace::new(run.started, plan.interval, connection, plan.connections),
+            pace: Schedule::new(run.started, plan.interval, connection, plan.connections),
             choices: Choices::new(plan.run_id, connection),
             links: plan.targets.iter().map(|_| None).collect(),
             next_sequence: 0,
@@ -110,7 +110,7 @@ impl Worker {
         self.resend_credit = self.resend_credit.min(u64::from(self.run.plan.batch) * 100);
 
         let fresh = (self.run.plan.batch - resent).min(self.events_max - self.next_sequence);
-        let new = Range { first: self.next_sequence, count: fresh };
+        let new = IdRange { first: self.next_sequence, count: fresh };
         self.next_sequence += fresh;
         let ranges: Vec<_> =
             [Some(new).filter(|range| range.count > 0), again].into_iter().flatten().collect();
@@ -118,15 +118,15 @@ impl Worker {
     }
 
     /// At most `count` neighbours among what was acknowledged.
-    fn choose_acknowledged(&mut self, count: u32) -> Option<Range> {
+    fn choose_acknowledged(&mut self, count: u32) -> Option<IdRange> {
         let slot = self.choices.below(self.acknowledged.len() as u64);
         let range = *self.acknowledged.get(usize::try_from(slot).ok()?)?;
         let count = count.min(range.count);
         let skip = u32::try_from(self.choices.below(u64::from(range.count - count) + 1)).unwrap_or_default();
-        (count > 0).then_some(Range { first: range.first + skip, count })
+        (count > 0).then_some(IdRange { first: range.first + skip, count })
     }
 
-    fn remember(&mut self, range: Range) {
+    fn remember(&mut self, range: IdRange) {
         if self.run.plan.retry_share == 0 {
             return;
         }
@@ -153,19 +153,19 @@ impl Worker {
         loop {
             let mut wait = None;
             if self.connect(target).await {
-                let verdict = self.attempt(batch, target, &key, from, attempts).await?;
+                let answer = self.attempt(batch, target, &key, from, attempts).await?;
                 attempts += 1;
-                match verdict {
-                    Verdict::Acknowledged(rejected) => {
+                match answer {
+                    Answer::Acknowledged(rejected) => {
                         if let (true, Some(range)) = (rejected.is_empty(), batch.ranges.first()) {
                             self.remember(*range);
                         }
                         return Ok(true);
                     }
-                    Verdict::Refused { status: 429, retry_after, .. } if run.plan.retry => wait = retry_after,
-                    Verdict::Refused { .. } => return Ok(true),
-                    Verdict::Unknown { retry_after, .. } if run.plan.retry => wait = retry_after,
-                    Verdict::Unknown { .. } => {
+                    Answer::Refused { status: 429, retry_after, .. } if run.plan.retry => wait = retry_after,
+                    Answer::Refused { .. } => return Ok(true),
+                    Answer::Unknown { retry_after, .. } if run.plan.retry => wait = retry_after,
+                    Answer::Unknown { .. } => {
                         run.tally.left(batch.events);
                         return Ok(true);
                     }
@@ -221,23 +221,23 @@ impl Worker {
         key: &HeaderValue,
         from: Instant,
         attempts: u32,
-    ) -> anyhow::Result<Verdict> {
+    ) -> anyhow::Result<Answer> {
         let plan = &self.run.plan;
         self.run.note(self.connection, Entry::Sent(batch.ranges.clone()))?;
         // The first attempt is timed from when it was due, the others from when they began.
         let from = if attempts == 0 { from } else { Instant::now() };
-        let mut verdict = Verdict::unknown("not-connected");
+        let mut answer = Answer::unknown("not-connected");
         if let Some(link) = &mut self.links[target] {
             let exchange = link.exchange(&plan.targets[target], key, &batch.body, plan.gzip);
-            verdict = match timeout(plan.deadline, exchange).await {
-                Ok(Ok(reply)) => Verdict::read(&reply, batch.events),
-                Ok(Err(_)) => Verdict::unknown("connection"),
-                Err(_) => Verdict::unknown("deadline"),
+            answer = match timeout(plan.deadline, exchange).await {
+                Ok(Ok(reply)) => Answer::read(&reply, batch.events),
+                Ok(Err(_)) => Answer::unknown("connection"),
+                Err(_) => Answer::unknown("deadline"),
             };
         }
         let ended = Instant::now();
-        self.run.note(self.connection, entry(&verdict))?;
-        self.run.tally.attempt(&Attempt {
+        self.run.note(self.connection, entry(&answer))?;
+        self.run.tally.attempt(&SentRequest {
             events: batch.events,
             resent: batch.resent,
             is_retry: attempts > 0,
@@ -245,12 +245,12 @@ impl Worker {
             plain_bytes: batch.body.plain_len,
             latency: ended.saturating_duration_since(from),
             ended,
-            verdict: &verdict,
+            answer: &answer,
         });
-        if matches!(&verdict, Verdict::Unknown { why, .. } if why == "connection" || why == "deadline") {
+        if matches!(&answer, Answer::Unknown { why, .. } if why == "connection" || why == "deadline") {
             self.links[target] = None;
         }
-        Ok(verdict)
+        Ok(answer)
     }
 
     /// Waits as long as the server asks for, and a random while at least.
@@ -261,12 +261,12 @@ impl Worker {
     }
 }
 
-/// What the journal says of a verdict.
-fn entry(verdict: &Verdict) -> Entry {
-    match verdict {
-        Verdict::Acknowledged(rejected) if rejected.is_empty() => Entry::Acknowledged,
-        Verdict::Acknowledged(rejected) => Entry::Partly(rejected.iter().map(|item| item.index).collect()),
-        Verdict::Refused { status, code, .. } => Entry::Refused { status: *status, code: code.clone() },
-        Verdict::Unknown { why, .. } => Entry::Unknown { why: why.clone() },
+/// What the journal says of an answer.
+fn entry(answer: &Answer) -> Entry {
+    match answer {
+        Answer::Acknowledged(rejected) if rejected.is_empty() => Entry::Acknowledged,
+        Answer::Acknowledged(rejected) => Entry::Partly(rejected.iter().map(|item| item.index).collect()),
+        Answer::Refused { status, code, .. } => Entry::Refused { status: *status, code: code.clone() },
+        Answer::Unknown { why, .. } => Entry::Unknown { why: why.clone() },
     }
 }

@@ -1,6 +1,6 @@
 //! One broken promise among a thousand is found.
 
-use benches::load::journal::{CheckReport, Outcome, check};
+use benches::load::journal::{CheckReport, Promise, check};
 
 use crate::Bench;
 use crate::server::Answer;
@@ -37,7 +37,7 @@ async fn kept_promises_pass() {
 async fn one_planted_loss_is_found() {
     let bench = bench().await;
     let mut stored = bench.server.stored();
-    let (id, _) = bench.journal().outcomes().find(|(_, outcome)| *outcome == Outcome::Acknowledged).unwrap();
+    let (id, _) = bench.journal().outcomes().find(|(_, outcome)| *outcome == Promise::Acknowledged).unwrap();
     stored.remove(&id).unwrap();
     let report = check(&bench.journal(), stored);
     assert_eq!((counts(&report), report.lost.first), ([1, 0, 0, 0], vec![id]));
@@ -57,7 +57,7 @@ async fn one_planted_double_is_found() {
 async fn one_planted_event_that_was_refused_is_found() {
     let bench = bench().await;
     let journal = bench.journal();
-    let (id, _) = journal.outcomes().find(|(_, outcome)| *outcome == Outcome::Refused).unwrap();
+    let (id, _) = journal.outcomes().find(|(_, outcome)| *outcome == Promise::Refused).unwrap();
     let stored = bench.server.stored().into_iter().chain([(id.clone(), 1)]);
     let report = check(&journal, stored);
     assert_eq!((counts(&report), report.refused_but_stored.first), ([0, 0, 1, 0], vec![id]));

@@ -11,8 +11,8 @@ mod check;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use benches::load::journal::{Journal, Outcome};
-use benches::load::{LoadOptions, Report, run};
+use benches::load::journal::{Journal, Promise};
+use benches::load::{LoadOptions, LoadReport, run};
 use server::Server;
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ impl Bench {
         self
     }
 
-    async fn run(&self) -> Report {
+    async fn run(&self) -> LoadReport {
         let report = run(self.options.clone()).await.unwrap();
         assert_eq!(
             report.events_sent,
@@ -65,12 +65,12 @@ impl Bench {
     }
 
     /// How many events have this outcome.
-    fn count(&self, outcome: Outcome) -> usize {
+    fn count(&self, outcome: Promise) -> usize {
         self.journal().outcomes().filter(|(_, found)| *found == outcome).count()
     }
 
     /// Acknowledged, refused, unknown.
     fn counts(&self) -> (usize, usize, usize) {
-        (self.count(Outcome::Acknowledged), self.count(Outcome::Refused), self.count(Outcome::Unknown))
+        (self.count(Promise::Acknowledged), self.count(Promise::Refused), self.count(Promise::Unknown))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use benches::load::journal::{Outcome, check};
+use benches::load::journal::{Promise, check};
 use benches::load::{LoadOptions, run, run_until};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -82,7 +82,7 @@ async fn a_stop_ends_the_run_with_its_report() {
     });
     let report = run_until(bench.options.clone(), FIRST.notified()).await.unwrap();
     assert!(report.requests >= 1);
-    assert_eq!(bench.count(Outcome::Acknowledged) as u64, report.events_accepted);
+    assert_eq!(bench.count(Promise::Acknowledged) as u64, report.events_accepted);
 }
 
 #[tokio::test]

@@ -31,13 +31,13 @@ pub(super) struct Deliveries {
 
 /// Those who wait for one record.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct Waiters {
     pub(super) acks: Vec<Arc<Ack>>,
     /// Of their frames.
     pub(super) bytes: usize,
 }
 
-impl Waiting {
+impl Waiters {
     /// How many bytes are no longer queued with it. Counted before a caller gets its result, since callers rely on the
     /// room.
     pub(super) fn bytes(&self) -> usize {
@@ -79,7 +79,7 @@ impl Deliveries {
     }
 
     /// librdkafka did not even queue a record.
-    pub(super) fn not_taken(&self, error: &KafkaError, waiting: &Waiting) {
+    pub(super) fn not_taken(&self, error: &KafkaError, waiting: &Waiters) {
         tracing::error!(%error, "librdkafka does not take a record");
         self.alarmed.store(true, Ordering::Release);
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
@@ -109,9 +109,9 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<Waiting>;
+    type DeliveryOpaque = Box<Waiters>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiters>) {
         let delivered = match result {
             Ok(message) => {
                 self.gate.acknowledged();

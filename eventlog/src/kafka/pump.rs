@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use schemas::frame::BundleWriter;
 
 use super::ack::Ack;
-use super::deliveries::{Deliveries, Waiting};
+use super::deliveries::{Deliveries, Waiters};
 use crate::{Append, LogError};
 
 /// A record is full at this many bytes; a frame that is larger has one of its own.
@@ -120,7 +120,7 @@ struct Thread {
 #[derive(Default)]
 struct Slot {
     bundle: BundleWriter,
-    waiting: Waiting,
+    waiting: Waiters,
     timestamp_ms: i64,
 }
 
@@ -187,7 +187,7 @@ impl Thread {
             return;
         }
         let waiting = Box::new(mem::take(&mut slot.waiting));
-        let message: BaseRecord<'_, (), [u8], Box<Waiting>> =
+        let message: BaseRecord<'_, (), [u8], Box<Waiters>> =
             BaseRecord::with_opaque_to(&self.topic, waiting)
                 .partition(i32::try_from(partition).unwrap_or(i32::MAX))
                 .timestamp(slot.timestamp_ms)

@@ -61,7 +61,7 @@ impl Request {
 
 /// What a writer does next.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum WriterStep {
     /// Write these, as one group.
     Group(Vec<Request>),
     /// The disk was full: look again.
@@ -124,19 +124,19 @@ impl Queues {
     }
 
     /// Waits for what the writer of this partition is to do. Bytes taken count as queued until [`done`](Self::done).
-    pub(super) fn take(&self, partition: usize) -> Work {
+    pub(super) fn take(&self, partition: usize) -> WriterStep {
         let mut state = self.state.lock();
         loop {
             let open = state.open;
             let lane = &mut state.lanes[partition];
             if !lane.is_empty() {
-                return Work::Group(lane.take_group());
+                return WriterStep::Group(lane.take_group());
             } else if !open {
-                return Work::End;
+                return WriterStep::End;
             } else if lane.refusing.is_none() {
                 self.wake[partition].wait(&mut state);
             } else if self.wake[partition].wait_for(&mut state, ROOM_LOOKED_FOR_EVERY).timed_out() {
-                return Work::LookForRoom;
+                return WriterStep::LookForRoom;
             }
         }
     }
@@ -255,7 +255,7 @@ fn requests(records: Vec<Append>, reply: Reply) -> Vec<(usize, Request)> {
         })
         .collect();
     let tally =
-        Tally { waiting: parts.len(), stored: false, refused: None, unknown: None, reply: Some(reply) };
+        TicketState { waiting: parts.len(), stored: false, refused: None, unknown: None, reply: Some(reply) };
     let ticket = Arc::new(Ticket(Mutex::new(tally)));
     let request = |(partition, is_piece, records): (usize, bool, Vec<Append>)| {
         let bytes = records.iter().map(bytes_of).sum();
@@ -287,10 +287,10 @@ type Reply = oneshot::Sender<Result<(), AppendError>>;
 
 /// Adds up what the partitions of one request say.
 #[derive(Debug)]
-struct Ticket(Mutex<Tally>);
+struct Ticket(Mutex<TicketState>);
 
 #[derive(Debug)]
-struct Tally {
+struct TicketState {
     waiting: usize,
     stored: bool,
     refused: Option<String>,
@@ -316,7 +316,7 @@ impl Ticket {
     }
 }
 
-impl Tally {
+impl TicketState {
     fn outcome(&mut self) -> Result<(), AppendError> {
         match (self.unknown.take(), self.refused.take()) {
             (Some(reason), _) => Err(AppendError::Unknown(reason)),

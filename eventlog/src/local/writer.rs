@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::directory::{SyncedMark, segment_path};
 use super::disk::{Disk, sync_dir};
 use super::partition::{Partition, Segment};
-use super::queue::{Queues, Refusing, Request, Work};
+use super::queue::{Queues, Refusing, Request, WriterStep};
 use super::record::{SEGMENT_HEAD_LEN, encode, segment_head};
 use super::recover::{Recovered, write_head};
 use crate::AppendError;
@@ -98,18 +98,18 @@ impl Writer {
         let lane = self.partition.number as usize;
         loop {
             match self.shared.queues.take(lane) {
-                Work::Group(group) => {
+                WriterStep::Group(group) => {
                     if !self.write(group) {
                         return;
                     }
                 }
-                Work::LookForRoom => {
+                WriterStep::LookForRoom => {
                     if self.lacks_room().is_none() {
                         tracing::info!(partition = lane, "there is room again");
                         self.shared.queues.resume(lane);
                     }
                 }
-                Work::End => break,
+                WriterStep::End => break,
             }
         }
         if let Err(error) = self.mark.sync() {

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::progress::Progress;
 use super::record::{original, stored_len};
-use super::{Charge, Spool, aside};
+use super::{ChargeCopies, Spool, aside};
 use crate::metrics::{SPOOL_CHARGED_RECORDS, SPOOL_DRAINED_RECORDS};
 use crate::{Append, AppendError, EventLog, LogError, Record};
 
@@ -54,7 +54,7 @@ impl Spool {
     /// Brings what is spooled into the log, for as long as this is not dropped; dropping it loses nothing. A second
     /// one waits for the first to be dropped. A lasting failure is reported by
     /// [`watch_fatal`](Self::watch_fatal).
-    pub async fn drain(&self, charge: &Charge) {
+    pub async fn drain(&self, charge: &ChargeCopies) {
         let _only_one = self.draining.lock().await;
         if let Err(error) = self.drain_all(charge).await {
             tracing::error!(%error, "the spool can't be drained");
@@ -63,7 +63,7 @@ impl Spool {
         }
     }
 
-    async fn drain_all(&self, charge: &Charge) -> Result<(), LogError> {
+    async fn drain_all(&self, charge: &ChargeCopies) -> Result<(), LogError> {
         let mut connected = self.connected.subscribe();
         // Which of those below `handed` are in the log, a drain knew that is gone.
         let (drained, unclear_below) = {
@@ -135,7 +135,7 @@ impl Spool {
         log: &dyn EventLog,
         mut pending: Vec<Pending>,
         pace: &mut Pace,
-        charge: &Charge,
+        charge: &ChargeCopies,
     ) -> Result<(), LogError> {
         while !pending.is_empty() {
             if pace.doubtful || self.gate.is_closed() {
@@ -197,7 +197,7 @@ impl Spool {
     }
 
     /// Has those charged of which the log may have a copy.
-    async fn charge_copies(&self, attempt: &mut [Pending], charge: &Charge) {
+    async fn charge_copies(&self, attempt: &mut [Pending], charge: &ChargeCopies) {
         let frames: Vec<_> =
             attempt.iter().filter(|one| one.unclear).map(|one| one.record.payload.clone()).collect();
         if frames.is_empty() {

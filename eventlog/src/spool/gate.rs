@@ -11,9 +11,9 @@ pub(super) struct Gate {
 
 /// The gate as somebody saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen(u64);
+pub(super) struct GateTurn(u64);
 
-impl Seen {
+impl GateTurn {
     pub(super) fn is_open(self) -> bool {
         self.0.is_multiple_of(2)
     }
@@ -24,8 +24,8 @@ impl Gate {
         Self { turns: AtomicU64::new(u64::from(!open)) }
     }
 
-    pub(super) fn look(&self) -> Seen {
-        Seen(self.turns.load(Ordering::Relaxed))
+    pub(super) fn look(&self) -> GateTurn {
+        GateTurn(self.turns.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -34,7 +34,7 @@ impl Gate {
 
     /// Closes it, if it is still as it was `seen`: an append that waited says nothing of a log that has confirmed
     /// others since.
-    pub(super) fn close(&self, seen: Seen, why: &str) {
+    pub(super) fn close(&self, seen: GateTurn, why: &str) {
         let closed = seen.is_open()
             && self.turns.compare_exchange(seen.0, seen.0 + 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if closed {

@@ -24,7 +24,7 @@ struct State {
 
 /// Room for records that are being written. They count as being there, should nobody wait for the outcome.
 #[derive(Debug)]
-pub(super) struct Room<'a> {
+pub(super) struct Reservation<'a> {
     level: &'a Level,
     bytes: u64,
 }
@@ -39,7 +39,7 @@ impl Level {
     }
 
     /// Sets room aside for all records, or refuses them.
-    pub(super) fn take(&self, records: &[Append]) -> Result<Room<'_>, AppendError> {
+    pub(super) fn take(&self, records: &[Append]) -> Result<Reservation<'_>, AppendError> {
         let bytes = records.iter().map(|record| stored_len(record.payload.len())).sum::<u64>();
         let mut state = self.state.lock();
         if state.bytes.saturating_add(bytes) > self.bytes_max {
@@ -48,7 +48,7 @@ impl Level {
         }
         state.bytes += bytes;
         state.taking += 1;
-        Ok(Room { level: self, bytes })
+        Ok(Reservation { level: self, bytes })
     }
 
     /// Records are drained; `empty` says whether none is left.
@@ -62,7 +62,7 @@ impl Level {
     }
 }
 
-impl Room<'_> {
+impl Reservation<'_> {
     /// The records are not there.
     pub(super) fn give_back(self) {
         let mut state = self.level.state.lock();
@@ -73,7 +73,7 @@ impl Room<'_> {
     pub(super) fn keep(self) {}
 }
 
-impl Drop for Room<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         self.level.state.lock().taking -= 1;
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use eventlog::kafka::{KafkaConfig, KafkaLog};
-use eventlog::spool::{Charge, Spool, SpoolConfig, SpooledLog};
+use eventlog::spool::{ChargeCopies, Spool, SpoolConfig, SpooledLog};
 use eventlog::{Append, AppendError, EventLog, LogError};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use tempfile::TempDir;
@@ -47,7 +47,7 @@ impl Drain {
     fn of(spool: &Arc<Spool>) -> Self {
         let charged = Charged::default();
         let (spool, noted) = (Arc::clone(spool), Arc::clone(&charged));
-        let charge: Charge = Box::new(move |frames| {
+        let charge: ChargeCopies = Box::new(move |frames| {
             noted.lock().unwrap().extend(frames);
             Box::pin(async { Ok(()) })
         });

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::members::{Digits, Fault, Field, Members};
 use super::scan::Kind;
-use super::walk::{Dialect, Shapes};
+use super::walk::{DialectParser, Shapes};
 use super::{ATTRIBUTE_BYTES_MAX, Incoming, time};
 
 pub use binary::{binary_cloudevent, is_binary_cloudevent};
@@ -29,7 +29,7 @@ const SOURCE: Field = Field::Name;
 const SPEC_VERSION: Field = Field::Kind;
 const DATA: Field = Field::Properties;
 
-impl Dialect for CloudEvents {
+impl DialectParser for CloudEvents {
     const SHAPES: Shapes = Shapes { single: true, batch: false, list: true };
 
     #[inline]

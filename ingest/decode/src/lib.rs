@@ -29,7 +29,7 @@ mod segment;
 mod posthog;
 mod cloudevents;
 mod walk;
-mod envelope;
+mod batch_members;
 mod members;
 mod scan;
 mod text;

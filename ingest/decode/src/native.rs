@@ -8,14 +8,14 @@ use schemas::time::Micros;
 
 use super::members::{Digits, Fault, Field, Members};
 use super::scan::{Kind, Value};
-use super::walk::{Dialect, Shapes};
+use super::walk::{DialectParser, Shapes};
 use super::{Incoming, time};
 
 /// The dialect of `POST /v1/events`.
 #[derive(Debug)]
 pub(super) struct Native;
 
-impl Dialect for Native {
+impl DialectParser for Native {
     const SHAPES: Shapes = Shapes { single: true, batch: true, list: true };
 
     #[inline]

@@ -11,7 +11,7 @@ use schemas::time::Micros;
 
 use super::members::{Digits, Fault, Field, Members};
 use super::scan::{Kind, Member, Value, each_member};
-use super::walk::{Dialect, Shapes};
+use super::walk::{DialectParser, Shapes};
 use super::{Incoming, time};
 
 /// A request of PostHog's SDKs.
@@ -37,7 +37,7 @@ pub(super) const IDENTIFY: &str = "$identify";
 /// What every weir key begins with.
 const KEY_PREFIX: &str = "wk_";
 
-impl Dialect for PostHog {
+impl DialectParser for PostHog {
     const SHAPES: Shapes = Shapes { single: true, batch: true, list: true };
 
     #[inline]

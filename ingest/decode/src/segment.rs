@@ -8,7 +8,7 @@ use schemas::time::Micros;
 
 use super::members::{Digits, Fault, Field, Members};
 use super::scan::Kind;
-use super::walk::{Dialect, Shapes};
+use super::walk::{DialectParser, Shapes};
 use super::{Incoming, time};
 
 /// `/v1/batch` and `/v1/import`.
@@ -19,7 +19,7 @@ pub(super) struct Batches;
 #[derive(Debug)]
 pub(super) struct Call(pub(super) EventKind);
 
-impl Dialect for Batches {
+impl DialectParser for Batches {
     const SHAPES: Shapes = Shapes { single: false, batch: true, list: true };
 
     #[inline]
@@ -45,7 +45,7 @@ impl Dialect for Batches {
     }
 }
 
-impl Dialect for Call {
+impl DialectParser for Call {
     const SHAPES: Shapes = Shapes { single: true, batch: false, list: false };
 
     #[inline]

@@ -7,14 +7,14 @@ use schemas::limit::EVENT_BYTES_MAX;
 use schemas::problem::{Code, Problem};
 use schemas::time::Micros;
 
-use super::envelope::{Envelope, Shared};
+use super::batch_members::{BatchMembers, SharedObject};
 use super::members::{Fault, Field, Members};
 use super::scan::{Kind, Oddities, Scanner, SyntaxError};
 use super::{Batch, EVENTS_MAX, Incoming, Rejection, SENT_BYTES_MAX};
 use crate::room::Room;
 
 /// What one family of SDKs sends.
-pub(super) trait Dialect {
+pub(super) trait DialectParser {
     /// The bodies that its routes take.
     const SHAPES: Shapes;
 
@@ -92,7 +92,7 @@ const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// Bytes of an event that is smaller than most: room for events is set aside by it.
 const SMALL_EVENT_BYTES: usize = 256;
 
-impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
+impl<'a, 'd, 'r, 'b, D: DialectParser> Walk<'a, 'd, 'r, 'b, D> {
     pub(super) fn new(dialect: &'d D, body_bytes: usize, room: &'r mut Room<'b>) -> Self {
         let events = (body_bytes / SMALL_EVENT_BYTES + 1).min(EVENTS_MAX);
         Self {
@@ -114,10 +114,10 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
     /// A body that is one JSON value.
     pub(super) fn json(mut self, text: &'a str) -> Result<Batch<'a>, Problem> {
         self.scanner = scanner(text);
-        let mut envelope = Envelope::default();
+        let mut around = BatchMembers::default();
         match self.scanner.peek() {
             None => return Err(Problem::new(Code::InvalidJson, "the body is empty")),
-            Some(b'{') => envelope = self.object()?,
+            Some(b'{') => around = self.object()?,
             Some(b'[') if D::SHAPES.list => self.list()?,
             Some(_) => {
                 self.scanner.value()?;
@@ -129,7 +129,7 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
             }
         }
         self.scanner.end()?;
-        self.finish(&envelope)
+        self.finish(&around)
     }
 
     /// A body of lines, each an event. A line that is not JSON is refused alone.
@@ -144,7 +144,7 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
                 Err(fault) => self.reject(index, None, &fault),
             }
         }
-        self.finish(&Envelope::default())
+        self.finish(&BatchMembers::default())
     }
 
     fn line(&mut self, line: &'a [u8]) -> Result<(), Fault> {
@@ -162,7 +162,7 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
     }
 
     /// An object: an event, or what stands around a batch.
-    fn object(&mut self) -> Result<Envelope<'a>, Problem> {
+    fn object(&mut self) -> Result<BatchMembers<'a>, Problem> {
         let mut outer = Members::default();
         let mut batch = false;
         let mut more = self.scanner.open_object()?;
@@ -180,7 +180,7 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
             more = self.scanner.another_member()?;
         }
         if batch {
-            return self.envelope(outer);
+            return self.around(outer);
         }
         if !D::SHAPES.single {
             self.scanner.end()?;
@@ -190,7 +190,7 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
         self.members = outer;
         let index = self.next_index()?;
         self.settle(index)?;
-        Ok(Envelope::default())
+        Ok(BatchMembers::default())
     }
 
     fn batch(&mut self) -> Result<(), Problem> {
@@ -202,7 +202,7 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
         Err(Problem::new(Code::InvalidBatch, "batch must be an array of events").at("/batch"))
     }
 
-    fn envelope(&mut self, mut outer: Members<'a>) -> Result<Envelope<'a>, Problem> {
+    fn around(&mut self, mut outer: Members<'a>) -> Result<BatchMembers<'a>, Problem> {
         let whole = |fault: Fault| {
             let problem = Problem::new(Code::InvalidBatch, fault.detail);
             if fault.member.is_empty() { problem } else { problem.at(format!("/{}", fault.member)) }
@@ -214,11 +214,11 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
             (self.batch.write_key, self.batch.keys_differ) = (Some(own), false);
         }
         self.dialect.take_of_request(&mut outer);
-        Ok(Envelope {
+        Ok(BatchMembers {
             sent_at: self.dialect.sent_at(&mut outer).map_err(whole)?,
             flags: flags(outer.oddities()),
-            context: Shared(outer.take_object(Field::Context, "context").map_err(whole)?),
-            rest: Shared(outer.take_rest()),
+            context: SharedObject(outer.take_object(Field::Context, "context").map_err(whole)?),
+            rest: SharedObject(outer.take_rest()),
         })
     }
 
@@ -291,13 +291,13 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
     }
 
     /// Adds what holds for all events, and refuses those that are too large with it.
-    fn finish(mut self, envelope: &Envelope<'a>) -> Result<Batch<'a>, Problem> {
+    fn finish(mut self, around: &BatchMembers<'a>) -> Result<Batch<'a>, Problem> {
         if self.seen == 0 {
             return Err(Problem::new(Code::InvalidBatch, "the body holds no event"));
         }
         self.reject_large();
-        if envelope.holds_for_events() {
-            envelope.share(&mut self.batch.events, self.room)?;
+        if around.holds_for_events() {
+            around.share(&mut self.batch.events, self.room)?;
             self.reject_large();
         }
         let (events, rejected) = (self.batch.events.capacity(), self.batch.rejected.capacity());
@@ -324,7 +324,7 @@ impl<'a, 'd, 'r, 'b, D: Dialect> Walk<'a, 'd, 'r, 'b, D> {
 /// The key that an event, or what stands around a batch, names. That of the latter counts for all: a request is one
 /// customer's.
 #[inline]
-fn key<'a, D: Dialect>(members: &mut Members<'a>) -> Option<Cow<'a, str>> {
+fn key<'a, D: DialectParser>(members: &mut Members<'a>) -> Option<Cow<'a, str>> {
     let key = members.take(Field::Key).filter(|key| key.kind == Kind::String);
     key.map(|key| key.unescaped().text).or_else(|| D::nested_key(members))
 }

@@ -3,7 +3,7 @@ use schemas::problem::Code;
 use schemas::time::Micros;
 
 use super::counts::Outcomes;
-use super::tally::Tally;
+use super::tally::EventCounts;
 use crate::tenant::Holder;
 
 /// One request on its way, counted when it is dropped: a request can end wherever it waits, because its client goes
@@ -14,7 +14,7 @@ pub struct Attempt<'a> {
     /// Who sends it, and when that was known.
     holder: Option<(Holder, Micros)>,
     open: Open,
-    tally: Tally,
+    tally: EventCounts,
 }
 
 /// What is not counted yet.
@@ -31,7 +31,7 @@ impl<'a> Attempt<'a> {
     /// A request that nobody is known to have sent.
     #[must_use]
     pub fn new(outcomes: &'a Outcomes) -> Self {
-        let tally = Tally { events: [0; Intake::COUNT], met: 0, request: None };
+        let tally = EventCounts { events: [0; Intake::COUNT], met: 0, request: None };
         Self { outcomes, holder: None, open: Open::Request, tally }
     }
 

@@ -6,7 +6,7 @@ use schemas::id::KeyId;
 use schemas::intake::Intake;
 use schemas::time::Micros;
 
-use super::tally::Tally;
+use super::tally::EventCounts;
 use crate::metrics;
 use crate::tenant::Holder;
 
@@ -91,7 +91,7 @@ impl Outcomes {
     }
 
     /// Adds what became of a request that was received `at`: one lock, and one look-up for each outcome in it.
-    pub(super) fn add(&self, holder: Holder, at: Micros, tally: &Tally) {
+    pub(super) fn add(&self, holder: Holder, at: Micros, tally: &EventCounts) {
         if tally.met == 0 && tally.request.is_none() {
             return;
         }

@@ -2,7 +2,7 @@ use schemas::intake::Intake;
 
 /// Events of one request by outcome.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct EventCounts {
     pub(super) events: [u32; Intake::COUNT],
     /// A bit for each outcome that has some.
     pub(super) met: u64,
@@ -12,7 +12,7 @@ pub(super) struct Tally {
 
 const _: () = assert!(Intake::COUNT <= 64, "an outcome has a bit in `met`");
 
-impl Tally {
+impl EventCounts {
     /// The places of the outcomes that were met, with their events.
     #[inline]
     pub(super) fn met(&self) -> impl Iterator<Item = (u8, u32)> {

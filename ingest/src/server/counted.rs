@@ -39,13 +39,13 @@ impl Accepted {
 
 /// The events of a request, for the metrics and for its tenant: each is counted once, under what became of it. On
 /// foreign routes the reply says nothing of a rejected event, so that the count is its only trace.
-pub(super) struct Tally<'n> {
+pub(super) struct RequestCounts<'n> {
     route: &'static str,
     accepted: &'n Counter,
     events: u32,
 }
 
-impl<'n> Tally<'n> {
+impl<'n> RequestCounts<'n> {
     /// Counts those that are rejected already.
     pub(super) fn of(
         dialect: Dialect,

@@ -21,7 +21,7 @@ const EVENT_BYTES: usize = 1024;
 ///
 /// The work is charged when this is dropped. So a client that leaves before its reply pays as well.
 #[derive(Debug)]
-pub(super) struct Reading<'a> {
+pub(super) struct BodyWork<'a> {
     pub(super) work: Work,
     payer: Payer<'a>,
     /// Of the body as it was read last: compressed, then plain.
@@ -48,7 +48,7 @@ pub(super) struct By<'a> {
     pub(super) deadline: tokio::time::Instant,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> BodyWork<'a> {
     /// Of a sender who is not known yet.
     pub(super) fn of_address(addresses: &'a Addresses, peer: IpAddr) -> Self {
         let payer = Payer::Address(addresses, peer);
@@ -79,7 +79,7 @@ impl<'a> Reading<'a> {
 }
 
 /// Before the turn ends: the sender owes for this body when its next one begins.
-impl Drop for Reading<'_> {
+impl Drop for BodyWork<'_> {
     fn drop(&mut self) {
         match &self.payer {
             Payer::Address(addresses, peer) => addresses.charge_work(*peer, self.made_bytes, self.time),
@@ -102,7 +102,7 @@ impl Node {
     /// looked at as late as can be, since those who waited before it may have been charged meanwhile.
     pub(super) async fn work_on<T>(
         &self,
-        reading: &mut Reading<'_>,
+        reading: &mut BodyWork<'_>,
         by: By<'_>,
         admitted: &mut Admitted,
         bytes: usize,
@@ -169,7 +169,7 @@ mod tests {
         let addresses = Addresses::new(1);
         let address = |number| IpAddr::from(Ipv4Addr::from_bits(number));
         for (number, is_free) in [(1, false), (2, true)] {
-            let mut reading = Reading::of_address(&addresses, address(number));
+            let mut reading = BodyWork::of_address(&addresses, address(number));
             reading.made_bytes = 1 << 20;
             if is_free {
                 reading.is_free();

@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use super::Node;
 use super::body::Form;
-use super::counted::Tally;
-use super::reading::{By, Reading};
+use super::counted::RequestCounts;
+use super::reading::{BodyWork, By};
 use super::upload::Upload;
 use crate::admission::Work;
 use crate::append::traced_frames;
@@ -62,7 +62,7 @@ impl Node {
         known: &mut Option<Arc<Tenant>>,
     ) -> Result<Reply, Refusal> {
         let mut attempt = Attempt::new(&self.outcomes);
-        let mut reading = Reading::of_address(&self.addresses, arrival.peer);
+        let mut reading = BodyWork::of_address(&self.addresses, arrival.peer);
         let result = self.take_in(arrival, upload, known, &mut attempt, &mut reading).await;
         let is_refused = result.as_ref().is_err_and(|refusal| refusal.problem.code.status() < 500);
         if known.is_some() && !is_refused {
@@ -81,7 +81,7 @@ impl Node {
         upload: &mut Upload,
         known: &mut Option<Arc<Tenant>>,
         attempt: &mut Attempt<'_>,
-        reading: &mut Reading<'n>,
+        reading: &mut BodyWork<'n>,
     ) -> Result<Reply, Refusal> {
         let deadline = admission::deadline(self.config.request_deadline);
         let http::request::Parts { headers, uri, .. } = parts;
@@ -120,7 +120,7 @@ impl Node {
         }
         let sender = sender.ok_or_else(auth::missing)?;
         admitted.belongs_to(&sender.tenant)?;
-        let tally = Tally::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
+        let tally = RequestCounts::of(dialect, &self.accepted.of(dialect).events, &batch, attempt);
         if reading.has_key_in_body()
             && let Err(refusal) = self.check_debts(&sender.tenant)
         {

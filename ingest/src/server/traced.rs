@@ -6,7 +6,7 @@ use service::trace::Span;
 use uuid::Uuid;
 
 use crate::reply::Refusal;
-use crate::routes::{Route, Settings};
+use crate::routes::{Route, SettingsDialect};
 use crate::tenant::Tenant;
 
 /// The methods that a trace names.
@@ -25,8 +25,8 @@ pub(super) fn describe(
 ) {
     let path = match route {
         None => "",
-        Some(Route::Settings(Settings::Segment)) => "/v1/projects/{key}/settings",
-        Some(Route::Settings(Settings::RudderStack) | Route::Events(_) | Route::ErrorPage(_)) => {
+        Some(Route::Settings(SettingsDialect::Segment)) => "/v1/projects/{key}/settings",
+        Some(Route::Settings(SettingsDialect::RudderStack) | Route::Events(_) | Route::ErrorPage(_)) => {
             parts.uri.path()
         }
     };

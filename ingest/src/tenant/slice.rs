@@ -84,7 +84,7 @@ pub struct Spent {
 
 /// How an attempt to spend ended.
 #[derive(Debug)]
-pub(crate) enum Attempt {
+pub(crate) enum Spend {
     /// With this.
     Took(Spent),
     /// The slice is too small, and whether there is more is not known.
@@ -151,22 +151,22 @@ impl Slice {
         zone: Tz,
         events: u32,
         generation: Option<u64>,
-    ) -> (Attempt, bool) {
+    ) -> (Spend, bool) {
         let mut state = self.state.lock();
         state.roll(at, zone);
-        let Some(generation) = generation else { return (Attempt::Short, false) };
+        let Some(generation) = generation else { return (Spend::Short, false) };
         state.renew(generation);
         let wanted = i64::from(events);
         let exhausted = state.exhausted_until.is_some_and(|until| Instant::now() < until);
         if state.left < wanted && !exhausted {
-            return (Attempt::Short, false);
+            return (Spend::Short, false);
         }
         let taken = state.left.min(wanted);
         state.left -= taken;
         state.busy |= taken > 0;
         let low = !exhausted && state.left < state.like / 2;
         let events = u32::try_from(taken).unwrap_or_default();
-        (Attempt::Took(Spent { lease: state.lease, period: state.period, events, generation }), low)
+        (Spend::Took(Spent { lease: state.lease, period: state.period, events, generation }), low)
     }
 
     pub(crate) fn refund(&self, spent: &Spent) {

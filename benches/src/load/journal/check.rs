@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::states::States;
-use super::{Journal, Outcome};
+use super::{Journal, Promise};
 
 /// How many ids a violation names.
 const NAMED_MAX: usize = 10;
@@ -146,19 +146,19 @@ impl<'a> Check<'a> {
                 report.stored_twice.add(id());
             }
             match outcome {
-                Outcome::Acknowledged => {
+                Promise::Acknowledged => {
                     report.acknowledged += 1;
                     if copies == 0 {
                         report.lost.add(id());
                     }
                 }
-                Outcome::Refused => {
+                Promise::Refused => {
                     report.refused += 1;
                     if copies > 0 {
                         report.refused_but_stored.add(id());
                     }
                 }
-                Outcome::Unknown => {
+                Promise::Unknown => {
                     report.unknown += 1;
                     report.unknown_stored += u64::from(copies > 0);
                 }

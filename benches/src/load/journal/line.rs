@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, bail};
 
-use super::Range;
+use super::IdRange;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// About to be sent.
-    Sent(Vec<Range>),
+    Sent(Vec<IdRange>),
     /// All of it was taken.
     Acknowledged,
     /// All but the events at these indexes, which are in order.
@@ -91,9 +91,9 @@ impl FromStr for Line {
     }
 }
 
-fn range(text: &str) -> anyhow::Result<Range> {
+fn range(text: &str) -> anyhow::Result<IdRange> {
     let (first, count) = text.split_once('+').context("a range is first+count")?;
-    let range = Range { first: first.parse()?, count: count.parse()? };
+    let range = IdRange { first: first.parse()?, count: count.parse()? };
     range.first.checked_add(range.count).context("a range ends beyond the last sequence number")?;
     Ok(range)
 }
@@ -116,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry() -> impl Strategy<Value = Entry> {
-        let range = (0..u32::MAX / 2, 1..1_000_u32).prop_map(|(first, count)| Range { first, count });
+        let range = (0..u32::MAX / 2, 1..1_000_u32).prop_map(|(first, count)| IdRange { first, count });
         prop_oneof![
             vec(range, 1..4).prop_map(Entry::Sent),
             Just(Entry::Acknowledged),
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn lines_read_as_documented() {
         let at = |entry| Line { at_ms: 15, connection: 3, entry }.to_string();
-        let ranges = vec![Range { first: 400, count: 90 }, Range { first: 17, count: 10 }];
+        let ranges = vec![IdRange { first: 400, count: 90 }, IdRange { first: 17, count: 10 }];
         assert_eq!(at(Entry::Sent(ranges)), "sent 15 3 400+90,17+10");
         assert_eq!(at(Entry::Acknowledged), "acknowledged 15 3");
         assert_eq!(at(Entry::Partly(vec![0, 7, 8, 9])), "partly 15 3 0,7-9");

@@ -8,13 +8,13 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::states::States;
-use super::{Entry, Header, Line, Outcome, Range, VERSION};
+use super::{Entry, IdRange, Line, Promise, RunHeader, VERSION};
 use crate::load::id::RunId;
 
 /// A journal as read: a quarter of a byte for each event.
 #[derive(Debug)]
 pub struct Journal {
-    header: Header,
+    header: RunHeader,
     run_id: RunId,
     states: States,
 }
@@ -32,7 +32,7 @@ impl Journal {
     pub(crate) fn parse(mut text: impl BufRead) -> anyhow::Result<Self> {
         let mut line = String::new();
         anyhow::ensure!(next_line(&mut text, &mut line)?, "it ends before its header does");
-        let header: Header = serde_json::from_str(&line).context("line 1 is not a header")?;
+        let header: RunHeader = serde_json::from_str(&line).context("line 1 is not a header")?;
         anyhow::ensure!(header.journal == VERSION, "version {} is not known", header.journal);
         let run_id = RunId(u64::from_str_radix(&header.seed, 16).context("the header's seed")?);
         anyhow::ensure!(
@@ -59,31 +59,31 @@ impl Journal {
         if let Entry::Sent(ranges) = line.entry {
             let before = ranges.iter().flat_map(|range| range.sequences());
             let before = before.map(|sequence| self.states.get(connection, sequence)).collect();
-            self.raise(connection, &ranges, |_| Outcome::Unknown);
+            self.raise(connection, &ranges, |_| Promise::Unknown);
             under_way.insert(connection, Request { ranges, before });
             return Ok(());
         }
         let request = under_way.remove(&connection).context("an outcome without a request")?;
         match line.entry {
             Entry::Sent(_) | Entry::Unknown { .. } => {}
-            Entry::Acknowledged => self.raise(connection, &request.ranges, |_| Outcome::Acknowledged),
+            Entry::Acknowledged => self.raise(connection, &request.ranges, |_| Promise::Acknowledged),
             Entry::Partly(refused) => {
                 anyhow::ensure!(
                     refused.last().is_none_or(|last| (*last as usize) < request.before.len()),
                     "an index beyond the request"
                 );
                 self.settle(connection, &request, |at| match refused.binary_search(&at) {
-                    Ok(_) => Outcome::Refused,
-                    Err(_) => Outcome::Acknowledged,
+                    Ok(_) => Promise::Refused,
+                    Err(_) => Promise::Acknowledged,
                 });
             }
-            Entry::Refused { .. } => self.settle(connection, &request, |_| Outcome::Refused),
+            Entry::Refused { .. } => self.settle(connection, &request, |_| Promise::Refused),
         }
         Ok(())
     }
 
     /// Lifts the events to their outcome, unless they have a stronger one.
-    fn raise(&mut self, connection: u16, ranges: &[Range], outcome: impl Fn(u32) -> Outcome) {
+    fn raise(&mut self, connection: u16, ranges: &[IdRange], outcome: impl Fn(u32) -> Promise) {
         for (at, sequence) in (0..).zip(ranges.iter().flat_map(|range| range.sequences())) {
             let state = self.states.get(connection, sequence).max(state_of(outcome(at)));
             self.states.set(connection, sequence, state);
@@ -91,7 +91,7 @@ impl Journal {
     }
 
     /// Takes back the unknown of the intent, which is known now, then lifts.
-    fn settle(&mut self, connection: u16, request: &Request, outcome: impl Fn(u32) -> Outcome) {
+    fn settle(&mut self, connection: u16, request: &Request, outcome: impl Fn(u32) -> Promise) {
         let sequences = request.ranges.iter().flat_map(|range| range.sequences());
         for (sequence, before) in sequences.zip(&request.before) {
             self.states.set(connection, sequence, *before);
@@ -101,7 +101,7 @@ impl Journal {
 
     /// The parameters of the run.
     #[must_use]
-    pub fn header(&self) -> &Header {
+    pub fn header(&self) -> &RunHeader {
         &self.header
     }
 
@@ -112,11 +112,11 @@ impl Journal {
     }
 
     /// Every event that was sent, and what was promised about it.
-    pub fn outcomes(&self) -> impl Iterator<Item = (String, Outcome)> + '_ {
+    pub fn outcomes(&self) -> impl Iterator<Item = (String, Promise)> + '_ {
         self.events().map(|(connection, sequence, outcome)| (self.id(connection, sequence), outcome))
     }
 
-    pub(crate) fn events(&self) -> impl Iterator<Item = (u16, u32, Outcome)> + '_ {
+    pub(crate) fn events(&self) -> impl Iterator<Item = (u16, u32, Promise)> + '_ {
         self.states
             .iter()
             .filter_map(|(connection, sequence, state)| Some((connection, sequence, outcome_of(state)?)))
@@ -131,7 +131,7 @@ impl Journal {
         self.run_id.parse(id)
     }
 
-    pub(crate) fn outcome(&self, connection: u16, sequence: u32) -> Option<Outcome> {
+    pub(crate) fn outcome(&self, connection: u16, sequence: u32) -> Option<Promise> {
         outcome_of(self.states.get(connection, sequence))
     }
 }
@@ -139,21 +139,21 @@ impl Journal {
 /// A request without an outcome so far.
 #[derive(Debug)]
 struct Request {
-    ranges: Vec<Range>,
+    ranges: Vec<IdRange>,
     /// The states of its events before it was sent.
     before: Vec<u8>,
 }
 
-fn state_of(outcome: Outcome) -> u8 {
+fn state_of(outcome: Promise) -> u8 {
     match outcome {
-        Outcome::Refused => 1,
-        Outcome::Unknown => 2,
-        Outcome::Acknowledged => 3,
+        Promise::Refused => 1,
+        Promise::Unknown => 2,
+        Promise::Acknowledged => 3,
     }
 }
 
-fn outcome_of(state: u8) -> Option<Outcome> {
-    [Outcome::Refused, Outcome::Unknown, Outcome::Acknowledged]
+fn outcome_of(state: u8) -> Option<Promise> {
+    [Promise::Refused, Promise::Unknown, Promise::Acknowledged]
         .into_iter()
         .find(|outcome| state_of(*outcome) == state)
 }
@@ -171,14 +171,14 @@ fn next_line(text: &mut impl BufRead, line: &mut String) -> anyhow::Result<bool>
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome::{Acknowledged, Refused, Unknown};
+    use super::Promise::{Acknowledged, Refused, Unknown};
     use super::*;
     use crate::load::LoadOptions;
-    use crate::load::options::Plan;
+    use crate::load::options::LoadPlan;
 
-    fn read(lines: &str) -> anyhow::Result<Vec<(u32, Outcome)>> {
+    fn read(lines: &str) -> anyhow::Result<Vec<(u32, Promise)>> {
         let options = LoadOptions { seed: Some(1), connections: 2, ..LoadOptions::to("http://a", "k") };
-        let header = Header::of(&Plan::new(&options)?, &options);
+        let header = RunHeader::of(&LoadPlan::new(&options)?, &options);
         let journal = Journal::parse(format!("{}\n{lines}", serde_json::to_string(&header)?).as_bytes())?;
         Ok(journal.events().map(|(_, sequence, outcome)| (sequence, outcome)).collect())
     }

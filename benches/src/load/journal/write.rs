@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Header, Line};
+use super::{Line, RunHeader};
 
 /// The journal of a run that goes on, shared by its connections.
 ///
@@ -19,7 +19,7 @@ pub(crate) struct JournalWriter {
 
 impl JournalWriter {
     /// Begins a new file; an existing one is never added to, since its promises are another run's.
-    pub(crate) fn create(path: &Path, header: &Header) -> anyhow::Result<Self> {
+    pub(crate) fn create(path: &Path, header: &RunHeader) -> anyhow::Result<Self> {
         let file = OpenOptions::new()
             .append(true)
             .create_new(true)

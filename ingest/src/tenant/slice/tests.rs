@@ -4,8 +4,8 @@ const NOW: Micros = Micros(1_795_000_000_000_000);
 
 fn spend(slice: &Slice, events: u32) -> Option<u32> {
     match slice.attempt(NOW, Tz::UTC, events, Some(1)).0 {
-        Attempt::Took(spent) => Some(spent.events),
-        Attempt::Short => None,
+        Spend::Took(spent) => Some(spent.events),
+        Spend::Short => None,
     }
 }
 
@@ -80,7 +80,7 @@ fn slices_of_a_reclaimed_registration_are_void() {
     let slice = Slice::default();
     assert_eq!(spend(&slice, 1), None);
     refill(&slice, 10);
-    assert!(matches!(slice.attempt(NOW, Tz::UTC, 1, Some(2)).0, Attempt::Short));
+    assert!(matches!(slice.attempt(NOW, Tz::UTC, 1, Some(2)).0, Spend::Short));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_node_that_lost_touch_spends_nothing() {
     let slice = Slice::default();
     assert_eq!(spend(&slice, 1), None);
     refill(&slice, 10);
-    assert!(matches!(slice.attempt(NOW, Tz::UTC, 1, None).0, Attempt::Short));
+    assert!(matches!(slice.attempt(NOW, Tz::UTC, 1, None).0, Spend::Short));
     assert_eq!(spend(&slice, 1), Some(1), "it may go on when it is back in time");
 }
 
@@ -98,12 +98,12 @@ fn a_new_period_begins_with_a_new_slice_and_gives_the_old_one_back() {
     assert_eq!(spend(&slice, 1), None);
     refill(&slice, 10);
     let next_month = Micros(NOW.0 + 31 * 24 * Micros::HOUR);
-    assert!(matches!(slice.attempt(next_month, Tz::UTC, 1, Some(1)).0, Attempt::Short));
+    assert!(matches!(slice.attempt(next_month, Tz::UTC, 1, Some(1)).0, Spend::Short));
     assert_eq!(slice.sweep(1, false).0, [(LeaseId(9), 10)]);
     // A request that was received just before the roll is counted in the period that the slice has reached.
     refill(&slice, 1);
     let began = Period::month_of(next_month, Tz::UTC).start;
-    let Attempt::Took(spent) = slice.attempt(Micros(began.0 - LATE_MAX), Tz::UTC, 1, Some(1)).0 else {
+    let Spend::Took(spent) = slice.attempt(Micros(began.0 - LATE_MAX), Tz::UTC, 1, Some(1)).0 else {
         panic!("a slice is there")
     };
     assert!(spent.period.holds(next_month));
@@ -113,12 +113,12 @@ fn a_new_period_begins_with_a_new_slice_and_gives_the_old_one_back() {
 fn a_slice_goes_back_with_a_clock_that_was_ahead() {
     let slice = Slice::default();
     let next_month = Micros(NOW.0 + 31 * 24 * Micros::HOUR);
-    assert!(matches!(slice.attempt(next_month, Tz::UTC, 1, Some(1)).0, Attempt::Short));
+    assert!(matches!(slice.attempt(next_month, Tz::UTC, 1, Some(1)).0, Spend::Short));
     refill(&slice, 10);
-    assert!(matches!(slice.attempt(NOW, Tz::UTC, 1, Some(1)).0, Attempt::Short), "nothing is leased here");
+    assert!(matches!(slice.attempt(NOW, Tz::UTC, 1, Some(1)).0, Spend::Short), "nothing is leased here");
     assert_eq!(slice.sweep(1, false).0, [(LeaseId(9), 10)], "what was leased ahead is given back");
     refill(&slice, 1);
-    let Attempt::Took(spent) = slice.attempt(NOW, Tz::UTC, 1, Some(1)).0 else { panic!("a slice is there") };
+    let Spend::Took(spent) = slice.attempt(NOW, Tz::UTC, 1, Some(1)).0 else { panic!("a slice is there") };
     assert!(spent.period.holds(NOW));
     assert!(slice.period(next_month, Tz::UTC).holds(next_month), "also of a tenant without a cap");
     assert!(slice.period(NOW, Tz::UTC).holds(NOW));
@@ -129,7 +129,7 @@ fn what_is_refunded_can_be_spent_again() {
     let slice = Slice::default();
     assert_eq!(spend(&slice, 3), None);
     refill(&slice, 3);
-    let Attempt::Took(spent) = slice.attempt(NOW, Tz::UTC, 3, Some(1)).0 else { panic!("a slice is there") };
+    let Spend::Took(spent) = slice.attempt(NOW, Tz::UTC, 3, Some(1)).0 else { panic!("a slice is there") };
     slice.refund(&spent);
     assert_eq!(spend(&slice, 3), Some(3));
 }

@@ -16,15 +16,15 @@ use crate::room::Room;
 /// They are merged into each event member by member, as Segment does with `context` and `integrations`: what an
 /// event says itself wins. A member that an event has no field for goes to its `extra`.
 #[derive(Debug, Default)]
-pub(super) struct Envelope<'a> {
+pub(super) struct BatchMembers<'a> {
     pub(super) sent_at: Option<Micros>,
     pub(super) flags: EventFlags,
-    pub(super) context: Shared<'a>,
+    pub(super) context: SharedObject<'a>,
     /// Members that are neither the context nor the request's own.
-    pub(super) rest: Shared<'a>,
+    pub(super) rest: SharedObject<'a>,
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> BatchMembers<'a> {
     pub(super) fn holds_for_events(&self) -> bool {
         self.sent_at.is_some() || !self.context.0.is_empty() || !self.rest.0.is_empty()
     }
@@ -58,9 +58,9 @@ impl<'a> Envelope<'a> {
 
 /// An object that holds for every event, or empty.
 #[derive(Debug, Default)]
-pub(super) struct Shared<'a>(pub(super) Cow<'a, str>);
+pub(super) struct SharedObject<'a>(pub(super) Cow<'a, str>);
 
-impl<'a> Shared<'a> {
+impl<'a> SharedObject<'a> {
     /// Adds the members to `own`; the one named `nested` is merged in turn where both have one.
     fn add_to(&self, own: &mut Cow<'a, str>, nested: Option<&str>) -> Result<(), SyntaxError> {
         if !self.0.is_empty() {
