@@ -100,7 +100,8 @@ mod tests {
                 .map(|(i, size)| format!(r#"{{"id":"{i}","event":"e","properties":{{"x":"{}"}}}}"#, "x".repeat(*size)))
                 .collect();
             let body = format!("[{}]", events.join(","));
-            let (known, _) = identify(ProjectId(2), native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap().events);
+            let batch = native(body.as_bytes(), NativeShape::Json, &mut Room::unlimited()).unwrap();
+            let (known, _) = identify(ProjectId(2), batch.events);
             let records = frames(&envelope(), &known, partitions).unwrap();
             let mut found = vec![];
             for record in &records {

@@ -133,7 +133,8 @@ mod tests {
             now in 0..Micros::RECEIVED_END.0,
         ) {
             let range = Micros::CLIENT_MIN..=Micros::CLIENT_MAX;
-            let within = |micros: i64| Micros(micros.rem_euclid(Micros::CLIENT_MAX.0 - Micros::CLIENT_MIN.0) + Micros::CLIENT_MIN.0);
+            let (min, max) = (Micros::CLIENT_MIN.0, Micros::CLIENT_MAX.0);
+            let within = |micros: i64| Micros(micros.rem_euclid(max - min) + min);
             let mut event = native(br#"{"event":"e"}"#, NativeShape::Json, &mut Room::unlimited()).unwrap().events.remove(0);
             (event.timestamp, event.sent_at) = (Some(within(happened)), sent.map(within));
             correct(&mut event, Micros(now), EVENT_BYTES_MAX);

@@ -15,8 +15,9 @@ use session::Session;
 use crate::process::{Place, Process};
 
 /// A weir with the tenant `demo`, as `make run` leaves one, and a shell for the page's commands.
-async fn after_make_run(page: &str) -> (Place, Process, Session) {
-    let place = Place::new(None).await;
+async fn after_make_run(page: &str, settings: &[(&str, &str)]) -> (Place, Process, Session) {
+    let mut place = Place::new(None).await;
+    settings.iter().for_each(|(name, value)| place.set(name, value));
     let (_, key) = place.customer("demo", &[]).await;
     let process = place.start("standalone").await;
     let session = Session::start(&place, &process, &key, Names::of(page)).await;
@@ -26,7 +27,7 @@ async fn after_make_run(page: &str) -> (Place, Process, Session) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_readme_print_what_it_shows() {
     let mut page = Page::read("README.md");
-    let (_place, _process, mut session) = after_make_run(&read("README.md")).await;
+    let (_place, _process, mut session) = after_make_run(&read("README.md"), &[]).await;
     // A picture.
     page.next("SDKs, curl");
     // It installs and starts stores of its own, which takes minutes: here, the tests' stores are used.
@@ -57,7 +58,7 @@ async fn the_commands_of_the_readme_print_what_it_shows() {
 
 /// The proof, where nothing else was sent, with fewer events.
 async fn proof(page: &mut Page) {
-    let (_place, _process, mut session) = after_make_run("").await;
+    let (_place, _process, mut session) = after_make_run("", &[]).await;
     let commands = page.next("target/release/weir load --events 100000").text.replace("100000", "2000");
     let shown = page.next("promised").text;
     let (load, last_two) = commands.split_once('\n').unwrap();
@@ -69,7 +70,7 @@ async fn proof(page: &mut Page) {
 async fn the_commands_of_the_api_s_page_print_what_it_shows() {
     let text = read("docs/api.md");
     let mut page = Page::read("docs/api.md");
-    let (place, process, mut session) = after_make_run(&text).await;
+    let (place, process, mut session) = after_make_run(&text, &[]).await;
     let example = page.next("curl -i $WEIR_URL/v1/events").text;
     let (command, reply) = example.split_once("\n\n").unwrap();
     session.check(command, reply, Numbers::Exact).await;
@@ -105,7 +106,9 @@ async fn the_commands_of_the_api_s_page_print_what_it_shows() {
     session.check(&post("/i/v1/analytics/events", &limited, batch), &results, Numbers::Exact).await;
     let one = r#"{"event":"a"}"#;
     session.check(&post("/v1/events", &used_up, one), &problem, Numbers::Exact).await;
-    let reply = session.run(&(post("/v1/events", &limited, one) + " -D - -o /dev/null")).await.to_lowercase();
+    let many = format!("[{}]", vec![one; 1_600].join(","));
+    let reply =
+        session.run(&(post("/v1/events", &limited, &many) + " -D - -o /dev/null")).await.to_lowercase();
     for line in headers.to_lowercase().lines() {
         let is_there = |other: &str| session.names.compare(line, other, Numbers::Vary).is_ok();
         assert!(reply.lines().any(is_there), "{line} is not in {reply}");

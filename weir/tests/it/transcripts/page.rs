@@ -64,7 +64,7 @@ impl Block {
 
     /// The first code in the prose that follows, after the word `prints`.
     pub(super) fn printed(&self) -> &str {
-        let (_, after) = self.after.split_once("prints `").expect("the prose says what it prints");
+        let (_, after) = self.after.split_once("prints `").unwrap();
         after.split('`').next().unwrap()
     }
 }

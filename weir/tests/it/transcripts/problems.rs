@@ -36,7 +36,7 @@ const REQUESTS: [(&str, &str); 23] = [
            printf '{"batch":[{"event":"e","context":{"x":"%s"}}]}' $text | post --data-binary @-"#,
     ),
     ("expired_key", "KEY=$EXPIRED post -d '{}'"),
-    ("invalid_argument", r#"admin -X PUT $WEIR_ADMIN_URL/v1/plans/small -d '{"quota":-1}'"#),
+    ("invalid_argument", r#"admin -X PUT $WEIR_ADMIN_URL/v1/plans/small -d '{"quota":-1,"rate":1}'"#),
     ("invalid_batch", r#"post -d '{"batch":7}'"#),
     (
         "invalid_encoding",
@@ -51,7 +51,7 @@ const REQUESTS: [(&str, &str); 23] = [
     ("quota_exceeded", r#"KEY=$POOR post -d '{"event":"e"}'"#),
     (
         "rate_limited",
-        r#"events=$(printf '{"event":"e"},%.0s' $(seq 10000))
+        r#"events=$(printf '{"event":"e"},%.0s' $(seq 3000))
            KEY=$SLOW post -o /dev/null -d "[${events%,}]"; KEY=$SLOW post -d '{}'"#,
     ),
     ("request_timeout", "(printf '{'; sleep 10) | post -X POST -T -"),
@@ -64,8 +64,8 @@ const REQUESTS: [(&str, &str); 23] = [
     // The last, since it holds for all requests of this address.
     (
         "address_limited",
-        r#"for n in $(seq 1000); do echo "url = $WEIR_URL/v1/events?key=1"; echo "output = /dev/null"; done > many
-           curl -s -d '{}' -K many; curl -s -d '{}' "$WEIR_URL/v1/events?key=1""#,
+        r#"for n in $(seq 2000); do echo "url = $WEIR_URL/v1/events?key=1"; echo "output = /dev/null"; done > many
+           echo "url = $WEIR_URL/v1/events?key=1" >> many; curl -s -d '{}' -K many"#,
     ),
 ];
 
@@ -79,7 +79,7 @@ const ELSEWHERE: [(&str, &str); 3] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_problems_of_the_pages_of_errors_are_the_ones_that_clients_get() {
-    let (_place, _process, mut session) = after_make_run("").await;
+    let (_place, _process, mut session) = after_make_run("", &[("WEIR_ADDRESS_RATE", "10")]).await;
     session.run(SETUP).await;
     session.run(&format!("UNKNOWN={}", ApiKey::generate().expose())).await;
     let mut wrong = Vec::new();

@@ -124,7 +124,7 @@ fn shell(folder: &Path) -> (Child, ChildStdin, Lines<BufReader<ChildStdout>>) {
     shell.args(["--noprofile", "--norc"]).current_dir(folder);
     shell.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C");
     shell.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    let mut shell = shell.spawn().expect("bash is there, as is curl");
+    let mut shell = shell.spawn().unwrap();
     let (input, output) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
     (shell, input, BufReader::new(output).lines())
 }
