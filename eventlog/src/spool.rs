@@ -55,7 +55,7 @@ pub use self::log::SpooledLog;
 
 /// Charges tenants for the events of these frames once more, and returns when that is durable. An error says why it
 /// could not be done; it is tried again.
-pub type Charge = Box<dyn Fn(Vec<Bytes>) -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>;
+pub type ChargeCopies = Box<dyn Fn(Vec<Bytes>) -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>;
 
 /// Bytes of a segment, unless the spool is so small that it would hold few of them.
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;

@@ -146,7 +146,7 @@ impl Keeper {
         }
         let grants = match in_round(lease::grant(&self.pool, self.id, &wants)).await {
             Ok(grants) => grants,
-            Err(LeaseError::NodeGone) => return self.register_anew().await,
+            Err(LeaseError::NodeGone) => return self.register_again().await,
             Err(LeaseError::Store(error)) => return self.failed(&error).await,
         };
         ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "ok").increment(1);
@@ -183,7 +183,7 @@ impl Keeper {
                 self.leases.node.lock().valid_until = valid_until;
                 self.timekeeper.hears(asked, now);
             }
-            Err(LeaseError::NodeGone) => self.register_anew().await,
+            Err(LeaseError::NodeGone) => self.register_again().await,
             Err(LeaseError::Store(error)) => {
                 tracing::warn!(error = %Chain(&error), "the node's leases were not prolonged")
             }

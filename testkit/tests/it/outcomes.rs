@@ -20,7 +20,7 @@ pub(crate) fn now() -> Micros {
 pub(crate) type Outcomes = BTreeMap<(String, String, String), (i64, i64)>;
 
 /// What the tenant is shown of the last day.
-pub(crate) async fn told(pool: &PgPool, tenant: TenantId) -> Told {
+pub(crate) async fn outcomes_of(pool: &PgPool, tenant: TenantId) -> Outcomes {
     let now = now();
     let (from, to) = (Micros(now.0 - 24 * Micros::HOUR), Micros(now.0 + Micros::HOUR));
     let (interval, project, key, after, limit) = (Interval::Total, None, None, None, 10_000);

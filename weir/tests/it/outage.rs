@@ -241,9 +241,9 @@ async fn a_node_that_is_killed_while_kafka_is_away_starts_without_it_and_loses_n
     victim.kill().await;
     let again = cluster.place.start_again(victim).await;
     cluster.ingest.insert(0, again);
-    let before = told.accepted();
+    let before = sent.accepted();
     eventually("it takes events, and Kafka is still away", Duration::from_secs(20), async || {
-        told.accepted() > before
+        sent.accepted() > before
     })
     .await;
     let client = cluster.ingest[0].client(Some(&cluster.key));

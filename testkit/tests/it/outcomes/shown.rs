@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::Value;
 use testkit::{River, eventually};
 
-use super::told;
+use super::outcomes_of;
 
 /// Asks the admin API.
 async fn ask(river: &River, path: &str) -> testkit::Reply {

@@ -8,7 +8,7 @@ use service::config::Secret;
 use service::postgres;
 use testkit::{Node, NodeConfig, Proxy, River, eventually};
 
-use super::told;
+use super::outcomes_of;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_come_through_when_postgres_has_been_away_and_are_complete() {

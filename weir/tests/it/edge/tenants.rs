@@ -205,7 +205,7 @@ async fn a_tenant_that_sends_as_much_as_it_can_leaves_others_served() {
         taken.accepted.load(Ordering::Relaxed) + taken.refused.load(Ordering::Relaxed) > 0
     })
     .await;
-    let beside = latencies(&edge, &edge.key, 202, lasting).await;
+    let crowded = latencies(&edge, &edge.key, 202, lasting).await;
     taken.stop.store(true, Ordering::Relaxed);
     abusers.shutdown().await;
     let figures = |latencies: &[Duration]| {
@@ -217,5 +217,5 @@ async fn a_tenant_that_sends_as_much_as_it_can_leaves_others_served() {
     println!("the other tenant: {accepted} batches accepted, {refused} refused");
     assert!(accepted > 0);
     // In a debug build on a machine that may have more to do: no figure, but no starving.
-    assert!(percentile(&beside, 99) < Duration::from_secs(1), "{}", figures(&beside));
+    assert!(percentile(&crowded, 99) < Duration::from_secs(1), "{}", figures(&crowded));
 }
