@@ -8,6 +8,7 @@ use schemas::frame::{Envelope, FrameError, Trace, frames};
 use schemas::id::{Position, TenantId};
 use uuid::Uuid;
 
+use crate::letter::DeadLetter;
 use crate::own::Owned;
 
 /// The range of one partition that a batch covers, `[lo, hi)`.
@@ -57,6 +58,23 @@ pub struct Unreadable<'a> {
     pub raw: &'a [u8],
 }
 
+impl From<Unreadable<'_>> for DeadLetter {
+    fn from(unreadable: Unreadable<'_>) -> Self {
+        let envelope = unreadable.envelope;
+        Self {
+            partition: unreadable.partition,
+            position: unreadable.position,
+            owner: envelope.map(|envelope| (envelope.tenant, envelope.project)),
+            received_at: envelope.map(|envelope| envelope.received_at),
+            events: unreadable.events,
+            appended_at_ms: unreadable.appended_at_ms,
+            events_before: unreadable.events_before,
+            reason: unreadable.reason.to_string(),
+            raw: unreadable.raw.to_vec(),
+        }
+    }
+}
+
 /// A frame that a trace follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traced {
@@ -85,6 +103,8 @@ pub struct Decoded<'a> {
     pub unreadable: Vec<Unreadable<'a>>,
     /// Frames that traces follow.
     pub traced: Vec<Traced>,
+    /// Dead letters that were left out, by [`decode_as_judged`].
+    pub letters: Vec<(u32, Position)>,
 }
 
 /// Where dead letters stand, and how many events of their frames were read before them.
@@ -120,7 +140,7 @@ pub fn decode_some<'a>(
     events_max: usize,
     events: Vec<Placed<'a>>,
 ) -> (Decoded<'a>, usize) {
-    let mut decoded = Decoded { events, unreadable: Vec::new(), traced: Vec::new() };
+    let mut decoded = Decoded { events, ..Decoded::default() };
     for (done, record) in records.iter().enumerate() {
         let (events, unreadable) = (decoded.events.len(), decoded.unreadable.len());
         let traced = decoded.traced.len();
@@ -135,8 +155,8 @@ pub fn decode_some<'a>(
     (decoded, records.len())
 }
 
-/// Reads the frames of records that were processed before, with the positions that their events got then: what has
-/// become a dead letter is left out, even if it can be read by now, and takes up one index as it did then.
+/// Reads the frames of records that were processed before, with the positions that their events got then: what became
+/// a dead letter is left out, even if it can be read by now, and takes up one index as it did then.
 #[must_use]
 pub fn decode_as_judged<'a>(records: &'a [Record], letters: &Letters) -> Decoded<'a> {
     let mut decoded = Decoded::default();
@@ -168,6 +188,7 @@ fn decode_record<'a>(record: &'a Record, letters: &Letters, decoded: &mut Decode
         };
         let frame = match frame {
             _ if letter_at(index) == Some(0) => {
+                decoded.letters.push((record.partition, at(index)));
                 index = index.saturating_add(1);
                 continue;
             }
@@ -213,6 +234,7 @@ fn decode_record<'a>(record: &'a Record, letters: &Letters, decoded: &mut Decode
         }
         // A letter after `read` events: the rest of this frame, or what was behind its last event.
         if read > 0 && letter_at(index) == Some(read) {
+            decoded.letters.push((record.partition, at(index)));
             index = index.saturating_add(1);
         }
     }
@@ -330,6 +352,7 @@ mod tests {
         let decoded = decode_as_judged(&records, &letters);
         let found: Vec<_> = decoded.events.iter().map(|e| (e.event.id, e.position)).collect();
         assert_eq!(found, [("a", at(0)), ("e", at(2)), ("f", at(3)), ("i", at(5)), ("j", at(7))]);
+        assert_eq!(decoded.letters, letters.into_keys().collect::<Vec<_>>());
         assert!(decoded.unreadable.is_empty());
     }
 }

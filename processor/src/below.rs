@@ -1,4 +1,4 @@
-//! Who changes rows below the cursors. Processors don't, but for dead letters that they replay; proofs read them.
+//! Who changes rows below the cursors: repairs do, processors don't. Proofs read them.
 //!
 //! Both hold Postgres advisory locks by partition, so that a proof sees ledger and rows of one moment, and no two
 //! change the same rows. They are held by a connection of their own and end with it, however that ends.
@@ -52,17 +52,6 @@ pub async fn change(pool: &PgPool, partition: u32) -> Result<Held, sqlx::Error> 
     // Before the erasures are read, and until the rows are inserted: none begins in between.
     lock::hold_back_erasures(&mut connection).await?;
     Ok(Held(connection))
-}
-
-/// The same without waiting: `None` while others do.
-///
-/// # Errors
-/// If Postgres fails.
-pub async fn try_change(pool: &PgPool, partition: u32) -> Result<Option<Held>, sqlx::Error> {
-    let mut connection = pool.acquire().await?.detach();
-    let is_held = lock::try_hold_rows(&mut connection, partition).await?
-        && lock::try_hold_back_erasures(&mut connection).await?;
-    Ok(is_held.then_some(Held(connection)))
 }
 
 /// Lets nobody else reconcile; `None` while another process does.

@@ -7,9 +7,10 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::batch::Range;
 use crate::db::batch_ledger::{self, Row};
+use crate::db::dead_letter;
 use crate::db::partition_cursor::{self, Moves};
 use crate::dead::budget::{self, Budget, Overdrawn};
-use crate::dead::write::{DeadLetter, write};
+use crate::letter::DeadLetter;
 
 /// What a batch commits.
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ pub async fn commit(pool: &PgPool, batch: &Commit, budget: Budget) -> Result<Com
     batch.usage.apply(&mut tx).await?;
     batch.settlement.apply(&mut tx).await?;
     batch_ledger::add(&mut tx, &ledger_rows(batch)).await?;
-    write(&mut tx, &batch.dead).await?;
+    dead_letter::insert(&mut tx, &batch.dead).await?;
     tx.commit().await?;
     faults::point("processor.after_commit");
     Ok(Committed::Yes)

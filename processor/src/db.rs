@@ -1,6 +1,7 @@
 //! The SQL of each table.
 
 pub(crate) mod batch_ledger;
+pub(crate) mod dead_letter;
 pub(crate) mod erasure;
 pub(crate) mod event_log;
 pub(crate) mod events;

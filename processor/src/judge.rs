@@ -36,7 +36,7 @@ pub fn judge<'a>(
     seen: &mut BTreeMap<u32, SeenIds>,
     present: &Present,
 ) -> io::Result<Judged<'a>> {
-    let Decoded { events: mut fresh, unreadable, traced: _ } = decoded;
+    let Decoded { events: mut fresh, unreadable, traced: _, letters: _ } = decoded;
     let mut duplicates = look_up(&fresh, seen)?;
     let mut tally = Tally::of(ranges);
     fresh.retain(|placed| {

@@ -16,7 +16,7 @@
 //!   nothing.
 //! * *Metered implies stored.* The commit follows the acknowledged insert.
 //! * *Nothing is given up silently.* What can't be read becomes a [`dead`] letter, of which there may be only so many;
-//!   it is [replayed](dead::replay) at its old position when it can be read.
+//!   when it can be read, it is [appended](dead::replay) to the log again.
 //! * *What is below the cursors can be shown and mended*, by the crate `proof`. What both do there stands here: the locks
 //!   ([`below`]), what must not come back ([`erased`]), and how [`rows`] are looked at and changed.
 //! * *A crash at any point* leaves the cursor where it was, or moved with everything that belongs to it; the next
@@ -27,6 +27,7 @@ pub mod metrics;
 mod db;
 pub mod own;
 pub mod batch;
+mod letter;
 pub mod fill;
 pub mod repair;
 pub mod judge;

@@ -27,5 +27,5 @@ pub const GEO_RELOADS: &str = "weir_processor_geo_reloads_total";
 pub const GEO_BUILT_SECONDS: &str = "weir_processor_geo_built_seconds";
 /// Counter: inserts whose outcome was unclear or failed, each followed by a read-back.
 pub const INSERT_RETRIES: &str = "weir_processor_insert_retries_total";
-/// Counter: events of replayed dead letters, by `outcome` (stored, duplicate).
+/// Counter: events of dead letters that were appended to the log again.
 pub const DEAD_REPLAYED: &str = "weir_processor_dead_replayed_total";

@@ -22,17 +22,14 @@ use service::shutdown::Shutdown;
 use service::store::StoreError;
 use service::task::Tasks;
 use sqlx::PgPool;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::ProcessorConfig;
-use crate::dead::DeadError;
 use crate::dead::budget::Overdrawn;
-use crate::dead::replay::{Asked, Replayer};
 use crate::stores::{Books, ClickHouse, Postgres, Table};
 use lease::Lease;
-use pipeline::{Letters, Workshop};
+use pipeline::Workshop;
 use seen::IdStores;
 use session::Session;
 
@@ -72,17 +69,6 @@ impl From<LogError> for Interrupted {
     }
 }
 
-impl From<DeadError> for Interrupted {
-    fn from(error: DeadError) -> Self {
-        match error {
-            DeadError::Postgres(error) => Self::Store(error.into()),
-            DeadError::ClickHouse(error) => Self::Store(error.into()),
-            DeadError::NotOwner => Self::NotOwner,
-            DeadError::IdsChanged(partition) => Self::IdsChanged(partition),
-        }
-    }
-}
-
 /// What no restart of the loop can mend; the process ends with it.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
@@ -104,19 +90,8 @@ impl Processor {
         clock: Clock,
         config: ProcessorConfig,
     ) -> Self {
-        let books = Postgres { pool: pool.clone(), dead: config.dead };
-        let mut made = Self::with_stores(ClickHouse(clickhouse.clone()), books, log, clock, config);
-        let replayer = Replayer {
-            pool,
-            clickhouse,
-            node: made.workshop.node,
-            partitions: made.log.partitions(),
-            insert_deadline: made.config.insert_deadline,
-            dedup_window: made.config.dedup_window,
-            enricher: made.config.enricher.clone(),
-        };
-        made.workshop.letters = Some(Arc::new(Mutex::new(Letters { replayer, asked: Asked::default() })));
-        made
+        let books = Postgres { pool, dead: config.dead };
+        Self::with_stores(ClickHouse(clickhouse), books, log, clock, config)
     }
 }
 
@@ -140,8 +115,7 @@ impl<T: Table, B: Books> Processor<T, B> {
             config.ids_memory_max,
         ));
         let done = Arc::default();
-        let workshop =
-            Workshop { node, table, books, lease, insert_deadline, clock, done, ids, letters: None };
+        let workshop = Workshop { node, table, books, lease, insert_deadline, clock, done, ids };
         Self { workshop, log, config }
     }
 

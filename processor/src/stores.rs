@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::batch::Range;
 use crate::block::Block;
 use crate::commit::{self, Commit, Committed};
+use crate::db::partition_cursor;
 use crate::dead::budget::Budget;
 use crate::insert;
 use crate::own::{self, Owned};
@@ -131,6 +132,12 @@ pub trait Books: Clone + Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<Owned>, StoreError>> + Send;
 
+    /// By partition: how often ids became known behind its cursor ([`Owned::ids_generation`]).
+    ///
+    /// # Errors
+    /// It is not known.
+    fn ids_generations(&self) -> impl Future<Output = Result<BTreeMap<u32, i64>, StoreError>> + Send;
+
     /// As [`own::keep_only`].
     ///
     /// # Errors
@@ -219,6 +226,10 @@ impl Books for Postgres {
 
     async fn acquire(&self, node: Uuid, lease_time: Duration, most: usize) -> Result<Vec<Owned>, StoreError> {
         in_time(POSTGRES, PATIENCE, own::acquire(&self.pool, node, lease_time, most)).await
+    }
+
+    async fn ids_generations(&self) -> Result<BTreeMap<u32, i64>, StoreError> {
+        in_time(POSTGRES, PATIENCE, partition_cursor::ids_generations(&self.pool)).await
     }
 
     async fn keep_only(&self, node: Uuid, kept: &[u32]) -> Result<(), StoreError> {

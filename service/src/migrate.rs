@@ -31,6 +31,7 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261123000009 "create_erasure",
     20261123000010 "add_dead_letter_replay",
     20261130000001 "create_roles",
+    20261130000023 "append_dead_letters",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

@@ -25,6 +25,13 @@ pub struct Stores {
 impl Stores {
     /// Makes them.
     pub async fn fresh() -> Self {
+        let stores = Self::empty().await;
+        migrate::postgres(&stores.pool).await.unwrap();
+        stores
+    }
+
+    /// The same with a Postgres in which there is nothing yet.
+    pub async fn empty() -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let server_url = required("WEIR_TEST_DATABASE_URL");
         let server = postgres::pool(&Secret::from(server_url.as_str()), 3, None).unwrap();
@@ -34,7 +41,6 @@ impl Stores {
         let (base, _) = server_url.rsplit_once('/').unwrap();
         let database_url = format!("{base}/{name}");
         let pool = postgres::pool(&Secret::from(database_url.as_str()), 10, None).unwrap();
-        migrate::postgres(&pool).await.unwrap();
         let url = required("WEIR_TEST_CLICKHOUSE_URL");
         let clickhouse = ClickHouseConfig { url, database: name, user: None, password: None };
         migrate::clickhouse(&clickhouse).await.unwrap();

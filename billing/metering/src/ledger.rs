@@ -103,11 +103,3 @@ impl Account {
         Row { tenant: tenant.0, project: project.0, period_start, hour, stored, duplicate, dead }
     }
 }
-
-/// Takes back `events` that were counted as dead: they are counted anew as what they are, in the same transaction.
-///
-/// # Errors
-/// If Postgres fails, or so many have not been counted there; nothing must be committed then.
-pub async fn take_dead(tx: &mut PgConnection, account: Account, events: i64) -> Result<(), sqlx::Error> {
-    usage_hour::take_dead(tx, &account.row(Counts::of(Outcome::Dead, events))).await
-}

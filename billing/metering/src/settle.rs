@@ -51,22 +51,3 @@ impl Settlement {
         Ok(())
     }
 }
-
-/// Whether `lease` has still to be settled; if so, it stays until the end of this transaction. What was accepted under
-/// one that is settled counts as given back.
-///
-/// # Errors
-/// If Postgres fails; nothing must be committed then.
-pub async fn is_open(
-    tx: &mut PgConnection,
-    tenant: TenantId,
-    period_start: Micros,
-    lease: LeaseId,
-) -> Result<bool, sqlx::Error> {
-    if lease == LeaseId::NONE {
-        return Ok(false);
-    }
-    // The period's row first, as all who change leases do.
-    quota_period::lock_one(tx, tenant, period_start).await?;
-    quota_lease::lock(tx, lease).await
-}

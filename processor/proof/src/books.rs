@@ -3,11 +3,23 @@
 use std::collections::BTreeMap;
 
 use metering::ledger::Counts;
+use processor::batch::Letters;
 use processor::commit::RangeSum;
-use processor::dead::HourOf;
-use processor::dead::heads::Head;
+use schemas::id::{Position, ProjectId, TenantId};
+use schemas::time::Micros;
 
 use crate::round::Round;
+
+/// Usage is compared by these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HourOf {
+    /// Who pays.
+    pub(crate) tenant: TenantId,
+    /// For which stream.
+    pub(crate) project: ProjectId,
+    /// Start of the UTC hour of receipt.
+    pub(crate) hour: Micros,
+}
 
 /// What the ledgers say, as of one snapshot.
 #[derive(Debug, Default)]
@@ -17,8 +29,10 @@ pub(crate) struct Books {
     /// By partition and first offset: the end, and the sums.
     pub(crate) ranges: BTreeMap<(u32, u64), (u64, RangeSum)>,
     pub(crate) usage: BTreeMap<HourOf, Counts>,
-    /// All dead letters, whatever has become of them.
-    pub(crate) letters: Vec<Head>,
+    /// Where dead letters stand, whatever has become of them: a newer weir may read what this ledger counts as dead.
+    pub(crate) letters: Letters,
+    /// As what each was counted: accepted events, `None` under no tenant.
+    pub(crate) dead: BTreeMap<(u32, Position), (Option<HourOf>, i64)>,
     pub(crate) erased: Erasures,
 }
 

@@ -17,6 +17,7 @@ mod error;
 mod turn;
 mod round;
 mod books;
+mod db;
 mod verdict;
 pub mod verify;
 pub mod replay;

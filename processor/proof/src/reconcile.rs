@@ -165,7 +165,7 @@ async fn compare(
         compared.iter().filter(|(range, found)| !found.agrees(range)).map(|(range, _)| range.lo).collect();
     let mut wrong: BTreeMap<u64, (LedgerRange, Found)> = BTreeMap::new();
     if !suspect.is_empty() {
-        // A dead letter may be on its way between rows and ledger: look again while none is.
+        // A repair may be at work on these rows: look again while none is.
         let held = below::change(pool, number).await?;
         let starts: Vec<i64> = suspect.iter().map(|lo| i64::try_from(*lo).unwrap_or(i64::MAX)).collect();
         for start in starts {

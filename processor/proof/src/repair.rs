@@ -45,7 +45,7 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, VerifyError> {
     for (&partition, starts) in &damaged {
         let mut held = below::change(stores.pool, partition).await?;
         let erased = held.erased().await?;
-        // As they are now that nobody changes them: a letter may have been replayed since.
+        // As they are now that nobody changes them.
         let books = ledger::read(stores.pool).await?;
         let ranges = ranges_of(&books, partition).into_iter().filter(|range| starts.contains(&range.lo));
         let mut mender = Mender::new(stores, partition, &books, erased, None);

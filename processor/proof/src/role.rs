@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clickhouse::Client;
 use eventlog::EventLog;
+use processor::dead::replay::Replayer;
 use processor::{Processor, ProcessorConfig};
 use service::clock::Clock;
 use service::shutdown::Shutdown;
@@ -38,7 +39,7 @@ impl Processing {
         Self { config, pool, clickhouse, log, clock }
     }
 
-    /// Processes, erases, rolls up and reconciles until `shutdown` is ordered.
+    /// Processes, replays dead letters, erases, rolls up and reconciles until `shutdown` is ordered.
     ///
     /// # Errors
     /// [`TaskError`]: the processor gave up ([`processor::run::Fatal`]), or a task ended by itself.
@@ -58,6 +59,8 @@ impl Processing {
             let (pool, clickhouse, period) = (pool.clone(), clickhouse.clone(), config.reconcile_every);
             tasks.spawn("reconciliation", reconcile::run(pool, clickhouse, period, tasks.shutdown()));
         }
+        let replayer = Replayer::new(pool.clone(), Arc::clone(&log), clock.clone(), config.dedup_window);
+        tasks.spawn("replay of dead letters", replayer.run(tasks.shutdown()));
         tasks.spawn("the geo database's watch", config.enricher.clone().keep_fresh(tasks.shutdown()));
         let processor = Processor::new(pool, clickhouse, log, clock, config);
         tasks.try_spawn("processing", processor.run(tasks.shutdown()));

@@ -6,10 +6,10 @@
 //! * **ClickHouse**: the rows that are there, by range of the log (with an exclusive or over their hashes) and by
 //!   tenant and hour.
 //!
-//! Everything is compared up to the cursors of one Postgres snapshot, so it can run beside a busy pipeline. Dead letters
-//! are not replayed meanwhile. What a letter stands for, its row in Postgres says, not the log: it may be that it could be
-//! read by now. Rows that were erased are missing on purpose: the sums that [`crate::erase`] has noted of them are
-//! subtracted. If another round of erasures was counted meanwhile, the comparison begins anew.
+//! Everything is compared up to the cursors of one Postgres snapshot, so it can run while events come in. What a dead
+//! letter was counted as, its row in Postgres says: this weir may read what the one before could not. Rows that were
+//! erased are missing on purpose: the sums that [`crate::erase`] has noted of them are subtracted. If another round of
+//! erasures was counted meanwhile, the comparison begins again.
 
 pub(crate) mod ledger;
 mod log;

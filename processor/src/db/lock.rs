@@ -37,32 +37,19 @@ pub(crate) async fn hold_rows(connection: &mut PgConnection, partition: u32) -> 
     Ok(())
 }
 
-/// The same without waiting: whether it holds them.
-pub(crate) async fn try_hold_rows(
-    connection: &mut PgConnection,
-    partition: u32,
-) -> Result<bool, sqlx::Error> {
-    try_hold(connection, number(partition)).await
-}
-
 /// Whether it is the one that reconciles.
 pub(crate) async fn try_reconcile(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    try_hold(connection, RECONCILE).await
-}
-
-async fn try_hold(connection: &mut PgConnection, key: i32) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)").bind(ROWS).bind(key).fetch_one(connection).await
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+        .bind(ROWS)
+        .bind(RECONCILE)
+        .fetch_one(connection)
+        .await
 }
 
 /// Waits for an erasure that is being counted, and lets none begin.
 pub(crate) async fn hold_back_erasures(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_advisory_lock_shared($1)").bind(ERASURE).execute(connection).await?;
     Ok(())
-}
-
-/// The same without waiting: `false` while an erasure is being counted.
-pub(crate) async fn try_hold_back_erasures(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock_shared($1)").bind(ERASURE).fetch_one(connection).await
 }
 
 /// Lets go of all that the connection holds.

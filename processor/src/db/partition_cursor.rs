@@ -3,6 +3,7 @@
 //! * `next_offset` moves from exactly where a batch began to where it ends, and only under the owner's `epoch`.
 //! * `epoch` grows by one whenever somebody takes the partition, so an epoch has one owner.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgExecutor};
@@ -164,6 +165,42 @@ pub(crate) async fn advance_unasked(tx: &mut PgConnection, moves: &Moves) -> Res
     .bind(&moves.partition)
     .bind(&moves.hi)
     .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// By partition: how often ids became known behind its cursor.
+pub(crate) async fn ids_generations(
+    executor: impl PgExecutor<'_>,
+) -> Result<BTreeMap<u32, i64>, sqlx::Error> {
+    let rows: Vec<(i32, i64)> =
+        sqlx::query_as("SELECT partition, ids_generation FROM partition_cursor").fetch_all(executor).await?;
+    let number = |(partition, generation)| (u32::try_from(partition).unwrap_or_default(), generation);
+    Ok(rows.into_iter().map(number).collect())
+}
+
+/// The offset before which dead events do not count against the budget.
+pub(crate) async fn dead_forgiven_below(
+    executor: impl PgExecutor<'_>,
+    partition: u32,
+) -> Result<u64, sqlx::Error> {
+    let below: i64 =
+        sqlx::query_scalar("SELECT dead_forgiven_below FROM partition_cursor WHERE partition = $1")
+            .bind(i64::from(partition))
+            .fetch_one(executor)
+            .await?;
+    Ok(u64::try_from(below).unwrap_or_default())
+}
+
+/// Lets dead events before `ends`, one offset for each partition in order, not count against the budget.
+pub(crate) async fn forgive_dead(executor: impl PgExecutor<'_>, ends: &[u64]) -> Result<(), sqlx::Error> {
+    let ends: Vec<i64> = ends.iter().map(|end| i64::try_from(*end).unwrap_or(i64::MAX)).collect();
+    sqlx::query(
+        "UPDATE partition_cursor c SET dead_forgiven_below = greatest(c.dead_forgiven_below, e.end_offset)
+         FROM unnest($1::bigint[]) WITH ORDINALITY AS e (end_offset, place) WHERE c.partition = e.place - 1",
+    )
+    .bind(ends)
+    .execute(executor)
     .await?;
     Ok(())
 }

@@ -12,8 +12,8 @@ use schemas::id::Position;
 use service::config::Settings;
 use sqlx::PgConnection;
 
-use super::LetterId;
-use super::write::DeadLetter;
+use crate::db::{dead_letter, partition_cursor};
+use crate::letter::{DeadLetter, LetterId};
 
 /// Dead events of a partition that are allowed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,24 +86,10 @@ pub(crate) async fn overdrawn(
     for of_one in by_partition.values() {
         let Some(last) = of_one.last() else { continue };
         let newest = of_one.iter().map(|letter| letter.appended_at()).max().unwrap_or_default();
-        let partition = i64::from(last.partition);
-        let forgiven_below: i64 =
-            sqlx::query_scalar("SELECT dead_forgiven_below FROM partition_cursor WHERE partition = $1")
-                .bind(partition)
-                .fetch_one(&mut *tx)
-                .await?;
-        let forgiven_below = Position::first_of(u64::try_from(forgiven_below).unwrap_or_default());
-        let before: i64 = sqlx::query_scalar(
-            "SELECT coalesce(sum(events), 0)::bigint FROM dead_letter
-             WHERE partition = $1 AND state IN ('dead', 'asked') AND position >= $2::text::numeric
-               AND appended_at > $3 - $4 * interval '1 second'",
-        )
-        .bind(partition)
-        .bind(forgiven_below.number().to_string())
-        .bind(newest)
-        .bind(budget.window.as_secs_f64())
-        .fetch_one(&mut *tx)
-        .await?;
+        let forgiven_below = partition_cursor::dead_forgiven_below(&mut *tx, last.partition).await?;
+        let forgiven_below = Position::first_of(forgiven_below);
+        let span = (newest, budget.window);
+        let before = dead_letter::open_events(&mut *tx, last.partition, forgiven_below, span).await?;
         let counted = of_one.iter().filter(|letter| letter.position >= forgiven_below);
         let events = before + counted.map(|letter| i64::from(letter.events)).sum::<i64>();
         if events > budget.events_max && last.position >= forgiven_below {

@@ -20,7 +20,6 @@ use super::lease::Lease;
 use super::stage::Stage;
 use super::{Interrupted, PAUSE_FIRST, PAUSE_LAST};
 use crate::commit::Committed;
-use crate::dead::replay::{Asked, Replayer};
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair;
@@ -88,14 +87,6 @@ pub(super) struct Workshop<T, B> {
     pub(super) clock: service::clock::Clock,
     pub(super) done: Arc<Done>,
     pub(super) ids: Arc<IdStores>,
-    /// The same for all sessions; only the session at work locks it.
-    pub(super) letters: Option<Arc<tokio::sync::Mutex<Letters>>>,
-}
-
-/// Who replays dead letters, and what it is asked for. Not there where stores are simulated.
-pub(super) struct Letters {
-    pub(super) replayer: Replayer,
-    pub(super) asked: Asked,
 }
 
 impl Pipeline {

@@ -10,21 +10,22 @@ use service::shutdown::Shutdown;
 use tokio::time::{Duration, Instant};
 
 use super::Interrupted;
-use super::pipeline::{Letters, Pipeline, Workshop};
+use super::pipeline::{Pipeline, Workshop};
 use super::prepare::{Material, Memory, Prepared, Product, prepare};
 use super::stage::Stage;
 use crate::batch::{self, Placed, Range};
 use crate::config::ProcessorConfig;
-use crate::dead::replay::Stored;
 use crate::fill;
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
 use crate::stores::{Books, Table};
-use seen::{Seen, SeenIds};
+use seen::SeenIds;
 
 /// How long one read waits for the first record.
 const READ_WAIT: Duration = Duration::from_millis(100);
+/// How often to see whether ids became known behind the cursors.
+const CHECK_IDS_EVERY: Duration = Duration::from_millis(500);
 /// How often ids beyond the window are forgotten, and the log trimmed.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
@@ -83,7 +84,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
     /// Until something fails; `Ok` if it is the pipeline that did.
     async fn feed(&mut self, pipeline: &Pipeline, shutdown: &Shutdown) -> Result<(), Interrupted> {
         let mut balanced_at: Option<Instant> = None;
-        let mut tidied_at = Instant::now();
+        let (mut tidied_at, mut checked_at) = (Instant::now(), Instant::now());
         while !pipeline.has_failed() {
             if shutdown.is_ordered() {
                 return Err(Interrupted::Stopping);
@@ -96,34 +97,26 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
                 self.tidy(pipeline).await?;
                 tidied_at = Instant::now();
             }
-            self.replay_letters(pipeline).await?;
+            if checked_at.elapsed() > CHECK_IDS_EVERY {
+                self.check_ids().await?;
+                checked_at = Instant::now();
+            }
             self.step(pipeline, shutdown).await?;
         }
         Ok(())
     }
 
-    /// Replays dead letters that were asked for. Nothing is under way between log and cursors meanwhile.
-    async fn replay_letters(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
-        let Some(letters) = &self.workshop.letters else { return Ok(()) };
-        let Letters { replayer, asked } = &mut *letters.lock().await;
-        if !asked.is_any(replayer, &self.owned).await? {
+    /// Nobody has brought rows back below the cursors since the partitions were taken.
+    async fn check_ids(&mut self) -> Result<(), Interrupted> {
+        if self.owned.is_empty() {
             return Ok(());
         }
-        pipeline.drained().await;
-        if pipeline.has_failed() {
-            return Ok(());
+        let now = self.workshop.books.ids_generations().await?;
+        let changed = |own: &&Owned| now.get(&own.partition).is_some_and(|now| *now != own.ids_generation);
+        match self.owned.values().find(changed) {
+            Some(own) => Err(Interrupted::IdsChanged(own.partition)),
+            None => Ok(()),
         }
-        let mut stored: BTreeMap<u32, Vec<Seen>> = BTreeMap::new();
-        for event in asked.replay(replayer, &self.owned).await? {
-            let Stored { partition, position, project, hash, received_at } = event;
-            stored.entry(partition).or_default().push(Seen { project, hash, position, received_at });
-        }
-        for (partition, events) in stored {
-            if let Some(seen) = self.seen.get_mut(&partition) {
-                seen.fill(&events).map_err(fill::disk_failed)?;
-            }
-        }
-        Ok(())
     }
 
     /// One batch, if there is anything to read.

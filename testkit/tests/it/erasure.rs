@@ -80,7 +80,7 @@ async fn without_eraser() -> River {
     River::start_with(RiverConfig { erases: false, ..RiverConfig::default() }).await
 }
 
-fn eraser(river: &River, clock: Clock) -> Eraser {
+pub(crate) fn eraser(river: &River, clock: Clock) -> Eraser {
     let mut settings = Settings::new(std::iter::empty());
     let config = ProcessorConfig::read(&mut settings, river.stores.folder.path());
     Eraser::new(

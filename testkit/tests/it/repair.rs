@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use processor::ProcessorConfig;
-use processor::dead::book::{self, Which};
 use proof::repair::{Repair, repair};
 use proof::replay::{Report, Selection, Stores, replay};
 use proof::verify::verify;
@@ -227,27 +226,6 @@ async fn what_the_log_has_dropped_is_named_and_the_rest_is_brought_back() {
             .starts_with("partition 0, offsets [0, 1): not mended: the log no longer has all of it"),
         "{report:?}"
     );
-    river.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_of_replayed_letters_are_brought_back_too() {
-    let (river, customer) = river_with_events(1).await;
-    crate::dead::append_letter(&river, &customer, &["m0", "m1", "105", "m0"]).await;
-    book::ask_replay(&river.stores.processor, &Which::default()).await.unwrap();
-    metered(&river, &customer, 302).await;
-    assert_eq!(river.client(&customer.key).post_ids(["m1", "m9"]).await.status, 202);
-    metered(&river, &customer, 303).await;
-    assert_proved(&river, "before").await;
-    let intact = every_byte(&river).await;
-    run(&river, &["TRUNCATE TABLE events".to_owned()]).await;
-    let report = replayed(&river, Selection::All).await;
-    assert_eq!((report.inserted, report.failed), (303, 0), "{report:?}");
-    assert_eq!(every_byte(&river).await, intact);
-    run(&river, &[format!("ALTER TABLE events DELETE WHERE event_id IN ('m0', 'm1', '7') {SYNC}")]).await;
-    let Repair { done, verdict } = repaired(&river).await;
-    assert!(verdict.holds() && (done.inserted, done.removed) == (3, 0), "{done:?} {verdict:?}");
-    assert_eq!(every_byte(&river).await, intact);
     river.stop().await;
 }
 

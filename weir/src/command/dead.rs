@@ -40,7 +40,7 @@ pub(crate) enum DeadCommand {
         #[arg(long)]
         raw: bool,
     },
-    /// Have the processors store, at their old positions, events that this weir can read by now
+    /// Have the processors append to the log again what this weir can read by now, to be stored if it is not yet
     Replay(Chosen),
     /// Give dead letters up: their bytes are deleted, their events stay counted as dead, and are not billed
     Discard(Chosen),
@@ -160,9 +160,9 @@ fn or_unknown<T: std::fmt::Display>(known: Option<T>) -> String {
 }
 
 fn line(letter: &Letter) -> String {
-    let Letter { id, state, tenant, events, reason, died_at, stored, duplicate, .. } = letter;
+    let Letter { id, state, tenant, events, reason, died_at, copies, .. } = letter;
     let became = match state {
-        State::Replayed => format!("replayed: {stored} stored, {duplicate} duplicates"),
+        State::Replayed => format!("replayed: {copies} events were appended again"),
         state @ (State::Dead | State::Asked | State::Discarded) => state.as_str().to_owned(),
     };
     format!(

@@ -110,15 +110,6 @@ pub(crate) async fn charge(tx: &mut PgConnection, copies: &Leases) -> Result<(),
     Ok(())
 }
 
-/// Locks the lease. Whether it is there: if not, it was settled.
-pub(crate) async fn lock(tx: &mut PgConnection, lease: LeaseId) -> Result<bool, sqlx::Error> {
-    let open: Option<i64> = sqlx::query_scalar("SELECT id FROM quota_lease WHERE id = $1 FOR UPDATE")
-        .bind(lease.0)
-        .fetch_optional(tx)
-        .await?;
-    Ok(open.is_some())
-}
-
 /// Deletes all leases of the node and takes what was granted and not processed from their periods, whose rows must be locked.
 /// How many events that were.
 pub(crate) async fn settle(tx: &mut PgConnection, node: Uuid) -> Result<i64, sqlx::Error> {

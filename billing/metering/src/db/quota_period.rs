@@ -2,13 +2,12 @@
 //! of `quota_lease`.
 
 use chrono::{DateTime, Utc};
-use schemas::id::{LeaseId, TenantId};
-use schemas::time::Micros;
+use schemas::id::LeaseId;
 use service::store::changed;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Periods, timestamp};
+use super::Periods;
 
 /// Makes the rows of periods that nobody has used yet, in the order in which they are locked.
 pub(crate) async fn make(tx: &mut PgConnection, periods: &Periods) -> Result<(), sqlx::Error> {
@@ -65,20 +64,6 @@ pub(crate) async fn lock(tx: &mut PgConnection, periods: &Periods) -> Result<(),
     .execute(tx)
     .await?;
     changed(&locked, periods.len())
-}
-
-/// Locks the row of one period, if it is there.
-pub(crate) async fn lock_one(
-    tx: &mut PgConnection,
-    tenant: TenantId,
-    start: Micros,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT FROM quota_period WHERE (tenant_id, period_start) = ($1, $2) FOR UPDATE")
-        .bind(tenant.0)
-        .bind(timestamp(start))
-        .execute(tx)
-        .await?;
-    Ok(())
 }
 
 /// Locks the rows of the periods of which the node has these leases.

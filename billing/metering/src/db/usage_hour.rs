@@ -49,23 +49,6 @@ pub(crate) async fn add(tx: &mut PgConnection, rows: &[Row]) -> Result<(), sqlx:
     changed(&added, rows.len())
 }
 
-/// Takes the dead events of `row` back from its counter, which must have as many.
-pub(crate) async fn take_dead(tx: &mut PgConnection, row: &Row) -> Result<(), sqlx::Error> {
-    let taken = sqlx::query(
-        "UPDATE usage_hour SET dead = dead - $6
-         WHERE (meter, tenant_id, project_id, period_start, hour) = ($1, $2, $3, $4, $5) AND dead >= $6",
-    )
-    .bind(METER_EVENTS)
-    .bind(row.tenant)
-    .bind(row.project)
-    .bind(timestamp(row.period_start))
-    .bind(timestamp(row.hour))
-    .bind(row.dead)
-    .execute(tx)
-    .await?;
-    changed(&taken, 1)
-}
-
 /// Sums of a tenant's period, of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PeriodSums {

@@ -1,5 +1,5 @@
-use metering::ledger::{Account, Counts, Usage, take_dead};
-use metering::settle::{Settlement, is_open};
+use metering::ledger::{Account, Counts, Usage};
+use metering::settle::Settlement;
 use metering::usage::of_tenant;
 use schemas::id::{LeaseId, ProjectId, TenantId};
 use schemas::outcome::Outcome;
@@ -13,7 +13,7 @@ fn account(tenant: TenantId, project: i64) -> Account {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_batches_add_is_summed_and_dead_events_can_be_taken_back_once() {
+async fn what_batches_add_is_summed() {
     let place = Place::new().await;
     let tenant = place.tenant(10).await;
     let mut usage = Usage::default();
@@ -27,14 +27,6 @@ async fn what_batches_add_is_summed_and_dead_events_can_be_taken_back_once() {
     let sums = of_tenant(&mut connection, tenant, NOVEMBER).await.unwrap().unwrap();
     assert_eq!((sums.stored, sums.duplicate, sums.dead, sums.quota), (18, 4, 2, Some(10)));
     assert_eq!(of_tenant(&mut connection, TenantId(404), NOVEMBER).await.unwrap(), None);
-
-    let mut tx = place.processor.begin().await.unwrap();
-    take_dead(&mut tx, account(tenant, 1), 2).await.unwrap();
-    tx.commit().await.unwrap();
-    let mut tx = place.processor.begin().await.unwrap();
-    assert!(take_dead(&mut tx, account(tenant, 1), 1).await.is_err(), "there is none left");
-    tx.rollback().await.unwrap();
-    assert_eq!(place.number("SELECT sum(dead)::bigint FROM usage_hour").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,9 +45,6 @@ async fn a_settled_batch_counts_for_its_lease_and_gives_back_what_was_not_stored
     let december = Micros(NOVEMBER.0 + 30 * Micros::DAY);
     settlement.add(tenant, december, LeaseId::NONE, Counts::of(Outcome::Stored, 4));
     let mut tx = place.processor.begin().await.unwrap();
-    assert!(is_open(&mut tx, tenant, NOVEMBER, lease).await.unwrap());
-    assert!(!is_open(&mut tx, tenant, NOVEMBER, LeaseId(lease.0 + 1)).await.unwrap());
-    assert!(!is_open(&mut tx, tenant, NOVEMBER, LeaseId::NONE).await.unwrap());
     settlement.apply(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(place.number("SELECT processed FROM quota_lease").await, 6);

@@ -9,6 +9,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::count::Taken;
+use crate::db::dead_letter;
 use crate::error::EraseError;
 use crate::rollup;
 use crate::round::{ErasureRow, Round, counted, round_of, timestamp};
@@ -27,7 +28,9 @@ pub(super) async fn backlog(pool: &PgPool) -> Result<(i64, f64), sqlx::Error> {
     .await
 }
 
-/// Notes where the log ends, for erasures that were asked for before: all that was accepted until then stands before.
+/// Notes where the log ends, for erasures that were asked for before: all that was accepted until then stands before, and
+/// so does every copy of a dead letter that was made without knowing of them. While a letter is claimed there may be a
+/// copy on its way ([`processor::dead::replay`]): they wait.
 ///
 /// # Errors
 /// [`EraseError`].
@@ -37,6 +40,9 @@ pub(super) async fn note_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), E
             .fetch_all(pool)
             .await?;
     if asked.is_empty() {
+        return Ok(());
+    }
+    if dead_letter::is_any_claimed(pool).await? {
         return Ok(());
     }
     let bounds = log.bounds().await?;
@@ -180,7 +186,8 @@ pub(super) async fn end(pool: &PgPool, round: i64) -> Result<(), sqlx::Error> {
     tx.commit().await
 }
 
-/// Forgets the hashes of subjects of whom the log has nothing left that the erasure covers.
+/// Forgets the hashes of subjects of whom the log has nothing left that the erasure covers, nor have dead letters that may
+/// still be replayed.
 ///
 /// # Errors
 /// [`EraseError`].
@@ -192,7 +199,9 @@ pub(super) async fn forget(pool: &PgPool, log: &dyn EventLog) -> Result<u64, Era
         "UPDATE erasure e SET subject_hash = NULL, salt = NULL
          WHERE state = 'done' AND subject_hash IS NOT NULL AND NOT EXISTS (
              SELECT FROM unnest(e.ends, $1::bigint[]) AS l (end_offset, start_offset)
-             WHERE coalesce(l.start_offset, 0) < l.end_offset)",
+             WHERE coalesce(l.start_offset, 0) < l.end_offset)
+           AND NOT EXISTS (
+             SELECT FROM dead_letter d WHERE d.state IN ('dead', 'asked') AND d.position < e.ends[d.partition + 1]::numeric * 65536)",
     )
     .bind(&starts)
     .execute(pool)

@@ -93,7 +93,7 @@ pub(super) async fn count(pool: &PgPool, client: &Client, round: &Round) -> Resu
     let by_range: i64 = taken.ranges.values().map(|sum| sum.counts.stored).sum();
     let by_hour: i64 = taken.hours.values().sum();
     let by_erasure: i64 = taken.events.values().sum();
-    // Rows of retention are counted where others may be inserted: replayed dead letters. They wait for the next round.
+    // Rows of retention are counted where others may be inserted: by a repair. They wait for the next round.
     if by_range != by_hour || by_hour != by_erasure {
         return Err(EraseError::Changing { by_range, by_hour, by_erasure });
     }

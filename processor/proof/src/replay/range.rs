@@ -12,8 +12,6 @@ use super::task::{ReplayError, Report, Selection, Stores};
 use crate::books::Books;
 use crate::verify::rows::LedgerRange;
 use processor::batch::{Letters, Placed, decode_as_judged};
-use processor::dead::State;
-use processor::dead::heads::{self, Head, Replayed};
 use processor::erased::Erased;
 use processor::rows::{self, Identity};
 
@@ -21,8 +19,7 @@ use processor::rows::{self, Identity};
 pub(crate) struct Mender<'a> {
     stores: &'a Stores<'a>,
     partition: u32,
-    heads: Vec<&'a Head>,
-    letters: Letters,
+    letters: &'a Letters,
     firsts: Firsts,
     /// What must not come back.
     erased: Erased,
@@ -48,9 +45,7 @@ impl<'a> Mender<'a> {
         erased: Erased,
         selection: Option<Selection>,
     ) -> Self {
-        let heads: Vec<&Head> = books.letters.iter().filter(|head| head.id.partition == partition).collect();
-        let letters = heads::letters(heads.iter().copied());
-        Self { stores, partition, heads, letters, firsts: Firsts::default(), erased, selection }
+        Self { stores, partition, letters: &books.letters, firsts: Firsts::default(), erased, selection }
     }
 
     /// Mends ranges, in order, and tells the report. Processors read the ids anew that rows have brought back.
@@ -101,23 +96,15 @@ impl<'a> Mender<'a> {
     /// How many rows were inserted and removed; or why the range must be left alone.
     async fn try_mend(&mut self, range: &LedgerRange) -> Result<Result<(usize, usize), String>, ReplayError> {
         let offsets = (range.lo, range.hi);
-        let replayed = {
-            let mut connection = self.stores.pool.acquire().await?;
-            heads::replayed(&mut connection, self.partition, offsets).await?
-        };
         let there = rows::there(self.stores.clickhouse, self.partition, offsets).await?;
         let accepted = self.accepted(offsets).await?;
-        let of_letters = match self.of_letters(&replayed) {
-            Ok(events) => events,
-            Err(why) => return Ok(Err(why)),
-        };
-        let expected = match self.judge(range, &accepted, &of_letters, &there).await? {
+        let expected = match self.judge(range, &accepted, &there).await? {
             Ok(expected) => expected,
             Err(why) => return Ok(Err(why)),
         };
-        let change = self.change(range, &expected, &there);
+        let change = self.change(&expected, &there);
         let removed = self.remove(range, &change, &there).await?;
-        let inserted = self.insert(offsets, &replayed, &change.insert).await?;
+        let inserted = self.insert(offsets, &change.insert).await?;
         Ok(Ok((inserted, removed)))
     }
 
@@ -130,20 +117,9 @@ impl<'a> Mender<'a> {
             if read.is_empty() {
                 return Ok(accepted);
             }
-            let decoded = decode_as_judged(&read, &self.letters);
+            let decoded = decode_as_judged(&read, self.letters);
             accepted.extend(decoded.events.iter().map(|placed| (placed.position, Identity::of(placed))));
         }
-    }
-
-    /// The rows of replayed letters, in order.
-    fn of_letters(&self, replayed: &[Replayed]) -> Result<Vec<(Position, Identity)>, String> {
-        let mut events = Vec::new();
-        for letter in replayed {
-            let stored = letter.stored(self.stores.log.partitions())?;
-            events.extend(stored.iter().map(|placed| (placed.position, Identity::of(placed))));
-        }
-        events.sort_by_key(|(position, _)| *position);
-        Ok(events)
     }
 
     /// Which rows there must be, by the rule that the ledger's figures come from.
@@ -151,32 +127,20 @@ impl<'a> Mender<'a> {
         &mut self,
         range: &LedgerRange,
         accepted: &[(Position, Identity)],
-        of_letters: &[(Position, Identity)],
         there: &There,
     ) -> Result<Result<BTreeMap<Position, Identity>, String>, ReplayError> {
         let window = i64::try_from(self.stores.dedup_window.as_micros()).unwrap_or(i64::MAX);
-        let all = || accepted.iter().chain(of_letters);
-        let oldest = all().map(|(_, identity)| identity.received_at.0).min().unwrap_or_default();
+        let oldest = accepted.iter().map(|(_, identity)| identity.received_at.0).min().unwrap_or_default();
         let since = Micros(oldest.saturating_sub(window)).hour();
         self.firsts.fill_to(self.stores.clickhouse, self.partition, range.lo, since).await?;
         let mut expected: BTreeMap<Position, Identity> = BTreeMap::new();
-        let mut letters = of_letters.iter().copied().peekable();
         let mut repeated = Vec::new();
         for &(position, identity) in accepted {
-            // What letters hold was judged when they were replayed, and hides what stands behind it.
-            while let Some((at, of_letter)) = letters.next_if(|(at, _)| *at < position) {
-                self.firsts.is_first(&of_letter, at, window);
-                expected.insert(at, of_letter);
-            }
             if self.firsts.is_first(&identity, position, window) {
                 expected.insert(position, identity);
             } else {
                 repeated.push((position, identity));
             }
-        }
-        for (at, of_letter) in letters {
-            self.firsts.is_first(&of_letter, at, window);
-            expected.insert(at, of_letter);
         }
         self.firsts.judged_to(range.hi);
         if is_counted(range, &expected) {
@@ -198,20 +162,11 @@ impl<'a> Mender<'a> {
         )))
     }
 
-    fn change(&self, range: &LedgerRange, expected: &BTreeMap<Position, Identity>, there: &There) -> Change {
-        let asked: Vec<&&Head> = self
-            .heads
-            .iter()
-            .filter(|head| {
-                head.state == State::Asked && (range.lo..range.hi).contains(&head.id.position.offset())
-            })
-            .collect();
+    fn change(&self, expected: &BTreeMap<Position, Identity>, there: &There) -> Change {
         let mut change = Change::default();
         for (at, found) in there {
             let is_right = expected.get(at).is_some_and(|expected| found.as_slice() == [*expected]);
-            // A letter whose replay was interrupted: its owner goes on with it, and knows what to do with its rows.
-            let is_of_owner = asked.iter().any(|head| head.has(*at));
-            if !is_right && !is_of_owner {
+            if !is_right {
                 change.remove.push(at.number());
             }
         }
@@ -241,19 +196,10 @@ impl<'a> Mender<'a> {
     }
 
     /// Reads the range again and inserts the rows at these positions.
-    async fn insert(
-        &self,
-        offsets: (u64, u64),
-        replayed: &[Replayed],
-        missing: &BTreeSet<Position>,
-    ) -> Result<usize, ReplayError> {
+    async fn insert(&self, offsets: (u64, u64), missing: &BTreeSet<Position>) -> Result<usize, ReplayError> {
         let mut inserted = 0;
         if missing.is_empty() {
             return Ok(inserted);
-        }
-        let partitions = self.stores.log.partitions();
-        for letter in replayed {
-            inserted += self.insert_of(letter.stored(partitions).unwrap_or_default(), missing).await?;
         }
         let mut records = Records::open(self.stores.log, self.partition, offsets).await?;
         loop {
@@ -261,7 +207,7 @@ impl<'a> Mender<'a> {
             if read.is_empty() {
                 return Ok(inserted);
             }
-            inserted += self.insert_of(decode_as_judged(&read, &self.letters).events, missing).await?;
+            inserted += self.insert_of(decode_as_judged(&read, self.letters).events, missing).await?;
         }
     }
 

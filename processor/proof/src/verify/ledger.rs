@@ -3,11 +3,11 @@ use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
-use crate::books::{Books, Erasures};
+use crate::books::{Books, Erasures, HourOf};
+use crate::db::dead_letter;
 use crate::round::counted;
 use crate::verdict::Verdict;
 use processor::commit::RangeSum;
-use processor::dead::{HourOf, heads};
 
 /// Reads cursors and ledgers in one snapshot.
 pub(crate) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
@@ -27,10 +27,14 @@ pub(crate) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
     )
     .fetch_all(&mut *tx)
     .await?;
-    let letters = heads::read(&mut tx, None).await?;
+    let letters = dead_letter::all(&mut *tx).await?;
     let erased = read_erased(&mut tx).await?;
     tx.commit().await?;
-    let mut books = Books { letters, erased, ..Books::default() };
+    let mut books = Books { erased, ..Books::default() };
+    for letter in letters {
+        books.letters.insert(letter.at, letter.events_before);
+        books.dead.insert(letter.at, (letter.hour, letter.events));
+    }
     books.cursors.extend(cursors.into_iter().map(|(p, next)| (partition(p), offset(next))));
     for (p, lo, hi, stored, duplicate, dead, xor_hash) in ranges {
         let sum = RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash };

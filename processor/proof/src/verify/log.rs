@@ -3,10 +3,9 @@ use std::time::Duration;
 
 use eventlog::{EventLog, LogError, Record};
 
-use crate::books::Books;
+use crate::books::{Books, HourOf};
 use crate::verdict::{Verdict, VerifyError};
-use processor::batch::{self, Letters};
-use processor::dead::{HourOf, heads};
+use processor::batch;
 
 const READ_BYTES: usize = 8 << 20;
 const READ_WAIT: Duration = Duration::from_secs(10);
@@ -34,15 +33,7 @@ pub(super) async fn check(
         whole &= bounds.start == 0;
         starts.insert(partition, bounds.start.min(cursor));
     }
-    let mut accepted = read(books, log, &starts).await?;
-    for letter in &books.letters {
-        let (partition, offset) = (letter.id.partition, letter.id.position.offset());
-        if starts.get(&partition).is_some_and(|start| *start <= offset) {
-            for (account, events) in &letter.events {
-                accepted.add(books, (partition, offset), *account, *events);
-            }
-        }
-    }
+    let accepted = read(books, log, &starts).await?;
     for (&(partition, lo), &(hi, sum)) in &books.ranges {
         let counted = sum.counts.accepted();
         if lo < starts.get(&partition).copied().unwrap_or(0) {
@@ -98,7 +89,6 @@ async fn read(
     if from.is_empty() {
         return Ok(accepted);
     }
-    let letters = heads::letters(&books.letters);
     let mut reader = log.reader(&from).await?;
     while !left.is_empty() {
         let records = reader.read(READ_BYTES, READ_WAIT).await?;
@@ -108,7 +98,7 @@ async fn read(
         }
         for record in &records {
             let Some(&cursor) = left.get(&record.partition) else { continue };
-            count(books, record, &letters, &mut accepted);
+            count(books, record, &mut accepted);
             if record.offset + 1 >= cursor {
                 left.remove(&record.partition);
             }
@@ -117,8 +107,9 @@ async fn read(
     Ok(accepted)
 }
 
-fn count(books: &Books, record: &Record, letters: &Letters, accepted: &mut Accepted) {
-    let decoded = batch::decode_as_judged(std::slice::from_ref(record), letters);
+fn count(books: &Books, record: &Record, accepted: &mut Accepted) {
+    let at = (record.partition, record.offset);
+    let decoded = batch::decode_as_judged(std::slice::from_ref(record), &books.letters);
     let readable = decoded.events.iter().map(|placed| (Some(placed.envelope), 1));
     let unreadable = decoded.unreadable.iter().map(|rest| (rest.envelope, i64::from(rest.events)));
     for (envelope, events) in readable.chain(unreadable) {
@@ -127,7 +118,12 @@ fn count(books: &Books, record: &Record, letters: &Letters, accepted: &mut Accep
             project: envelope.project,
             hour: envelope.received_at.hour(),
         });
-        accepted.add(books, (record.partition, record.offset), hour, events);
+        accepted.add(books, at, hour, events);
+    }
+    for letter in &decoded.letters {
+        if let Some((hour, events)) = books.dead.get(letter) {
+            accepted.add(books, at, *hour, *events);
+        }
     }
 }
 

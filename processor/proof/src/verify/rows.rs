@@ -7,9 +7,7 @@ use serde::Deserialize;
 
 use processor::commit::RangeSum;
 
-use processor::dead::HourOf;
-
-use crate::books::{Books, Erasures};
+use crate::books::{Books, Erasures, HourOf};
 use crate::verdict::{Verdict, VerifyError};
 
 #[derive(Row, Deserialize)]

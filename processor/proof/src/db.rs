@@ -1,0 +1,3 @@
+//! The SQL of each table.
+
+pub(crate) mod dead_letter;

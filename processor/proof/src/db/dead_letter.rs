@@ -1,0 +1,52 @@
+//! `dead_letter`, which `processor` writes.
+
+use schemas::id::{Position, ProjectId, TenantId};
+use schemas::time::Micros;
+use sqlx::PgExecutor;
+
+use crate::books::HourOf;
+
+/// A letter as the ledgers count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub(crate) at: (u32, Position),
+    /// Events of its frame that could be read, and stand before it.
+    pub(crate) events_before: u16,
+    /// `None`: counted under no tenant.
+    pub(crate) hour: Option<HourOf>,
+    pub(crate) events: i64,
+}
+
+/// All letters, whatever has become of them.
+pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Letter>, sqlx::Error> {
+    type Row = (i32, String, i32, i64, Option<i64>, Option<i64>, Option<i64>);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT partition, position::text, events_before, events, tenant_id, project_id,
+                (extract(epoch FROM date_trunc('hour', received_at, 'UTC')) * 1000000)::bigint FROM dead_letter",
+    )
+    .fetch_all(executor)
+    .await?;
+    let letter = |(partition, position, events_before, events, tenant, project, hour): Row| Letter {
+        at: (
+            u32::try_from(partition).unwrap_or_default(),
+            Position::from_number(position.parse().unwrap_or_default()),
+        ),
+        events_before: u16::try_from(events_before).unwrap_or_default(),
+        hour: tenant.zip(project).zip(hour).map(|((tenant, project), hour)| HourOf {
+            tenant: TenantId(tenant),
+            project: ProjectId(project),
+            hour: Micros(hour),
+        }),
+        events,
+    };
+    Ok(rows.into_iter().map(letter).collect())
+}
+
+/// Whether a copy of a letter may be on its way into the log.
+pub(crate) async fn is_any_claimed(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM dead_letter WHERE state = 'asked' AND claimed_until > now())",
+    )
+    .fetch_one(executor)
+    .await
+}
