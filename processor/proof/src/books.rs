@@ -36,6 +36,16 @@ pub(crate) struct Books {
     pub(crate) erased: Erasures,
 }
 
+impl Books {
+    /// The ledger's ranges of a partition, in order.
+    pub(crate) fn ranges_of(&self, partition: u32) -> Vec<LedgerRange> {
+        let ranges = self.ranges.range((partition, 0)..=(partition, u64::MAX));
+        let range =
+            |(&(_, lo), &(hi, sum))| LedgerRange { lo, hi, sum, erased: self.erased.of(partition, lo) };
+        ranges.map(range).collect()
+    }
+}
+
 /// What was taken out of the rows on purpose, as of the same snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Erasures {
@@ -47,4 +57,44 @@ pub(crate) struct Erasures {
     pub(crate) deleting: Option<Round>,
     /// The newest round that is counted.
     pub(crate) newest: i64,
+}
+
+impl Erasures {
+    /// What was taken out of the range that begins at `lo`.
+    pub(crate) fn of(&self, partition: u32, lo: u64) -> RangeSum {
+        self.ranges.get(&(partition, lo)).copied().unwrap_or_default()
+    }
+}
+
+/// A range of the log with what the ledger says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LedgerRange {
+    pub(crate) lo: u64,
+    pub(crate) hi: u64,
+    pub(crate) sum: RangeSum,
+    /// Of these, what was taken out of the rows since.
+    pub(crate) erased: RangeSum,
+}
+
+impl LedgerRange {
+    /// How many rows there must be, and the exclusive or over their hashes.
+    pub(crate) fn kept(&self) -> (i64, i64) {
+        (self.sum.counts.stored - self.erased.counts.stored, self.sum.xor_hash ^ self.erased.xor_hash)
+    }
+}
+
+/// What ClickHouse has in a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Found {
+    pub(crate) rows: i64,
+    pub(crate) positions: i64,
+    pub(crate) xor_hash: i64,
+}
+
+impl Found {
+    /// Whether that is what the ledger says.
+    pub(crate) fn agrees(&self, range: &LedgerRange) -> bool {
+        let (rows, xor_hash) = range.kept();
+        (self.rows, self.positions, self.xor_hash) == (rows, rows, xor_hash)
+    }
 }

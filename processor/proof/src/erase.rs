@@ -40,6 +40,7 @@ use sqlx::PgPool;
 
 use processor::ProcessorConfig;
 
+use crate::db::{erased_ids, erasure, events};
 use crate::error::{EraseError, STATEMENT_DEADLINE};
 use crate::round::Round;
 use crate::turn::Turn;
@@ -113,7 +114,7 @@ impl Eraser {
     /// # Errors
     /// [`EraseError`]: to be tried again.
     pub async fn turn(&self) -> Result<(), EraseError> {
-        let (open, age) = books::backlog(&self.pool).await?;
+        let (open, age) = erasure::backlog(&self.pool).await?;
         ::metrics::gauge!(metrics::ERASURES_OPEN).set(f64::from(u32::try_from(open).unwrap_or(u32::MAX)));
         ::metrics::gauge!(metrics::ERASURE_AGE_SECONDS).set(age);
         if open == 0 {
@@ -146,7 +147,7 @@ impl Eraser {
     /// # Errors
     /// [`EraseError`]: this round is over.
     pub async fn note(&self, round: &Round) -> Result<(), EraseError> {
-        in_time(round.note_rows(&self.clickhouse)).await
+        in_time(erased_ids::note(&self.clickhouse, round)).await
     }
 
     /// Steps 3 to 5, unless they were done. Whether the round is counted now: not if there is a newer one.
@@ -178,28 +179,15 @@ impl Eraser {
     /// # Errors
     /// [`EraseError`]: rows may be left.
     pub async fn delete(&self, round: &Round) -> Result<(), EraseError> {
-        let rows = round.rows();
-        let left: u64 =
-            self.clickhouse.query(&format!("SELECT count() FROM events WHERE {rows}")).fetch_one().await?;
-        if left == 0 {
+        if events::count(&self.clickhouse, round).await? == 0 {
             return Ok(());
         }
         // One that ClickHouse can't finish would stand before ours, and the next one behind that.
-        let unfinished: Vec<String> = self
-            .clickhouse
-            .query(
-                "SELECT concat(mutation_id, ' ', latest_fail_reason) FROM system.mutations
-                 WHERE database = currentDatabase() AND table = 'events' AND NOT is_done AND NOT is_killed",
-            )
-            .fetch_all()
-            .await?;
-        if let Some(first) = unfinished.into_iter().next() {
-            return Err(EraseError::Mutating(first));
+        if let Some(unfinished) = events::unfinished_mutation(&self.clickhouse).await? {
+            return Err(EraseError::Mutating(unfinished));
         }
-        let delete = format!("ALTER TABLE events DELETE WHERE {rows} SETTINGS mutations_sync = 1");
-        in_time(self.clickhouse.query(&delete).execute()).await?;
-        let left: u64 =
-            self.clickhouse.query(&format!("SELECT count() FROM events WHERE {rows}")).fetch_one().await?;
+        in_time(events::delete(&self.clickhouse, round)).await?;
+        let left = events::count(&self.clickhouse, round).await?;
         if left == 0 { Ok(()) } else { Err(EraseError::Mutating(format!("{left} rows are left"))) }
     }
 

@@ -7,19 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clickhouse::Client;
-use metering::ledger::Counts;
 use service::error::Chain;
 use service::shutdown::Shutdown;
 use service::task::{Pace, every};
 use service::trace::Span;
 use sqlx::PgPool;
 
-use crate::books::Erasures;
+use crate::books::{Erasures, Found, LedgerRange};
+use crate::db::{batch_ledger, mismatched_range, reconciled_partition, reconciliation};
 use crate::metrics;
 use crate::verify::ledger::read_erased;
-use crate::verify::rows::{Found, LedgerRange, found};
+use crate::verify::rows::found;
 use processor::below;
-use processor::commit::RangeSum;
 
 /// How often to see whether a run is due, and what the last one found.
 const TICK: Duration = Duration::from_secs(15);
@@ -44,7 +43,7 @@ pub async fn run(pool: PgPool, clickhouse: Client, period: Duration, shutdown: S
     let mut rounds = every("reconciliation", Pace::at_once(TICK), shutdown);
     while rounds.due().await {
         let attempt = async {
-            if is_due(&pool, period).await? {
+            if reconciliation::is_due(&pool, period).await? {
                 round(&pool, &clickhouse, period).await?;
             }
             observe(&pool).await
@@ -70,54 +69,30 @@ pub async fn round(pool: &PgPool, clickhouse: &Client, every: Duration) -> Resul
 }
 
 async fn compare_all(pool: &PgPool, clickhouse: &Client, every: Duration) -> Result<usize, ReconcileError> {
-    sqlx::query("INSERT INTO reconciled_partition (partition) SELECT partition FROM partition_cursor ON CONFLICT DO NOTHING")
-        .execute(pool)
-        .await?;
-    let partitions: Vec<(i32, i64, i64)> =
-        sqlx::query_as("SELECT partition, new_to, old_to FROM reconciled_partition ORDER BY partition")
-            .fetch_all(pool)
-            .await?;
+    reconciled_partition::add_new(pool).await?;
     let mut compared = 0;
-    for (partition, mut new_to, old_to) in partitions {
+    for (partition, mut new_to, old_to) in reconciled_partition::all(pool).await? {
         compared += again(pool, clickhouse, partition).await?;
         let (old, next_old_to) = old(pool, partition, new_to, old_to, every).await?;
         compared += compare(pool, clickhouse, partition, &old).await?;
         loop {
-            let ranges = ranges(pool, partition, "hi > $2 AND $3 = $3", new_to, 0, RANGES_MAX).await?;
+            let ranges = batch_ledger::after(pool, partition, new_to, RANGES_MAX).await?;
             let Some(last) = ranges.last() else { break };
             compared += compare(pool, clickhouse, partition, &ranges).await?;
             new_to = i64::try_from(last.hi).unwrap_or(i64::MAX);
         }
-        sqlx::query("UPDATE reconciled_partition SET new_to = $2, old_to = $3 WHERE partition = $1")
-            .bind(partition)
-            .bind(new_to)
-            .bind(next_old_to)
-            .execute(pool)
-            .await?;
+        reconciled_partition::note(pool, (partition, new_to, next_old_to)).await?;
     }
-    sqlx::query("UPDATE reconciliation SET ended_at = now()").execute(pool).await?;
+    reconciliation::note_end(pool).await?;
     Ok(compared)
-}
-
-async fn is_due(pool: &PgPool, every: Duration) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT coalesce(ended_at <= now() - $1 * interval '1 second', true) FROM reconciliation",
-    )
-    .bind(every.as_secs_f64())
-    .fetch_one(pool)
-    .await
 }
 
 /// What the last run of any process has found, whoever's it was.
 async fn observe(pool: &PgPool) -> Result<(), ReconcileError> {
-    let (mismatched, age): (i64, Option<f64>) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM mismatched_range), extract(epoch FROM now() - ended_at)::float8 FROM reconciliation",
-    )
-    .fetch_one(pool)
-    .await?;
+    let mismatched = mismatched_range::count(pool).await?;
     ::metrics::gauge!(metrics::MISMATCHED_RANGES)
         .set(f64::from(u32::try_from(mismatched).unwrap_or(u32::MAX)));
-    if let Some(age) = age {
+    if let Some(age) = reconciliation::age(pool).await? {
         ::metrics::gauge!(metrics::RECONCILED_AGE_SECONDS).set(age);
     }
     Ok(())
@@ -131,13 +106,10 @@ async fn old(
     old_to: i64,
     every: Duration,
 ) -> Result<(Vec<LedgerRange>, i64), sqlx::Error> {
-    let all: i64 = sqlx::query_scalar("SELECT count(*) FROM batch_ledger WHERE partition = $1")
-        .bind(partition)
-        .fetch_one(pool)
-        .await?;
+    let all = batch_ledger::count(pool, partition).await?;
     let runs = i64::try_from(DAY.as_secs() / every.as_secs().max(1)).unwrap_or(1).max(1);
     let part = (all / runs + 1).min(RANGES_MAX);
-    let ranges = ranges(pool, partition, "lo >= $2 AND hi <= $3", old_to, new_to, part).await?;
+    let ranges = batch_ledger::within(pool, partition, (old_to, new_to), part).await?;
     let is_end = i64::try_from(ranges.len()).unwrap_or(i64::MAX) < part;
     let next = ranges.last().filter(|_| !is_end).map_or(0, |last| i64::try_from(last.hi).unwrap_or(0));
     Ok((ranges, next))
@@ -145,9 +117,7 @@ async fn old(
 
 /// Those that did not agree.
 async fn again(pool: &PgPool, clickhouse: &Client, partition: i32) -> Result<usize, ReconcileError> {
-    let is_known =
-        "lo IN (SELECT m.lo FROM mismatched_range m WHERE m.partition = $1) AND $2 = $2 AND $3 = $3";
-    let known = ranges(pool, partition, is_known, 0, 0, RANGES_MAX).await?;
+    let known = batch_ledger::mismatched(pool, partition, RANGES_MAX).await?;
     compare(pool, clickhouse, partition, &known).await
 }
 
@@ -167,10 +137,9 @@ async fn compare(
     if !suspect.is_empty() {
         // A repair may be at work on these rows: look again while none is.
         let held = below::change(pool, number).await?;
-        let starts: Vec<i64> = suspect.iter().map(|lo| i64::try_from(*lo).unwrap_or(i64::MAX)).collect();
-        for start in starts {
-            let now = ranges(pool, partition, "lo = $2 AND $3 = $3", start, 0, 1).await?;
-            let (now, erasures) = less_erased(pool, number, &now).await?;
+        for start in suspect {
+            let now = batch_ledger::at(pool, partition, start).await?;
+            let (now, erasures) = less_erased(pool, number, now.as_slice()).await?;
             let again = found(clickhouse, number, &now, &erasures).await?;
             wrong.extend(
                 again.into_iter().filter(|(range, found)| !found.agrees(range)).map(|one| (one.0.lo, one)),
@@ -202,16 +171,8 @@ async fn write_down(
     compared: &[LedgerRange],
     wrong: &BTreeMap<u64, (LedgerRange, Found)>,
 ) -> Result<(), sqlx::Error> {
-    let right: Vec<i64> = compared
-        .iter()
-        .filter(|range| !wrong.contains_key(&range.lo))
-        .map(|range| i64::try_from(range.lo).unwrap_or(i64::MAX))
-        .collect();
-    sqlx::query("DELETE FROM mismatched_range WHERE partition = $1 AND lo = ANY($2)")
-        .bind(partition)
-        .bind(right)
-        .execute(pool)
-        .await?;
+    let right = compared.iter().map(|range| range.lo).filter(|lo| !wrong.contains_key(lo));
+    mismatched_range::forget(pool, partition, right).await?;
     for (range @ LedgerRange { lo, hi, .. }, found) in wrong.values() {
         let (rows, xor_hash) = range.kept();
         let detail = format!(
@@ -224,45 +185,7 @@ async fn write_down(
             hi,
             "rows do not agree with the ledger: {detail}. What mends it: weir verify --repair"
         );
-        sqlx::query(
-            "INSERT INTO mismatched_range (partition, lo, hi, detail) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (partition, lo) DO UPDATE SET hi = excluded.hi, detail = excluded.detail",
-        )
-        .bind(partition)
-        .bind(i64::try_from(*lo).unwrap_or(i64::MAX))
-        .bind(i64::try_from(*hi).unwrap_or(i64::MAX))
-        .bind(detail)
-        .execute(pool)
-        .await?;
+        mismatched_range::note(pool, partition, range, &detail).await?;
     }
     Ok(())
-}
-
-/// Ledger ranges of a partition, in order, for which `condition` on `$2` and `$3` holds.
-async fn ranges(
-    pool: &PgPool,
-    partition: i32,
-    condition: &'static str,
-    second: i64,
-    third: i64,
-    most: i64,
-) -> Result<Vec<LedgerRange>, sqlx::Error> {
-    let rows: Vec<(i64, i64, i64, i64, i64, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "SELECT lo, hi, stored, duplicate, dead, xor_hash FROM batch_ledger
-         WHERE partition = $1 AND {condition} ORDER BY lo LIMIT $4"
-    )))
-    .bind(partition)
-    .bind(second)
-    .bind(third)
-    .bind(most)
-    .fetch_all(pool)
-    .await?;
-    let offset = |offset: i64| u64::try_from(offset).unwrap_or_default();
-    let range = |(lo, hi, stored, duplicate, dead, xor_hash)| LedgerRange {
-        lo: offset(lo),
-        hi: offset(hi),
-        sum: RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash },
-        erased: RangeSum::default(),
-    };
-    Ok(rows.into_iter().map(range).collect())
 }

@@ -2,23 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clickhouse::{Client, Row};
-use schemas::id::Position;
 use schemas::time::Micros;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::books::Books;
+use crate::db::events::{self, HOURS_MAX, RANGES_MAX};
+use crate::db::mismatched_range;
 use crate::replay::range::Mender;
 use crate::replay::task::{ReplayError, Report, Stores};
 use crate::verdict::{Verdict, VerifyError};
-use crate::verify::rows::{LedgerRange, found, hours, ranges_of};
+use crate::verify::rows::{found, hours};
 use crate::verify::{ledger, verify};
 use processor::below;
-
-/// Ranges of one query, by which rows are gathered.
-const RANGES_MAX: usize = 2_000;
-/// Hours that one query names.
-const HOURS_MAX: usize = 5_000;
 
 /// What was mended, and what is so then.
 #[derive(Debug, Serialize)]
@@ -27,11 +21,6 @@ pub struct Repair {
     pub done: Report,
     /// The proof afterwards.
     pub verdict: Verdict,
-}
-
-#[derive(Row, Deserialize)]
-struct StartRow {
-    lo: u64,
 }
 
 /// Replays each ledger range that does not agree with its rows, removes rows that the log does not have at their
@@ -47,7 +36,7 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, VerifyError> {
         let erased = held.erased().await?;
         // As they are now that nobody changes them.
         let books = ledger::read(stores.pool).await?;
-        let ranges = ranges_of(&books, partition).into_iter().filter(|range| starts.contains(&range.lo));
+        let ranges = books.ranges_of(partition).into_iter().filter(|range| starts.contains(&range.lo));
         let mut mender = Mender::new(stores, partition, &books, erased, None);
         mender.mend_all(ranges, &mut report).await.map_err(as_unproved)?;
         held.release().await;
@@ -55,7 +44,7 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, VerifyError> {
     report.ranges = damaged.values().map(BTreeSet::len).sum();
     let verdict = verify(stores.pool, stores.clickhouse, stores.log).await?;
     if verdict.holds() {
-        sqlx::query("DELETE FROM mismatched_range").execute(stores.pool).await?;
+        mismatched_range::forget_all(stores.pool).await?;
     }
     Ok(Repair { done: report, verdict })
 }
@@ -68,7 +57,7 @@ async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, Ve
     let client = stores.clickhouse;
     let mut damaged: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
     for &partition in books.cursors.keys() {
-        let compared = found(client, partition, &ranges_of(&books, partition), &books.erased).await?;
+        let compared = found(client, partition, &books.ranges_of(partition), &books.erased).await?;
         let starts = compared.iter().filter(|(range, found)| !found.agrees(range));
         damaged.entry(partition).or_default().extend(starts.map(|(range, _)| range.lo));
     }
@@ -80,44 +69,17 @@ async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, Ve
         .collect();
     let wrong_hours: Vec<i64> = wrong_hours.into_iter().map(Micros::seconds).collect();
     for hours in wrong_hours.chunks(HOURS_MAX) {
-        for (&partition, starts) in &mut damaged {
-            starts.extend(with_rows_in(client, &books, partition, hours).await?);
+        for (&partition, damaged) in &mut damaged {
+            for ranges in books.ranges_of(partition).chunks(RANGES_MAX) {
+                let Some(last) = ranges.last() else { continue };
+                let starts: Vec<u64> = ranges.iter().map(|range| range.lo).collect();
+                let found = events::ranges_with_rows_in(client, partition, (&starts, last.hi), hours).await?;
+                damaged.extend(found);
+            }
         }
     }
     damaged.retain(|_, starts| !starts.is_empty());
     Ok(damaged)
-}
-
-/// The first offsets of the ranges that have rows in these hours, which are unix seconds.
-async fn with_rows_in(
-    client: &Client,
-    books: &Books,
-    partition: u32,
-    hours: &[i64],
-) -> Result<BTreeSet<u64>, VerifyError> {
-    let mut found = BTreeSet::new();
-    for ranges in ranges_of(books, partition).chunks(RANGES_MAX) {
-        let (Some(LedgerRange { lo, .. }), Some(LedgerRange { hi, .. })) = (ranges.first(), ranges.last())
-        else {
-            continue;
-        };
-        let starts: Vec<u64> = ranges.iter().map(|range| range.lo).collect();
-        let rows: Vec<StartRow> = client
-            .query(
-                "SELECT DISTINCT roundDown(bitShiftRight(position, 16), ?) AS lo FROM events
-                 WHERE log_partition = ? AND position >= ? AND position < ?
-                   AND toInt64(toUnixTimestamp(toStartOfHour(received_at))) IN ?",
-            )
-            .bind(starts)
-            .bind(partition)
-            .bind(Position::first_of(*lo).number())
-            .bind(Position::first_of(*hi).number())
-            .bind(hours)
-            .fetch_all()
-            .await?;
-        found.extend(rows.into_iter().map(|row| row.lo));
-    }
-    Ok(found)
 }
 
 fn as_unproved(error: ReplayError) -> VerifyError {

@@ -12,7 +12,7 @@ pub(crate) mod task;
 use processor::below;
 
 use crate::verify::ledger;
-use crate::verify::rows::{found, ranges_of};
+use crate::verify::rows::found;
 
 use range::Mender;
 pub use task::{ReplayError, Report, Selection, Stores};
@@ -31,7 +31,7 @@ pub async fn replay(stores: &Stores<'_>, selection: Selection) -> Result<Report,
         let mut held = below::change(stores.pool, partition).await?;
         let erased = held.erased().await?;
         let books = ledger::read(stores.pool).await?;
-        let mut ranges = ranges_of(&books, partition);
+        let mut ranges = books.ranges_of(partition);
         ranges.retain(|range| selection.may_be_in(partition, range));
         let compared = found(stores.clickhouse, partition, &ranges, &books.erased).await?;
         report.ranges += compared.len();

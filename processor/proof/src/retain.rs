@@ -7,8 +7,9 @@ use clickhouse::Client;
 use schemas::time::Micros;
 use service::clock::Clock;
 use sqlx::PgPool;
-use sqlx::types::chrono::{DateTime, Utc};
 
+use crate::db::tenant::{self, Retention};
+use crate::db::{erasure, events};
 use crate::error::EraseError;
 
 /// Asks for the erasure of all whole days (UTC) that are older than their tenant's plan keeps them, and never younger
@@ -24,39 +25,20 @@ pub(crate) async fn ask(
     dedup_window: Duration,
 ) -> Result<u64, EraseError> {
     let now = clock.now_micros();
-    let tenants: Vec<(i64, i32, i64)> = sqlx::query_as(
-        "SELECT t.id, p.retention_days, (extract(epoch FROM now()) * 1000000)::bigint
-         FROM tenant t JOIN plan p ON p.id = t.plan_id WHERE p.retention_days IS NOT NULL",
-    )
-    .fetch_all(pool)
-    .await?;
-    let mut due: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for (tenant, days, database_now) in tenants {
+    let mut due: BTreeMap<Micros, Vec<i64>> = BTreeMap::new();
+    for Retention { tenant, days, now: database_now } in tenant::retentions(pool).await? {
         if now.abs_diff(database_now) > Micros::DAY.unsigned_abs() {
             tracing::error!(
                 "this process and Postgres do not agree on what day it is: nothing is removed for its age"
             );
             return Ok(0);
         }
-        due.entry(before(now, days, dedup_window).0).or_default().push(tenant);
+        due.entry(before(now, days, dedup_window)).or_default().push(tenant);
     }
     let mut asked = 0;
     for (before, tenants) in due {
-        let found: Vec<i64> = client
-            .query("SELECT DISTINCT tenant_id FROM events WHERE tenant_id IN ? AND received_at < fromUnixTimestamp64Micro(toInt64(?))")
-            .bind(&tenants)
-            .bind(before)
-            .fetch_all()
-            .await?;
-        let inserted = sqlx::query(
-            "INSERT INTO erasure (tenant_id, kind, before) SELECT unnest($1::bigint[]), 'retention', $2
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(&found)
-        .bind(DateTime::<Utc>::from_timestamp_micros(before))
-        .execute(pool)
-        .await?;
-        asked += inserted.rows_affected();
+        let found = events::tenants_before(client, &tenants, before).await?;
+        asked += erasure::ask_retention(pool, &found, before).await?;
     }
     Ok(asked)
 }

@@ -17,10 +17,11 @@ use service::clock::Clock;
 use service::shutdown::Shutdown;
 use service::task::{Pace, every};
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgPool};
 
+use crate::db::rollup_hour::{self, Stale};
+use crate::db::{erasure, events_hourly, usage_hour};
 use crate::error::EraseError;
-use crate::round::{counted, timestamp};
 use crate::turn::{Turn, connection};
 
 /// How often to look for hours that have changed.
@@ -39,18 +40,6 @@ pub struct Roller {
     clickhouse: Client,
     clock: Clock,
 }
-
-/// Marks hours of `changed`. The new version keeps out whoever computes one of them from what was before.
-macro_rules! mark {
-    () => {
-        " INSERT INTO rollup_hour AS r (hour, stored, erased, version)
-          SELECT hour, -1, -1, nextval('rollup_version') FROM changed
-          ON CONFLICT (hour) DO UPDATE SET stored = -1, erased = -1, version = excluded.version"
-    };
-}
-
-/// An hour that has changed, with its sums in the books.
-type Stale = (DateTime<Utc>, i64, i64);
 
 impl Roller {
     /// A roller.
@@ -86,9 +75,8 @@ impl Roller {
         let open = Micros(self.clock.now_micros().saturating_sub(CLOSED_AFTER)).hour();
         let mut from = open.0.saturating_sub(RECENT);
         if is_whole {
-            let oldest: Option<DateTime<Utc>> =
-                sqlx::query_scalar("SELECT min(hour) FROM usage_hour").fetch_one(&self.pool).await?;
-            from = oldest.map_or(from, |oldest| oldest.timestamp_micros().min(from));
+            let oldest = usage_hour::oldest(&self.pool).await?;
+            from = oldest.map_or(from, |oldest| oldest.0.min(from));
         }
         let mut computed = 0;
         while from < open.0 {
@@ -108,71 +96,19 @@ impl Roller {
     async fn stale(&self, from: Micros, to: Micros) -> Result<Vec<Stale>, EraseError> {
         let mut connection = connection(&self.pool).await?;
         let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-        if counted(&mut tx).await?.is_some() {
+        if erasure::counted(&mut *tx).await?.is_some() {
             return Ok(Vec::new());
         }
-        let stale = sqlx::query_as(
-            "WITH looked AS (
-                 SELECT hour, sum(stored)::bigint AS stored FROM (
-                     SELECT hour, stored FROM usage_hour WHERE hour >= $1 AND hour < $2
-                     UNION ALL
-                     SELECT u.hour, u.stored FROM rollup_hour r JOIN usage_hour u USING (hour)
-                     WHERE r.stored < 0 AND r.hour < $1) AS counted
-                 GROUP BY hour),
-             erased AS (
-                 SELECT hour, sum(rows)::bigint AS rows FROM erased_hour
-                 WHERE hour IN (SELECT hour FROM looked) GROUP BY hour)
-             SELECT l.hour, l.stored, coalesce(e.rows, 0)
-             FROM looked l LEFT JOIN erased e USING (hour) LEFT JOIN rollup_hour r USING (hour)
-             WHERE (l.stored, coalesce(e.rows, 0)) IS DISTINCT FROM (r.stored, r.erased)
-             ORDER BY l.hour DESC",
-        )
-        .bind(timestamp(from))
-        .bind(timestamp(to))
-        .fetch_all(&mut *tx)
-        .await?;
+        let stale = rollup_hour::stale(&mut *tx, from, to).await?;
         tx.commit().await?;
         Ok(stale)
     }
 
-    async fn compute(&self, (hour, stored, erased): Stale) -> Result<(), EraseError> {
-        let version: i64 =
-            sqlx::query_scalar("SELECT nextval('rollup_version')").fetch_one(&self.pool).await?;
-        let second = hour.timestamp();
-        self.clickhouse
-            .query(&format!(
-                "INSERT INTO events_hourly (tenant_id, project_id, event, hour, events, users, version)
-                 SELECT tenant_id, project_id, event, toDateTime({second}, 'UTC'), sum(counted), uniqIfMergeState(seen), {version}
-                 FROM (
-                     SELECT tenant_id, project_id, event, count() AS counted, uniqIfState(user_id, toUInt8(user_id != '')) AS seen
-                     FROM events
-                     WHERE received_at >= fromUnixTimestamp64Micro(toInt64({from})) AND received_at < fromUnixTimestamp64Micro(toInt64({to}))
-                     GROUP BY tenant_id, project_id, event
-                     UNION ALL
-                     SELECT tenant_id, project_id, event, toUInt64(0) AS counted, uniqIfState('', toUInt8(0)) AS seen
-                     FROM events_hourly WHERE hour = toDateTime({second}, 'UTC')
-                     GROUP BY tenant_id, project_id, event)
-                 GROUP BY tenant_id, project_id, event",
-                from = hour.timestamp_micros(),
-                to = hour.timestamp_micros().saturating_add(Micros::HOUR),
-            ))
-            .with_setting("async_insert", "0")
-            .with_setting("insert_deduplicate", "0")
-            .with_setting("wait_end_of_query", "1")
-            .execute()
-            .await?;
-        sqlx::query(
-            "INSERT INTO rollup_hour AS r (hour, stored, erased, version) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (hour) DO UPDATE
-             SET stored = excluded.stored, erased = excluded.erased, version = excluded.version
-             WHERE r.version < excluded.version",
-        )
-        .bind(hour)
-        .bind(stored)
-        .bind(erased)
-        .bind(version)
-        .execute(&self.pool)
-        .await?;
+    async fn compute(&self, stale: Stale) -> Result<(), EraseError> {
+        let version = rollup_hour::next_version(&self.pool).await?;
+        let hour = Micros(stale.hour.timestamp_micros());
+        events_hourly::compute(&self.clickhouse, hour, version).await?;
+        rollup_hour::note(&self.pool, stale, version).await?;
         Ok(())
     }
 }
@@ -182,22 +118,5 @@ impl Roller {
 /// # Errors
 /// If Postgres fails.
 pub async fn rebuild(pool: &PgPool, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let marked = sqlx::query(concat!(
-        "WITH changed AS (SELECT DISTINCT hour FROM usage_hour WHERE hour >= $1 AND hour < $2)",
-        mark!()
-    ))
-    .bind(from)
-    .bind(to)
-    .execute(pool)
-    .await?;
-    Ok(marked.rows_affected())
-}
-
-/// The same for the hours of a round of erasures, in the transaction that ends it.
-pub(crate) async fn follow(tx: &mut PgConnection, round: i64) -> Result<(), sqlx::Error> {
-    sqlx::query(concat!("WITH changed AS (SELECT DISTINCT hour FROM erased_hour WHERE round = $1)", mark!()))
-        .bind(round)
-        .execute(tx)
-        .await?;
-    Ok(())
+    rollup_hour::mark(pool, from, to).await
 }

@@ -20,6 +20,7 @@ use eventlog::EventLog;
 use processor::below;
 use sqlx::PgPool;
 
+use crate::db::erasure;
 use crate::verdict::{Verdict, VerifyError};
 
 /// Comparisons, while rounds of erasures come between.
@@ -39,7 +40,9 @@ pub async fn verify(pool: &PgPool, clickhouse: &Client, log: &dyn EventLog) -> R
         log::check(&books, log, &mut verdict).await?;
         rows::check(&books, clickhouse, &mut verdict).await?;
         tries += 1;
-        if verdict.holds() || tries == TRIES_MAX || ledger::newest_erasure(pool).await? == books.erased.newest
+        if verdict.holds()
+            || tries == TRIES_MAX
+            || erasure::newest_counted(pool).await? == books.erased.newest
         {
             return Ok(verdict);
         }

@@ -2,20 +2,12 @@
 
 use std::collections::HashMap;
 
-use clickhouse::{Client, Row};
+use clickhouse::Client;
+use processor::rows::Identity;
 use schemas::id::{EventHash, Position, ProjectId};
 use schemas::time::Micros;
-use serde::Deserialize;
 
-use processor::rows::Identity;
-
-#[derive(Row, Deserialize)]
-struct FirstRow {
-    project_id: i64,
-    event_hash: u128,
-    position: u64,
-    received_at: i64,
-}
+use crate::db::known_ids::{self, Known};
 
 /// First positions of one partition's ids, of what was received within the window.
 #[derive(Debug, Default)]
@@ -41,20 +33,9 @@ impl Firsts {
     ) -> Result<(), clickhouse::error::Error> {
         self.tidy(since);
         if self.filled_to < lo {
-            let mut rows = client
-                .query(
-                    "SELECT project_id, event_hash, position, received_at FROM known_ids
-                     WHERE log_partition = ? AND position >= ? AND position < ?
-                       AND received_at >= fromUnixTimestamp64Micro(?)",
-                )
-                .bind(partition)
-                .bind(Position::first_of(self.filled_to).number())
-                .bind(Position::first_of(lo).number())
-                .bind(since.0)
-                .fetch::<FirstRow>()?;
-            while let Some(row) = rows.next().await? {
-                let id = (ProjectId(row.project_id), EventHash(row.event_hash));
-                let at = (Position::from_number(row.position), Micros(row.received_at).hour());
+            let mut ids = known_ids::within(client, partition, (self.filled_to, lo), since)?;
+            while let Some(Known { id, position, received_at }) = ids.next().await? {
+                let at = (position, received_at.hour());
                 self.ids.entry(id).and_modify(|first| *first = (*first).min(at)).or_insert(at);
             }
             self.filled_to = lo;

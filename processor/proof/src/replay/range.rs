@@ -9,8 +9,8 @@ use schemas::time::Micros;
 use super::first::Firsts;
 use super::records::Records;
 use super::task::{ReplayError, Report, Selection, Stores};
-use crate::books::Books;
-use crate::verify::rows::LedgerRange;
+use crate::books::{Books, LedgerRange};
+use crate::db::partition_cursor;
 use processor::batch::{Letters, Placed, decode_as_judged};
 use processor::erased::Erased;
 use processor::rows::{self, Identity};
@@ -63,9 +63,7 @@ impl<'a> Mender<'a> {
             }
         }
         if report.inserted > before || ended.is_err() {
-            let count =
-                "UPDATE partition_cursor SET ids_generation = ids_generation + 1 WHERE partition = $1";
-            sqlx::query(count).bind(i64::from(self.partition)).execute(self.stores.pool).await?;
+            partition_cursor::count_generation(self.stores.pool, self.partition).await?;
         }
         ended
     }

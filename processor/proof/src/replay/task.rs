@@ -11,7 +11,7 @@ use schemas::time::Micros;
 use serde::Serialize;
 use sqlx::PgPool;
 
-use crate::verify::rows::LedgerRange;
+use crate::books::LedgerRange;
 
 /// Where log, ledgers and rows are.
 #[derive(Clone, Copy)]

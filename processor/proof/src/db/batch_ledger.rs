@@ -1,0 +1,129 @@
+//! `batch_ledger`, which `processor` writes.
+
+use std::collections::BTreeMap;
+
+use metering::ledger::Counts;
+use processor::commit::RangeSum;
+use sqlx::PgExecutor;
+
+use super::{as_number, offset, partition};
+use crate::books::LedgerRange;
+
+/// Beginning, end, stored, duplicate, dead, hash.
+type Row = (i64, i64, i64, i64, i64, i64);
+
+fn range((lo, hi, stored, duplicate, dead, xor_hash): Row) -> LedgerRange {
+    let sum = RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash };
+    LedgerRange { lo: offset(lo), hi: offset(hi), sum, erased: RangeSum::default() }
+}
+
+/// By partition and first offset: the end, and the sums.
+pub(crate) async fn all(
+    executor: impl PgExecutor<'_>,
+) -> Result<BTreeMap<(u32, u64), (u64, RangeSum)>, sqlx::Error> {
+    let rows: Vec<(i32, i64, i64, i64, i64, i64, i64)> =
+        sqlx::query_as("SELECT partition, lo, hi, stored, duplicate, dead, xor_hash FROM batch_ledger")
+            .fetch_all(executor)
+            .await?;
+    let by_start = |(number, lo, hi, stored, duplicate, dead, xor_hash)| {
+        let LedgerRange { lo, hi, sum, .. } = range((lo, hi, stored, duplicate, dead, xor_hash));
+        ((partition(number), lo), (hi, sum))
+    };
+    Ok(rows.into_iter().map(by_start).collect())
+}
+
+/// How many ranges the partition has.
+pub(crate) async fn count(executor: impl PgExecutor<'_>, partition: i32) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT count(*) FROM batch_ledger WHERE partition = $1")
+        .bind(partition)
+        .fetch_one(executor)
+        .await
+}
+
+/// The first offsets of the ranges that have any of the offsets from `first` to `last`, in order.
+pub(crate) async fn starts(
+    executor: impl PgExecutor<'_>,
+    partition: u32,
+    first: u64,
+    last: u64,
+) -> Result<Vec<u64>, sqlx::Error> {
+    let starts: Vec<i64> = sqlx::query_scalar(
+        "SELECT lo FROM batch_ledger WHERE partition = $1 AND hi > $2 AND lo <= $3 ORDER BY lo",
+    )
+    .bind(i64::from(partition))
+    .bind(as_number(first))
+    .bind(as_number(last))
+    .fetch_all(executor)
+    .await?;
+    Ok(starts.into_iter().map(offset).collect())
+}
+
+/// Ranges of the partition `$1`, in order, `$2` at most.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT lo, hi, stored, duplicate, dead, xor_hash FROM batch_ledger WHERE partition = $1 AND ",
+            $condition,
+            " ORDER BY lo LIMIT $2"
+        )
+    };
+}
+
+/// The first ranges that end after `end`.
+pub(crate) async fn after(
+    executor: impl PgExecutor<'_>,
+    partition: i32,
+    end: i64,
+    most: i64,
+) -> Result<Vec<LedgerRange>, sqlx::Error> {
+    let rows: Vec<Row> =
+        sqlx::query_as(select!("hi > $3")).bind(partition).bind(most).bind(end).fetch_all(executor).await?;
+    Ok(rows.into_iter().map(range).collect())
+}
+
+/// The first ranges that lie within the offsets `[from, to)`.
+pub(crate) async fn within(
+    executor: impl PgExecutor<'_>,
+    partition: i32,
+    (from, to): (i64, i64),
+    most: i64,
+) -> Result<Vec<LedgerRange>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(select!("lo >= $3 AND hi <= $4"))
+        .bind(partition)
+        .bind(most)
+        .bind(from)
+        .bind(to)
+        .fetch_all(executor)
+        .await?;
+    Ok(rows.into_iter().map(range).collect())
+}
+
+/// The range that begins at `lo`.
+pub(crate) async fn at(
+    executor: impl PgExecutor<'_>,
+    partition: i32,
+    lo: u64,
+) -> Result<Option<LedgerRange>, sqlx::Error> {
+    let row: Option<Row> = sqlx::query_as(select!("lo = $3"))
+        .bind(partition)
+        .bind(1_i64)
+        .bind(as_number(lo))
+        .fetch_optional(executor)
+        .await?;
+    Ok(row.map(range))
+}
+
+/// The first ranges whose rows did not agree when reconciliation last looked.
+pub(crate) async fn mismatched(
+    executor: impl PgExecutor<'_>,
+    partition: i32,
+    most: i64,
+) -> Result<Vec<LedgerRange>, sqlx::Error> {
+    let rows: Vec<Row> =
+        sqlx::query_as(select!("lo IN (SELECT m.lo FROM mismatched_range m WHERE m.partition = $1)"))
+            .bind(partition)
+            .bind(most)
+            .fetch_all(executor)
+            .await?;
+    Ok(rows.into_iter().map(range).collect())
+}

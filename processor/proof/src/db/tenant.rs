@@ -1,0 +1,23 @@
+//! `tenant` and `plan`, which `accounts` writes.
+
+use sqlx::PgExecutor;
+
+/// A tenant whose plan keeps events for a time.
+pub(crate) struct Retention {
+    pub(crate) tenant: i64,
+    /// Days from their receipt.
+    pub(crate) days: i32,
+    /// What time Postgres has: microseconds since 1970.
+    pub(crate) now: i64,
+}
+
+/// All of them.
+pub(crate) async fn retentions(executor: impl PgExecutor<'_>) -> Result<Vec<Retention>, sqlx::Error> {
+    let rows: Vec<(i64, i32, i64)> = sqlx::query_as(
+        "SELECT t.id, p.retention_days, (extract(epoch FROM now()) * 1000000)::bigint
+         FROM tenant t JOIN plan p ON p.id = t.plan_id WHERE p.retention_days IS NOT NULL",
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|(tenant, days, now)| Retention { tenant, days, now }).collect())
+}
