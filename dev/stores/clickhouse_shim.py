@@ -8,8 +8,7 @@ What it promises:
 * KILL QUERY ends a statement that has not begun and answers after one that has;
 * SIGTERM lets the running statement end.
 
-What it does not do: users (all are let in, it listens on 127.0.0.1), sessions, compression, forms, statements in
-parallel.
+What it does not do: users (all are let in, it listens on 127.0.0.1), sessions, compression, statements in parallel.
 """
 
 import argparse
@@ -21,6 +20,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -130,7 +130,9 @@ class Handler(BaseHTTPRequestHandler):
             body.write(part)
         is_empty = body.tell() == 0
         body.seek(0)
-        if not statement.text:
+        if self.headers.get_content_type() == "multipart/form-data":
+            read_form(self.headers["Content-Type"], body.read(), statement)
+        elif not statement.text:
             statement.text = body.read()
         elif not is_empty:
             statement.body = body
@@ -179,6 +181,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format, *args):
         print(self.log_date_time_string(), format % args, file=sys.stderr, flush=True)
+
+
+def read_form(content_type, body, statement):
+    """A form's fields, as weir's client sends a query that has parameters."""
+    header = Message()
+    header["Content-Type"] = content_type
+    boundary = b"--" + (header.get_param("boundary") or "").encode()
+    for part in body.split(boundary)[1:-1]:
+        head, _, value = part.partition(b"\r\n\r\n")
+        name = re.search(rb'name="([^"]*)"', head)
+        value = value.removesuffix(b"\r\n")
+        if name and name.group(1) == b"query":
+            statement.text = value
+        elif name and name.group(1).startswith(b"param_"):
+            statement.parameters[name.group(1)[len(b"param_") :].decode()] = value.decode("utf-8", "surrogateescape")
 
 
 class Server(ThreadingHTTPServer):
