@@ -14,7 +14,8 @@ use crate::rate::{Addresses, Rates};
 use crate::reply::Refusal;
 use crate::tenant::Tenant;
 
-/// A body of a tenant of which nothing was accepted counts as one event for each so many plain bytes.
+/// A body of a tenant of which nothing was accepted counts as one event for each so many plain bytes, if it did not have
+/// more.
 const EVENT_BYTES: usize = 1024;
 
 /// One request's body under way: the turn that it holds, what it has cost, and who pays if nothing of it is accepted.
@@ -24,7 +25,9 @@ const EVENT_BYTES: usize = 1024;
 pub(super) struct BodyWork<'a> {
     pub(super) work: Work,
     payer: Payer<'a>,
-    /// Of the body as it was read last: compressed, then plain.
+    /// Events in it that the tenant has paid for.
+    paid_events: u32,
+    /// Bytes of the body that were worked on last: compressed, then plain.
     body_bytes: usize,
     /// Bytes that were made of it.
     made_bytes: usize,
@@ -52,7 +55,7 @@ impl<'a> BodyWork<'a> {
     /// Of a sender who is not known yet.
     pub(super) fn of_address(addresses: &'a Addresses, peer: IpAddr) -> Self {
         let payer = Payer::Address(addresses, peer);
-        Self { work: Work::Small, payer, body_bytes: 0, made_bytes: 0, time: Duration::ZERO }
+        Self { work: Work::Small, payer, paid_events: 0, body_bytes: 0, made_bytes: 0, time: Duration::ZERO }
     }
 
     /// The request's header has a tenant's key. A key in the body does not count here: it may stand on a web page.
@@ -65,16 +68,21 @@ impl<'a> BodyWork<'a> {
         matches!(self.payer, Payer::Address(..))
     }
 
-    /// The events in it are charged one by one.
-    pub(super) fn is_charged_by_event(&mut self) {
-        if matches!(self.payer, Payer::Tenant(..)) {
-            self.payer = Payer::Nobody;
-        }
+    /// The tenant has paid for so many events in it, which count if nothing is accepted.
+    pub(super) fn has_paid(&mut self, events: u32) {
+        self.paid_events = events;
     }
 
     /// Something was accepted, or it was weir that failed.
     pub(super) fn is_free(&mut self) {
         self.payer = Payer::Nobody;
+    }
+
+    /// A part of the work is done: on so many bytes of the body, of which so many were made.
+    fn worked(&mut self, body_bytes: usize, made_bytes: usize, time: Duration) {
+        self.body_bytes = body_bytes;
+        self.made_bytes = self.made_bytes.saturating_add(made_bytes);
+        self.time += time;
     }
 }
 
@@ -85,8 +93,9 @@ impl Drop for BodyWork<'_> {
             Payer::Address(addresses, peer) => addresses.charge_work(*peer, self.made_bytes, self.time),
             Payer::Tenant(rates, tenant) if self.body_bytes > 0 => {
                 let events = 1 + self.body_bytes.max(self.made_bytes) / EVENT_BYTES;
+                let unpaid = u32::try_from(events).unwrap_or(u32::MAX).saturating_sub(self.paid_events);
                 // What a tenant in debt owes does not grow: its next request is refused by its header.
-                let _in_debt = rates.charge(tenant, u32::try_from(events).unwrap_or(u32::MAX)).is_err();
+                let _in_debt = rates.charge(tenant, unpaid).is_err();
             }
             Payer::Tenant(..) | Payer::Nobody => {}
         }
@@ -108,14 +117,13 @@ impl Node {
         bytes: usize,
         job: impl Fn(&mut Room<'_>) -> Result<T, Problem>,
     ) -> Result<T, Refusal> {
-        reading.body_bytes = bytes;
         if matches!(reading.work, Work::Small) {
             if bytes <= SMALL_BYTES_MAX {
                 self.check_address(by)?;
                 let bytes_max = self.config.inflated_bytes_max.min(SMALL_BYTES_MAX);
                 let mut room = Room::bounded(bytes_max, 2 * SMALL_BYTES_MAX);
                 let result = job(&mut room);
-                reading.made_bytes = reading.made_bytes.saturating_add(room.taken_bytes());
+                reading.worked(bytes, room.taken_bytes(), Duration::ZERO);
                 if result.as_ref().err().is_none_or(|problem| problem.code != Code::BodyTooLarge) {
                     let done = result?;
                     admitted.grow(room.taken_bytes())?;
@@ -132,8 +140,7 @@ impl Node {
             (job(&mut room), started.elapsed())
         };
         let (result, time) = self.turns.run(&reading.work, timed).await;
-        reading.time += time;
-        reading.made_bytes = reading.made_bytes.saturating_add(room.taken_bytes());
+        reading.worked(bytes, room.taken_bytes(), time);
         Ok(result?)
     }
 

@@ -135,8 +135,7 @@ impl Node {
         };
         let policy = sender.tenant.terms.read().client_ip;
         let origin = Origin { request_id, peer, policy, headers, work, span };
-        reading.is_charged_by_event();
-        let accepted = self.accept(&sender, batch, &origin, deadline).await;
+        let accepted = self.accept(&sender, batch, &origin, reading, deadline).await;
         tally.count(accepted.as_ref(), attempt);
         let (receipt, events) = accepted?;
         Ok(reply::foreign(request_id, dialect, &receipt, &events))
@@ -181,6 +180,7 @@ impl Node {
         sender: &Sender,
         batch: Batch<'a>,
         origin: &Origin<'_>,
+        reading: &mut BodyWork<'_>,
         deadline: Instant,
     ) -> Result<(Receipt, Vec<Known<'a>>), Refusal> {
         let Batch { events, mut rejected, .. } = batch;
@@ -188,6 +188,7 @@ impl Node {
         let seen = u32::try_from(events.len() + rejected.len()).unwrap_or(u32::MAX);
         let received_at = self.received_at(&sender.tenant)?;
         self.rates.charge(&sender.tenant, seen).map_err(too_fast)?;
+        reading.has_paid(seen);
         let (mut events, duplicate_of_request) =
             self.turns.run(&origin.work, || identify(sender.project, events)).await;
         events.iter_mut().for_each(|known| known.correct_time(received_at));

@@ -79,13 +79,22 @@ async fn repetitions_and_bad_events_are_charged_and_a_debt_is_refused_before_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_no_json_is_charged_by_its_bytes_to_the_tenant_of_its_header() {
+async fn a_body_of_which_nothing_is_accepted_is_charged_by_its_bytes_to_the_tenant_of_its_header() {
     let river = River::start().await;
-    let customer = river.customer("acme", None).await;
+    let no_json = format!("[{}", "1,".repeat(150 * 1024));
+    let no_event = format!(r#"[{{"x":"{}"}}]"#, "x".repeat(300 * 1024));
+    for (name, body) in [("text", no_json), ("nameless", no_event)] {
+        charged_by_bytes(&river, name, body).await;
+    }
+    river.stop().await;
+}
+
+async fn charged_by_bytes(river: &River, name: &str, broken: String) {
+    let customer = river.customer(name, None).await;
     let change = river.operator();
-    assert_eq!(change.send(Method::PATCH, "/v1/tenants/acme", &[JSON], r#"{"rate":1}"#).await.status, 200);
+    let path = format!("/v1/tenants/{name}");
+    assert_eq!(change.send(Method::PATCH, &path, &[JSON], r#"{"rate":1}"#).await.status, 200);
     let client = river.client(&customer.key);
-    let broken = format!("[{}", "1,".repeat(150 * 1024));
     let mut seen = Vec::new();
     eventually("the rate holds", Duration::from_secs(20), async || {
         seen.push(client.post_json("/v1/events", broken.clone()).await.status);
@@ -98,7 +107,6 @@ async fn a_body_that_is_no_json_is_charged_by_its_bytes_to_the_tenant_of_its_hea
         *refused == 429 && (4..20).contains(&read.len()) && read.iter().all(|status| *status == 400),
         "{seen:?}"
     );
-    river.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
