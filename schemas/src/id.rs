@@ -39,7 +39,7 @@ impl LeaseId {
     pub const NONE: Self = Self(0);
 }
 
-const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+pub(crate) const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Digits of a [`KeyId`] in text: 62^10 is below 2^63, so that every such text is a number that Postgres holds.
 const KEY_ID_DIGITS: usize = 10;
 

@@ -8,6 +8,7 @@
 //! refusal reaches the client as a [`problem::Problem`]. What its tenant is shown of all that ingest took or
 //! refused is an [`intake::Intake`]. Who may ask for events to be erased says so by a [`subject::SubjectKind`].
 //! What no two of weir's processes may do at a time they do under a [`lock`] that Postgres keeps.
+//! People name things by a [`public_id`], and may do what their role's [`permission`]s say.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, except [`key::ApiKey::generate`].
 
@@ -23,3 +24,5 @@ pub mod problem;
 pub mod intake;
 pub mod subject;
 pub mod lock;
+pub mod public_id;
+pub mod permission;

@@ -71,6 +71,8 @@ codes! {
     QuotaExceeded = "quota_exceeded", 402, "The plan's quota is used up";
     /// An operator froze the tenant.
     TenantFrozen = "tenant_frozen", 403, "The tenant is frozen";
+    /// The role or token lacks a permission, or another site's page asks.
+    Forbidden = "forbidden", 403, "The permission is missing";
     /// No such route or resource.
     NotFound = "not_found", 404, "Not found";
     /// The route exists, the method does not.
@@ -91,6 +93,8 @@ codes! {
     RateLimited = "rate_limited", 429, "The tenant's rate limit is exceeded";
     /// Before a key is known: more requests of one address that fail than it may send.
     AddressLimited = "address_limited", 429, "Too many requests of this address fail";
+    /// A password, code or link was tried too often.
+    TooManyAttempts = "too_many_attempts", 429, "Too many attempts";
     /// The log did not confirm in time: the events may or may not be stored.
     NotDurable = "not_durable", 503, "The events are not known to be stored";
     /// More work than this node takes at once.
