@@ -2,22 +2,37 @@
 
 use std::sync::Arc;
 
-use accounts::{AccountError, tenant};
+use accounts::{AccountError, Actor, Authenticator, Caller, PlatformScope, Random, Scope, tenant};
 use schemas::id::TenantId;
 use service::clock::Clock;
 use service::config::Secret;
 use sqlx::PgPool;
 
-/// The database, the time, and what an operator presents.
+use crate::request;
+
+/// The database, the time, what an operator presents, and who finds out about people.
 #[derive(Clone)]
 pub struct Api {
     pub(crate) pool: PgPool,
     pub(crate) clock: Clock,
+    pub(crate) random: Random,
     pub(crate) token: Arc<Secret>,
+    /// `None`: nobody but the operator is let in.
+    pub(crate) auth: Option<Arc<Authenticator>>,
 }
 
 impl Api {
-    pub(crate) async fn tenant_id(&self, name_or_id: &str) -> Result<TenantId, AccountError> {
-        Ok(TenantId(tenant::find(&self.pool, name_or_id).await?.id))
+    /// A scope of all tenants, for the operator who sent the request.
+    pub(crate) async fn platform(&self) -> Result<PlatformScope, sqlx::Error> {
+        let (address, request_id) = (request::address(), Some(request::id()));
+        let caller = Caller { actor: Actor::Operator, address, request_id };
+        PlatformScope::open_platform(&self.pool, &self.clock, caller).await
+    }
+
+    /// A scope of the tenant with that name or id, for the operator who sent the request.
+    pub(crate) async fn tenant(&self, name_or_id: &str) -> Result<Scope, AccountError> {
+        let mut platform = self.platform().await?;
+        let tenant = tenant::find(&mut platform, name_or_id).await?;
+        Ok(platform.enter(TenantId(tenant.id)).await?)
     }
 }

@@ -1,30 +1,204 @@
-//! Who may call: whoever presents the operator's token.
+//! Who may call a route: the guard reads the table of routes, and no handler has a check of its own.
 
-use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
+use std::fmt;
+use std::sync::Arc;
+
+use accounts::{Admitted, Authenticator, Client, Grants, Scope, SignedInPerson, tenant};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
+use parking_lot::Mutex;
+use schemas::permission::Permission;
 use schemas::problem::{Code, Problem};
 use subtle::ConstantTimeEq;
 
 use crate::api::Api;
 use crate::reply::Refused;
+use crate::request;
 
-/// Lets a request through that carries the operator's token.
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, from a page of ours or from no page.
+    Anyone,
+    /// A person with an open session.
+    Session,
+    /// A member or token of the tenant in the path with that permission; and operators.
+    Tenant(Permission),
+    /// Whoever has the operator's token.
+    Operator,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("anyone"),
+            Self::Session => f.write_str("a person who is signed in"),
+            Self::Tenant(permission) => write!(f, "`{permission}`"),
+            Self::Operator => f.write_str("operators"),
+        }
+    }
+}
+
+/// A scope of the tenant in the path, which the guard has opened. A handler takes it once.
+#[derive(Clone)]
+struct Opened(Arc<Mutex<Option<(Scope, Grants)>>>);
+
+/// The scope of the tenant in the path.
+pub(crate) struct InTenant {
+    pub(crate) scope: Scope,
+    /// What the caller may do there.
+    pub(crate) grants: Grants,
+}
+
+/// Lets a request through to its handler if `access` allows it.
 ///
 /// # Errors
-/// A 401 for every other one.
-pub async fn operators_only(
-    State(api): State<Api>,
-    request: Request,
+/// 401 for nobody, 403 for somebody without the permission, 404 for what belongs to another tenant.
+pub(crate) async fn guard(
+    State((api, access)): State<(Api, Access)>,
+    parameters: RawPathParams,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
-    let presented = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = presented.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    let same: bool = token.as_bytes().ct_eq(api.token.expose().as_bytes()).into();
-    if !same {
-        let detail = "send the operator's token as `Authorization: Bearer <token>`";
-        return Err(Refused(Problem::new(Code::Unauthorized, detail).at("authorization")));
+    let bearer = bearer(request.headers());
+    match access {
+        Access::Anyone => from_our_pages(&request)?,
+        Access::Operator => {
+            if !is_operator(&api, &bearer) {
+                return Err(unauthorized("send the operator's token as `Authorization: Bearer <token>`"));
+            }
+        }
+        Access::Session => {
+            let auth = authenticator(&api)?;
+            let person = auth.signed_in(&bearer, &client(request.headers())).await?;
+            request.extensions_mut().insert(person);
+        }
+        Access::Tenant(permission) => {
+            let named =
+                parameters.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
+            let named = named.unwrap_or_default();
+            let opened = match is_operator(&api, &bearer) {
+                true => (api.tenant(&named).await?, Grants::of_operator()),
+                false => admitted(&api, &bearer, &named, permission, request.headers()).await?,
+            };
+            request.extensions_mut().insert(Opened(Arc::new(Mutex::new(Some(opened)))));
+        }
     }
     Ok(next.run(request).await)
+}
+
+/// The tenant comes from the credential alone. A path that names another one names nothing.
+async fn admitted(
+    api: &Api,
+    bearer: &str,
+    named: &str,
+    permission: Permission,
+    headers: &HeaderMap,
+) -> Result<(Scope, Grants), Refused> {
+    let Some(auth) = &api.auth else {
+        return Err(unauthorized("send the operator's token as `Authorization: Bearer <token>`"));
+    };
+    let Admitted { mut scope, grants } = auth.admit(bearer, &client(headers)).await?;
+    if named != "me" && !tenant::is_named(&mut scope, named).await? {
+        return Err(Refused::new(Problem::new(Code::NotFound, format!("there is no tenant {named}"))));
+    }
+    if !grants.may(permission) {
+        let detail = format!("this takes {permission}, which your role does not hold");
+        return Err(Refused::new(Problem::new(Code::Forbidden, detail)));
+    }
+    // No route sifts by project yet, so a membership that is limited to some would see all.
+    if grants.projects.is_some() && permission != Permission::TenantRead {
+        let detail = "your membership is limited to some projects, and this is of the whole tenant";
+        return Err(Refused::new(Problem::new(Code::Forbidden, detail)));
+    }
+    Ok((scope, grants))
+}
+
+impl<S: Sync> FromRequestParts<S> for InTenant {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let opened = parts.extensions.remove::<Opened>().and_then(|opened| opened.0.lock().take());
+        // A handler that asks for a tenant on a route that opens none is a defect of the table.
+        let (scope, grants) = opened.ok_or_else(|| unauthorized("this route opens no tenant"))?;
+        Ok(Self { scope, grants })
+    }
+}
+
+/// The person whom the guard has found.
+pub(crate) struct Signed(pub(crate) SignedInPerson);
+
+impl<S: Sync> FromRequestParts<S> for Signed {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let person = parts.extensions.get::<SignedInPerson>().copied();
+        person.map(Self).ok_or_else(|| unauthorized("this route asks for nobody"))
+    }
+}
+
+/// Where a request comes from, as accounts need it.
+pub(crate) struct Sender(pub(crate) Client);
+
+impl<S: Sync> FromRequestParts<S> for Sender {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        Ok(Self(client(&parts.headers)))
+    }
+}
+
+/// The cookie of that name.
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.into_iter().find(|(of, _)| *of == name).map(|(_, value)| value.to_owned())
+}
+
+/// Holds the token that a device keeps to be known again.
+pub(crate) const DEVICE_COOKIE: &str = "__Host-weir_device";
+
+fn client(headers: &HeaderMap) -> Client {
+    let user_agent =
+        headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let device = cookie(headers, DEVICE_COOKIE);
+    Client { address: request::address(), user_agent, device, request_id: Some(request::id()) }
+}
+
+/// Refuses what a page of another site sends: its browser would add our cookies.
+fn from_our_pages(request: &Request) -> Result<(), Refused> {
+    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let same_site = header("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
+    // HTTP/2 has the host in the URI.
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let host = header("host").or(authority).unwrap_or_default();
+    let same_origin = header("origin")
+        .is_none_or(|origin| origin.split_once("://").is_some_and(|(_, of)| !host.is_empty() && of == host));
+    if request.method() == Method::GET || (same_site && same_origin) {
+        return Ok(());
+    }
+    Err(Refused::new(Problem::new(Code::Forbidden, "the request comes from a page of another site")))
+}
+
+/// # Errors
+/// 401, if nobody but the operator is let in.
+pub(crate) fn authenticator(api: &Api) -> Result<&Authenticator, Refused> {
+    api.auth.as_deref().ok_or_else(|| unauthorized("nobody can sign in here: WEIR_ACCOUNTS_KEY is not set"))
+}
+
+fn bearer(headers: &HeaderMap) -> String {
+    let presented = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    presented.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned()
+}
+
+fn is_operator(api: &Api, bearer: &str) -> bool {
+    bearer.as_bytes().ct_eq(api.token.expose().as_bytes()).into()
+}
+
+fn unauthorized(detail: &'static str) -> Refused {
+    Refused::new(Problem::new(Code::Unauthorized, detail).at("authorization"))
 }

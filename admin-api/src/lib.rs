@@ -1,20 +1,27 @@
-//! The admin API: tenants, projects, keys, quotas and usage over HTTP.
+//! The admin API: tenants, projects, keys, quotas, usage, and people over HTTP.
 //!
 //! # Path of a request
-//! It comes to the operators' listener, gets its id (`request`), shows the operator's token ([`auth`]), finds its handler in [`routes`], which
-//! calls a function of `accounts` or `metering`. The command line calls the same functions.
+//! It comes to the listener and gets its id (`request`). The table of routes ([`routes`]) says who may call the route, and
+//! the guard ([`auth`]) finds out whether this is somebody who may: with the operator's token, an access token, or an
+//! API token. Then it comes to its handler, which calls a function of `accounts` or `metering`. The command line calls
+//! the same functions.
 //!
 //! # What holds
-//! * Handlers have no rules of their own: whoever calls `accounts` by other means is held to the same.
+//! * Handlers have no rules of their own, and no check of who calls: what else calls `accounts` is held to the same.
+//! * A route without a line in the table that says who may call it can't be written.
+//! * The tenant comes from the credential. A path that names another one names nothing: 404.
 //! * Every error is a problem document ([`reply`]). A failure of the database is logged, and not shown.
 
 pub mod config;
 pub mod api;
+mod request;
 pub mod reply;
+mod text;
 pub mod auth;
 pub mod routes;
 pub mod server;
-mod request;
 
+pub use auth::Access;
 pub use config::AdminConfig;
+pub use routes::routes;
 pub use server::Admin;

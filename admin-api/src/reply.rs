@@ -1,11 +1,11 @@
 //! Replies, and what is wrong with a request.
 
-use accounts::AccountError;
+use accounts::{AccountError, AuthError};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use schemas::problem::{Code, Problem};
 use service::error::Chain;
@@ -15,7 +15,11 @@ use crate::request;
 
 /// A problem as a reply.
 #[derive(Debug)]
-pub struct Refused(pub Problem);
+pub struct Refused {
+    problem: Problem,
+    /// Seconds, for `Retry-After`.
+    retry_after: Option<i64>,
+}
 
 pub(crate) type Answer<T> = Result<Json<T>, Refused>;
 pub(crate) type Created<T> = Result<(StatusCode, Json<T>), Refused>;
@@ -35,18 +39,43 @@ pub(crate) struct Body<T>(pub(crate) T);
 pub(crate) struct Parameters<T>(pub(crate) T);
 
 impl Refused {
+    pub(crate) fn new(problem: Problem) -> Self {
+        Self { problem, retry_after: None }
+    }
+
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
-        Self(Problem::new(Code::InvalidArgument, detail.into()))
+        Self::new(Problem::new(Code::InvalidArgument, detail.into()))
+    }
+
+    fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = %Chain(cause), "the admin API could not do what was asked");
+        Self::new(Problem::new(Code::Unavailable, "the database did not answer: try again soon"))
+    }
+}
+
+impl From<AuthError> for Refused {
+    fn from(error: AuthError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AuthError::Refused(_) => Self::new(Problem::new(Code::Unauthorized, detail)),
+            AuthError::Invalid(_) => Self::invalid(detail),
+            AuthError::Wait { seconds } => {
+                Self { problem: Problem::new(Code::TooManyAttempts, detail), retry_after: Some(seconds) }
+            }
+            AuthError::Busy => Self { problem: Problem::new(Code::Overloaded, detail), retry_after: Some(1) },
+            AuthError::Store(cause) => cause.into(),
+            AuthError::Sealed(_) | AuthError::Keys => Self::unavailable(&error),
+        }
     }
 }
 
 impl From<AccountError> for Refused {
     fn from(error: AccountError) -> Self {
-        let told = error.to_string();
+        let detail = error.to_string();
         match error {
-            AccountError::Invalid(_) => Self::invalid(told),
-            AccountError::NotFound(_) => Self(Problem::new(Code::NotFound, told)),
-            AccountError::Exists(_) => Self(Problem::new(Code::Conflict, told)),
+            AccountError::Invalid(_) => Self::invalid(detail),
+            AccountError::NotFound(_) => Self::new(Problem::new(Code::NotFound, detail)),
+            AccountError::Exists(_) => Self::new(Problem::new(Code::Conflict, detail)),
             AccountError::Store(cause) => cause.into(),
         }
     }
@@ -54,8 +83,7 @@ impl From<AccountError> for Refused {
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error = %Chain(&error), "the admin API could not use a store");
-        Self(Problem::new(Code::Unavailable, "the database did not answer: try again soon"))
+        Self::unavailable(&error)
     }
 }
 
@@ -80,9 +108,13 @@ impl From<QueryRejection> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let request_id = request::id().to_string();
-        let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut reply = (status, self.0.document(&request_id)).into_response();
+        let status =
+            StatusCode::from_u16(self.problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut reply = (status, self.problem.document(&request_id)).into_response();
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
         reply
     }
 }

@@ -1,4 +1,7 @@
-//! What every request has: an id, which its reply and each of its lines in the log carry, and a place in a trace.
+//! What every request has: an id, which its reply and each of its lines in the log carry, an address that it came from,
+//! and a place in a trace.
+
+use std::net::IpAddr;
 
 use axum::extract::Request;
 use axum::http::header::{HeaderName, HeaderValue};
@@ -8,18 +11,34 @@ use service::trace::{Span, traceparent};
 use tracing::Instrument;
 use uuid::Uuid;
 
+/// The other end of a connection. Each request of it carries it as an extension.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    id: Uuid,
+    address: Option<IpAddr>,
+}
+
 tokio::task_local! {
-    static REQUEST_ID: Uuid;
+    static ASKED: Asked;
 }
 
 /// The id of the request that is being answered.
 pub(crate) fn id() -> Uuid {
-    REQUEST_ID.try_with(|id| *id).unwrap_or_else(|_| Uuid::now_v7())
+    ASKED.try_with(|asked| asked.id).unwrap_or_else(|_| Uuid::now_v7())
+}
+
+/// The address that the request came from.
+pub(crate) fn address() -> Option<IpAddr> {
+    ASKED.try_with(|asked| asked.address).ok().flatten()
 }
 
 /// Gives a request its id, and tells a trace of it.
 pub(crate) async fn identified(request: Request, next: Next) -> Response {
     let request_id = Uuid::now_v7();
+    let asked = Asked { id: request_id, address: request.extensions().get::<Peer>().map(|peer| peer.0) };
     let mut traced = Span::request(|| traceparent(request.headers()));
     let path = request.uri().path().to_owned();
     traced.rename(|| format!("{} admin", request.method()));
@@ -27,7 +46,7 @@ pub(crate) async fn identified(request: Request, next: Next) -> Response {
     traced.set("url.path", || path.clone());
     traced.set("weir.request_id", || request_id.to_string());
     let logged = tracing::info_span!("request", %request_id, method = %request.method(), path);
-    let mut reply = REQUEST_ID.scope(request_id, next.run(request).instrument(logged)).await;
+    let mut reply = ASKED.scope(asked, next.run(request).instrument(logged)).await;
     traced.set("http.response.status_code", || u32::from(reply.status().as_u16()));
     if reply.status().is_server_error() {
         traced.fail(|| "the admin API failed");

@@ -1,5 +1,8 @@
-//! The URL table. The handlers of a resource are in the module of its name.
+//! The table of routes: each with who may call it. A route without that can't be written. The handlers of a resource are in
+//! the module of its name.
 
+mod auth;
+mod me;
 mod plans;
 mod tenants;
 mod usage;
@@ -7,36 +10,189 @@ mod outcomes;
 mod projects;
 mod keys;
 mod erasures;
+mod members;
+mod roles;
+mod invitations;
+mod tokens;
+mod audit;
+
+use std::fmt::Write;
 
 use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, put};
+use axum::routing::MethodRouter;
+use schemas::permission::{self, Permission};
 use schemas::problem::{Code, Problem};
 
 use crate::api::Api;
-use crate::auth::operators_only;
+use crate::auth::{Access, guard};
 use crate::reply::Refused;
 use crate::request;
 
-/// The routes. `{tenant}` is an id or a name.
+/// One line of the table.
+struct Row {
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<Api>,
+}
+
+macro_rules! rows_of {
+    ($($name:ident $method:ident),+) => {$(
+        fn $name<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Row {
+            Row { method: Method::$method, path, access, handler: axum::routing::$name(handler) }
+        }
+    )+};
+}
+
+rows_of!(get GET, post POST, put PUT, patch PATCH, delete DELETE);
+
+/// Who is who, and what is a person's own.
+fn of_people() -> Vec<Row> {
+    use Access::{Anyone, Session};
+    vec![
+        get("/.well-known/jwks.json", Anyone, auth::jwks),
+        post("/v1/auth/register", Anyone, auth::register),
+        post("/v1/auth/verify-email", Anyone, auth::verify_email),
+        post("/v1/auth/login", Anyone, auth::login),
+        post("/v1/auth/login/totp", Anyone, auth::login_totp),
+        post("/v1/auth/login/recovery-code", Anyone, auth::login_recovery_code),
+        post("/v1/auth/refresh", Anyone, auth::refresh),
+        post("/v1/auth/forgot-password", Anyone, auth::forgot_password),
+        post("/v1/auth/reset-password", Anyone, auth::reset_password),
+        post("/v1/auth/logout", Session, auth::logout),
+        post("/v1/auth/switch", Session, auth::switch),
+        get("/v1/me", Session, me::show),
+        post("/v1/me/password", Session, me::change_password),
+        get("/v1/me/tenants", Session, me::tenants),
+        get("/v1/me/sessions", Session, me::sessions),
+        delete("/v1/me/sessions", Session, me::end_other_sessions),
+        delete("/v1/me/sessions/{session}", Session, me::end_session),
+        post("/v1/me/totp", Session, me::propose_totp),
+        delete("/v1/me/totp", Session, me::remove_totp),
+        post("/v1/me/totp/confirm", Session, me::confirm_totp),
+    ]
+}
+
+/// A tenant's resources. `{tenant}` is its public id or slug, or `me`; for operators, its number or name.
+fn of_tenants() -> Vec<Row> {
+    let may = Access::Tenant;
+    vec![
+        get("/v1/tenants/{tenant}", may(Permission::TenantRead), tenants::show),
+        get("/v1/tenants/{tenant}/usage", may(Permission::UsageRead), usage::show),
+        get("/v1/tenants/{tenant}/outcomes", may(Permission::UsageRead), outcomes::show),
+        get("/v1/tenants/{tenant}/projects", may(Permission::ProjectsRead), projects::list),
+        post("/v1/tenants/{tenant}/projects", may(Permission::ProjectsManage), projects::create),
+        get("/v1/tenants/{tenant}/keys", may(Permission::KeysRead), keys::list),
+        post("/v1/tenants/{tenant}/keys", may(Permission::KeysManage), keys::create),
+        delete("/v1/tenants/{tenant}/keys/{key}", may(Permission::KeysManage), keys::revoke),
+        get("/v1/tenants/{tenant}/erasures", may(Permission::EventsRead), erasures::list),
+        post("/v1/tenants/{tenant}/erasures", may(Permission::EventsErase), erasures::create),
+        get("/v1/tenants/{tenant}/erasures/{erasure}", may(Permission::EventsRead), erasures::show),
+        get("/v1/tenants/{tenant}/members", may(Permission::MembersRead), members::list),
+        get("/v1/tenants/{tenant}/members/{member}", may(Permission::MembersRead), members::show),
+        patch("/v1/tenants/{tenant}/members/{member}", may(Permission::MembersManage), members::change),
+        delete("/v1/tenants/{tenant}/members/{member}", may(Permission::MembersManage), members::remove),
+        get("/v1/tenants/{tenant}/invitations", may(Permission::MembersRead), invitations::list),
+        post("/v1/tenants/{tenant}/invitations", may(Permission::MembersManage), invitations::create),
+        delete(
+            "/v1/tenants/{tenant}/invitations/{invitation}",
+            may(Permission::MembersManage),
+            invitations::revoke,
+        ),
+        get("/v1/tenants/{tenant}/roles", may(Permission::MembersRead), roles::list),
+        post("/v1/tenants/{tenant}/roles", may(Permission::RolesManage), roles::create),
+        put("/v1/tenants/{tenant}/roles/{role}", may(Permission::RolesManage), roles::put),
+        get("/v1/tenants/{tenant}/tokens", may(Permission::TokensRead), tokens::list),
+        post("/v1/tenants/{tenant}/tokens", may(Permission::TokensManage), tokens::create),
+        delete("/v1/tenants/{tenant}/tokens/{token}", may(Permission::TokensManage), tokens::revoke),
+        get("/v1/tenants/{tenant}/audit", may(Permission::AuditRead), audit::list),
+        get("/v1/tenants/{tenant}/audit/verify", may(Permission::AuditRead), audit::verify),
+    ]
+}
+
+/// What operators alone may do.
+fn of_operators() -> Vec<Row> {
+    use Access::Operator;
+    vec![
+        get("/v1/plans", Operator, plans::list),
+        put("/v1/plans/{plan}", Operator, plans::put),
+        get("/v1/tenants", Operator, tenants::list),
+        post("/v1/tenants", Operator, tenants::create),
+        patch("/v1/tenants/{tenant}", Operator, tenants::change),
+        delete("/v1/keys/{key}", Operator, keys::revoke_any),
+    ]
+}
+
+/// Every route, with who may call it.
+fn table() -> Vec<Row> {
+    of_people().into_iter().chain(of_tenants()).chain(of_operators()).collect()
+}
+
+/// Method, path and who may call it, of every route.
+#[must_use]
+pub fn routes() -> Vec<(Method, &'static str, Access)> {
+    table().into_iter().map(|row| (row.method, row.path, row.access)).collect()
+}
+
+/// `docs/permissions.md`: the roles' permissions, and what each route takes.
+#[must_use]
+pub fn page() -> String {
+    let mut page = permission::page();
+    page.push_str(HEAD);
+    for (method, path, access) in routes() {
+        // Writing to a string does not fail.
+        let _ = writeln!(page, "| {method} {path} | {access} |");
+    }
+    page
+}
+
+const HEAD: &str = "
+## Routes
+
+What is not here is not there. Of the tenant in the path; operators may call these routes of any tenant, too.
+
+| route | who may call it |
+|---|---|
+";
+
+/// The routes.
 pub(crate) fn router(api: Api) -> Router {
-    Router::new()
-        .route("/v1/plans", get(plans::list))
-        .route("/v1/plans/{plan}", put(plans::put))
-        .route("/v1/tenants", get(tenants::list).post(tenants::create))
-        .route("/v1/tenants/{tenant}", get(tenants::show).patch(tenants::change))
-        .route("/v1/tenants/{tenant}/usage", get(usage::show))
-        .route("/v1/tenants/{tenant}/outcomes", get(outcomes::show))
-        .route("/v1/tenants/{tenant}/projects", get(projects::list).post(projects::create))
-        .route("/v1/tenants/{tenant}/keys", get(keys::list).post(keys::create))
-        .route("/v1/keys/{key}", delete(keys::revoke))
-        .route("/v1/tenants/{tenant}/erasures", get(erasures::list).post(erasures::create))
-        .route("/v1/tenants/{tenant}/erasures/{erasure}", get(erasures::show))
-        .fallback(async || Refused(Problem::new(Code::NotFound, "there is no such path in the admin API")))
-        .method_not_allowed_fallback(async || {
-            Refused(Problem::new(Code::MethodNotAllowed, "the path exists, but not for this method"))
+    let mut router = Router::new();
+    for Row { path, access, handler, .. } in table() {
+        let guarded = from_fn_with_state((api.clone(), access), guard);
+        router = router.route(path, handler.route_layer(guarded));
+    }
+    router
+        .fallback(async || {
+            Refused::new(Problem::new(Code::NotFound, "there is no such path in the admin API"))
         })
-        .layer(from_fn_with_state(api.clone(), operators_only))
+        .method_not_allowed_fallback(async || {
+            Refused::new(Problem::new(Code::MethodNotAllowed, "the path exists, but not for this method"))
+        })
         .layer(from_fn(request::identified))
         .with_state(api)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_what_the_table_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/permissions.md");
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == page(), "docs/permissions.md must read:\n{}", page());
+    }
+
+    #[test]
+    fn a_route_of_a_tenant_names_it_and_no_other_does_without_the_operators_token() {
+        for (method, path, access) in routes() {
+            let of_tenant = path.starts_with("/v1/tenants/{tenant}");
+            assert!(of_tenant || !matches!(access, Access::Tenant(_)), "{method} {path}");
+            assert!(!of_tenant || matches!(access, Access::Tenant(_) | Access::Operator), "{method} {path}");
+        }
+    }
 }

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use accounts::{AuthParts, Authenticator, Busy, HashCost, Hasher, Random, SealKey, SealKeyError};
+use axum::{Extension, Router};
 use hyper_util::service::TowerToHyperService;
 use service::clock::Clock;
+use service::config::Secret;
 use service::http::{HttpLimits, serve};
 use service::shutdown::Shutdown;
 use service::tls::{Tls, TlsError};
@@ -15,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::api::Api;
 use crate::config::AdminConfig;
+use crate::request::Peer;
 use crate::routes::router;
 
 const LIMITS: HttpLimits = HttpLimits {
@@ -43,6 +46,12 @@ pub enum StartError {
     /// Certificate or key are no good.
     #[error("the admin API can't speak TLS")]
     Tls(#[from] TlsError),
+    /// What people's secrets are sealed with is no key.
+    #[error("WEIR_ACCOUNTS_KEY is not valid")]
+    Key(#[from] SealKeyError),
+    /// No password can be hashed.
+    #[error("passwords can't be hashed")]
+    Hasher(#[from] Busy),
 }
 
 impl Admin {
@@ -57,7 +66,17 @@ impl Admin {
             Some(files) => Some(Tls::load(files).await?),
             None => None,
         };
-        let router = router(Api { pool, clock, token: Arc::new(config.operator_token) });
+        let auth = match &config.accounts_key {
+            Some(key) => Some(Arc::new(authenticator(key, config.public_url, &pool, &clock)?)),
+            None => None,
+        };
+        let router = router(Api {
+            pool,
+            clock,
+            random: Random::system(),
+            token: Arc::new(config.operator_token),
+            auth,
+        });
         Ok(Self { listener, tls, router })
     }
 
@@ -72,7 +91,27 @@ impl Admin {
     /// Serves until `shutdown` is ordered and requests in flight have ended.
     pub async fn run(self, shutdown: Shutdown) {
         let router = self.router;
-        serve(self.listener, self.tls, LIMITS, shutdown, move |_| TowerToHyperService::new(router.clone()))
-            .await;
+        serve(self.listener, self.tls, LIMITS, shutdown, move |peer| {
+            TowerToHyperService::new(router.clone().layer(Extension(Peer(peer.ip()))))
+        })
+        .await;
     }
+}
+
+/// As many passwords are hashed at once as there are cores.
+fn authenticator(
+    key: &Secret,
+    issuer: String,
+    pool: &PgPool,
+    clock: &Clock,
+) -> Result<Authenticator, StartError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(Authenticator::new(AuthParts {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        random: Random::system(),
+        hasher: Hasher::new(HashCost::DEFAULT, cores)?,
+        seal: SealKey::read(key)?,
+        issuer,
+    }))
 }

@@ -21,6 +21,9 @@ pub const ERASER_TURN: i64 = 0x77_65_69_72_02;
 /// Held by the process that rolls up hours, for one look: seconds, or minutes after a rebuild. It spares work, too.
 pub const ROLLUP_TURN: i64 = 0x77_65_69_72_03;
 
+/// Held by a process that makes or rotates keys of access tokens, until its transaction ends: some milliseconds.
+pub const SIGNING_KEY: i64 = 0x77_65_69_72_04;
+
 /// In SQL, as `hashtext` of this text: held by each transaction that changes a plan, tenant or key, from its first change
 /// to its end, so that change numbers become visible in their order.
 pub const CHANGE_NUMBER: &str = "weir.change_number";
@@ -34,7 +37,7 @@ mod tests {
 
     #[test]
     fn no_two_locks_share_a_key() {
-        let keys = [ERASURE, ERASER_TURN, ROLLUP_TURN];
+        let keys = [ERASURE, ERASER_TURN, ROLLUP_TURN, SIGNING_KEY];
         for (place, key) in keys.iter().enumerate() {
             assert!(!keys[..place].contains(key), "{key:#x}");
             assert!(i32::try_from(*key).is_err(), "{key:#x} may be a hashtext");

@@ -32,6 +32,9 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261123000010 "add_dead_letter_replay",
     20261130000001 "create_roles",
     20261130000023 "append_dead_letters",
+    20261130100001 "isolate_tenants",
+    20261130100002 "create_audit",
+    20261130100003 "create_people",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

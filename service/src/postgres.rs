@@ -9,7 +9,7 @@ use sqlx::{PgPool, Row};
 use crate::config::Secret;
 
 /// Reads a row into a struct of which each field is named like its column; `status: parsed` reads a text that stands
-/// for something.
+/// for something, `id: uuid` an id that is a UUID.
 ///
 /// As sqlx's derive does, for which sqlx, rustls and aws-lc's C are compiled a second time.
 #[macro_export]
@@ -19,6 +19,9 @@ macro_rules! from_row {
     };
     (@field $row:ident $field:ident parsed) => {
         $crate::postgres::parsed($row, stringify!($field))
+    };
+    (@field $row:ident $field:ident uuid) => {
+        ::sqlx::Row::try_get::<::sqlx::types::Uuid, _>($row, stringify!($field)).map(::core::convert::From::from)
     };
     ($row:ident { $($field:ident $(: $parsed:ident)?),+ $(,)? }) => {
         impl ::sqlx::FromRow<'_, ::sqlx::postgres::PgRow> for $row {

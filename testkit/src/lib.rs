@@ -23,5 +23,5 @@ pub use fault_proxy::{Fault, FaultProxy};
 pub use node::{Node, NodeConfig};
 pub use proxy::Proxy;
 pub use river::River;
-pub use stores::Stores;
+pub use stores::{Database, Stores};
 pub use wait::eventually;

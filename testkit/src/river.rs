@@ -7,6 +7,7 @@ use std::time::Duration;
 use accounts::key::{self, NewKey};
 use accounts::project;
 use accounts::tenant::{self, NewTenant};
+use accounts::{Caller, PlatformScope, Scope};
 use admin_api::{Admin, AdminConfig};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
@@ -20,6 +21,7 @@ use service::clock::Clock;
 use service::config::Settings;
 use service::postgres::Role;
 use service::task::Tasks;
+use sqlx::PgPool;
 use tokio::sync::watch;
 
 use crate::client::Client;
@@ -39,6 +41,8 @@ pub struct River {
     pub ingest: SocketAddr,
     /// Where the admin API listens.
     pub admin: SocketAddr,
+    /// As the admin API has it.
+    api_pool: PgPool,
     front: Tasks,
     back: Tasks,
 }
@@ -121,7 +125,8 @@ impl River {
         let node = Ingest::build(ingest, ingest_pool, Arc::clone(&log), clock.clone(), bound).await.unwrap();
         let ingest = node.local_addr().unwrap();
         front.try_spawn("ingest", node.run(front.shutdown()));
-        let api = Admin::build(admin, stores.pool_of(Role::Api), clock.clone()).await.unwrap();
+        let api_pool = stores.pool_of(Role::Api);
+        let api = Admin::build(admin, api_pool.clone(), clock.clone()).await.unwrap();
         let admin = api.local_addr().unwrap();
         front.spawn("the admin API", api.run(front.shutdown()));
         for _ in 0..config.processors {
@@ -131,7 +136,7 @@ impl River {
         }
         let billing = Billing::build(retention, billing_pool, Arc::clone(&log));
         back.try_spawn("billing", billing.run(back.shutdown()));
-        Self { stores, log, ingest, admin, front, back }
+        Self { stores, log, ingest, admin, api_pool, front, back }
     }
 
     /// Drains and stops; a role that broke fails the test here. The stores stay.
@@ -171,19 +176,26 @@ impl River {
             time_zone: None,
             client_ip: None,
         };
-        let tenant = TenantId(tenant::create(&self.stores.pool, &new).await.unwrap().id);
+        let clock = Clock::system();
+        let scope = PlatformScope::open_platform(&self.api_pool, &clock, Caller::COMMAND_LINE);
+        let mut scope = scope.await.unwrap();
+        let tenant = TenantId(tenant::create(&mut scope, &new).await.unwrap().id);
+        scope.commit().await.unwrap();
         Customer { tenant, key: self.key(tenant, project::DEFAULT).await }
     }
 
     /// Makes a key of that project of the tenant, and the project if it is not there. Ingest knows it when this
     /// returns.
     pub async fn key(&self, tenant: TenantId, project_name: &str) -> String {
-        let pool = &self.stores.pool;
-        if project::find(pool, tenant, project_name).await.is_err() {
-            project::create(pool, tenant, project_name).await.unwrap();
+        let clock = Clock::system();
+        let scope = Scope::open(&self.api_pool, &clock, Caller::COMMAND_LINE, tenant);
+        let mut scope = scope.await.unwrap();
+        if project::find(&mut scope, project_name).await.is_err() {
+            project::create(&mut scope, project_name).await.unwrap();
         }
         let new = NewKey { project: Some(project_name.to_owned()), expires_at: None };
-        let made = key::create(pool, tenant, &new).await.unwrap().key;
+        let made = key::create(&mut scope, &new).await.unwrap().key;
+        scope.commit().await.unwrap();
         let client = self.client(&made);
         crate::eventually("ingest knows the key", Duration::from_secs(5), async || {
             client.post_json("/v1/events", "").await.status != 401

@@ -8,6 +8,48 @@ use sqlx::PgPool;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+/// A Postgres database that nobody else uses, for tests that need nothing else.
+pub struct Database {
+    name: String,
+    /// Its URL.
+    pub url: String,
+    /// As a superuser, who may look at everything.
+    pub pool: PgPool,
+}
+
+impl Database {
+    /// Makes one.
+    pub async fn fresh() -> Self {
+        let database = Self::empty().await;
+        migrate::postgres(&database.pool).await.unwrap();
+        database
+    }
+
+    /// The same with nothing in it yet.
+    pub async fn empty() -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let server_url = required("WEIR_TEST_DATABASE_URL");
+        let server = postgres::pool(&Secret::from(server_url.as_str()), 3, None).unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&server).await.expect("WEIR_TEST_DATABASE_URL must be a superuser's");
+        server.close().await;
+        let (base, _) = server_url.rsplit_once('/').unwrap();
+        let url = format!("{base}/{name}");
+        let pool = postgres::pool(&Secret::from(url.as_str()), 10, None).unwrap();
+        Self { name, url, pool }
+    }
+
+    /// At most so many connections as a process of that role has them.
+    #[must_use]
+    pub fn pool_of(&self, connections_max: u32, role: Role) -> PgPool {
+        pool_of(&self.url, connections_max, role)
+    }
+}
+
+fn pool_of(url: &str, connections_max: u32, role: Role) -> PgPool {
+    postgres::pool(&Secret::from(url), connections_max, Some(role)).unwrap()
+}
+
 /// Databases and a folder that nobody else uses. They are dropped with the stores, when all tests have ended.
 pub struct Stores {
     /// Postgres, migrated; as a superuser, who may look at everything.
@@ -32,26 +74,18 @@ impl Stores {
 
     /// The same with a Postgres in which there is nothing yet.
     pub async fn empty() -> Self {
-        let name = format!("test_{}", Uuid::now_v7().simple());
-        let server_url = required("WEIR_TEST_DATABASE_URL");
-        let server = postgres::pool(&Secret::from(server_url.as_str()), 3, None).unwrap();
-        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        sqlx::query(create).execute(&server).await.expect("WEIR_TEST_DATABASE_URL must be a superuser's");
-        server.close().await;
-        let (base, _) = server_url.rsplit_once('/').unwrap();
-        let database_url = format!("{base}/{name}");
-        let pool = postgres::pool(&Secret::from(database_url.as_str()), 10, None).unwrap();
+        let Database { name, url: database_url, pool } = Database::empty().await;
         let url = required("WEIR_TEST_CLICKHOUSE_URL");
         let clickhouse = ClickHouseConfig { url, database: name, user: None, password: None };
         migrate::clickhouse(&clickhouse).await.unwrap();
-        let processor = pool_of(&database_url, Role::Processor);
+        let processor = pool_of(&database_url, 8, Role::Processor);
         Self { pool, processor, database_url, clickhouse, folder: tempfile::tempdir().unwrap() }
     }
 
     /// Connections as a process of that role has them.
     #[must_use]
     pub fn pool_of(&self, role: Role) -> PgPool {
-        pool_of(&self.database_url, role)
+        pool_of(&self.database_url, 8, role)
     }
 
     /// A ClickHouse client.
@@ -69,10 +103,6 @@ impl Stores {
     pub async fn postgres_number(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
-}
-
-fn pool_of(url: &str, role: Role) -> PgPool {
-    postgres::pool(&Secret::from(url), 8, Some(role)).unwrap()
 }
 
 /// A variable that `make test` sets.

@@ -18,6 +18,28 @@ pub(crate) fn name(name: &str) -> Result<(), AccountError> {
     Err(AccountError::Invalid(rule))
 }
 
+/// Bytes of an address for mails: RFC 5321 has no longer path.
+const EMAIL_BYTES_MAX: usize = 254;
+
+/// An address for mails, in lower case: that it is somebody's is shown by a mail, and by nothing else.
+pub(crate) fn email(text: &str) -> Result<String, AccountError> {
+    let text = text.trim().to_lowercase();
+    let printable =
+        |part: &str| !part.is_empty() && part.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    let good = text.len() <= EMAIL_BYTES_MAX
+        && text.rsplit_once('@').is_some_and(|(local, domain)| {
+            printable(local)
+                && printable(domain)
+                && domain.contains('.')
+                && !local.contains(['<', '>', ',', '"'])
+        });
+    if good {
+        Ok(text)
+    } else {
+        Err(AccountError::Invalid("email is an address such as ada@example.com".to_owned()))
+    }
+}
+
 /// Events a month and events a second, of a plan or a tenant.
 pub(crate) fn limits(quota: Option<i64>, rate: Option<i64>) -> Result<(), AccountError> {
     if quota.is_some_and(|quota| quota < 0) {
@@ -32,6 +54,26 @@ pub(crate) fn limits(quota: Option<i64>, rate: Option<i64>) -> Result<(), Accoun
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_a_local_part_and_a_domain() {
+        assert_eq!(email(" Ada@Example.COM ").unwrap(), "ada@example.com");
+        let longest = format!("{}@example.com", "x".repeat(EMAIL_BYTES_MAX - 12));
+        assert!(email(&longest).is_ok());
+        assert!(email(&format!("x{longest}")).is_err());
+        for text in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "ada@localhost",
+            "a b@example.com",
+            "a\n@example.com",
+            "<ada@example.com",
+        ] {
+            assert!(email(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn limits_hold_at_their_ends_and_not_beyond() {

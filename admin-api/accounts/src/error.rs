@@ -26,10 +26,18 @@ impl From<sqlx::Error> for AccountError {
 }
 
 impl AccountError {
-    /// A database error, with a broken rule of uniqueness told as "exists already".
+    /// A database error, with a broken rule of uniqueness as "exists already".
     pub(crate) fn of_insert(what: impl FnOnce() -> String) -> impl FnOnce(sqlx::Error) -> Self {
         |error| match error.as_database_error() {
             Some(database) if database.is_unique_violation() => Self::Exists(what()),
+            _ => error.into(),
+        }
+    }
+
+    /// A database error, with a reference to what the tenant does not have as "not found".
+    pub(crate) fn of_reference(what: impl FnOnce() -> String) -> impl FnOnce(sqlx::Error) -> Self {
+        |error| match error.as_database_error() {
+            Some(database) if database.is_foreign_key_violation() => Self::NotFound(what()),
             _ => error.into(),
         }
     }

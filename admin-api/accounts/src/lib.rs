@@ -1,19 +1,52 @@
-//! Accounts: tenants, their plan, projects, keys and erasures. It knows neither HTTP nor the command line.
+//! Accounts: tenants, their plan, projects, keys and erasures; people, what they may do, and how they show who they are. It knows
+//! neither HTTP nor the command line.
 //!
 //! # Path of a change
 //! The admin API and the command line read the same types ([`NewTenant`](tenant::NewTenant), ...), one from a JSON body,
-//! the other from arguments, and call the same functions. These check the change and write it in one transaction.
+//! the other from arguments. Either finds out who asks, opens a [`Scope`], calls the same functions, and commits. These
+//! check the change, write it, and note it for the audit. For people and machines, [`Authenticator`] finds out who asks.
 //!
 //! # What holds
-//! * A key's text is in the [`MadeKey`](key::MadeKey) of its creation and nowhere else.
+//! * A key's text is in the [`MadeKey`](key::MadeKey) of its creation and nowhere else; so is that of every other secret.
 //! * Every ingest node knows a change within a second: triggers number and announce the rows.
-//! * A caller never sees a row of another tenant: each function takes the tenant, and names it in its SQL.
+//! * A caller never sees a row of another tenant: each statement names the scope's tenant, and Postgres's row-level
+//!   security refuses what one of them forgot.
+//! * A change and its entry in the audit are in one transaction.
+//! * Nobody gives, or takes away, what they do not have themselves.
 
 mod error;
 mod check;
 mod limit;
+mod random;
+mod secret;
+mod seal;
+mod totp;
+mod password;
+mod access;
+mod caller;
+mod chain;
+mod scope;
+mod grants;
 mod db;
+mod auth_error;
+mod authenticator;
 
-pub use db::{erasure, key, plan, project, tenant};
+pub use access::{ACCESS_TOKEN_SECONDS, Claims, Jwk, Jwks};
+pub use auth_error::AuthError;
+pub use authenticator::{
+    Admitted, AuthParts, Authenticator, Client, Login, Mail, ProposedTotp, RecoveryCodes, Refreshed,
+    Registration, SignedIn, SignedInPerson,
+};
+pub use caller::{Actor, Caller};
+pub use db::{
+    api_token, audit, erasure, invitation, key, member_role, membership, person, plan, project, session,
+    tenant,
+};
 pub use error::AccountError;
+pub use grants::Grants;
 pub use limit::Limit;
+pub use password::{Busy, HashCost, Hasher, Weak};
+pub use random::Random;
+pub use scope::{EveryTenant, OneTenant, PlatformScope, Scope};
+pub use seal::{SealKey, SealKeyError};
+pub use secret::SecretText;

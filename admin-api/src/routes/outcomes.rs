@@ -1,13 +1,13 @@
-use accounts::project;
+use accounts::{Scope, project};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use metering::outcomes::{Interval, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
-use schemas::id::TenantId;
 use schemas::time::Micros;
 use serde::Deserialize;
 
 use crate::api::Api;
+use crate::auth::InTenant;
 use crate::reply::{Answer, Parameters, Refused};
 
 /// Counts in a page for which no limit is named.
@@ -30,18 +30,18 @@ pub(super) struct Asked {
 
 pub(super) async fn show(
     State(api): State<Api>,
-    Path(tenant): Path<String>,
+    InTenant { mut scope, .. }: InTenant,
     Parameters(asked): Parameters<Asked>,
 ) -> Answer<OutcomePage> {
-    let tenant = api.tenant_id(&tenant).await?;
-    let query = asked.query(&api, tenant).await?;
-    Ok(Json(of_tenant(&mut *api.pool.acquire().await?, tenant, &query).await?))
+    let query = asked.query(&api, &mut scope).await?;
+    let tenant = scope.tenant();
+    Ok(Json(of_tenant(scope.connection(), tenant, &query).await?))
 }
 
 impl Asked {
     /// # Errors
     /// A problem that names the parameter, or says that the tenant has no such project.
-    async fn query(self, api: &Api, tenant: TenantId) -> Result<OutcomeQuery, Refused> {
+    async fn query(self, api: &Api, scope: &mut Scope) -> Result<OutcomeQuery, Refused> {
         let to = self.to.map_or_else(|| api.clock.now_micros(), |to| to.timestamp_micros());
         let from = self.from.map_or(to.saturating_sub(24 * Micros::HOUR), |from| from.timestamp_micros());
         if from < 0 || to >= Micros::RECEIVED_END.0 || from >= to {
@@ -58,7 +58,7 @@ impl Asked {
             return Err(Refused::invalid(format!("limit is a number from 1 to {PAGE_ROWS_MAX}")));
         }
         let project = match &self.project {
-            Some(name) => Some(project::find(&api.pool, tenant, name).await?),
+            Some(name) => Some(project::find(scope, name).await?),
             None => None,
         };
         let key = self.key.map(|key| key.parse()).transpose();

@@ -6,7 +6,7 @@ use crate::api::Api;
 use crate::reply::{Answer, Body};
 
 pub(super) async fn list(State(api): State<Api>) -> Answer<Vec<Plan>> {
-    Ok(Json(plan::list(&api.pool).await?))
+    Ok(Json(plan::list(&mut api.platform().await?).await?))
 }
 
 pub(super) async fn put(
@@ -14,5 +14,8 @@ pub(super) async fn put(
     Path(name): Path<String>,
     Body(limits): Body<PlanLimits>,
 ) -> Answer<Plan> {
-    Ok(Json(plan::put(&api.pool, &name, &limits).await?))
+    let mut scope = api.platform().await?;
+    let plan = plan::put(&mut scope, &name, &limits).await?;
+    scope.commit().await?;
+    Ok(Json(plan))
 }

@@ -1,20 +1,18 @@
 use accounts::project::{self, NewProject, Project};
 use axum::Json;
-use axum::extract::{Path, State};
 
-use crate::api::Api;
+use crate::auth::InTenant;
 use crate::reply::{Answer, Body, Created, created};
 
-pub(super) async fn list(State(api): State<Api>, Path(tenant): Path<String>) -> Answer<Vec<Project>> {
-    let id = api.tenant_id(&tenant).await?;
-    Ok(Json(project::list(&api.pool, id).await?))
+pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<Project>> {
+    Ok(Json(project::list(&mut scope).await?))
 }
 
 pub(super) async fn create(
-    State(api): State<Api>,
-    Path(tenant): Path<String>,
+    InTenant { mut scope, .. }: InTenant,
     Body(new): Body<NewProject>,
 ) -> Created<Project> {
-    let id = api.tenant_id(&tenant).await?;
-    created(project::create(&api.pool, id, &new.name).await?)
+    let project = project::create(&mut scope, &new.name).await?;
+    scope.commit().await?;
+    created(project)
 }

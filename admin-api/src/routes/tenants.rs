@@ -3,18 +3,22 @@ use axum::Json;
 use axum::extract::{Path, State};
 
 use crate::api::Api;
+use crate::auth::InTenant;
 use crate::reply::{Answer, Body, Created, created};
 
 pub(super) async fn list(State(api): State<Api>) -> Answer<Vec<Tenant>> {
-    Ok(Json(tenant::list(&api.pool).await?))
+    Ok(Json(tenant::list(&mut api.platform().await?).await?))
 }
 
 pub(super) async fn create(State(api): State<Api>, Body(new): Body<NewTenant>) -> Created<Tenant> {
-    created(tenant::create(&api.pool, &new).await?)
+    let mut scope = api.platform().await?;
+    let tenant = tenant::create(&mut scope, &new).await?;
+    scope.commit().await?;
+    created(tenant)
 }
 
-pub(super) async fn show(State(api): State<Api>, Path(tenant): Path<String>) -> Answer<Tenant> {
-    Ok(Json(tenant::find(&api.pool, &tenant).await?))
+pub(super) async fn show(InTenant { mut scope, .. }: InTenant) -> Answer<Tenant> {
+    Ok(Json(tenant::show(&mut scope).await?))
 }
 
 pub(super) async fn change(
@@ -22,6 +26,8 @@ pub(super) async fn change(
     Path(tenant): Path<String>,
     Body(change): Body<TenantChange>,
 ) -> Answer<Tenant> {
-    let id = api.tenant_id(&tenant).await?;
-    Ok(Json(tenant::change(&api.pool, id, &change).await?))
+    let mut scope = api.tenant(&tenant).await?;
+    let tenant = tenant::change(&mut scope, &change).await?;
+    scope.commit().await?;
+    Ok(Json(tenant))
 }

@@ -29,3 +29,4 @@ mod queries;
 mod rights;
 mod erasure;
 mod rollup;
+mod people;

@@ -74,7 +74,7 @@ pub(crate) struct Chosen {
 impl Filter {
     async fn which(self, pool: &PgPool) -> anyhow::Result<Which> {
         let tenant = match &self.tenant {
-            Some(tenant) => Some(find(pool, tenant).await?),
+            Some(tenant) => Some(find(pool, tenant).await?.tenant()),
             None => None,
         };
         Ok(Which { tenant, reason: self.reason, ..Which::default() })

@@ -53,11 +53,12 @@ fn line(erasure: &Erasure) -> String {
 impl EraseCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool(Role::Api)?;
-        let tenant = find(&pool, &self.tenant).await?;
-        let mut asked = erasure::create(&pool, tenant, &self.new).await?;
+        let mut scope = find(&pool, &self.tenant).await?;
+        let mut asked = erasure::create(&mut scope, &self.new).await?;
+        scope.commit().await?;
         while self.wait && asked.state != "done" {
             tokio::time::sleep(LOOK_EVERY).await;
-            asked = erasure::find(&pool, tenant, asked.id).await?;
+            asked = erasure::find(&mut find(&pool, &self.tenant).await?, asked.id).await?;
         }
         print(json, &asked, line)
     }
@@ -68,12 +69,10 @@ impl ErasureCommand {
         let pool = pool(Role::Api)?;
         match self {
             Self::List { tenant } => {
-                let tenant = find(&pool, &tenant).await?;
-                print(json, &erasure::list(&pool, tenant).await?, lines(line))
+                print(json, &erasure::list(&mut find(&pool, &tenant).await?).await?, lines(line))
             }
             Self::Show { tenant, id } => {
-                let tenant = find(&pool, &tenant).await?;
-                print(json, &erasure::find(&pool, tenant, id).await?, line)
+                print(json, &erasure::find(&mut find(&pool, &tenant).await?, id).await?, line)
             }
         }
     }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use schemas::id::KeyId;
 use service::postgres::Role;
 
-use super::output::{find, lines, now, pool, print};
+use super::output::{find, lines, now, platform, pool, print};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
@@ -58,21 +58,25 @@ impl KeyCommand {
         let pool = pool(Role::Api)?;
         match self {
             Self::Create(KeyCreate { tenant, mut new, expires_in_days }) => {
-                let id = find(&pool, &tenant).await?;
+                let mut scope = find(&pool, &tenant).await?;
                 let in_days = |days: u16| now().checked_add_days(Days::new(days.into()));
                 new.expires_at = new.expires_at.or_else(|| expires_in_days.and_then(in_days));
-                let made = key::create(&pool, id, &new).await?;
+                let made = key::create(&mut scope, &new).await?;
+                scope.commit().await?;
                 print(json, &made, |made| format!("{}\n(shown only now; its id is {})", made.key, made.id))
             }
             Self::Revoke { id } => {
-                key::revoke(&pool, id).await?;
+                let mut platform = platform(&pool).await?;
+                let tenant = key::tenant_of(&mut platform, id).await?;
+                let mut scope = platform.enter(tenant).await?;
+                key::revoke(&mut scope, id).await?;
+                scope.commit().await?;
                 print(json, &serde_json::json!({"id": id, "revoked": true}), |_| {
                     format!("key {id} is revoked")
                 })
             }
             Self::List { tenant } => {
-                let id = find(&pool, &tenant).await?;
-                print(json, &key::list(&pool, id).await?, lines(key_line))
+                print(json, &key::list(&mut find(&pool, &tenant).await?).await?, lines(key_line))
             }
         }
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use accounts::project;
 use clap::Args;
 use metering::outcomes::{Interval, OutcomeCount, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
-use schemas::id::{KeyId, TenantId};
+use schemas::id::KeyId;
 use schemas::time::Micros;
 use service::clock::Clock;
 use service::postgres::Role;
@@ -57,9 +57,10 @@ fn interval(text: &str) -> Result<Interval, String> {
 impl OutcomesCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool(Role::Api)?;
-        let tenant: TenantId = find(&pool, &self.tenant).await?;
+        let mut scope = find(&pool, &self.tenant).await?;
+        let tenant = scope.tenant();
         let project = match &self.project {
-            Some(name) => Some(project::find(&pool, tenant, name).await?),
+            Some(name) => Some(project::find(&mut scope, name).await?),
             None => None,
         };
         let to = Clock::system().now_micros();
@@ -72,11 +73,10 @@ impl OutcomesCommand {
             after: None,
             limit: PAGE_ROWS_MAX,
         };
-        let mut connection = pool.acquire().await?;
-        let mut whole = of_tenant(&mut connection, tenant, &query).await?;
+        let mut whole = of_tenant(scope.connection(), tenant, &query).await?;
         while let Some(next) = whole.next.take() {
             query.after = Some(next);
-            let page = of_tenant(&mut connection, tenant, &query).await?;
+            let page = of_tenant(scope.connection(), tenant, &query).await?;
             whole.outcomes.extend(page.outcomes);
             whole.next = page.next;
         }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use accounts::tenant;
+use accounts::{Caller, PlatformScope, Scope, tenant};
 use chrono::{DateTime, Utc};
 use schemas::id::TenantId;
 use serde::Serialize;
@@ -18,8 +18,16 @@ pub(crate) fn pool(role: Role) -> anyhow::Result<PgPool> {
     config::stores()?.database.pool(role)
 }
 
-pub(crate) async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<TenantId> {
-    Ok(TenantId(tenant::find(pool, name_or_id).await?.id))
+/// A scope of all tenants, for whoever runs the command.
+pub(crate) async fn platform(pool: &PgPool) -> anyhow::Result<PlatformScope> {
+    Ok(PlatformScope::open_platform(pool, &Clock::system(), Caller::COMMAND_LINE).await?)
+}
+
+/// A scope of the tenant with that name or id.
+pub(crate) async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<Scope> {
+    let mut platform = platform(pool).await?;
+    let tenant = tenant::find(&mut platform, name_or_id).await?;
+    Ok(platform.enter(TenantId(tenant.id)).await?)
 }
 
 /// Prints `made` as JSON, or as the line that `text` makes of it.

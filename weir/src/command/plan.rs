@@ -6,7 +6,7 @@ use accounts::plan::{self, Plan, PlanLimits};
 use clap::{Args, Subcommand};
 use service::postgres::Role;
 
-use super::output::{lines, or_none, pool, print};
+use super::output::{lines, or_none, platform, pool, print};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PlanCommand {
@@ -38,9 +38,12 @@ impl PlanCommand {
         let pool = pool(Role::Api)?;
         match self {
             Self::Set(PlanSet { name, limits }) => {
-                print(json, &plan::put(&pool, &name, &limits).await?, plan_line)
+                let mut scope = platform(&pool).await?;
+                let plan = plan::put(&mut scope, &name, &limits).await?;
+                scope.commit().await?;
+                print(json, &plan, plan_line)
             }
-            Self::List => print(json, &plan::list(&pool).await?, lines(plan_line)),
+            Self::List => print(json, &plan::list(&mut platform(&pool).await?).await?, lines(plan_line)),
         }
     }
 }

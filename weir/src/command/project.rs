@@ -33,12 +33,13 @@ impl ProjectCommand {
         let line = |made: &project::Project| format!("project {} {}", made.id, made.name);
         match self {
             Self::Create(ProjectCreate { tenant, new }) => {
-                let id = find(&pool, &tenant).await?;
-                print(json, &project::create(&pool, id, &new.name).await?, line)
+                let mut scope = find(&pool, &tenant).await?;
+                let made = project::create(&mut scope, &new.name).await?;
+                scope.commit().await?;
+                print(json, &made, line)
             }
             Self::List { tenant } => {
-                let id = find(&pool, &tenant).await?;
-                print(json, &project::list(&pool, id).await?, lines(line))
+                print(json, &project::list(&mut find(&pool, &tenant).await?).await?, lines(line))
             }
         }
     }

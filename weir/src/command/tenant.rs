@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use schemas::address::AddressPolicy;
 use service::postgres::Role;
 
-use super::output::{find, lines, or_none, pool, print};
+use super::output::{find, lines, or_none, platform, pool, print};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TenantCommand {
@@ -45,12 +45,19 @@ impl TenantCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool(Role::Api)?;
         match self {
-            Self::Create(new) => print(json, &tenant::create(&pool, &new).await?, tenant_line),
-            Self::Set(TenantSet { tenant, change }) => {
-                let id = find(&pool, &tenant).await?;
-                print(json, &tenant::change(&pool, id, &change).await?, tenant_line)
+            Self::Create(new) => {
+                let mut scope = platform(&pool).await?;
+                let made = tenant::create(&mut scope, &new).await?;
+                scope.commit().await?;
+                print(json, &made, tenant_line)
             }
-            Self::List => print(json, &tenant::list(&pool).await?, lines(tenant_line)),
+            Self::Set(TenantSet { tenant, change }) => {
+                let mut scope = find(&pool, &tenant).await?;
+                let changed = tenant::change(&mut scope, &change).await?;
+                scope.commit().await?;
+                print(json, &changed, tenant_line)
+            }
+            Self::List => print(json, &tenant::list(&mut platform(&pool).await?).await?, lines(tenant_line)),
         }
     }
 }

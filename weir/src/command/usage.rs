@@ -13,8 +13,9 @@ use super::output::{find, or_none, pool, print};
 /// `weir usage`.
 pub(crate) async fn usage(tenant: &str, json: bool) -> anyhow::Result<ExitCode> {
     let pool = pool(Role::Api)?;
-    let id = find(&pool, tenant).await?;
-    let usage = of_tenant(&mut *pool.acquire().await?, id, Micros(Clock::system().now_micros())).await?;
+    let mut scope = find(&pool, tenant).await?;
+    let id = scope.tenant();
+    let usage = of_tenant(scope.connection(), id, Micros(Clock::system().now_micros())).await?;
     let usage = usage.with_context(|| format!("there is no tenant {tenant}"))?;
     print(json, &usage, |usage| {
         format!(

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
-use schemas::id::{ProjectId, TenantId};
+use schemas::id::ProjectId;
 use schemas::subject::SubjectKind;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
+use crate::chain::Note;
 use crate::error::AccountError;
+use crate::scope::Scope;
 
 /// Bytes of a user or anonymous id, as ingest takes them.
 const SUBJECT_BYTES_MAX: usize = 512;
@@ -71,37 +72,42 @@ macro_rules! select {
 ///
 /// # Errors
 /// [`AccountError::Invalid`] if it does not name one thing; [`AccountError::NotFound`] for a project that the tenant has not.
-pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewErasure) -> Result<Erasure, AccountError> {
+pub async fn create(scope: &mut Scope, new: &NewErasure) -> Result<Erasure, AccountError> {
     let (kind, subject) = new.subject()?;
     let project: Option<ProjectId> = match &new.project {
-        Some(name) => Some(super::project::find(pool, tenant, name).await?),
+        Some(name) => Some(super::project::find(scope, name).await?),
         None => None,
     };
-    let salt: Vec<u8> = sqlx::query_scalar("SELECT uuid_send(gen_random_uuid())").fetch_one(pool).await?;
+    let salt = sqlx::query_scalar("SELECT uuid_send(gen_random_uuid())");
+    let salt: Vec<u8> = salt.fetch_one(scope.connection()).await?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO erasure (tenant_id, project_id, kind, subject, salt, subject_hash)
          VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
     )
-    .bind(tenant.0)
+    .bind(scope.tenant().0)
     .bind(project.map(|project| project.0))
     .bind(kind.as_str())
     .bind(subject)
     .bind(&salt)
     .bind(kind.hash(&salt, subject).as_slice())
-    .fetch_one(pool)
+    .fetch_one(scope.connection())
     .await?;
-    find(pool, tenant, id).await
+    let erasure = find(scope, id).await?;
+    // Not whom it is about: that is to be forgotten.
+    scope.note(Note::new("erasure.create", format!("erasure {id}")).after(&erasure));
+    Ok(erasure)
 }
 
 /// The tenant's erasures, the newest first.
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Erasure>, AccountError> {
+pub async fn list(scope: &mut Scope) -> Result<Vec<Erasure>, AccountError> {
+    let tenant = scope.tenant();
     Ok(sqlx::query_as(select!("WHERE e.tenant_id = $1 ORDER BY e.id DESC LIMIT $2"))
         .bind(tenant.0)
         .bind(LIST_MAX)
-        .fetch_all(pool)
+        .fetch_all(scope.connection())
         .await?)
 }
 
@@ -109,11 +115,12 @@ pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Erasure>, Accou
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
-pub async fn find(pool: &PgPool, tenant: TenantId, id: i64) -> Result<Erasure, AccountError> {
+pub async fn find(scope: &mut Scope, id: i64) -> Result<Erasure, AccountError> {
+    let tenant = scope.tenant();
     sqlx::query_as(select!("WHERE e.tenant_id = $1 AND e.id = $2"))
         .bind(tenant.0)
         .bind(id)
-        .fetch_optional(pool)
+        .fetch_optional(scope.connection())
         .await?
         .ok_or_else(|| AccountError::NotFound(format!("erasure {id}")))
 }

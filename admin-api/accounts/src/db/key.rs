@@ -5,9 +5,10 @@ use clap::Args;
 use schemas::id::{KeyId, TenantId};
 use schemas::key::{ApiKey, PresentedKey};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
+use crate::chain::Note;
 use crate::error::AccountError;
+use crate::scope::{PlatformScope, Scope};
 
 /// A key to be made.
 #[derive(Debug, Clone, Default, Deserialize, Args)]
@@ -52,9 +53,9 @@ pub struct Key {
 ///
 /// # Errors
 /// [`AccountError`].
-pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<MadeKey, AccountError> {
+pub async fn create(scope: &mut Scope, new: &NewKey) -> Result<MadeKey, AccountError> {
     let name = new.project.as_deref().unwrap_or(super::project::DEFAULT);
-    let project = super::project::find(pool, tenant, name).await?;
+    let project = super::project::find(scope, name).await?;
     let key = ApiKey::generate();
     let presented =
         PresentedKey::parse(key.expose()).map_err(|error| AccountError::Invalid(error.to_string()))?;
@@ -63,16 +64,18 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<Mad
          SELECT $1, $2, $3, $4, $5 WHERE $5 IS NULL OR $5 > now()",
     )
     .bind(presented.id.number())
-    .bind(tenant.0)
+    .bind(scope.tenant().0)
     .bind(project.0)
     .bind(presented.hash.0.as_slice())
     .bind(new.expires_at)
-    .execute(pool)
+    .execute(scope.connection())
     .await
     .map_err(AccountError::of_insert(|| format!("key {}", presented.id)))?;
     if made.rows_affected() == 0 {
         return Err(AccountError::Invalid("expires_at must lie in the future".to_owned()));
     }
+    let made = serde_json::json!({"project": name, "expires_at": new.expires_at});
+    scope.note(Note::new("key.create", format!("key {}", presented.id)).after(&made));
     Ok(MadeKey { id: presented.id, key: key.expose().to_owned() })
 }
 
@@ -80,22 +83,41 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewKey) -> Result<Mad
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
-pub async fn revoke(pool: &PgPool, key: KeyId) -> Result<(), AccountError> {
-    let revoked = sqlx::query("UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1")
-        .bind(key.number())
-        .execute(pool)
-        .await?;
+pub async fn revoke(scope: &mut Scope, key: KeyId) -> Result<(), AccountError> {
+    let tenant = scope.tenant();
+    let revoked = sqlx::query(
+        "UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = $1 AND id = $2",
+    )
+    .bind(tenant.0)
+    .bind(key.number())
+    .execute(scope.connection())
+    .await?;
     if revoked.rows_affected() == 0 {
         return Err(AccountError::NotFound(format!("key {key}")));
     }
+    scope.note(Note::new("key.revoke", format!("key {key}")));
     Ok(())
+}
+
+/// Whose key it is.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn tenant_of(scope: &mut PlatformScope, key: KeyId) -> Result<TenantId, AccountError> {
+    sqlx::query_scalar("SELECT tenant_id FROM api_key WHERE id = $1")
+        .bind(key.number())
+        .fetch_optional(scope.connection())
+        .await?
+        .map(TenantId)
+        .ok_or_else(|| AccountError::NotFound(format!("key {key}")))
 }
 
 /// The tenant's keys, the oldest first.
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Key>, AccountError> {
+pub async fn list(scope: &mut Scope) -> Result<Vec<Key>, AccountError> {
+    let tenant = scope.tenant();
     type Time = Option<DateTime<Utc>>;
     type Row = (i64, String, DateTime<Utc>, Time, Time, Time);
     let rows: Vec<Row> = sqlx::query_as(
@@ -103,7 +125,7 @@ pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Key>, AccountEr
          FROM api_key k JOIN project p ON p.id = k.project_id WHERE k.tenant_id = $1 ORDER BY k.created_at, k.id",
     )
     .bind(tenant.0)
-    .fetch_all(pool)
+    .fetch_all(scope.connection())
     .await?;
     let key = |(id, project, created_at, expires_at, revoked_at, last_used_at): Row| {
         Some(Key { id: KeyId::from_number(id)?, project, created_at, expires_at, revoked_at, last_used_at })

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
+use crate::chain::{Chain, Note};
 use crate::check;
 use crate::error::AccountError;
 use crate::limit::{self, Limit};
+use crate::scope::{PlatformScope, Scope};
 
 /// What a tenant may send, by the name under which it is sold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,9 +51,9 @@ const RETENTION_DAYS: std::ops::RangeInclusive<i32> = 7..=36_500;
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool) -> Result<Vec<Plan>, AccountError> {
+pub async fn list<Of>(scope: &mut Scope<Of>) -> Result<Vec<Plan>, AccountError> {
     Ok(sqlx::query_as("SELECT name, quota, rate, retention_days FROM plan ORDER BY name")
-        .fetch_all(pool)
+        .fetch_all(scope.connection())
         .await?)
 }
 
@@ -60,13 +61,13 @@ pub async fn list(pool: &PgPool) -> Result<Vec<Plan>, AccountError> {
 ///
 /// # Errors
 /// [`AccountError::Invalid`] for a negative quota, a rate below 1, or a retention below a week.
-pub async fn put(pool: &PgPool, name: &str, limits: &PlanLimits) -> Result<Plan, AccountError> {
+pub async fn put(scope: &mut PlatformScope, name: &str, limits: &PlanLimits) -> Result<Plan, AccountError> {
     let PlanLimits { quota: Limit(quota), rate: Limit(rate), retention_days } = *limits;
     check::name(name)?;
     check::limits(quota, rate)?;
     let days = retention_days.and_then(|days| days.0);
     check_retention(days)?;
-    Ok(sqlx::query_as(
+    let plan: Plan = sqlx::query_as(
         "INSERT INTO plan (name, quota, rate, retention_days) VALUES ($1, $2, $3, $5)
          ON CONFLICT (name) DO UPDATE SET quota = excluded.quota, rate = excluded.rate,
              retention_days = CASE WHEN $4 THEN excluded.retention_days ELSE plan.retention_days END
@@ -77,8 +78,10 @@ pub async fn put(pool: &PgPool, name: &str, limits: &PlanLimits) -> Result<Plan,
     .bind(rate)
     .bind(retention_days.is_some())
     .bind(days)
-    .fetch_one(pool)
-    .await?)
+    .fetch_one(scope.connection())
+    .await?;
+    scope.note(Chain::OPERATORS, Note::new("plan.set", name).after(&plan));
+    Ok(plan)
 }
 
 fn check_retention(days: Option<i32>) -> Result<(), AccountError> {

@@ -3,10 +3,12 @@
 use clap::Args;
 use schemas::id::{ProjectId, TenantId};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
+use crate::chain::Note;
 use crate::check;
 use crate::error::AccountError;
+use crate::scope::Scope;
 
 /// The project that every tenant begins with.
 pub const DEFAULT: &str = "default";
@@ -35,11 +37,13 @@ pub struct NewProject {
 ///
 /// # Errors
 /// [`AccountError`].
-pub async fn create(pool: &PgPool, tenant: TenantId, name: &str) -> Result<Project, AccountError> {
+pub async fn create(scope: &mut Scope, name: &str) -> Result<Project, AccountError> {
     check::name(name)?;
-    let mut connection = pool.acquire().await?;
-    let id = insert(&mut connection, tenant, name).await?;
-    Ok(Project { id: id.0, name: name.to_owned() })
+    let tenant = scope.tenant();
+    let id = insert(scope.connection(), tenant, name).await?;
+    let project = Project { id: id.0, name: name.to_owned() };
+    scope.note(Note::new("project.create", format!("project {id}")).after(&project));
+    Ok(project)
 }
 
 pub(super) async fn insert(
@@ -47,7 +51,9 @@ pub(super) async fn insert(
     tenant: TenantId,
     name: &str,
 ) -> Result<ProjectId, AccountError> {
-    sqlx::query_scalar("INSERT INTO project (tenant_id, name) VALUES ($1, $2) RETURNING id")
+    let insert = "WITH made AS (INSERT INTO project (tenant_id, name) VALUES ($1, $2) RETURNING tenant_id, id)
+         INSERT INTO project_profile (tenant_id, project_id) SELECT tenant_id, id FROM made RETURNING project_id";
+    sqlx::query_scalar(insert)
         .bind(tenant.0)
         .bind(name)
         .fetch_one(connection)
@@ -60,10 +66,11 @@ pub(super) async fn insert(
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Project>, AccountError> {
+pub async fn list(scope: &mut Scope) -> Result<Vec<Project>, AccountError> {
+    let tenant = scope.tenant();
     Ok(sqlx::query_as("SELECT id, name FROM project WHERE tenant_id = $1 ORDER BY id")
         .bind(tenant.0)
-        .fetch_all(pool)
+        .fetch_all(scope.connection())
         .await?)
 }
 
@@ -71,11 +78,12 @@ pub async fn list(pool: &PgPool, tenant: TenantId) -> Result<Vec<Project>, Accou
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
-pub async fn find(pool: &PgPool, tenant: TenantId, name: &str) -> Result<ProjectId, AccountError> {
+pub async fn find(scope: &mut Scope, name: &str) -> Result<ProjectId, AccountError> {
+    let tenant = scope.tenant();
     sqlx::query_scalar("SELECT id FROM project WHERE tenant_id = $1 AND name = $2")
         .bind(tenant.0)
         .bind(name)
-        .fetch_optional(pool)
+        .fetch_optional(scope.connection())
         .await?
         .map(ProjectId)
         .ok_or_else(|| AccountError::NotFound(format!("project {name}")))

@@ -8,12 +8,15 @@ use chrono_tz::Tz;
 use clap::Args;
 use schemas::address::AddressPolicy;
 use schemas::id::TenantId;
+use schemas::public_id::PublicTenantId;
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
+use crate::chain::{Chain, Note};
 use crate::check;
 use crate::error::AccountError;
 use crate::limit::{self, Limit};
+use crate::scope::{PlatformScope, Scope};
 
 /// A tenant as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -179,27 +182,44 @@ macro_rules! select {
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(pool: &PgPool) -> Result<Vec<Tenant>, AccountError> {
-    Ok(sqlx::query_as(select!("ORDER BY t.id")).fetch_all(pool).await?)
+pub async fn list(scope: &mut PlatformScope) -> Result<Vec<Tenant>, AccountError> {
+    Ok(sqlx::query_as(select!("ORDER BY t.id")).fetch_all(scope.connection()).await?)
 }
 
 /// The tenant of that name or, if there is none, of that id.
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
-pub async fn find(pool: &PgPool, name_or_id: &str) -> Result<Tenant, AccountError> {
+pub async fn find(scope: &mut PlatformScope, name_or_id: &str) -> Result<Tenant, AccountError> {
     sqlx::query_as(select!("WHERE t.name = $1 OR t.id::text = $1 ORDER BY t.name <> $1 LIMIT 1"))
         .bind(name_or_id)
-        .fetch_optional(pool)
+        .fetch_optional(scope.connection())
         .await?
         .ok_or_else(|| AccountError::NotFound(format!("tenant {name_or_id}")))
+}
+
+/// The scope's tenant.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn show(scope: &mut Scope) -> Result<Tenant, AccountError> {
+    let tenant = scope.tenant();
+    by_id(scope.connection(), tenant).await
+}
+
+async fn by_id(connection: &mut PgConnection, tenant: TenantId) -> Result<Tenant, AccountError> {
+    sqlx::query_as(select!("WHERE t.id = $1"))
+        .bind(tenant.0)
+        .fetch_optional(connection)
+        .await?
+        .ok_or_else(|| AccountError::NotFound(format!("tenant {tenant}")))
 }
 
 /// Makes a tenant, and its project `default`.
 ///
 /// # Errors
 /// [`AccountError`].
-pub async fn create(pool: &PgPool, new: &NewTenant) -> Result<Tenant, AccountError> {
+pub async fn create(scope: &mut PlatformScope, new: &NewTenant) -> Result<Tenant, AccountError> {
     check::name(&new.name)?;
     check::limits(new.quota, new.rate)?;
     let zone = new.time_zone.as_deref().unwrap_or("UTC");
@@ -208,7 +228,6 @@ pub async fn create(pool: &PgPool, new: &NewTenant) -> Result<Tenant, AccountErr
             "{zone} is not a time zone: use an IANA name such as Europe/Berlin"
         )));
     }
-    let mut tx = pool.begin().await?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO tenant (name, plan_id, quota, rate, time_zone, client_ip)
          SELECT $1, id, $3, $4, $5, $6 FROM plan WHERE name = $2 RETURNING id",
@@ -219,20 +238,78 @@ pub async fn create(pool: &PgPool, new: &NewTenant) -> Result<Tenant, AccountErr
     .bind(new.rate)
     .bind(zone)
     .bind(new.client_ip.unwrap_or_default().as_str())
-    .fetch_optional(&mut *tx)
+    .fetch_optional(scope.connection())
     .await
     .map_err(AccountError::of_insert(|| format!("tenant {}", new.name)))?
     .ok_or_else(|| AccountError::NotFound(format!("plan {}", new.plan)))?;
-    super::project::insert(&mut tx, TenantId(id), super::project::DEFAULT).await?;
-    tx.commit().await?;
-    find(pool, &id.to_string()).await
+    sqlx::query("INSERT INTO tenant_profile (tenant_id, title) VALUES ($1, $2)")
+        .bind(id)
+        .bind(&new.name)
+        .execute(scope.connection())
+        .await?;
+    super::project::insert(scope.connection(), TenantId(id), super::project::DEFAULT).await?;
+    let tenant = by_id(scope.connection(), TenantId(id)).await?;
+    let note = Note::new("tenant.create", format!("tenant {id}")).after(&tenant);
+    scope.note(Chain::Tenant(TenantId(id)), note);
+    Ok(tenant)
+}
+
+/// The tenant with that public id.
+pub(crate) async fn by_public_id(
+    scope: &mut PlatformScope,
+    id: PublicTenantId,
+) -> Result<Option<TenantId>, sqlx::Error> {
+    let query = sqlx::query_scalar("SELECT tenant_id FROM tenant_profile WHERE public_id = $1");
+    Ok(query.bind(id.uuid()).fetch_optional(scope.connection()).await?.map(TenantId))
+}
+
+/// Whether `named` stands for the scope's tenant: its public id, its slug, or its number.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn is_named(scope: &mut Scope, named: &str) -> Result<bool, AccountError> {
+    let tenant = scope.tenant();
+    let row: (String, uuid::Uuid) = sqlx::query_as(
+        "SELECT t.name, p.public_id FROM tenant t JOIN tenant_profile p ON p.tenant_id = t.id WHERE t.id = $1",
+    )
+    .bind(tenant.0)
+    .fetch_one(scope.connection())
+    .await?;
+    Ok(named == row.0 || named == tenant.to_string() || named == PublicTenantId::from(row.1).to_string())
+}
+
+/// Whether a tenant has that name.
+pub(crate) async fn is_taken(scope: &mut PlatformScope, name: &str) -> Result<bool, AccountError> {
+    let query = sqlx::query_scalar("SELECT EXISTS (SELECT FROM tenant WHERE name = $1)");
+    Ok(query.bind(name).fetch_one(scope.connection()).await?)
+}
+
+/// Makes the tenant of somebody who has registered, which its people call `title`.
+pub(crate) async fn found(
+    scope: &mut PlatformScope,
+    name: &str,
+    title: &str,
+) -> Result<TenantId, AccountError> {
+    let new = NewTenant {
+        name: name.to_owned(),
+        quota: None,
+        plan: default_plan(),
+        rate: None,
+        time_zone: None,
+        client_ip: None,
+    };
+    let tenant = TenantId(create(scope, &new).await?.id);
+    let query = sqlx::query("UPDATE tenant_profile SET title = $2 WHERE tenant_id = $1");
+    query.bind(tenant.0).bind(title).execute(scope.connection()).await?;
+    Ok(tenant)
 }
 
 /// Changes a tenant.
 ///
 /// # Errors
 /// [`AccountError`]; nothing is changed then.
-pub async fn change(pool: &PgPool, tenant: TenantId, change: &TenantChange) -> Result<Tenant, AccountError> {
+pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, AccountError> {
+    let tenant = scope.tenant();
     let limit = |limit: Option<Limit<i64>>| limit.and_then(|limit| limit.0);
     let (quota, rate) = (limit(change.quota), limit(change.rate));
     check::limits(quota, rate)?;
@@ -240,13 +317,18 @@ pub async fn change(pool: &PgPool, tenant: TenantId, change: &TenantChange) -> R
         Some(plan) => Some(
             sqlx::query_scalar("SELECT id FROM plan WHERE name = $1")
                 .bind(plan)
-                .fetch_optional(pool)
+                .fetch_optional(scope.connection())
                 .await?
                 .ok_or_else(|| AccountError::NotFound(format!("plan {plan}")))?,
         ),
         None => None,
     };
-    let changed = sqlx::query(
+    let before: Tenant = sqlx::query_as(select!("WHERE t.id = $1 FOR UPDATE OF t"))
+        .bind(tenant.0)
+        .fetch_optional(scope.connection())
+        .await?
+        .ok_or_else(|| AccountError::NotFound(format!("tenant {tenant}")))?;
+    sqlx::query(
         "UPDATE tenant SET plan_id = coalesce($2, plan_id), quota = CASE WHEN $3 THEN $4 ELSE quota END,
                 rate = CASE WHEN $5 THEN $6 ELSE rate END, status = coalesce($7, status),
                 client_ip = coalesce($8, client_ip)
@@ -260,12 +342,11 @@ pub async fn change(pool: &PgPool, tenant: TenantId, change: &TenantChange) -> R
     .bind(rate)
     .bind(change.status.map(TenantStatus::as_str))
     .bind(change.client_ip.map(AddressPolicy::as_str))
-    .execute(pool)
+    .execute(scope.connection())
     .await?;
-    if changed.rows_affected() == 0 {
-        return Err(AccountError::NotFound(format!("tenant {tenant}")));
-    }
-    find(pool, &tenant.to_string()).await
+    let after = show(scope).await?;
+    scope.note(Note::new("tenant.change", format!("tenant {tenant}")).before(&before).after(&after));
+    Ok(after)
 }
 
 #[cfg(test)]

@@ -1,0 +1,150 @@
+//! Finds out who somebody is: registration, sign-in, second factors, sessions, tokens.
+//!
+//! This is the part that opens scopes; the rest of the crate is called within one. No connection is held while a password
+//! is hashed. Everything that is spent (a link, a code, a refresh token) is spent by one statement (docs/adr/0025).
+
+mod keys;
+mod open;
+mod mail;
+mod register;
+mod login;
+mod factor;
+mod refresh;
+mod reset;
+mod admit;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use parking_lot::RwLock;
+use serde::Serialize;
+use service::clock::Clock;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::access::KeyRing;
+use crate::auth_error::AuthError;
+use crate::caller::{Actor, Caller};
+use crate::db::membership::TenantOfPerson;
+use crate::db::person::Person;
+use crate::password::Hasher;
+use crate::random::Random;
+use crate::scope::PlatformScope;
+use crate::seal::SealKey;
+use crate::secret::SecretText;
+
+pub use admit::{Admitted, SignedInPerson};
+pub use factor::{ProposedTotp, RecoveryCodes};
+pub use login::Login;
+pub use mail::Mail;
+pub use refresh::Refreshed;
+pub use register::Registration;
+
+/// What stands in audit and session of a client that says nothing of itself, or too much.
+const USER_AGENT_BYTES_MAX: usize = 512;
+
+/// Everything that signing in needs.
+pub struct Authenticator {
+    pool: PgPool,
+    clock: Clock,
+    random: Random,
+    hasher: Hasher,
+    seal: SealKey,
+    issuer: String,
+    ring: RwLock<Option<Loaded>>,
+}
+
+/// Keys, and when they were read.
+#[derive(Clone)]
+struct Loaded {
+    ring: Arc<KeyRing>,
+    at: DateTime<Utc>,
+}
+
+/// What an [`Authenticator`] is made of.
+pub struct AuthParts {
+    /// Connections as the admin API's role.
+    pub pool: PgPool,
+    /// The time.
+    pub clock: Clock,
+    /// Where secrets come from.
+    pub random: Random,
+    /// Hashes passwords.
+    pub hasher: Hasher,
+    /// Seals what must be read again.
+    pub seal: SealKey,
+    /// The URL of this weir, which access tokens name.
+    pub issuer: String,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// The address.
+    pub address: Option<IpAddr>,
+    /// What the client calls itself.
+    pub user_agent: String,
+    /// What the cookie of a device holds that somebody signed in on.
+    pub device: Option<String>,
+    /// The id of the request.
+    pub request_id: Option<Uuid>,
+}
+
+/// Somebody who has just signed in.
+#[derive(Debug, Serialize)]
+pub struct SignedIn {
+    /// For `Authorization: Bearer`.
+    pub access_token: String,
+    /// Seconds that it is good for.
+    pub expires_in: i64,
+    /// Which tenant it is for, if the person is a member of any.
+    pub tenant: Option<TenantOfPerson>,
+    /// Who it is.
+    pub person: Person,
+    /// For the refresh cookie alone.
+    #[serde(skip)]
+    pub refresh: SecretText,
+    /// For the device's cookie, if it has none.
+    #[serde(skip)]
+    pub device: Option<SecretText>,
+}
+
+impl Authenticator {
+    /// Puts it together. Nothing is asked of Postgres before somebody signs in.
+    #[must_use]
+    pub fn new(parts: AuthParts) -> Self {
+        let AuthParts { pool, clock, random, hasher, seal, issuer } = parts;
+        Self { pool, clock, random, hasher, seal, issuer, ring: RwLock::default() }
+    }
+
+    async fn platform(&self, client: &Client, actor: Actor) -> Result<PlatformScope, AuthError> {
+        let caller = client.caller(actor);
+        Ok(PlatformScope::open_platform(&self.pool, &self.clock, caller).await?)
+    }
+}
+
+impl Client {
+    fn caller(&self, actor: Actor) -> Caller {
+        Caller { actor, address: self.address, request_id: self.request_id }
+    }
+
+    /// Where attempts are counted by: an IPv4 address, or the network of an IPv6 one, of which anybody has many.
+    fn source(&self) -> Option<String> {
+        Some(match self.address?.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        })
+    }
+
+    fn shown_user_agent(&self) -> String {
+        let mut end = self.user_agent.len().min(USER_AGENT_BYTES_MAX);
+        while !self.user_agent.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.user_agent[..end].chars().filter(|c| !c.is_control()).collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! Whom a bearer token lets in. Session, membership and token are read in the request's own transaction: what was ended
+//! a moment ago lets nobody in, on any node, and a database that does not answer lets nobody in either.
+
+use chrono::TimeDelta;
+use schemas::id::TenantId;
+use schemas::public_id::{PersonId, PublicTenantId};
+
+use super::{Authenticator, Client};
+use crate::access::{self, Claims};
+use crate::auth_error::AuthError;
+use crate::caller::Actor;
+use crate::db::membership;
+use crate::db::session::{self, OpenSession};
+use crate::db::{api_token, tenant};
+use crate::grants::Grants;
+use crate::scope::{PlatformScope, Scope};
+use crate::secret::{Purpose, SecretText};
+
+/// What every bearer that is not let in is answered.
+const NOBODY: &str = "sign in: the token is none of ours, has expired, or its session is over";
+/// How exactly it is noted when an API token was last used.
+const USE_NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// Somebody who may work in a tenant: the transaction, and what is permitted in it.
+pub struct Admitted {
+    /// A scope of the credential's tenant.
+    pub scope: Scope,
+    /// What the credential permits.
+    pub grants: Grants,
+}
+
+/// A person with an open session.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedInPerson {
+    pub(super) session: OpenSession,
+}
+
+impl SignedInPerson {
+    /// Who.
+    #[must_use]
+    pub fn person(&self) -> PersonId {
+        self.session.person
+    }
+}
+
+impl Authenticator {
+    /// Opens a scope of the tenant that the bearer's credential is for. No other part of a request says which tenant.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] if the credential is not good now; [`AuthError::Store`].
+    pub async fn admit(&self, bearer: &str, client: &Client) -> Result<Admitted, AuthError> {
+        match SecretText::parse(Purpose::ApiToken, bearer) {
+            Some(token) => self.admit_machine(&token, client).await,
+            None => self.admit_person(bearer, client).await,
+        }
+    }
+
+    /// The person behind an access token, for what is the person's own.
+    ///
+    /// # Errors
+    /// As [`Authenticator::admit`].
+    pub async fn signed_in(&self, bearer: &str, client: &Client) -> Result<SignedInPerson, AuthError> {
+        let claims = self.verify(bearer).await?;
+        let mut scope = self.platform(client, Actor::System).await?;
+        Ok(SignedInPerson { session: Self::open_session_of(&mut scope, &claims).await? })
+    }
+
+    async fn admit_person(&self, bearer: &str, client: &Client) -> Result<Admitted, AuthError> {
+        let claims = self.verify(bearer).await?;
+        let mut scope = self.platform(client, Actor::Person(claims.sub)).await?;
+        Self::open_session_of(&mut scope, &claims).await?;
+        let tenant = Self::tenant_of_claim(&mut scope, claims.tenant).await?;
+        let grants = membership::grants(scope.connection(), tenant, claims.sub).await?;
+        let grants = grants.ok_or(AuthError::Refused(NOBODY))?;
+        Ok(Admitted { scope: scope.enter(tenant).await?, grants })
+    }
+
+    async fn admit_machine(&self, token: &SecretText, client: &Client) -> Result<Admitted, AuthError> {
+        let mut scope = self.platform(client, Actor::System).await?;
+        let now = scope.now();
+        let good = api_token::find_good(scope.connection(), &token.hash(), now).await?;
+        let good = good.ok_or(AuthError::Refused(NOBODY))?;
+        if good.last_used_at.is_none_or(|at| now - at >= USE_NOTED_EVERY) {
+            api_token::note_use(scope.connection(), good.tenant, good.id, now).await?;
+            scope.commit().await?;
+            scope = self.platform(client, Actor::System).await?;
+        }
+        let caller = scope.caller().acting_as(Actor::Token(good.id));
+        scope.acting_as(caller);
+        Ok(Admitted { scope: scope.enter(good.tenant).await?, grants: good.grants })
+    }
+
+    async fn verify(&self, bearer: &str) -> Result<Claims, AuthError> {
+        let refuse = |why: access::NotTaken| {
+            tracing::debug!(%why, "an access token was refused");
+            AuthError::Refused(NOBODY)
+        };
+        let kid = access::kid_of(bearer).map_err(refuse)?;
+        let ring = self.ring_with(&kid).await?;
+        let key = ring.find(&kid).ok_or(access::NotTaken::UnknownKey).map_err(refuse)?;
+        access::verify(key, &self.issuer, bearer, self.now()).map_err(refuse)
+    }
+
+    async fn open_session_of(scope: &mut PlatformScope, claims: &Claims) -> Result<OpenSession, AuthError> {
+        let now = scope.now();
+        let open = session::find_open(scope.connection(), claims.sid, now).await?;
+        open.filter(|open| open.person == claims.sub).ok_or(AuthError::Refused(NOBODY))
+    }
+
+    async fn tenant_of_claim(
+        scope: &mut PlatformScope,
+        claim: Option<PublicTenantId>,
+    ) -> Result<TenantId, AuthError> {
+        let Some(id) = claim else { return Err(AuthError::Refused(NOBODY)) };
+        tenant::by_public_id(scope, id).await?.ok_or(AuthError::Refused(NOBODY))
+    }
+}

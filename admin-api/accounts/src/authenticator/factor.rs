@@ -1,0 +1,265 @@
+//! Second factors: one-time codes, and recovery codes for a lost device.
+
+use data_encoding::BASE32_NOPAD;
+use schemas::public_id::PersonId;
+use serde::Serialize;
+use service::config::Secret;
+use sha2::{Digest, Sha256};
+
+use super::{Authenticator, Client, SignedIn};
+use crate::auth_error::AuthError;
+use crate::caller::Actor;
+use crate::chain::{Chain, Note};
+use crate::db::one_time::{self, OneTime};
+use crate::db::throttle::{self, Guarded};
+use crate::db::{device, person, second_factor};
+use crate::scope::PlatformScope;
+use crate::secret::{Purpose, SecretHash, SecretText};
+use crate::totp::TotpSecret;
+
+/// What every wrong, used or expired code or challenge is answered.
+const WRONG_CODE: &str = "the code is wrong, was used, or the sign-in has taken too long";
+/// Recovery codes of a person.
+const RECOVERY_CODES: usize = 10;
+
+/// A secret for an authenticator app. It counts once a code of it was shown.
+#[derive(Debug, Serialize)]
+pub struct ProposedTotp {
+    /// As people type it.
+    pub secret: String,
+    /// As apps scan it.
+    pub otpauth_url: String,
+}
+
+/// Codes that stand in for the app, each once. Shown this once.
+#[derive(Debug, Serialize)]
+pub struct RecoveryCodes {
+    /// The codes.
+    pub recovery_codes: Vec<String>,
+}
+
+/// What is shown as a second factor.
+enum Shown<'a> {
+    Totp(&'a str),
+    RecoveryCode(&'a str),
+}
+
+impl Authenticator {
+    /// The second step of a sign-in, with a code of the app.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`]; [`AuthError::Wait`] after several wrong codes.
+    pub async fn login_totp(
+        &self,
+        challenge: &str,
+        code: &str,
+        client: &Client,
+    ) -> Result<SignedIn, AuthError> {
+        self.second_step(challenge, Shown::Totp(code), client).await
+    }
+
+    /// The second step of a sign-in, with a recovery code.
+    ///
+    /// # Errors
+    /// As [`Authenticator::login_totp`].
+    pub async fn login_recovery_code(
+        &self,
+        challenge: &str,
+        code: &str,
+        client: &Client,
+    ) -> Result<SignedIn, AuthError> {
+        self.second_step(challenge, Shown::RecoveryCode(code), client).await
+    }
+
+    async fn second_step(
+        &self,
+        challenge: &str,
+        shown: Shown<'_>,
+        client: &Client,
+    ) -> Result<SignedIn, AuthError> {
+        let challenge =
+            SecretText::parse(Purpose::OneTime, challenge).ok_or(AuthError::Refused(WRONG_CODE))?.hash();
+        let id = self.challenged(&challenge, client).await?;
+        self.count_code(id, client).await?;
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        let now = scope.now();
+        let is_right = match shown {
+            Shown::Totp(code) => self.take_code(&mut scope, id, code).await?,
+            Shown::RecoveryCode(code) => {
+                let hash = recovery_hash(id, code);
+                second_factor::spend_recovery_code(scope.connection(), id, &hash, now).await?
+            }
+        };
+        let is_first = is_right
+            && one_time::spend(scope.connection(), OneTime::Challenge, &challenge, now).await?.is_some();
+        if !is_first {
+            drop(scope);
+            let mut scope = self.platform(client, Actor::System).await?;
+            scope.note(Chain::of_person(id), Note::new("second_factor.fail", id));
+            scope.commit().await?;
+            return Err(AuthError::Refused(WRONG_CODE));
+        }
+        throttle::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
+        let known = self.knows_device(&mut scope, id, client).await?;
+        self.open_session(scope, id, client, known).await
+    }
+
+    /// Who has shown the password already.
+    async fn challenged(&self, challenge: &SecretHash, client: &Client) -> Result<PersonId, AuthError> {
+        let mut scope = self.platform(client, Actor::System).await?;
+        let now = scope.now();
+        let behind = one_time::look(scope.connection(), OneTime::Challenge, challenge, now).await?;
+        behind.and_then(|behind| behind.person).ok_or(AuthError::Refused(WRONG_CODE))
+    }
+
+    async fn knows_device(
+        &self,
+        scope: &mut PlatformScope,
+        id: PersonId,
+        client: &Client,
+    ) -> Result<bool, AuthError> {
+        let presented = client.device.as_deref().and_then(|text| SecretText::parse(Purpose::Device, text));
+        let Some(presented) = presented else { return Ok(false) };
+        let Some(known) = person::by_id(scope.connection(), id).await? else { return Ok(false) };
+        Ok(device::is_known(scope.connection(), &known.email, &presented.hash()).await?)
+    }
+
+    /// In a transaction of its own: an attempt counts whatever becomes of it.
+    async fn count_code(&self, id: PersonId, client: &Client) -> Result<(), AuthError> {
+        let mut scope = self.platform(client, Actor::System).await?;
+        let now = scope.now();
+        let counted = throttle::count(scope.connection(), Guarded::SecondFactor(id), now).await?;
+        scope.commit().await?;
+        counted.map_err(|seconds| AuthError::Wait { seconds })
+    }
+
+    /// Whether it is a code of the person's app that nobody has shown before.
+    async fn take_code(
+        &self,
+        scope: &mut PlatformScope,
+        id: PersonId,
+        code: &str,
+    ) -> Result<bool, AuthError> {
+        let Some(factor) = second_factor::find(scope.connection(), id).await? else { return Ok(false) };
+        let bytes = self.seal.open(&place(id), &factor.sealed_secret)?;
+        let now = scope.now();
+        let step = TotpSecret::from_bytes(&bytes).and_then(|secret| secret.step_of(code, now.timestamp()));
+        let Some(step) = step else { return Ok(false) };
+        Ok(second_factor::take_step(scope.connection(), id, step, now).await?)
+    }
+
+    /// Makes a secret for an app, which counts once it is confirmed. Asks for the password again.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for a wrong password; [`AuthError::Invalid`] if a second factor is on.
+    pub async fn propose_totp(
+        &self,
+        id: PersonId,
+        password: Secret,
+        client: &Client,
+    ) -> Result<ProposedTotp, AuthError> {
+        let email = self.ask_again(id, password, client).await?;
+        let secret = TotpSecret::make(&self.random);
+        let sealed = self.seal.seal(&place(id), secret.as_bytes())?;
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        let now = scope.now();
+        if !second_factor::propose(scope.connection(), id, &sealed, now).await? {
+            return Err(AuthError::Invalid("a second factor is on: remove it first".to_owned()));
+        }
+        scope.commit().await?;
+        Ok(ProposedTotp { secret: secret.base32(), otpauth_url: secret.otpauth_url(&email) })
+    }
+
+    /// Turns the second factor on, which a first code of the app shows to work.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for a wrong code; [`AuthError::Invalid`] if it is on, or was not proposed.
+    pub async fn confirm_totp(
+        &self,
+        id: PersonId,
+        code: &str,
+        client: &Client,
+    ) -> Result<RecoveryCodes, AuthError> {
+        self.count_code(id, client).await?;
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        let factor = second_factor::find(scope.connection(), id).await?;
+        if factor.is_none_or(|factor| factor.confirmed_at.is_some()) {
+            return Err(AuthError::Invalid("there is no second factor to confirm".to_owned()));
+        }
+        if !self.take_code(&mut scope, id, code).await? {
+            return Err(AuthError::Refused(WRONG_CODE));
+        }
+        throttle::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
+        scope.note(Chain::of_person(id), Note::new("second_factor.on", id));
+        let codes = self.new_recovery_codes(&mut scope, id).await?;
+        scope.commit().await?;
+        Ok(codes)
+    }
+
+    /// Turns the second factor off. Asks for the password again.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for a wrong password; [`AuthError::Invalid`] if none is on.
+    pub async fn remove_totp(
+        &self,
+        id: PersonId,
+        password: Secret,
+        client: &Client,
+    ) -> Result<(), AuthError> {
+        self.ask_again(id, password, client).await?;
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        if !second_factor::remove(scope.connection(), id).await? {
+            return Err(AuthError::Invalid("no second factor is on".to_owned()));
+        }
+        scope.note(Chain::of_person(id), Note::new("second_factor.off", id));
+        Ok(scope.commit().await?)
+    }
+
+    async fn new_recovery_codes(
+        &self,
+        scope: &mut PlatformScope,
+        id: PersonId,
+    ) -> Result<RecoveryCodes, AuthError> {
+        let code = |_| BASE32_NOPAD.encode(&self.random.bytes::<10>()).to_lowercase();
+        let recovery_codes: Vec<String> = (0..RECOVERY_CODES).map(code).collect();
+        let hashes: Vec<SecretHash> = recovery_codes.iter().map(|code| recovery_hash(id, code)).collect();
+        second_factor::set_recovery_codes(scope.connection(), id, &hashes).await?;
+        Ok(RecoveryCodes { recovery_codes })
+    }
+
+    /// Holds somebody who is signed in to the password once more. Gives the address.
+    pub(super) async fn ask_again(
+        &self,
+        id: PersonId,
+        password: Secret,
+        client: &Client,
+    ) -> Result<String, AuthError> {
+        let wrong = AuthError::Refused("the password is wrong");
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        let now = scope.now();
+        let Some(known) = person::by_id(scope.connection(), id).await? else { return Err(wrong) };
+        let counted = throttle::count(scope.connection(), Guarded::Password(id), now).await?;
+        let found = person::credentials(scope.connection(), &known.email).await?;
+        scope.commit().await?;
+        counted.map_err(|seconds| AuthError::Wait { seconds })?;
+        let checked = self.hasher.check(password, found.map(|found| found.password_hash)).await?;
+        if !checked.matches {
+            return Err(wrong);
+        }
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        throttle::forgive(scope.connection(), Guarded::Password(id)).await?;
+        scope.commit().await?;
+        Ok(known.email)
+    }
+}
+
+/// Where a sealed secret stands.
+fn place(id: PersonId) -> String {
+    format!("second_factor {id}")
+}
+
+/// With the person in it: the same code of two people has two hashes.
+fn recovery_hash(id: PersonId, code: &str) -> SecretHash {
+    let code = code.trim().to_lowercase();
+    Sha256::new_with_prefix(id.uuid().as_bytes()).chain_update(code.as_bytes()).finalize().into()
+}

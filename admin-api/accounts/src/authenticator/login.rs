@@ -1,0 +1,160 @@
+//! Signing in with a password, and with a second factor where one is on.
+
+use schemas::public_id::PersonId;
+use serde::Serialize;
+use service::config::Secret;
+
+use super::{Authenticator, Client, SignedIn};
+use crate::auth_error::AuthError;
+use crate::caller::Actor;
+use crate::chain::{Chain, Note};
+use crate::check;
+use crate::db::one_time::{self, Behind, OneTime};
+use crate::db::person::{self, Credentials};
+use crate::db::throttle::{self, Guarded};
+use crate::db::{device, second_factor};
+use crate::scope::PlatformScope;
+use crate::secret::{Purpose, SecretHash, SecretText};
+
+/// What every wrong sign-in is answered.
+pub(super) const WRONG: &str = "address or password is wrong";
+
+/// How a sign-in went on.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Login {
+    /// All that is asked for was shown.
+    SignedIn(Box<SignedIn>),
+    /// A second factor is on: nothing is open yet.
+    Challenge {
+        /// To be presented with the second factor, within five minutes.
+        #[serde(serialize_with = "exposed")]
+        challenge: SecretText,
+        /// How.
+        methods: [&'static str; 2],
+    },
+}
+
+fn exposed<S: serde::Serializer>(secret: &SecretText, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+/// Whose attempts are counted.
+struct Counted {
+    email: String,
+    device: Option<SecretHash>,
+    source: Option<String>,
+}
+
+impl Counted {
+    /// A device that signed in before is counted by itself, so that an attack on the account does not stop it.
+    fn guarded(&self) -> Guarded<'_> {
+        self.device.as_ref().map_or(Guarded::Account(&self.email), Guarded::Device)
+    }
+}
+
+impl Authenticator {
+    /// Signs in with address and password.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] with the same text, after the same time, whatever is wrong; [`AuthError::Wait`],
+    /// [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn login(&self, email: &str, password: Secret, client: &Client) -> Result<Login, AuthError> {
+        let email = check::email(email).map_err(|_| AuthError::Refused(WRONG))?;
+        let (counted, found) = self.count(email, client).await?;
+        let phc = found.as_ref().map(|found| found.password_hash.clone());
+        let checked = match self.hasher.check(password.clone(), phc).await {
+            Ok(checked) => checked,
+            Err(busy) => {
+                // Nobody looked at the attempt.
+                self.take_back(&counted, client).await?;
+                return Err(busy.into());
+            }
+        };
+        let Some(Credentials { id, password_hash }) = found.filter(|_| checked.matches) else {
+            self.note_failure(&counted, client).await?;
+            return Err(AuthError::Refused(WRONG));
+        };
+        if checked.outdated {
+            self.hash_again(id, &password_hash, password, client).await?;
+        }
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        let now = scope.now();
+        // In the order in which an attempt counts them: two sign-ins never wait for each other.
+        if let Some(source) = &counted.source {
+            throttle::take_back(scope.connection(), Guarded::Source(source), now).await?;
+        }
+        throttle::forgive(scope.connection(), counted.guarded()).await?;
+        let factor = second_factor::find(scope.connection(), id).await?;
+        if factor.is_some_and(|factor| factor.confirmed_at.is_some()) {
+            return self.challenge(scope, id).await;
+        }
+        let signed_in = self.open_session(scope, id, client, counted.device.is_some()).await?;
+        Ok(Login::SignedIn(Box::new(signed_in)))
+    }
+
+    /// Counts the attempt and looks the person up. The connection goes back before anything is hashed.
+    async fn count(
+        &self,
+        email: String,
+        client: &Client,
+    ) -> Result<(Counted, Option<Credentials>), AuthError> {
+        let mut scope = self.platform(client, Actor::System).await?;
+        let now = scope.now();
+        let presented = client.device.as_deref().and_then(|text| SecretText::parse(Purpose::Device, text));
+        let device = match presented.map(|device| device.hash()) {
+            Some(hash) => device::is_known(scope.connection(), &email, &hash).await?.then_some(hash),
+            None => None,
+        };
+        let counted = Counted { email, device, source: client.source() };
+        // The source first: one that has to wait does not count against the account.
+        if let Some(source) = &counted.source {
+            let taken = throttle::count(scope.connection(), Guarded::Source(source), now).await?;
+            taken.map_err(|seconds| AuthError::Wait { seconds })?;
+        }
+        let taken = throttle::count(scope.connection(), counted.guarded(), now).await?;
+        let found = person::credentials(scope.connection(), &counted.email).await?;
+        scope.commit().await?;
+        taken.map_err(|seconds| AuthError::Wait { seconds })?;
+        Ok((counted, found))
+    }
+
+    async fn take_back(&self, counted: &Counted, client: &Client) -> Result<(), AuthError> {
+        let mut scope = self.platform(client, Actor::System).await?;
+        let now = scope.now();
+        if let Some(source) = &counted.source {
+            throttle::take_back(scope.connection(), Guarded::Source(source), now).await?;
+        }
+        throttle::take_back(scope.connection(), counted.guarded(), now).await?;
+        Ok(scope.commit().await?)
+    }
+
+    /// The same is written whether or not there is such an account.
+    async fn note_failure(&self, counted: &Counted, client: &Client) -> Result<(), AuthError> {
+        let mut scope = self.platform(client, Actor::System).await?;
+        scope.note(Chain::of_text(&counted.email), Note::new("login.fail", &counted.email));
+        Ok(scope.commit().await?)
+    }
+
+    /// Hashes a password that was right with what hashes cost today. If there is no room for it, the next sign-in does it.
+    async fn hash_again(
+        &self,
+        id: PersonId,
+        old: &str,
+        password: Secret,
+        client: &Client,
+    ) -> Result<(), AuthError> {
+        let Ok(new) = self.hasher.hash(password, self.random.bytes()).await else { return Ok(()) };
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        person::set_password(scope.connection(), id, Some(old), &new).await?;
+        Ok(scope.commit().await?)
+    }
+
+    async fn challenge(&self, mut scope: PlatformScope, id: PersonId) -> Result<Login, AuthError> {
+        let challenge = SecretText::make(Purpose::OneTime, &self.random);
+        let (behind, now) = (Behind { person: Some(id), payload: None }, scope.now());
+        one_time::insert(scope.connection(), OneTime::Challenge, &challenge.hash(), &behind, now).await?;
+        scope.commit().await?;
+        Ok(Login::Challenge { challenge, methods: ["totp", "recovery_code"] })
+    }
+}

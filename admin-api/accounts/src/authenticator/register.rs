@@ -1,0 +1,229 @@
+//! Becoming a person, and a member. What is answered does not say whether an address is known.
+
+use data_encoding::HEXLOWER;
+use schemas::permission::BuiltInRole;
+use schemas::public_id::{MembershipId, PersonId};
+use serde::{Deserialize, Serialize};
+use service::config::Secret;
+
+use super::{Authenticator, Client};
+use crate::auth_error::AuthError;
+use crate::caller::Actor;
+use crate::chain::Note;
+use crate::check;
+use crate::db::membership::{self, Role};
+use crate::db::one_time::{self, Behind, OneTime};
+use crate::db::person::{self, Person};
+use crate::db::throttle::{self, Guarded};
+use crate::db::{invitation, tenant};
+use crate::error::AccountError;
+use crate::password;
+use crate::scope::{PlatformScope, Scope};
+use crate::secret::{Purpose, SecretText};
+
+/// What every wrong, used or expired link is answered.
+pub(super) const LINK: &str = "the link was used or has expired: ask for another one";
+/// Letters of a tenant's name that its slug is made of at most.
+const SLUG_CHARACTERS_MAX: usize = 40;
+
+/// Who wants to become a person.
+pub struct Registration {
+    /// Address for mails.
+    pub email: String,
+    /// The password.
+    pub password: Secret,
+    /// What the person is called.
+    pub name: String,
+    /// What the person's tenant is called.
+    pub tenant_name: String,
+}
+
+/// What a link of registration stands for.
+#[derive(Serialize, Deserialize)]
+struct Pending {
+    email: String,
+    name: String,
+    password_hash: String,
+    tenant_name: String,
+}
+
+impl Authenticator {
+    /// Takes a registration and sends a mail: with a link, or, if the address is known, with the advice to sign in. Either way the
+    /// same is computed and the same number of rows is written.
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] for what is wrong whatever is known; [`AuthError::Busy`], [`AuthError::Store`].
+    pub async fn register(&self, new: Registration, client: &Client) -> Result<(), AuthError> {
+        let email = check::email(&new.email)?;
+        check::name(&new.name)?;
+        check::name(&new.tenant_name)?;
+        password::check(&new.password, &[&email, &new.name, &new.tenant_name])?;
+        let password_hash = self.hasher.hash(new.password, self.random.bytes()).await?;
+        let mut scope = self.platform(client, Actor::System).await?;
+        if !self.may_mail(&mut scope, &email, client).await? {
+            return Ok(scope.commit().await?);
+        }
+        let is_known = person::credentials(scope.connection(), &email).await?.is_some();
+        let token = SecretText::make(Purpose::OneTime, &self.random);
+        let pending =
+            Pending { email: email.clone(), name: new.name, password_hash, tenant_name: new.tenant_name };
+        let payload =
+            serde_json::to_string(&pending).map_err(|error| AuthError::Invalid(error.to_string()))?;
+        let (behind, now) = (Behind { person: None, payload: Some(payload) }, scope.now());
+        one_time::insert(scope.connection(), OneTime::Register, &token.hash(), &behind, now).await?;
+        let kind = if is_known { "address_known" } else { "verify_email" };
+        self.mail(&mut scope, kind, &email, (!is_known).then_some(&token)).await?;
+        Ok(scope.commit().await?)
+    }
+
+    /// Makes person, tenant, owner's membership and project `default`, as the link's registration says.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for a link that is none, was used, or is too old; [`AuthError::Invalid`] if the address
+    /// has become known since.
+    pub async fn verify_email(&self, token: &str, client: &Client) -> Result<PersonId, AuthError> {
+        let token = SecretText::parse(Purpose::OneTime, token).ok_or(AuthError::Refused(LINK))?.hash();
+        let mut scope = self.platform(client, Actor::System).await?;
+        let now = scope.now();
+        let behind = one_time::spend(scope.connection(), OneTime::Register, &token, now).await?;
+        let pending = behind.and_then(|behind| serde_json::from_str(&behind.payload?).ok());
+        let Pending { email, name, password_hash, tenant_name } = pending.ok_or(AuthError::Refused(LINK))?;
+        let person = self.insert_person(&mut scope, &email, &name, &password_hash).await?;
+        let mut slug = slug(&tenant_name);
+        if tenant::is_taken(&mut scope, &slug).await? {
+            slug = format!("{slug}-{}", HEXLOWER.encode(&self.random.bytes::<6>()));
+        }
+        let tenant = tenant::found(&mut scope, &slug, &tenant_name).await?;
+        let mut scope = scope.enter(tenant).await?;
+        self.join(&mut scope, person, Role::BuiltIn(BuiltInRole::Owner)).await?;
+        scope.commit().await?;
+        Ok(person)
+    }
+
+    /// Makes a person and the membership that an invitation is for: its link shows that the address is the person's.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for a link that is not open; [`AuthError::Invalid`] for a weak password, or an address that is known:
+    /// its person signs in and accepts.
+    pub async fn register_invited(
+        &self,
+        token: &str,
+        name: &str,
+        password: Secret,
+        client: &Client,
+    ) -> Result<PersonId, AuthError> {
+        check::name(name)?;
+        let token = SecretText::parse(Purpose::Invitation, token).ok_or(AuthError::Refused(LINK))?.hash();
+        password::check(&password, &[name])?;
+        let password_hash = self.hasher.hash(password, self.random.bytes()).await?;
+        let mut scope = self.platform(client, Actor::System).await?;
+        let now = scope.now();
+        let accepted = invitation::accept(scope.connection(), &token, now).await?;
+        let accepted = accepted.ok_or(AuthError::Refused(LINK))?;
+        let person = self.insert_person(&mut scope, &accepted.email, name, &password_hash).await?;
+        let mut scope = scope.enter(accepted.tenant).await?;
+        self.join(&mut scope, person, accepted.role).await?;
+        scope.commit().await?;
+        Ok(person)
+    }
+
+    /// Makes somebody who is signed in a member, as an invitation of the same address says.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for a link that is not open, or of another address.
+    pub async fn accept_invitation(
+        &self,
+        person: PersonId,
+        token: &str,
+        client: &Client,
+    ) -> Result<(), AuthError> {
+        let token = SecretText::parse(Purpose::Invitation, token).ok_or(AuthError::Refused(LINK))?.hash();
+        let mut scope = self.platform(client, Actor::Person(person)).await?;
+        let now = scope.now();
+        let accepted = invitation::accept(scope.connection(), &token, now).await?;
+        let accepted = accepted.ok_or(AuthError::Refused(LINK))?;
+        let known = person::by_id(scope.connection(), person).await?;
+        if known.is_none_or(|known| known.email != accepted.email) {
+            return Err(AuthError::Refused(LINK));
+        }
+        let mut scope = scope.enter(accepted.tenant).await?;
+        self.join(&mut scope, person, accepted.role).await?;
+        Ok(scope.commit().await?)
+    }
+
+    async fn insert_person(
+        &self,
+        scope: &mut PlatformScope,
+        email: &str,
+        name: &str,
+        password_hash: &str,
+    ) -> Result<PersonId, AuthError> {
+        let id = PersonId::of_random(self.random.bytes());
+        let (email, name, created_at) = (email.to_owned(), name.to_owned(), scope.now());
+        let person = Person { id, email, name, created_at };
+        if !person::insert(scope, &person, password_hash).await? {
+            return Err(AuthError::Invalid("the address is registered already: sign in".to_owned()));
+        }
+        let caller = scope.caller().acting_as(Actor::Person(id));
+        scope.acting_as(caller);
+        Ok(id)
+    }
+
+    async fn join(&self, scope: &mut Scope, person: PersonId, role: Role) -> Result<(), AccountError> {
+        let id = MembershipId::of_random(self.random.bytes());
+        scope.note(Note::new("person.join", person));
+        membership::insert(scope, id, person, role).await
+    }
+
+    /// Whether another mail may be sent because somebody typed that address. If not, nobody is shown that.
+    pub(super) async fn may_mail(
+        &self,
+        scope: &mut PlatformScope,
+        email: &str,
+        client: &Client,
+    ) -> Result<bool, AuthError> {
+        let now = scope.now();
+        if let Some(source) = client.source() {
+            let counted = throttle::count(scope.connection(), Guarded::Source(&source), now).await?;
+            counted.map_err(|seconds| AuthError::Wait { seconds })?;
+        }
+        Ok(throttle::count(scope.connection(), Guarded::Mail(email), now).await?.is_ok())
+    }
+}
+
+/// What stands for the tenant in paths: letters and digits of its name.
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.to_lowercase().chars().take(SLUG_CHARACTERS_MAX) {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    // A slug that is a number would be taken for a tenant's number.
+    if slug.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("tenant-{slug}").trim_end_matches('-').to_owned();
+    }
+    slug.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_made_of_letters_and_digits_and_is_no_number() {
+        for (name, slugged) in [
+            ("Acme, Inc.", "acme-inc"),
+            ("42", "tenant-42"),
+            ("日本", "tenant"),
+            ("--a--b--", "a-b"),
+            ("Zoë & Söhne", "zo-s-hne"),
+        ] {
+            assert_eq!(slug(name), slugged);
+        }
+        assert_eq!(slug(&"x".repeat(100)).len(), SLUG_CHARACTERS_MAX);
+    }
+}

@@ -1,0 +1,162 @@
+//! Entries of the audit, and the ends of their chains.
+
+use chrono::{DateTime, Utc};
+use schemas::public_id::AuditId;
+use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Chain;
+
+/// An entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Its chain: the tenant's id, or a negative number for one of the platform's.
+    #[serde(skip)]
+    pub chain: i64,
+    /// Its number in its chain, from 1.
+    pub seq: i64,
+    /// Its id.
+    pub id: AuditId,
+    /// When the change's transaction began.
+    pub at: DateTime<Utc>,
+    /// Who: a public id, `operator` or `system`.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub target: String,
+    /// What it was like, as JSON.
+    pub before: Option<String>,
+    /// What it is like since, as JSON.
+    pub after: Option<String>,
+    /// The address that the request came from.
+    pub address: Option<String>,
+    /// The id of the request.
+    pub request_id: Option<Uuid>,
+    /// SHA-256 over all of this and the hash before.
+    #[serde(skip)]
+    pub hash: Vec<u8>,
+}
+
+service::from_row!(Entry {
+    chain,
+    seq,
+    id: uuid,
+    at,
+    actor,
+    action,
+    target,
+    before,
+    after,
+    address,
+    request_id,
+    hash,
+});
+
+/// The last entry of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Its number; 0: there is none.
+    pub(super) seq: i64,
+    pub(super) hash: Vec<u8>,
+}
+
+service::from_row!(Head { seq, hash });
+
+impl Default for Head {
+    /// The head of a chain without entries.
+    fn default() -> Self {
+        Self { seq: 0, hash: vec![0; 32] }
+    }
+}
+
+pub(super) async fn lock_head(connection: &mut PgConnection, chain: Chain) -> Result<Head, sqlx::Error> {
+    sqlx::query_as(
+        "INSERT INTO audit_head AS h (chain, tenant_id) VALUES ($1, $2)
+         ON CONFLICT (chain) DO UPDATE SET seq = h.seq RETURNING seq, hash",
+    )
+    .bind(chain.number())
+    .bind(chain.tenant().map(|tenant| tenant.0))
+    .fetch_one(connection)
+    .await
+}
+
+pub(super) async fn move_head(
+    connection: &mut PgConnection,
+    chain: Chain,
+    head: &Head,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE audit_head SET seq = $2, hash = $3 WHERE chain = $1")
+        .bind(chain.number())
+        .bind(head.seq)
+        .bind(&head.hash)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn head(connection: &mut PgConnection, chain: Chain) -> Result<Head, sqlx::Error> {
+    let head = sqlx::query_as("SELECT seq, hash FROM audit_head WHERE chain = $1");
+    Ok(head.bind(chain.number()).fetch_optional(connection).await?.unwrap_or_default())
+}
+
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    chain: Chain,
+    entry: &Entry,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO audit_entry (chain, seq, tenant_id, id, at, actor, action, target, before, after, address,
+                                  request_id, hash)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(entry.chain)
+    .bind(entry.seq)
+    .bind(chain.tenant().map(|tenant| tenant.0))
+    .bind(entry.id.uuid())
+    .bind(entry.at)
+    .bind(&entry.actor)
+    .bind(&entry.action)
+    .bind(&entry.target)
+    .bind(&entry.before)
+    .bind(&entry.after)
+    .bind(&entry.address)
+    .bind(entry.request_id)
+    .bind(&entry.hash)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT chain, seq, id, at, actor, action, target, before, after, address, request_id, hash
+             FROM audit_entry WHERE chain = $1 AND ",
+            $rest
+        )
+    };
+}
+
+/// Entries after number `after`, the oldest first.
+pub(super) async fn oldest(
+    connection: &mut PgConnection,
+    chain: Chain,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    let query = sqlx::query_as(select!("seq > $2 ORDER BY seq LIMIT $3"));
+    query.bind(chain.number()).bind(after).bind(limit).fetch_all(connection).await
+}
+
+/// Entries before number `before`, the newest first.
+pub(crate) async fn newest(
+    connection: &mut PgConnection,
+    chain: Chain,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    let query = sqlx::query_as(select!("seq < $2 ORDER BY seq DESC LIMIT $3"));
+    query.bind(chain.number()).bind(before).bind(limit).fetch_all(connection).await
+}

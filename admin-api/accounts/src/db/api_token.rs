@@ -1,0 +1,222 @@
+//! Tokens for machines that call the admin API.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use schemas::id::TenantId;
+use schemas::permission::Permission;
+use schemas::public_id::ApiTokenId;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+
+use crate::chain::Note;
+use crate::check;
+use crate::error::AccountError;
+use crate::grants::Grants;
+use crate::random::Random;
+use crate::scope::Scope;
+use crate::secret::{Purpose, SecretHash, SecretText};
+
+/// How long a token may be good for at most.
+const LIFE_DAYS_MAX: i64 = 366;
+
+/// A token to be made.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// What it is called.
+    pub name: String,
+    /// What it permits.
+    pub permissions: Vec<Permission>,
+    /// From when it is refused: within a year.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A token, as members see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ApiToken {
+    /// Its id.
+    pub id: ApiTokenId,
+    /// What it is called.
+    pub name: String,
+    /// What it permits.
+    pub permissions: Vec<Permission>,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// From when it is refused.
+    pub expires_at: DateTime<Utc>,
+    /// Since when it is refused, because somebody revoked it.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// When it was last used, a minute more or less.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A token that was just made. The only place where its text is.
+#[derive(Debug)]
+pub struct MadeToken {
+    /// What was made.
+    pub token: ApiToken,
+    /// Its text.
+    pub secret: SecretText,
+}
+
+/// Makes a token.
+///
+/// # Errors
+/// [`AccountError::Invalid`] for a permission that its maker does not have, or an end that is past or far away.
+pub async fn create(
+    scope: &mut Scope,
+    random: &Random,
+    by: &Grants,
+    new: &NewToken,
+) -> Result<MadeToken, AccountError> {
+    check::name(&new.name)?;
+    let (tenant, now, created_by) = (scope.tenant(), scope.now(), scope.caller().actor.to_string());
+    if new.expires_at <= now || new.expires_at > now + TimeDelta::days(LIFE_DAYS_MAX) {
+        let rule = format!("expires_at lies in the future, and at most {LIFE_DAYS_MAX} days away");
+        return Err(AccountError::Invalid(rule));
+    }
+    if let Some(more) = new.permissions.iter().find(|permission| !by.may(**permission)) {
+        return Err(AccountError::Invalid(format!(
+            "a token of yours can't hold {more}, which you do not have"
+        )));
+    }
+    let (id, secret) = (ApiTokenId::of_random(random.bytes()), SecretText::make(Purpose::ApiToken, random));
+    let mut permissions = new.permissions.clone();
+    permissions.sort_unstable();
+    permissions.dedup();
+    let words: Vec<&str> = permissions.iter().map(|permission| permission.as_str()).collect();
+    sqlx::query(
+        "INSERT INTO api_token (tenant_id, id, name, hash, permissions, created_by, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(tenant.0)
+    .bind(id.uuid())
+    .bind(&new.name)
+    .bind(secret.hash().as_slice())
+    .bind(words)
+    .bind(&created_by)
+    .bind(now)
+    .bind(new.expires_at)
+    .execute(scope.connection())
+    .await
+    .map_err(AccountError::of_insert(|| format!("token {}", new.name)))?;
+    let token = ApiToken {
+        id,
+        name: new.name.clone(),
+        permissions,
+        created_by,
+        created_at: now,
+        expires_at: new.expires_at,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    scope.note(Note::new("token.create", id).after(&token));
+    Ok(MadeToken { token, secret })
+}
+
+type Row = (
+    uuid::Uuid,
+    String,
+    Vec<String>,
+    String,
+    DateTime<Utc>,
+    DateTime<Utc>,
+    Option<DateTime<Utc>>,
+    Option<DateTime<Utc>>,
+);
+
+/// The tenant's tokens, the newest first.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(scope: &mut Scope) -> Result<Vec<ApiToken>, AccountError> {
+    let tenant = scope.tenant();
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, name, permissions, created_by, created_at, expires_at, revoked_at, last_used_at
+         FROM api_token WHERE tenant_id = $1 ORDER BY created_at DESC, id LIMIT 1000",
+    )
+    .bind(tenant.0)
+    .fetch_all(scope.connection())
+    .await?;
+    let token = |(id, name, words, created_by, created_at, expires_at, revoked_at, last_used_at): Row| {
+        let permissions = words.iter().filter_map(|word| word.parse().ok()).collect();
+        ApiToken {
+            id: id.into(),
+            name,
+            permissions,
+            created_by,
+            created_at,
+            expires_at,
+            revoked_at,
+            last_used_at,
+        }
+    };
+    Ok(rows.into_iter().map(token).collect())
+}
+
+/// Revokes a token. One that was revoked stays so, since when it was.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn revoke(scope: &mut Scope, id: ApiTokenId) -> Result<(), AccountError> {
+    let (tenant, now) = (scope.tenant(), scope.now());
+    let revoked = sqlx::query(
+        "UPDATE api_token SET revoked_at = coalesce(revoked_at, $3) WHERE tenant_id = $1 AND id = $2",
+    )
+    .bind(tenant.0)
+    .bind(id.uuid())
+    .bind(now)
+    .execute(scope.connection())
+    .await?;
+    if revoked.rows_affected() == 0 {
+        return Err(AccountError::NotFound(format!("token {id}")));
+    }
+    scope.note(Note::new("token.revoke", id));
+    Ok(())
+}
+
+/// A token that is good now.
+pub(crate) struct GoodToken {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: ApiTokenId,
+    pub(crate) grants: Grants,
+    pub(crate) last_used_at: Option<DateTime<Utc>>,
+}
+
+/// Whose token it is and what it permits, if it is good now. In a scope of all tenants.
+pub(crate) async fn find_good(
+    connection: &mut PgConnection,
+    hash: &SecretHash,
+    now: DateTime<Utc>,
+) -> Result<Option<GoodToken>, sqlx::Error> {
+    let row: Option<(i64, uuid::Uuid, Vec<String>, Option<DateTime<Utc>>)> = sqlx::query_as(
+        "SELECT tenant_id, id, permissions, last_used_at FROM api_token
+         WHERE hash = $1 AND revoked_at IS NULL AND expires_at > $2",
+    )
+    .bind(hash.as_slice())
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|(tenant, id, words, last_used_at)| {
+        let permissions = words.iter().filter_map(|word| word.parse().ok()).collect();
+        let grants = Grants { role: "token".to_owned(), permissions, projects: None };
+        GoodToken { tenant: TenantId(tenant), id: id.into(), grants, last_used_at }
+    }))
+}
+
+/// Notes that the token is used now.
+pub(crate) async fn note_use(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    id: ApiTokenId,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE api_token SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .bind(now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

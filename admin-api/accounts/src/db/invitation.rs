@@ -1,0 +1,181 @@
+//! Invitations to become a member.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use schemas::id::TenantId;
+use schemas::permission::BuiltInRole;
+use schemas::public_id::InvitationId;
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::membership::{Role, hold_within};
+use crate::chain::Note;
+use crate::check;
+use crate::error::AccountError;
+use crate::grants::Grants;
+use crate::random::Random;
+use crate::scope::Scope;
+use crate::secret::{Purpose, SecretHash, SecretText};
+
+/// For how long an invitation is good.
+const LIFE: TimeDelta = TimeDelta::days(7);
+
+/// An open invitation, as members see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Invitation {
+    /// Its id.
+    pub id: InvitationId,
+    /// Who is invited.
+    pub email: String,
+    /// As what.
+    pub role: Role,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// Until when it is good.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// An invitation that was just made. The only place where its link's secret is, except for the mail.
+#[derive(Debug)]
+pub struct MadeInvitation {
+    /// What was made.
+    pub invitation: Invitation,
+    /// What its link holds.
+    pub token: SecretText,
+}
+
+/// What an invitation's link is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) tenant: TenantId,
+    pub(crate) email: String,
+    pub(crate) role: Role,
+}
+
+/// Invites somebody. A former invitation of the same address is revoked.
+///
+/// # Errors
+/// [`AccountError::Invalid`] for an address that is none, or a role that holds more than `by`;
+/// [`AccountError::Exists`] if there is such a member.
+pub async fn create(
+    scope: &mut Scope,
+    random: &Random,
+    by: &Grants,
+    email: &str,
+    role: Role,
+) -> Result<MadeInvitation, AccountError> {
+    let email = check::email(email)?;
+    if role == Role::BuiltIn(BuiltInRole::Owner) {
+        return Err(AccountError::Invalid("an owner is made of a member: invite an admin first".to_owned()));
+    }
+    hold_within(scope, by, role).await?;
+    let (tenant, now, inviter) = (scope.tenant(), scope.now(), scope.caller().actor.to_string());
+    let is_member: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM membership m JOIN person p ON p.id = m.person_id WHERE m.tenant_id = $1 AND p.email = $2)",
+    )
+    .bind(tenant.0)
+    .bind(&email)
+    .fetch_one(scope.connection())
+    .await?;
+    if is_member {
+        return Err(AccountError::Exists(format!("the membership of {email}")));
+    }
+    sqlx::query(
+        "UPDATE invitation SET revoked_at = $3
+         WHERE tenant_id = $1 AND email = $2 AND accepted_at IS NULL AND revoked_at IS NULL",
+    )
+    .bind(tenant.0)
+    .bind(&email)
+    .bind(now)
+    .execute(scope.connection())
+    .await?;
+    let (id, token) =
+        (InvitationId::of_random(random.bytes()), SecretText::make(Purpose::Invitation, random));
+    let (built_in, custom) = role.columns();
+    let expires_at = now + LIFE;
+    sqlx::query(
+        "INSERT INTO invitation (tenant_id, id, email, built_in, custom, token_hash, invited_by, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(tenant.0)
+    .bind(id.uuid())
+    .bind(&email)
+    .bind(built_in)
+    .bind(custom)
+    .bind(token.hash().as_slice())
+    .bind(inviter)
+    .bind(now)
+    .bind(expires_at)
+    .execute(scope.connection())
+    .await
+    .map_err(AccountError::of_insert(|| format!("an invitation of {email}")))?;
+    let invitation = Invitation { id, email, role, created_at: now, expires_at };
+    scope.note(Note::new("invitation.create", id).after(&invitation));
+    Ok(MadeInvitation { invitation, token })
+}
+
+type Row = (uuid::Uuid, String, Option<String>, Option<uuid::Uuid>, DateTime<Utc>, DateTime<Utc>);
+
+/// The tenant's open invitations, the newest first.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(scope: &mut Scope) -> Result<Vec<Invitation>, AccountError> {
+    let (tenant, now) = (scope.tenant(), scope.now());
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, email, built_in, custom, created_at, expires_at FROM invitation
+         WHERE tenant_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2
+         ORDER BY created_at DESC, id LIMIT 1000",
+    )
+    .bind(tenant.0)
+    .bind(now)
+    .fetch_all(scope.connection())
+    .await?;
+    let invitation = |(id, email, built_in, custom, created_at, expires_at): Row| {
+        let role = Role::of_columns(built_in.as_deref(), custom)?;
+        Some(Invitation { id: id.into(), email, role, created_at, expires_at })
+    };
+    Ok(rows.into_iter().filter_map(invitation).collect())
+}
+
+/// Makes an invitation's link worthless.
+///
+/// # Errors
+/// [`AccountError::NotFound`] if it is not open.
+pub async fn revoke(scope: &mut Scope, id: InvitationId) -> Result<(), AccountError> {
+    let (tenant, now) = (scope.tenant(), scope.now());
+    let revoked = sqlx::query(
+        "UPDATE invitation SET revoked_at = $3
+         WHERE tenant_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL",
+    )
+    .bind(tenant.0)
+    .bind(id.uuid())
+    .bind(now)
+    .execute(scope.connection())
+    .await?;
+    if revoked.rows_affected() == 0 {
+        return Err(AccountError::NotFound(format!("open invitation {id}")));
+    }
+    scope.note(Note::new("invitation.revoke", id));
+    Ok(())
+}
+
+/// Uses an invitation up: of many who try at once, one gets what it is good for. In a scope of all tenants.
+pub(crate) async fn accept(
+    connection: &mut PgConnection,
+    token: &SecretHash,
+    now: DateTime<Utc>,
+) -> Result<Option<Accepted>, sqlx::Error> {
+    let row: Option<(i64, String, Option<String>, Option<uuid::Uuid>)> = sqlx::query_as(
+        "UPDATE invitation SET accepted_at = $2
+         WHERE token_hash = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2
+         RETURNING tenant_id, email, built_in, custom",
+    )
+    .bind(token.as_slice())
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(|(tenant, email, built_in, custom)| {
+        let role = Role::of_columns(built_in.as_deref(), custom)?;
+        Some(Accepted { tenant: TenantId(tenant), email, role })
+    }))
+}

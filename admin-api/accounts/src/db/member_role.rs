@@ -1,0 +1,144 @@
+//! Roles of a tenant's own.
+
+use schemas::permission::{BuiltInRole, Permission};
+use schemas::public_id::RoleId;
+use serde::{Deserialize, Serialize};
+
+use crate::chain::Note;
+use crate::check;
+use crate::error::AccountError;
+use crate::grants::Grants;
+use crate::random::Random;
+use crate::scope::Scope;
+
+/// A role of a tenant's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemberRole {
+    /// Its id.
+    pub id: RoleId,
+    /// Its name, unique within the tenant.
+    pub name: String,
+    /// What it permits.
+    pub permissions: Vec<Permission>,
+}
+
+/// A role to be made, or what it is to be from now on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRole {
+    /// Its name.
+    pub name: String,
+    /// What it permits.
+    pub permissions: Vec<Permission>,
+}
+
+impl NewRole {
+    /// A role holds only what its maker has, and never what belongs to owners alone.
+    fn check(&self, maker: &Grants) -> Result<(), AccountError> {
+        check::name(&self.name)?;
+        if self.name.parse::<BuiltInRole>().is_ok() {
+            return Err(AccountError::Exists(format!("role {}", self.name)));
+        }
+        for permission in &self.permissions {
+            if !maker.may(*permission) || !BuiltInRole::Admin.may(*permission) {
+                let rule = format!(
+                    "a role of yours can't hold {permission}, which you do not have or owners alone have"
+                );
+                return Err(AccountError::Invalid(rule));
+            }
+        }
+        Ok(())
+    }
+
+    fn words(&self) -> Vec<&'static str> {
+        let mut permissions = self.permissions.clone();
+        permissions.sort_unstable();
+        permissions.dedup();
+        permissions.into_iter().map(Permission::as_str).collect()
+    }
+}
+
+/// Makes a role.
+///
+/// # Errors
+/// [`AccountError::Invalid`] for a permission that its maker does not have; [`AccountError::Exists`].
+pub async fn create(
+    scope: &mut Scope,
+    random: &Random,
+    maker: &Grants,
+    new: &NewRole,
+) -> Result<MemberRole, AccountError> {
+    new.check(maker)?;
+    let (tenant, id) = (scope.tenant(), RoleId::of_random(random.bytes()));
+    sqlx::query("INSERT INTO member_role (tenant_id, id, name, permissions) VALUES ($1, $2, $3, $4)")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .bind(&new.name)
+        .bind(new.words())
+        .execute(scope.connection())
+        .await
+        .map_err(AccountError::of_insert(|| format!("role {}", new.name)))?;
+    let role = find(scope, id).await?;
+    scope.note(Note::new("role.create", id).after(&role));
+    Ok(role)
+}
+
+/// Changes a role, for all its members at once.
+///
+/// # Errors
+/// As [`create`]; [`AccountError::NotFound`].
+pub async fn change(
+    scope: &mut Scope,
+    maker: &Grants,
+    id: RoleId,
+    new: &NewRole,
+) -> Result<MemberRole, AccountError> {
+    new.check(maker)?;
+    let before = find(scope, id).await?;
+    let tenant = scope.tenant();
+    sqlx::query("UPDATE member_role SET name = $3, permissions = $4 WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .bind(&new.name)
+        .bind(new.words())
+        .execute(scope.connection())
+        .await
+        .map_err(AccountError::of_insert(|| format!("role {}", new.name)))?;
+    let after = find(scope, id).await?;
+    scope.note(Note::new("role.change", id).before(&before).after(&after));
+    Ok(after)
+}
+
+type Row = (uuid::Uuid, String, Vec<String>);
+
+/// Permissions that this weir does not know are left out: they permit nothing here.
+fn role((id, name, words): Row) -> MemberRole {
+    let permissions = words.iter().filter_map(|word| word.parse().ok()).collect();
+    MemberRole { id: id.into(), name, permissions }
+}
+
+/// The tenant's own roles by name.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(scope: &mut Scope) -> Result<Vec<MemberRole>, AccountError> {
+    let tenant = scope.tenant();
+    let query = "SELECT id, name, permissions FROM member_role WHERE tenant_id = $1 ORDER BY name LIMIT 1000";
+    let rows: Vec<Row> = sqlx::query_as(query).bind(tenant.0).fetch_all(scope.connection()).await?;
+    Ok(rows.into_iter().map(role).collect())
+}
+
+/// One role.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn find(scope: &mut Scope, id: RoleId) -> Result<MemberRole, AccountError> {
+    let tenant = scope.tenant();
+    let row: Option<Row> =
+        sqlx::query_as("SELECT id, name, permissions FROM member_role WHERE tenant_id = $1 AND id = $2")
+            .bind(tenant.0)
+            .bind(id.uuid())
+            .fetch_optional(scope.connection())
+            .await?;
+    row.map(role).ok_or_else(|| AccountError::NotFound(format!("role {id}")))
+}

@@ -1,0 +1,206 @@
+//! Who is in a tenant, and with which role.
+
+mod change;
+
+use chrono::{DateTime, Utc};
+use schemas::id::{ProjectId, TenantId};
+use schemas::permission::BuiltInRole;
+use schemas::public_id::{MembershipId, PersonId, PublicTenantId, RoleId};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::error::AccountError;
+use crate::grants::Grants;
+use crate::scope::Scope;
+
+pub use change::{change, remove};
+pub(crate) use change::{hold_within, insert};
+
+/// Members that are read at once: a page, and one to know whether there is another.
+const PAGE_ROWS_MAX: i64 = 201;
+
+/// A role: one that every tenant has, or one of the tenant's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Role {
+    /// One that every tenant has.
+    BuiltIn(BuiltInRole),
+    /// One of the tenant's own.
+    Custom(RoleId),
+}
+
+impl Role {
+    pub(crate) fn columns(self) -> (Option<&'static str>, Option<uuid::Uuid>) {
+        match self {
+            Self::BuiltIn(role) => (Some(role.as_str()), None),
+            Self::Custom(role) => (None, Some(role.uuid())),
+        }
+    }
+
+    pub(super) fn of_columns(built_in: Option<&str>, custom: Option<uuid::Uuid>) -> Option<Self> {
+        match (built_in, custom) {
+            (Some(word), None) => word.parse().ok().map(Self::BuiltIn),
+            (None, Some(role)) => Some(Self::Custom(role.into())),
+            _ => None,
+        }
+    }
+}
+
+/// A member, as members see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// The membership.
+    pub id: MembershipId,
+    /// The person.
+    pub person: PersonId,
+    /// The person's address.
+    pub email: String,
+    /// What the person is called.
+    pub name: String,
+    /// The role.
+    pub role: Role,
+    /// The only projects that it is for; `None`: all.
+    pub projects: Option<Vec<ProjectId>>,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A tenant that a person is a member of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TenantOfPerson {
+    /// Its number, for this crate's callers.
+    #[serde(skip)]
+    pub tenant: TenantId,
+    /// Its public id.
+    pub id: PublicTenantId,
+    /// What its people call it.
+    pub name: String,
+    /// In a path it stands for the id.
+    pub slug: String,
+    /// The person's role: a built-in one's word, or the name of the tenant's own.
+    pub role: String,
+}
+
+type GrantsRow = (Option<String>, Option<String>, Option<Vec<String>>, bool, Vec<i64>);
+
+/// What `person` may do in `tenant`; `None`: the person is no member. Permissions that this weir does not know permit
+/// nothing.
+pub(crate) async fn grants(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    person: PersonId,
+) -> Result<Option<Grants>, sqlx::Error> {
+    let row: Option<GrantsRow> = sqlx::query_as(
+        "SELECT m.built_in, r.name, r.permissions, m.limited,
+                ARRAY(SELECT project_id FROM membership_project p
+                      WHERE (p.tenant_id, p.membership_id) = (m.tenant_id, m.id) ORDER BY project_id)
+         FROM membership m LEFT JOIN member_role r ON (r.tenant_id, r.id) = (m.tenant_id, m.custom)
+         WHERE m.tenant_id = $1 AND m.person_id = $2",
+    )
+    .bind(tenant.0)
+    .bind(person.uuid())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|(built_in, name, words, limited, projects)| {
+        let built_in: Option<BuiltInRole> = built_in.and_then(|word| word.parse().ok());
+        let permissions = match built_in {
+            Some(role) => role.permissions().collect(),
+            None => words.unwrap_or_default().iter().filter_map(|word| word.parse().ok()).collect(),
+        };
+        let role = built_in.map_or_else(|| name.unwrap_or_default(), |role| role.as_str().to_owned());
+        let projects = limited.then(|| projects.into_iter().map(ProjectId).collect());
+        Grants { role, permissions, projects }
+    }))
+}
+
+/// The person's tenants, by slug.
+pub(crate) async fn tenants_of(
+    connection: &mut PgConnection,
+    person: PersonId,
+) -> Result<Vec<TenantOfPerson>, sqlx::Error> {
+    type Row = (i64, uuid::Uuid, String, String, String);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT t.id, p.public_id, p.title, t.name, coalesce(m.built_in, r.name)
+         FROM membership m JOIN tenant t ON t.id = m.tenant_id JOIN tenant_profile p ON p.tenant_id = t.id
+         LEFT JOIN member_role r ON (r.tenant_id, r.id) = (m.tenant_id, m.custom)
+         WHERE m.person_id = $1 ORDER BY t.name LIMIT 1000",
+    )
+    .bind(person.uuid())
+    .fetch_all(connection)
+    .await?;
+    let tenant = |(tenant, id, name, slug, role): Row| TenantOfPerson {
+        tenant: TenantId(tenant),
+        id: id.into(),
+        name,
+        slug,
+        role,
+    };
+    Ok(rows.into_iter().map(tenant).collect())
+}
+
+type MemberRow = (
+    uuid::Uuid,
+    uuid::Uuid,
+    String,
+    String,
+    Option<String>,
+    Option<uuid::Uuid>,
+    bool,
+    Vec<i64>,
+    DateTime<Utc>,
+);
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT m.id, m.person_id, p.email, p.name, m.built_in, m.custom, m.limited,
+                    ARRAY(SELECT project_id FROM membership_project l
+                          WHERE (l.tenant_id, l.membership_id) = (m.tenant_id, m.id) ORDER BY project_id),
+                    m.created_at
+             FROM membership m JOIN person p ON p.id = m.person_id WHERE m.tenant_id = $1 AND ",
+            $rest
+        )
+    };
+}
+
+fn member(
+    (id, person, email, name, built_in, custom, limited, projects, created_at): MemberRow,
+) -> Option<Member> {
+    let role = Role::of_columns(built_in.as_deref(), custom)?;
+    let projects = limited.then(|| projects.into_iter().map(ProjectId).collect());
+    Some(Member { id: id.into(), person: person.into(), email, name, role, projects, created_at })
+}
+
+/// Members after `after`, in the order of their ids.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn list(
+    scope: &mut Scope,
+    after: Option<MembershipId>,
+    limit: i64,
+) -> Result<Vec<Member>, AccountError> {
+    let tenant = scope.tenant();
+    let rows: Vec<MemberRow> =
+        sqlx::query_as(select!("($2::uuid IS NULL OR m.id > $2) ORDER BY m.id LIMIT $3"))
+            .bind(tenant.0)
+            .bind(after.map(MembershipId::uuid))
+            .bind(limit.clamp(1, PAGE_ROWS_MAX))
+            .fetch_all(scope.connection())
+            .await?;
+    Ok(rows.into_iter().filter_map(member).collect())
+}
+
+/// One member.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn find(scope: &mut Scope, id: MembershipId) -> Result<Member, AccountError> {
+    let tenant = scope.tenant();
+    let row: Option<MemberRow> = sqlx::query_as(select!("m.id = $2"))
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .fetch_optional(scope.connection())
+        .await?;
+    row.and_then(member).ok_or_else(|| AccountError::NotFound(format!("member {id}")))
+}

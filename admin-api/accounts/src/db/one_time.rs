@@ -1,0 +1,123 @@
+//! Links in mails, and the second step of a sign-in: each is good once, and not for long.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use schemas::public_id::PersonId;
+use sqlx::PgConnection;
+
+use crate::secret::SecretHash;
+
+/// What a token lets one do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OneTime {
+    /// Become a person, with what the payload says.
+    Register,
+    /// Choose another password.
+    ResetPassword,
+    /// Show the second factor.
+    Challenge,
+}
+
+impl OneTime {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::ResetPassword => "reset_password",
+            Self::Challenge => "challenge",
+        }
+    }
+
+    /// For how long it is good.
+    fn life(self) -> TimeDelta {
+        match self {
+            Self::Register => TimeDelta::days(1),
+            Self::ResetPassword => TimeDelta::hours(1),
+            Self::Challenge => TimeDelta::minutes(5),
+        }
+    }
+}
+
+/// What stands behind a token.
+pub(crate) struct Behind {
+    pub(crate) person: Option<PersonId>,
+    pub(crate) payload: Option<String>,
+}
+
+type Row = (Option<uuid::Uuid>, Option<String>);
+
+fn behind((person, payload): Row) -> Behind {
+    Behind { person: person.map(PersonId::from), payload }
+}
+
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    purpose: OneTime,
+    hash: &SecretHash,
+    behind: &Behind,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO one_time_token (hash, purpose, person_id, payload, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(hash.as_slice())
+    .bind(purpose.as_str())
+    .bind(behind.person.map(PersonId::uuid))
+    .bind(&behind.payload)
+    .bind(now)
+    .bind(now + purpose.life())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Uses the token up: of many who try at once, one gets what stands behind it.
+pub(crate) async fn spend(
+    connection: &mut PgConnection,
+    purpose: OneTime,
+    hash: &SecretHash,
+    now: DateTime<Utc>,
+) -> Result<Option<Behind>, sqlx::Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "UPDATE one_time_token SET used_at = $3, payload = NULL
+         FROM (SELECT hash, payload FROM one_time_token WHERE hash = $1 FOR UPDATE) AS before
+         WHERE one_time_token.hash = before.hash AND purpose = $2 AND used_at IS NULL AND expires_at > $3
+         RETURNING person_id, before.payload",
+    )
+    .bind(hash.as_slice())
+    .bind(purpose.as_str())
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(behind))
+}
+
+/// Whose challenge it is, without using it up: a code may be mistyped.
+pub(crate) async fn look(
+    connection: &mut PgConnection,
+    purpose: OneTime,
+    hash: &SecretHash,
+    now: DateTime<Utc>,
+) -> Result<Option<Behind>, sqlx::Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT person_id, payload FROM one_time_token
+         WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3",
+    )
+    .bind(hash.as_slice())
+    .bind(purpose.as_str())
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(behind))
+}
+
+/// Makes all other tokens of the person for that purpose worthless.
+pub(crate) async fn forget(
+    connection: &mut PgConnection,
+    purpose: OneTime,
+    person: PersonId,
+) -> Result<(), sqlx::Error> {
+    let query =
+        sqlx::query("DELETE FROM one_time_token WHERE person_id = $1 AND purpose = $2 AND used_at IS NULL");
+    query.bind(person.uuid()).bind(purpose.as_str()).execute(connection).await?;
+    Ok(())
+}

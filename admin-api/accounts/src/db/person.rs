@@ -1,0 +1,85 @@
+//! People. They belong to no tenant.
+
+use chrono::{DateTime, Utc};
+use schemas::public_id::PersonId;
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::scope::PlatformScope;
+
+/// A person, as the person sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Person {
+    /// Its id.
+    pub id: PersonId,
+    /// Address for mails, in lower case. It was shown to be the person's.
+    pub email: String,
+    /// What the person is called.
+    pub name: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+service::from_row!(Person { id: uuid, email, name, created_at });
+
+/// A person and the hash of the password.
+pub(crate) struct Credentials {
+    pub(crate) id: PersonId,
+    pub(crate) password_hash: String,
+}
+
+service::from_row!(Credentials { id: uuid, password_hash });
+
+/// Makes a person. `false`: the address has one already.
+pub(crate) async fn insert(
+    scope: &mut PlatformScope,
+    person: &Person,
+    password_hash: &str,
+) -> Result<bool, sqlx::Error> {
+    let made = sqlx::query(
+        "INSERT INTO person (id, email, name, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (email) DO NOTHING",
+    )
+    .bind(person.id.uuid())
+    .bind(&person.email)
+    .bind(&person.name)
+    .bind(password_hash)
+    .bind(person.created_at)
+    .execute(scope.connection())
+    .await?;
+    Ok(made.rows_affected() == 1)
+}
+
+pub(crate) async fn by_id(
+    connection: &mut PgConnection,
+    id: PersonId,
+) -> Result<Option<Person>, sqlx::Error> {
+    let query = sqlx::query_as("SELECT id, email, name, created_at FROM person WHERE id = $1");
+    query.bind(id.uuid()).fetch_optional(connection).await
+}
+
+pub(crate) async fn credentials(
+    connection: &mut PgConnection,
+    email: &str,
+) -> Result<Option<Credentials>, sqlx::Error> {
+    let query = sqlx::query_as("SELECT id, password_hash FROM person WHERE email = $1");
+    query.bind(email).fetch_optional(connection).await
+}
+
+/// Gives the person another password, if the hash is still `old`, or in any case without one.
+pub(crate) async fn set_password(
+    connection: &mut PgConnection,
+    id: PersonId,
+    old: Option<&str>,
+    new: &str,
+) -> Result<bool, sqlx::Error> {
+    let changed = sqlx::query(
+        "UPDATE person SET password_hash = $3 WHERE id = $1 AND ($2::text IS NULL OR password_hash = $2)",
+    )
+    .bind(id.uuid())
+    .bind(old)
+    .bind(new)
+    .execute(connection)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}

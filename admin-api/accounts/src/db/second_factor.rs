@@ -1,0 +1,97 @@
+//! Second factors: a one-time code's secret, sealed, and recovery codes.
+
+use chrono::{DateTime, Utc};
+use schemas::public_id::PersonId;
+use sqlx::PgConnection;
+
+use crate::secret::SecretHash;
+
+/// The sealed secret, and whether it counts yet.
+pub(crate) struct SecondFactor {
+    pub(crate) sealed_secret: Vec<u8>,
+    pub(crate) confirmed_at: Option<DateTime<Utc>>,
+}
+
+service::from_row!(SecondFactor { sealed_secret, confirmed_at });
+
+pub(crate) async fn find(
+    connection: &mut PgConnection,
+    person: PersonId,
+) -> Result<Option<SecondFactor>, sqlx::Error> {
+    let query = sqlx::query_as("SELECT sealed_secret, confirmed_at FROM second_factor WHERE person_id = $1");
+    query.bind(person.uuid()).fetch_optional(connection).await
+}
+
+/// A secret that is not confirmed yet takes the place of another such. `false`: one is confirmed.
+pub(crate) async fn propose(
+    connection: &mut PgConnection,
+    person: PersonId,
+    sealed_secret: &[u8],
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let made = sqlx::query(
+        "INSERT INTO second_factor AS f (person_id, sealed_secret, created_at) VALUES ($1, $2, $3)
+         ON CONFLICT (person_id) DO UPDATE SET sealed_secret = $2, created_at = $3 WHERE f.confirmed_at IS NULL",
+    )
+    .bind(person.uuid())
+    .bind(sealed_secret)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(made.rows_affected() == 1)
+}
+
+/// Takes the code of that step, which confirms the secret. `false`: a code of it, or of a later one, was taken before.
+pub(crate) async fn take_step(
+    connection: &mut PgConnection,
+    person: PersonId,
+    step: i64,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let taken = sqlx::query(
+        "UPDATE second_factor SET last_step = $2, confirmed_at = coalesce(confirmed_at, $3)
+         WHERE person_id = $1 AND last_step < $2",
+    )
+    .bind(person.uuid())
+    .bind(step)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(taken.rows_affected() == 1)
+}
+
+/// The person has no second factor any more.
+pub(crate) async fn remove(connection: &mut PgConnection, person: PersonId) -> Result<bool, sqlx::Error> {
+    let codes = sqlx::query("DELETE FROM recovery_code WHERE person_id = $1").bind(person.uuid());
+    codes.execute(&mut *connection).await?;
+    let removed = sqlx::query("DELETE FROM second_factor WHERE person_id = $1").bind(person.uuid());
+    Ok(removed.execute(connection).await?.rows_affected() == 1)
+}
+
+/// The person's recovery codes are these, and no others.
+pub(crate) async fn set_recovery_codes(
+    connection: &mut PgConnection,
+    person: PersonId,
+    hashes: &[SecretHash],
+) -> Result<(), sqlx::Error> {
+    let old = sqlx::query("DELETE FROM recovery_code WHERE person_id = $1").bind(person.uuid());
+    old.execute(&mut *connection).await?;
+    let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
+    let new = sqlx::query("INSERT INTO recovery_code (person_id, hash) SELECT $1, unnest($2::bytea[])");
+    new.bind(person.uuid()).bind(hashes).execute(connection).await?;
+    Ok(())
+}
+
+/// Uses a recovery code up. `false`: it is none, or was used.
+pub(crate) async fn spend_recovery_code(
+    connection: &mut PgConnection,
+    person: PersonId,
+    hash: &SecretHash,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query(
+        "UPDATE recovery_code SET used_at = $3 WHERE person_id = $1 AND hash = $2 AND used_at IS NULL",
+    );
+    let spent = query.bind(person.uuid()).bind(hash.as_slice()).bind(now).execute(connection).await?;
+    Ok(spent.rows_affected() == 1)
+}

@@ -1,0 +1,201 @@
+//! Sessions, each with one family of refresh tokens.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use schemas::id::TenantId;
+use schemas::public_id::{PersonId, SessionId};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::secret::SecretHash;
+
+/// From its beginning to its end, whatever is done in it.
+const LIFE: TimeDelta = TimeDelta::days(90);
+/// Without a refresh for so long it is over.
+const IDLE: TimeDelta = TimeDelta::days(14);
+/// How long after its successor was made a refresh token still gets an access token: two tabs race.
+pub(crate) const GRACE: TimeDelta = TimeDelta::seconds(10);
+
+/// A session, as its person sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// What the client called itself when it signed in.
+    pub user_agent: String,
+    /// Where it signed in from.
+    pub address: Option<String>,
+    /// When it signed in.
+    pub created_at: DateTime<Utc>,
+    /// When it last asked for an access token.
+    pub last_seen_at: DateTime<Utc>,
+}
+
+service::from_row!(Session { id: uuid, user_agent, address, created_at, last_seen_at });
+
+/// An open session: whose, and for which tenant it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OpenSession {
+    pub(crate) id: SessionId,
+    pub(crate) person: PersonId,
+    pub(crate) tenant: Option<TenantId>,
+}
+
+type OpenRow = (uuid::Uuid, uuid::Uuid, Option<i64>);
+
+fn open_session((id, person, tenant): OpenRow) -> OpenSession {
+    OpenSession { id: id.into(), person: person.into(), tenant: tenant.map(TenantId) }
+}
+
+pub(crate) async fn insert(
+    connection: &mut PgConnection,
+    session: &Session,
+    of: OpenSession,
+    refresh: &SecretHash,
+) -> Result<(), sqlx::Error> {
+    let now = session.created_at;
+    sqlx::query(
+        "WITH made AS (
+             INSERT INTO session (id, person_id, current_tenant, user_agent, address, created_at, last_seen_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7) RETURNING id)
+         INSERT INTO refresh_token (hash, session_id, created_at) SELECT $8, id, $6 FROM made",
+    )
+    .bind(of.id.uuid())
+    .bind(of.person.uuid())
+    .bind(of.tenant.map(|tenant| tenant.0))
+    .bind(&session.user_agent)
+    .bind(&session.address)
+    .bind(now)
+    .bind(now + LIFE)
+    .bind(refresh.as_slice())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Exchanges the refresh token `old` for `new`, in one statement: of many that try at once, one does.
+pub(crate) async fn rotate(
+    connection: &mut PgConnection,
+    old: &SecretHash,
+    new: &SecretHash,
+    now: DateTime<Utc>,
+) -> Result<Option<OpenSession>, sqlx::Error> {
+    let row: Option<OpenRow> = sqlx::query_as(
+        "WITH spent AS (
+             UPDATE refresh_token r SET superseded_at = $3 FROM session s
+             WHERE r.hash = $1 AND r.superseded_at IS NULL AND s.id = r.session_id AND s.ended_at IS NULL
+                 AND s.expires_at > $3 AND s.last_seen_at > $4
+             RETURNING r.session_id),
+         seen AS (
+             UPDATE session s SET last_seen_at = greatest(s.last_seen_at, $3) FROM spent WHERE s.id = spent.session_id
+             RETURNING s.id, s.person_id, s.current_tenant),
+         child AS (INSERT INTO refresh_token (hash, session_id, created_at) SELECT $2, id, $3 FROM seen)
+         SELECT id, person_id, current_tenant FROM seen",
+    )
+    .bind(old.as_slice())
+    .bind(new.as_slice())
+    .bind(now)
+    .bind(now - IDLE)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(open_session))
+}
+
+/// The open session of a refresh token that was exchanged already, and when.
+pub(crate) async fn of_superseded(
+    connection: &mut PgConnection,
+    token: &SecretHash,
+    now: DateTime<Utc>,
+) -> Result<Option<(OpenSession, DateTime<Utc>)>, sqlx::Error> {
+    let row: Option<(uuid::Uuid, uuid::Uuid, Option<i64>, DateTime<Utc>)> = sqlx::query_as(
+        "SELECT s.id, s.person_id, s.current_tenant, r.superseded_at
+         FROM refresh_token r JOIN session s ON s.id = r.session_id
+         WHERE r.hash = $1 AND r.superseded_at IS NOT NULL AND s.ended_at IS NULL AND s.expires_at > $2",
+    )
+    .bind(token.as_slice())
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|(id, person, tenant, at)| (open_session((id, person, tenant)), at)))
+}
+
+/// The session, if it is open.
+pub(crate) async fn find_open(
+    connection: &mut PgConnection,
+    id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<Option<OpenSession>, sqlx::Error> {
+    let row: Option<OpenRow> = sqlx::query_as(
+        "SELECT id, person_id, current_tenant FROM session
+         WHERE id = $1 AND ended_at IS NULL AND expires_at > $2",
+    )
+    .bind(id.uuid())
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(open_session))
+}
+
+/// The person's open sessions, the newest first.
+pub(crate) async fn list(
+    connection: &mut PgConnection,
+    person: PersonId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Session>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT id, user_agent, address, created_at, last_seen_at FROM session
+         WHERE person_id = $1 AND ended_at IS NULL AND expires_at > $2 AND last_seen_at > $3
+         ORDER BY created_at DESC, id LIMIT 200",
+    )
+    .bind(person.uuid())
+    .bind(now)
+    .bind(now - IDLE)
+    .fetch_all(connection)
+    .await
+}
+
+/// Which sessions of a person are to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    One(SessionId),
+    AllExcept(SessionId),
+    All,
+}
+
+/// Ends sessions of the person, and says how many were open. Their refresh tokens are worth nothing from then on, and their access
+/// tokens neither.
+pub(crate) async fn end(
+    connection: &mut PgConnection,
+    person: PersonId,
+    which: Which,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<u64, sqlx::Error> {
+    let (one, except) = match which {
+        Which::One(id) => (Some(id.uuid()), None),
+        Which::AllExcept(id) => (None, Some(id.uuid())),
+        Which::All => (None, None),
+    };
+    let ended = sqlx::query(
+        "UPDATE session SET ended_at = $2, ended_why = $3
+         WHERE person_id = $1 AND ended_at IS NULL AND ($4::uuid IS NULL OR id = $4) AND ($5::uuid IS NULL OR id <> $5)",
+    )
+    .bind(person.uuid())
+    .bind(now)
+    .bind(why)
+    .bind(one)
+    .bind(except)
+    .execute(connection)
+    .await?;
+    Ok(ended.rows_affected())
+}
+
+/// Which tenant the session works for from now on.
+pub(crate) async fn switch(
+    connection: &mut PgConnection,
+    id: SessionId,
+    tenant: TenantId,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("UPDATE session SET current_tenant = $2 WHERE id = $1");
+    query.bind(id.uuid()).bind(tenant.0).execute(connection).await?;
+    Ok(())
+}

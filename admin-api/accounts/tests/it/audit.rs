@@ -1,0 +1,143 @@
+//! The audit: what is in it, and that nobody changes it unseen.
+
+use accounts::audit::{self, Broken, Verified};
+use accounts::key::{self, NewKey};
+use accounts::{Actor, Caller, Scope, project};
+use schemas::id::TenantId;
+use schemas::public_id::PersonId;
+use service::postgres::Role;
+
+use crate::place::{NOON, Place};
+
+async fn verified(place: &Place, tenant: TenantId) -> Verified {
+    audit::verify(&mut place.scope(tenant).await).await.unwrap()
+}
+
+/// A tenant with five entries: it, three projects, and a key.
+async fn five_entries(place: &Place) -> TenantId {
+    let acme = place.tenant("acme").await;
+    for name in ["a", "b", "c"] {
+        let mut scope = place.scope(acme).await;
+        project::create(&mut scope, name).await.unwrap();
+        scope.commit().await.unwrap();
+    }
+    let mut scope = place.scope(acme).await;
+    key::create(&mut scope, &NewKey::default()).await.unwrap();
+    scope.commit().await.unwrap();
+    acme
+}
+
+#[tokio::test]
+async fn an_entry_says_who_did_what_from_where_and_no_secret() {
+    let place = Place::fresh().await;
+    let acme = place.tenant("acme").await;
+    let person = PersonId::of_random([7; 16]);
+    let request_id = Some(uuid::Uuid::from_u128(5));
+    let caller =
+        Caller { actor: Actor::Person(person), address: Some("2001:db8::1".parse().unwrap()), request_id };
+    let mut scope = Scope::open(&place.pool, &place.clock, caller, acme).await.unwrap();
+    let made = key::create(&mut scope, &NewKey::default()).await.unwrap();
+    scope.commit().await.unwrap();
+    let entries = audit::list(&mut place.scope(acme).await, None, 1).await.unwrap();
+    let [entry] = &entries[..] else { panic!("one entry") };
+    assert_eq!((entry.seq, entry.action.as_str()), (2, "key.create"));
+    assert_eq!(entry.target, format!("key {}", made.id));
+    assert_eq!((entry.actor.clone(), entry.address.as_deref()), (person.to_string(), Some("2001:db8::1")));
+    assert_eq!((entry.request_id, entry.at.timestamp_micros()), (request_id, NOON));
+    let everything = serde_json::to_string(entry).unwrap();
+    assert!(!everything.contains(&made.key[20..]) && everything.contains("default"), "{everything}");
+    assert_eq!(verified(&place, acme).await, Verified { entries: 2, broken: None });
+}
+
+#[tokio::test]
+async fn fifty_writers_make_one_chain_without_a_gap() {
+    let place = Place::with_connections(20).await;
+    let acme = place.tenant("acme").await;
+    let writers = (0..50).map(|n| {
+        let (pool, clock) = (place.pool.clone(), place.clock.clone());
+        tokio::spawn(async move {
+            let mut scope = Scope::open(&pool, &clock, Caller::COMMAND_LINE, acme).await.unwrap();
+            project::create(&mut scope, &format!("p{n}")).await.unwrap();
+            scope.commit().await.unwrap();
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    assert_eq!(verified(&place, acme).await, Verified { entries: 51, broken: None });
+}
+
+#[tokio::test]
+async fn an_entry_that_was_changed_deleted_moved_or_cut_off_is_found() {
+    for (forged, broken) in [
+        ("UPDATE audit_entry SET actor = 'system' WHERE seq = 3", Broken::Changed { seq: 3 }),
+        ("UPDATE audit_entry SET before = '' WHERE seq = 3", Broken::Changed { seq: 3 }),
+        (
+            "UPDATE audit_entry SET at = at + interval '1 microsecond' WHERE seq = 1",
+            Broken::Changed { seq: 1 },
+        ),
+        ("DELETE FROM audit_entry WHERE seq = 2", Broken::Missing { seq: 2 }),
+        ("DELETE FROM audit_entry WHERE seq = 5", Broken::CutOff { seq: 5 }),
+        (
+            "UPDATE audit_entry SET seq = CASE seq WHEN 2 THEN 1002 ELSE 1003 END WHERE seq IN (2, 3)",
+            Broken::Missing { seq: 2 },
+        ),
+        ("UPDATE audit_head SET hash = sha256('x')", Broken::Changed { seq: 5 }),
+    ] {
+        let place = Place::fresh().await;
+        let acme = five_entries(&place).await;
+        assert_eq!(verified(&place, acme).await, Verified { entries: 5, broken: None });
+        place.forge(forged).await;
+        assert_eq!(verified(&place, acme).await.broken, Some(broken), "{forged}");
+    }
+}
+
+#[tokio::test]
+async fn two_entries_that_changed_places_are_found() {
+    let place = Place::fresh().await;
+    let acme = five_entries(&place).await;
+    for step in [
+        "UPDATE audit_entry SET seq = 100 WHERE seq = 2",
+        "UPDATE audit_entry SET seq = 2 WHERE seq = 3",
+        "UPDATE audit_entry SET seq = 3 WHERE seq = 100",
+    ] {
+        place.forge(step).await;
+    }
+    assert_eq!(verified(&place, acme).await.broken, Some(Broken::Changed { seq: 2 }));
+}
+
+#[tokio::test]
+async fn the_role_of_the_api_adds_entries_and_changes_none() {
+    let place = Place::fresh().await;
+    five_entries(&place).await;
+    for role in Role::ALL {
+        let pool = place.database.pool_of(1, role);
+        for statement in [
+            "UPDATE audit_entry SET actor = ''",
+            "DELETE FROM audit_entry",
+            "TRUNCATE audit_entry",
+            "DELETE FROM audit_head",
+        ] {
+            let error = sqlx::query(statement).execute(&pool).await.unwrap_err();
+            assert!(error.to_string().contains("permission denied"), "{role:?} {statement}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_does_not_see_the_audit_of_another_or_of_the_platform() {
+    let place = Place::fresh().await;
+    let acme = five_entries(&place).await;
+    let zeta = place.tenant("zeta").await;
+    let mut scope = place.platform().await;
+    let limits = serde_json::from_str(r#"{"quota":1,"rate":1}"#).unwrap();
+    accounts::plan::put(&mut scope, "small", &limits).await.unwrap();
+    scope.commit().await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM audit_entry WHERE tenant_id IS NULL").await, 1);
+    assert_eq!(audit::list(&mut place.scope(acme).await, None, 200).await.unwrap().len(), 5);
+    let mut scope = place.scope(zeta).await;
+    assert_eq!(audit::list(&mut scope, None, 200).await.unwrap().len(), 1);
+    let seen: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_entry").fetch_one(scope.connection()).await.unwrap();
+    assert_eq!(seen, 1);
+}

@@ -1,0 +1,66 @@
+//! A copy of the database lets nobody in.
+
+use accounts::key::{self, NewKey};
+use accounts::membership::Role;
+use accounts::{Admitted, Random, invitation};
+use schemas::permission::BuiltInRole;
+
+use crate::house::{House, PASSWORD, client, secret};
+
+/// All rows of all tables as text, bytes both as they are printed and as the text that they may be.
+async fn dump(house: &House) -> String {
+    let pool = &house.place.database.pool;
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    let mut text = String::new();
+    for table in tables {
+        for output in ["hex", "escape"] {
+            let mut connection = pool.acquire().await.unwrap();
+            let set = sqlx::AssertSqlSafe(format!("SET bytea_output = {output}"));
+            sqlx::query(set).execute(&mut *connection).await.unwrap();
+            let all = sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t"));
+            let rows: Vec<String> = sqlx::query_scalar(all).fetch_all(&mut *connection).await.unwrap();
+            text.push_str(&rows.join("\n"));
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn no_secret_stands_in_the_database() {
+    let house = House::fresh().await;
+    let id = house.person("ada@example.com", "acme").await;
+    house.register("eve@example.com", "eves").await;
+    house.auth.forgot_password("ada@example.com", &client(1)).await.unwrap();
+    let signed_in = house.login("ada@example.com").await;
+    let Admitted { mut scope, grants } = house.admit(&signed_in.access_token).await.unwrap();
+    let role = Role::BuiltIn(BuiltInRole::Viewer);
+    let invited =
+        invitation::create(&mut scope, &Random::system(), &grants, "bob@example.com", role).await.unwrap();
+    let key = key::create(&mut scope, &NewKey::default()).await.unwrap();
+    scope.commit().await.unwrap();
+    let totp = house.auth.propose_totp(id, secret(PASSWORD), &client(1)).await.unwrap();
+    let links: Vec<String> =
+        house.mails().await.into_iter().filter_map(|mail| Some(mail.token?.expose().to_owned())).collect();
+    assert_eq!(links.len(), 3);
+    let text = dump(&house).await;
+    assert!(text.contains("ada@example.com") && text.contains("$argon2id$"), "the dump holds the rows");
+    let secrets = [
+        PASSWORD,
+        signed_in.access_token.as_str(),
+        signed_in.refresh.expose(),
+        signed_in.device.as_ref().unwrap().expose(),
+        invited.token.expose(),
+        key.key.as_str(),
+        totp.secret.as_str(),
+    ];
+    for secret in secrets.into_iter().chain(links.iter().map(String::as_str)) {
+        // A prefix and an id may stand there: look for what is secret of it.
+        let tail = &secret[secret.len() - 18..];
+        let hex: String = tail.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!text.contains(tail) && !text.contains(&hex), "{secret}");
+    }
+}

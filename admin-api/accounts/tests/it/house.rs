@@ -1,0 +1,109 @@
+//! A place with people in it.
+
+use std::net::IpAddr;
+
+use accounts::{
+    Admitted, AuthError, AuthParts, Authenticator, Client, HashCost, Hasher, Login, Mail, Random,
+    Registration, SealKey, SignedIn,
+};
+use schemas::public_id::PersonId;
+use service::config::Secret;
+
+use crate::place::{Place, SECOND};
+
+pub(crate) const PASSWORD: &str = "kettle-orbit-mango";
+pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+/// Hashes that cost nothing, where their cost is not what a test is about.
+pub(crate) const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
+
+pub(crate) struct House {
+    pub(crate) place: Place,
+    pub(crate) auth: Authenticator,
+}
+
+/// A client at that address, 192.0.2.x.
+pub(crate) fn client(last: u8) -> Client {
+    Client {
+        address: Some(IpAddr::from([192, 0, 2, last])),
+        user_agent: "test".to_owned(),
+        ..Client::default()
+    }
+}
+
+pub(crate) fn secret(text: &str) -> Secret {
+    Secret::from(text)
+}
+
+impl House {
+    pub(crate) async fn fresh() -> Self {
+        let place = Place::with_connections(20).await;
+        let auth = another(&place, CHEAP, "https://weir.example");
+        Self { place, auth }
+    }
+
+    pub(crate) fn wait(&self, seconds: i64) {
+        self.place.clock.set(self.place.clock.now_micros() + seconds * SECOND);
+    }
+
+    pub(crate) async fn register(&self, email: &str, tenant: &str) {
+        let new = Registration {
+            email: email.to_owned(),
+            password: secret(PASSWORD),
+            name: "Ada".to_owned(),
+            tenant_name: tenant.to_owned(),
+        };
+        self.auth.register(new, &client(1)).await.unwrap();
+    }
+
+    pub(crate) async fn mails(&self) -> Vec<Mail> {
+        self.auth.unsent_mails(1_000).await.unwrap()
+    }
+
+    /// The last mail to that address.
+    pub(crate) async fn mail_to(&self, email: &str) -> Mail {
+        self.mails().await.into_iter().rfind(|mail| mail.recipient == email).unwrap()
+    }
+
+    /// What the link of the last mail to that address holds.
+    pub(crate) async fn link_to(&self, email: &str) -> String {
+        self.mail_to(email).await.token.unwrap().expose().to_owned()
+    }
+
+    /// Somebody who has registered, and followed the link.
+    pub(crate) async fn person(&self, email: &str, tenant: &str) -> PersonId {
+        self.register(email, tenant).await;
+        // Mails of one moment have no order.
+        self.wait(1);
+        self.auth.verify_email(&self.link_to(email).await, &client(1)).await.unwrap()
+    }
+
+    pub(crate) async fn login(&self, email: &str) -> SignedIn {
+        signed_in(self.auth.login(email, secret(PASSWORD), &client(1)).await)
+    }
+
+    pub(crate) async fn admit(&self, bearer: &str) -> Result<Admitted, AuthError> {
+        self.auth.admit(bearer, &client(1)).await
+    }
+}
+
+pub(crate) fn another(place: &Place, cost: HashCost, issuer: &str) -> Authenticator {
+    Authenticator::new(AuthParts {
+        pool: place.pool.clone(),
+        clock: place.clock.clone(),
+        random: Random::system(),
+        hasher: Hasher::new(cost, 2).unwrap(),
+        seal: SealKey::read(&secret(KEY)).unwrap(),
+        issuer: issuer.to_owned(),
+    })
+}
+
+pub(crate) fn signed_in(login: Result<Login, AuthError>) -> SignedIn {
+    match login.unwrap() {
+        Login::SignedIn(signed_in) => *signed_in,
+        Login::Challenge { .. } => panic!("a second factor is asked for"),
+    }
+}
+
+pub(crate) fn is_refused<T>(result: &Result<T, AuthError>) -> bool {
+    matches!(result, Err(AuthError::Refused(_)))
+}

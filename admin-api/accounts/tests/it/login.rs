@@ -1,0 +1,215 @@
+//! Signing in with a password: nobody learns who has an account, and nobody is locked out for good.
+
+use accounts::{AuthError, Client, HashCost};
+
+use crate::house::{CHEAP, House, PASSWORD, another, client, is_refused, secret, signed_in};
+
+async fn wrong(house: &House, email: &str, from: &Client) -> AuthError {
+    house.auth.login(email, secret("wrong-wrong-wrong"), from).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_address_are_answered_alike() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let known = wrong(&house, "ada@example.com", &client(9)).await;
+    let unknown = wrong(&house, "eve@example.com", &client(9)).await;
+    let none = wrong(&house, "no address", &client(9)).await;
+    assert_eq!((known.to_string(), unknown.to_string()), (unknown.to_string(), none.to_string()));
+    assert!(matches!((known, unknown), (AuthError::Refused(_), AuthError::Refused(_))));
+    assert_eq!(house.place.number("SELECT count(*) FROM audit_entry WHERE action = 'login.fail'").await, 2);
+}
+
+#[tokio::test]
+async fn an_unknown_address_takes_as_long() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let dear =
+        another(&house.place, HashCost { memory_kib: 19_456, passes: 4, lanes: 1 }, "https://weir.example");
+    // The person's hash is of that cost too, once she has signed in.
+    signed_in(dear.login("ada@example.com", secret(PASSWORD), &client(1)).await);
+    let mut fastest = [u128::MAX; 2];
+    for round in 0..6 {
+        for (at, email) in ["ada@example.com", "eve@example.com"].into_iter().enumerate() {
+            let began = std::time::Instant::now();
+            assert!(is_refused(&dear.login(email, secret("wrong"), &client(10 + round)).await));
+            fastest[at] = fastest[at].min(began.elapsed().as_micros());
+        }
+    }
+    // Only the fastest of each says something: other tests run at the same time. Without a hash it is some milliseconds.
+    let [known, unknown] = fastest;
+    assert!(unknown * 3 > known, "{known} µs and {unknown} µs");
+}
+
+#[tokio::test]
+async fn attempts_wait_longer_and_longer_for_known_and_unknown_addresses_alike() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    for email in ["ada@example.com", "eve@example.com"] {
+        let mut waits = Vec::new();
+        for _ in 0..20 {
+            match wrong(&house, email, &Client::default()).await {
+                AuthError::Wait { seconds } => {
+                    waits.push(seconds);
+                    house.wait(seconds);
+                }
+                error => assert!(matches!(error, AuthError::Refused(_)), "{error}"),
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128], "{email}");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_ends_and_is_never_longer_than_a_quarter_of_an_hour() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let mut longest = 0;
+    for _ in 0..80 {
+        if let AuthError::Wait { seconds } = wrong(&house, "ada@example.com", &Client::default()).await {
+            longest = longest.max(seconds);
+            house.wait(seconds);
+        }
+    }
+    assert_eq!(longest, 900);
+    let blocked = house.auth.login("ada@example.com", secret(PASSWORD), &Client::default()).await;
+    if let Err(AuthError::Wait { seconds }) = blocked {
+        house.wait(seconds);
+    }
+    house.wait(900);
+    signed_in(house.auth.login("ada@example.com", secret(PASSWORD), &Client::default()).await);
+    // Nothing stands against her any more.
+    for _ in 0..4 {
+        assert!(matches!(wrong(&house, "ada@example.com", &Client::default()).await, AuthError::Refused(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_signed_in_before_gets_in_while_the_account_is_under_attack() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let device = house.login("ada@example.com").await.device.unwrap();
+    for _ in 0..6 {
+        wrong(&house, "ada@example.com", &client(66)).await;
+    }
+    let from_elsewhere = house.auth.login("ada@example.com", secret(PASSWORD), &client(7)).await;
+    assert!(matches!(from_elsewhere, Err(AuthError::Wait { .. })));
+    let known = Client { device: Some(device.expose().to_owned()), ..client(7) };
+    let signed = signed_in(house.auth.login("ada@example.com", secret(PASSWORD), &known).await);
+    assert!(signed.device.is_none(), "it has its cookie");
+    // The cookie is of this account alone.
+    house.person("bob@example.com", "bobs").await;
+    for _ in 0..6 {
+        wrong(&house, "bob@example.com", &client(66)).await;
+    }
+    let other = house.auth.login("bob@example.com", secret(PASSWORD), &known).await;
+    assert!(matches!(other, Err(AuthError::Wait { .. })));
+}
+
+#[tokio::test]
+async fn many_attempts_at_once_are_no_more_than_so_many_one_after_another() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let attempts = (0..50).map(|n| {
+        let auth = &house.auth;
+        async move { auth.login("ada@example.com", secret(&format!("wrong-{n}")), &client(n)).await }
+    });
+    let results = futures_util::future::join_all(attempts).await;
+    let looked_at = results.iter().filter(|result| is_refused(result)).count();
+    assert_eq!(looked_at, 5);
+}
+
+#[tokio::test]
+async fn a_source_that_tries_many_accounts_waits_and_does_not_count_against_them() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let mut waits = 0;
+    for n in 0..130 {
+        waits += u32::from(matches!(
+            wrong(&house, &format!("p{n}@example.com"), &client(66)).await,
+            AuthError::Wait { .. }
+        ));
+    }
+    assert!(waits >= 29, "{waits}");
+    assert!(matches!(wrong(&house, "ada@example.com", &client(66)).await, AuthError::Wait { .. }));
+    house.login("ada@example.com").await;
+}
+
+#[tokio::test]
+async fn a_hash_of_another_cost_is_replaced_at_the_next_sign_in() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let count = async |like: &str| -> i64 {
+        let query = "SELECT count(*) FROM person WHERE password_hash LIKE $1";
+        sqlx::query_scalar(query).bind(like).fetch_one(&house.place.database.pool).await.unwrap()
+    };
+    assert_eq!(count("$argon2id$v=19$m=64,t=1,p=1$%").await, 1);
+    let dear = another(&house.place, HashCost { passes: 2, ..CHEAP }, "https://weir.example");
+    signed_in(dear.login("ada@example.com", secret(PASSWORD), &client(1)).await);
+    assert_eq!(count("$argon2id$v=19$m=64,t=2,p=1$%").await, 1);
+    signed_in(dear.login("ada@example.com", secret(PASSWORD), &client(1)).await);
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_replaced_once_and_ends_all_sessions() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let before = house.login("ada@example.com").await;
+    house.auth.forgot_password("ada@example.com", &client(1)).await.unwrap();
+    house.auth.forgot_password("eve@example.com", &client(1)).await.unwrap();
+    house.wait(1);
+    assert!(house.mail_to("eve@example.com").await.token.is_none());
+    let link = house.link_to("ada@example.com").await;
+    let set = async |password: &str| house.auth.reset_password(&link, secret(password), &client(1)).await;
+    assert!(matches!(set("password1234").await, Err(AuthError::Invalid(_))), "the link stays good");
+    let (one, other) = tokio::join!(set("velvet-quartz-74-lamp"), set("brandy-ladder-29-moss"));
+    assert_eq!(u8::from(one.is_ok()) + u8::from(other.is_ok()), 1);
+    assert!(is_refused(&set("velvet-quartz-74-lamp").await));
+    assert!(is_refused(&house.auth.login("ada@example.com", secret(PASSWORD), &client(1)).await));
+    assert!(is_refused(&house.auth.refresh(before.refresh.expose(), &client(1)).await));
+    assert!(is_refused(&house.admit(&before.access_token).await));
+}
+
+#[tokio::test]
+async fn a_reset_link_is_good_for_an_hour() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    house.auth.forgot_password("ada@example.com", &client(1)).await.unwrap();
+    house.wait(1);
+    let link = house.link_to("ada@example.com").await;
+    house.wait(3600);
+    assert!(is_refused(&house.auth.reset_password(&link, secret("velvet-quartz-74-lamp"), &client(1)).await));
+}
+
+#[tokio::test]
+async fn a_password_is_changed_by_who_knows_it_and_other_sessions_end() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let (here, there) = (house.login("ada@example.com").await, house.login("ada@example.com").await);
+    let who = house.auth.signed_in(&here.access_token, &client(1)).await.unwrap();
+    let new = || secret("velvet-quartz-74-lamp");
+    assert!(is_refused(&house.auth.change_password(&who, secret("wrong"), new(), &client(1)).await));
+    house.auth.change_password(&who, secret(PASSWORD), new(), &client(1)).await.unwrap();
+    assert!(house.admit(&here.access_token).await.is_ok());
+    assert!(is_refused(&house.admit(&there.access_token).await));
+    signed_in(house.auth.login("ada@example.com", new(), &client(1)).await);
+}
+
+#[tokio::test]
+async fn many_good_and_bad_sign_ins_from_one_source_do_not_wait_for_each_other() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let device = house.login("ada@example.com").await.device.unwrap();
+    let known = Client { device: Some(device.expose().to_owned()), ..client(1) };
+    for _ in 0..3 {
+        let attempts = (0..12).map(|n| {
+            let (auth, from) = (&house.auth, &known);
+            let password = if n % 4 == 0 { "wrong-wrong-wrong" } else { PASSWORD };
+            async move { auth.login("ada@example.com", secret(password), from).await }
+        });
+        for result in futures_util::future::join_all(attempts).await {
+            assert!(!matches!(result, Err(AuthError::Store(_))), "{result:?}");
+        }
+        house.wait(900);
+    }
+}

@@ -1,0 +1,16 @@
+//! Accounts on a real Postgres, under the role of the admin API. Each test has a database of its own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
+
+mod place;
+mod house;
+mod isolation;
+mod scope;
+mod audit;
+mod registration;
+mod login;
+mod second_factor;
+mod sessions;
+mod members;
+mod api_tokens;
+mod dump;

@@ -1,0 +1,238 @@
+//! Who may do what in a tenant, and that nobody gets more than somebody has to give.
+
+use accounts::member_role::{self, NewRole};
+use accounts::membership::{self, Member, Role};
+use accounts::{AccountError, Admitted, Random, invitation, project};
+use schemas::permission::{BuiltInRole, Permission};
+
+use crate::house::{House, PASSWORD, client, is_refused, secret};
+
+const OWNER: Role = Role::BuiltIn(BuiltInRole::Owner);
+const ADMIN: Role = Role::BuiltIn(BuiltInRole::Admin);
+const VIEWER: Role = Role::BuiltIn(BuiltInRole::Viewer);
+
+impl House {
+    async fn works(&self, email: &str) -> Admitted {
+        let token = self.login(email).await.access_token;
+        self.admit(&token).await.unwrap()
+    }
+
+    /// Makes somebody a member of the tenant of ada, who owns it.
+    async fn joins(&self, email: &str, role: Role) {
+        let Admitted { mut scope, grants } = self.works("ada@example.com").await;
+        let invited = if role == OWNER { ADMIN } else { role };
+        let made = invitation::create(&mut scope, &Random::system(), &grants, email, invited).await.unwrap();
+        scope.commit().await.unwrap();
+        let token = made.token.expose();
+        self.auth.register_invited(token, "Name", secret(PASSWORD), &client(1)).await.unwrap();
+        if role == OWNER {
+            let Admitted { mut scope, grants } = self.works("ada@example.com").await;
+            let member = member(&mut scope, email).await;
+            membership::change(&mut scope, &grants, member.id, OWNER, None).await.unwrap();
+            scope.commit().await.unwrap();
+        }
+    }
+
+    async fn acme() -> Self {
+        let house = Self::fresh().await;
+        house.person("ada@example.com", "acme").await;
+        house
+    }
+}
+
+async fn member(scope: &mut accounts::Scope, email: &str) -> Member {
+    let members = membership::list(scope, None, 200).await.unwrap();
+    members.into_iter().find(|member| member.email == email).unwrap()
+}
+
+#[tokio::test]
+async fn every_built_in_role_permits_what_the_table_says() {
+    let house = House::acme().await;
+    for role in [BuiltInRole::Admin, BuiltInRole::Developer, BuiltInRole::Billing, BuiltInRole::Viewer] {
+        let email = format!("{role}@example.com");
+        house.joins(&email, Role::BuiltIn(role)).await;
+        let grants = house.works(&email).await.grants;
+        assert_eq!(grants.role, role.as_str());
+        for permission in Permission::ALL {
+            assert_eq!(grants.may(*permission), role.may(*permission), "{role} {permission}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_owner_stays() {
+    let house = House::acme().await;
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let ada = member(&mut scope, "ada@example.com").await;
+    let left = membership::remove(&mut scope, &grants, ada.id).await;
+    assert!(matches!(left, Err(AccountError::Invalid(_))));
+    let lowered = membership::change(&mut scope, &grants, ada.id, VIEWER, None).await;
+    assert!(matches!(lowered, Err(AccountError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn two_owners_who_remove_each_other_at_once_leave_one() {
+    let house = House::acme().await;
+    house.joins("bob@example.com", OWNER).await;
+    for _ in 0..5 {
+        let (mut one, mut other) =
+            (house.works("ada@example.com").await, house.works("bob@example.com").await);
+        let bob = member(&mut one.scope, "bob@example.com").await;
+        let ada = member(&mut one.scope, "ada@example.com").await;
+        let first = async {
+            membership::change(&mut one.scope, &one.grants, bob.id, ADMIN, None).await?;
+            one.scope.commit().await.map_err(AccountError::from)
+        };
+        let second = async {
+            membership::change(&mut other.scope, &other.grants, ada.id, ADMIN, None).await?;
+            other.scope.commit().await.map_err(AccountError::from)
+        };
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(u8::from(first.is_ok()) + u8::from(second.is_ok()), 1, "{first:?} {second:?}");
+        let owners = house.place.number("SELECT count(*) FROM membership WHERE built_in = 'owner'").await;
+        assert_eq!(owners, 1);
+        let (owner, lowered) =
+            if first.is_ok() { ("ada@example.com", bob.id) } else { ("bob@example.com", ada.id) };
+        let mut again = house.works(owner).await;
+        membership::change(&mut again.scope, &again.grants, lowered, OWNER, None).await.unwrap();
+        again.scope.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_gives_or_takes_more_than_they_have() {
+    let house = House::acme().await;
+    house.joins("admin@example.com", ADMIN).await;
+    house.joins("bob@example.com", VIEWER).await;
+    let Admitted { mut scope, grants } = house.works("admin@example.com").await;
+    let (ada, admin, bob) = (
+        member(&mut scope, "ada@example.com").await.id,
+        member(&mut scope, "admin@example.com").await.id,
+        member(&mut scope, "bob@example.com").await.id,
+    );
+    for (target, role) in [(admin, OWNER), (bob, OWNER), (ada, VIEWER)] {
+        let refused = membership::change(&mut scope, &grants, target, role, None).await;
+        assert!(matches!(refused, Err(AccountError::Invalid(_))), "{role:?}");
+    }
+    assert!(membership::remove(&mut scope, &grants, ada).await.is_err());
+    membership::change(&mut scope, &grants, bob, ADMIN, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_custom_role_holds_what_its_maker_has_and_changes_for_all_its_members_at_once() {
+    let house = House::acme().await;
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let new = |permissions: &[Permission]| NewRole {
+        name: "auditor".to_owned(),
+        permissions: permissions.to_vec(),
+    };
+    let random = Random::system();
+    let owners = new(&[Permission::TenantDelete]);
+    assert!(member_role::create(&mut scope, &random, &grants, &owners).await.is_err());
+    let reads = new(&[Permission::AuditRead, Permission::AuditRead]);
+    let role = member_role::create(&mut scope, &random, &grants, &reads).await.unwrap();
+    assert_eq!(role.permissions, [Permission::AuditRead]);
+    scope.commit().await.unwrap();
+    house.joins("bob@example.com", Role::Custom(role.id)).await;
+    let token = house.login("bob@example.com").await.access_token;
+    let bob = house.admit(&token).await.unwrap();
+    assert_eq!((bob.grants.role.as_str(), bob.grants.permissions), ("auditor", vec![Permission::AuditRead]));
+    drop(bob.scope);
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let more = new(&[Permission::AuditRead, Permission::UsageRead]);
+    member_role::change(&mut scope, &grants, role.id, &more).await.unwrap();
+    scope.commit().await.unwrap();
+    let bob = house.admit(&token).await.unwrap();
+    assert!(bob.grants.may(Permission::UsageRead) && !bob.grants.may(Permission::KeysRead));
+    let viewer = bob.grants;
+    let mut scope = bob.scope;
+    let widened = new(&[Permission::KeysManage]);
+    assert!(member_role::create(&mut scope, &random, &viewer, &widened).await.is_err());
+    let named = NewRole { name: "owner".to_owned(), permissions: Vec::new() };
+    assert!(member_role::create(&mut scope, &random, &viewer, &named).await.is_err());
+}
+
+#[tokio::test]
+async fn a_membership_may_be_limited_to_projects_of_its_tenant() {
+    let house = House::acme().await;
+    house.joins("bob@example.com", VIEWER).await;
+    house.person("zoe@example.com", "zeta").await;
+    let theirs = project::list(&mut house.works("zoe@example.com").await.scope).await.unwrap()[0].id;
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let staging = project::create(&mut scope, "staging").await.unwrap().id;
+    let ours = schemas::id::ProjectId(staging);
+    let bob = member(&mut scope, "bob@example.com").await.id;
+    let changed = membership::change(&mut scope, &grants, bob, VIEWER, Some(&[ours])).await.unwrap();
+    assert_eq!(changed.projects, Some(vec![ours]));
+    scope.commit().await.unwrap();
+    let limited = house.works("bob@example.com").await.grants;
+    assert!(limited.covers(ours) && !limited.covers(schemas::id::ProjectId(theirs)));
+
+    let mut again = house.works("ada@example.com").await;
+    let none = membership::change(&mut again.scope, &again.grants, bob, VIEWER, Some(&[])).await.unwrap();
+    assert_eq!(none.projects, Some(Vec::new()), "none is not all");
+    let foreign = [schemas::id::ProjectId(theirs)];
+    let refused = membership::change(&mut again.scope, &again.grants, bob, VIEWER, Some(&foreign)).await;
+    assert!(matches!(refused, Err(AccountError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn who_is_no_member_any_more_is_let_in_no_more() {
+    let house = House::acme().await;
+    house.joins("bob@example.com", VIEWER).await;
+    let signed_in = house.login("bob@example.com").await;
+    assert!(house.admit(&signed_in.access_token).await.is_ok());
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let bob = member(&mut scope, "bob@example.com").await.id;
+    membership::remove(&mut scope, &grants, bob).await.unwrap();
+    scope.commit().await.unwrap();
+    assert!(is_refused(&house.admit(&signed_in.access_token).await));
+    let refreshed = house.auth.refresh(signed_in.refresh.expose(), &client(1)).await.unwrap();
+    assert!(refreshed.tenant.is_none(), "he is signed in, in no tenant");
+    assert!(is_refused(&house.admit(&refreshed.access_token).await));
+}
+
+#[tokio::test]
+async fn a_person_switches_between_tenants_and_into_no_other() {
+    let house = House::acme().await;
+    house.person("zoe@example.com", "zeta").await;
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let random = Random::system();
+    let made = invitation::create(&mut scope, &random, &grants, "zoe@example.com", VIEWER).await.unwrap();
+    scope.commit().await.unwrap();
+    let signed_in = house.login("zoe@example.com").await;
+    let who = house.auth.signed_in(&signed_in.access_token, &client(1)).await.unwrap();
+    assert!(house.auth.switch(&who, "acme", &client(1)).await.is_err());
+    house.auth.accept_invitation(who.person(), made.token.expose(), &client(1)).await.unwrap();
+    assert_eq!(house.auth.tenants(&who, &client(1)).await.unwrap().len(), 2);
+    let switched = house.auth.switch(&who, "acme", &client(1)).await.unwrap();
+    let acme = house.admit(&switched.access_token).await.unwrap();
+    assert_eq!(
+        (acme.scope.tenant(), acme.grants.role.as_str()),
+        (scope_tenant(&house, "acme").await, "viewer")
+    );
+    assert_eq!(house.admit(&signed_in.access_token).await.unwrap().grants.role, "owner");
+    let refreshed = house.auth.refresh(signed_in.refresh.expose(), &client(1)).await.unwrap();
+    assert_eq!(refreshed.tenant.unwrap().slug, "acme", "the session stays with it");
+}
+
+async fn scope_tenant(house: &House, slug: &str) -> schemas::id::TenantId {
+    let tenant = accounts::tenant::find(&mut house.place.platform().await, slug).await.unwrap();
+    schemas::id::TenantId(tenant.id)
+}
+
+#[tokio::test]
+async fn what_members_do_is_in_the_audit_with_their_names() {
+    let house = House::acme().await;
+    house.joins("bob@example.com", VIEWER).await;
+    let Admitted { mut scope, .. } = house.works("ada@example.com").await;
+    let entries = accounts::audit::list(&mut scope, None, 200).await.unwrap();
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    for action in ["tenant.create", "person.join", "membership.create", "login", "invitation.create"] {
+        assert!(actions.contains(&action), "{action} {actions:?}");
+    }
+    let invited = entries.iter().find(|entry| entry.action == "invitation.create").unwrap();
+    assert!(invited.actor.starts_with("usr_") && invited.address.as_deref() == Some("192.0.2.1"));
+    let verified = accounts::audit::verify(&mut scope).await.unwrap();
+    assert_eq!(verified.broken, None);
+}

@@ -1,0 +1,216 @@
+use accounts::{Jwks, Login, Refreshed, Registration, SecretText, SignedIn};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use axum::response::{IntoResponse, Response};
+use schemas::problem::{Code, Problem};
+use serde::{Deserialize, Serialize};
+
+use crate::api::Api;
+use crate::auth::{DEVICE_COOKIE, Sender, Signed, authenticator, cookie};
+use crate::reply::{Answer, Body, Refused};
+use crate::text::Password;
+
+/// Holds the refresh token. `__Host-`: of this host alone, over TLS alone (a browser takes the local machine for that).
+const REFRESH_COOKIE: &str = "__Host-weir_refresh";
+/// As long as a session may last.
+const REFRESH_COOKIE_SECONDS: i64 = 90 * 86_400;
+const DEVICE_COOKIE_SECONDS: i64 = 365 * 86_400;
+
+/// Who registers: with a tenant of their own, or an invitation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Register {
+    email: Option<String>,
+    password: Password,
+    name: String,
+    tenant_name: Option<String>,
+    invitation: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credentials {
+    email: String,
+    password: Password,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Link {
+    token: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecondStep {
+    challenge: String,
+    code: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Address {
+    email: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reset {
+    token: String,
+    password: Password,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Switch {
+    tenant: String,
+}
+
+/// The same body always, whether or not the address is known.
+#[derive(Serialize)]
+pub(super) struct Taken {
+    status: &'static str,
+}
+
+type Accepted = Result<(StatusCode, Json<Taken>), Refused>;
+
+fn taken() -> Accepted {
+    Ok((StatusCode::ACCEPTED, Json(Taken { status: "accepted" })))
+}
+
+pub(super) async fn jwks(State(api): State<Api>) -> Answer<Jwks> {
+    Ok(Json(authenticator(&api)?.jwks().await?))
+}
+
+pub(super) async fn register(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(new): Body<Register>,
+) -> Accepted {
+    let auth = authenticator(&api)?;
+    let Register { email, password: Password(password), name, tenant_name, invitation } = new;
+    match (email, tenant_name, invitation) {
+        (Some(email), Some(tenant_name), None) => {
+            auth.register(Registration { email, password, name, tenant_name }, &from).await?;
+        }
+        (_, None, Some(token)) => {
+            auth.register_invited(&token, &name, password, &from).await?;
+        }
+        _ => {
+            return Err(Refused::invalid("send email and tenant_name, or invitation instead of tenant_name"));
+        }
+    }
+    taken()
+}
+
+pub(super) async fn verify_email(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(link): Body<Link>,
+) -> Answer<Taken> {
+    authenticator(&api)?.verify_email(&link.token, &from).await?;
+    Ok(Json(Taken { status: "verified" }))
+}
+
+pub(super) async fn login(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(Credentials { email, password: Password(password) }): Body<Credentials>,
+) -> Result<Response, Refused> {
+    match authenticator(&api)?.login(&email, password, &from).await? {
+        Login::SignedIn(signed_in) => Ok(let_in(*signed_in)),
+        challenge @ Login::Challenge { .. } => Ok(Json(challenge).into_response()),
+    }
+}
+
+pub(super) async fn login_totp(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(SecondStep { challenge, code }): Body<SecondStep>,
+) -> Result<Response, Refused> {
+    Ok(let_in(authenticator(&api)?.login_totp(&challenge, &code, &from).await?))
+}
+
+pub(super) async fn login_recovery_code(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(SecondStep { challenge, code }): Body<SecondStep>,
+) -> Result<Response, Refused> {
+    Ok(let_in(authenticator(&api)?.login_recovery_code(&challenge, &code, &from).await?))
+}
+
+pub(super) async fn refresh(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let auth = authenticator(&api)?;
+    let Some(token) = cookie(&headers, REFRESH_COOKIE) else {
+        return Err(Refused::new(Problem::new(Code::Unauthorized, "there is no refresh cookie: sign in")));
+    };
+    let refreshed = auth.refresh(&token, &from).await?;
+    let secret = refreshed.refresh.clone();
+    let mut reply = Json(refreshed).into_response();
+    if let Some(secret) = &secret {
+        set_cookie(&mut reply, REFRESH_COOKIE, secret.expose(), REFRESH_COOKIE_SECONDS);
+    }
+    Ok(reply)
+}
+
+pub(super) async fn logout(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+) -> Result<Response, Refused> {
+    authenticator(&api)?.logout(&who, &from).await?;
+    let mut reply = StatusCode::NO_CONTENT.into_response();
+    set_cookie(&mut reply, REFRESH_COOKIE, "", 0);
+    Ok(reply)
+}
+
+pub(super) async fn forgot_password(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(Address { email }): Body<Address>,
+) -> Accepted {
+    authenticator(&api)?.forgot_password(&email, &from).await?;
+    taken()
+}
+
+pub(super) async fn reset_password(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(Reset { token, password: Password(password) }): Body<Reset>,
+) -> Answer<Taken> {
+    authenticator(&api)?.reset_password(&token, password, &from).await?;
+    Ok(Json(Taken { status: "changed" }))
+}
+
+pub(super) async fn switch(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Body(Switch { tenant }): Body<Switch>,
+) -> Answer<Refreshed> {
+    Ok(Json(authenticator(&api)?.switch(&who, &tenant, &from).await?))
+}
+
+fn let_in(signed_in: SignedIn) -> Response {
+    let (refresh, device): (SecretText, Option<SecretText>) =
+        (signed_in.refresh.clone(), signed_in.device.clone());
+    let mut reply = Json(signed_in).into_response();
+    set_cookie(&mut reply, REFRESH_COOKIE, refresh.expose(), REFRESH_COOKIE_SECONDS);
+    if let Some(device) = device {
+        set_cookie(&mut reply, DEVICE_COOKIE, device.expose(), DEVICE_COOKIE_SECONDS);
+    }
+    reply
+}
+
+fn set_cookie(reply: &mut Response, name: &str, value: &str, seconds: i64) {
+    let cookie = format!("{name}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite=Strict");
+    if let Ok(value) = HeaderValue::from_str(&cookie) {
+        reply.headers_mut().append(SET_COOKIE, value);
+    }
+}

@@ -1,0 +1,42 @@
+use accounts::AccountError;
+use accounts::api_token::{self, ApiToken, NewToken};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use crate::api::Api;
+use crate::auth::InTenant;
+use crate::reply::{Answer, Body, Created, Refused, created};
+
+/// A token, and its text, this once.
+#[derive(Serialize)]
+pub(super) struct Made {
+    #[serde(flatten)]
+    token: ApiToken,
+    secret: String,
+}
+
+pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<ApiToken>> {
+    Ok(Json(api_token::list(&mut scope).await?))
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    InTenant { mut scope, grants }: InTenant,
+    Body(new): Body<NewToken>,
+) -> Created<Made> {
+    let made = api_token::create(&mut scope, &api.random, &grants, &new).await?;
+    scope.commit().await?;
+    created(Made { token: made.token, secret: made.secret.expose().to_owned() })
+}
+
+pub(super) async fn revoke(
+    InTenant { mut scope, .. }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<StatusCode, Refused> {
+    let token = id.parse().map_err(|_| AccountError::NotFound(format!("token {id}")))?;
+    api_token::revoke(&mut scope, token).await?;
+    scope.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,49 @@
+//! Texts in bodies that are not what others are.
+
+use accounts::membership::Role;
+use serde::{Deserialize, Deserializer};
+use service::config::Secret;
+
+/// A password in a body. It is never printed.
+#[derive(Debug)]
+pub(crate) struct Password(pub(crate) Secret);
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self(Secret::from(text.as_str())))
+    }
+}
+
+/// A role in a body: a built-in one's word, or the id of the tenant's own.
+#[derive(Debug)]
+pub(crate) struct RoleName(pub(crate) Role);
+
+impl<'de> Deserialize<'de> for RoleName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let built_in = text.parse().ok().map(Role::BuiltIn);
+        let role = built_in.or_else(|| text.parse().ok().map(Role::Custom));
+        role.map(Self).ok_or_else(|| {
+            serde::de::Error::custom("role is owner, admin, developer, billing, viewer, or rol_...")
+        })
+    }
+}
+
+/// Items in a page for which no limit is named.
+const LIMIT: i64 = 50;
+/// Items in a page at most.
+const LIMIT_MAX: i64 = 200;
+
+/// How many items a page is to have.
+///
+/// # Errors
+/// What to say of a limit that is out of range.
+pub(crate) fn limit(asked: Option<i64>) -> Result<i64, String> {
+    let limit = asked.unwrap_or(LIMIT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(format!("limit is a number from 1 to {LIMIT_MAX}"))
+    }
+}
