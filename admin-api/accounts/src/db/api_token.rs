@@ -190,7 +190,8 @@ pub(crate) async fn find_good(
     hash: &SecretHash,
     now: DateTime<Utc>,
 ) -> Result<Option<GoodToken>, sqlx::Error> {
-    let row: Option<(i64, uuid::Uuid, Vec<String>, Option<DateTime<Utc>>)> = sqlx::query_as(
+    type Row = (i64, uuid::Uuid, Vec<String>, Option<DateTime<Utc>>);
+    let row: Option<Row> = sqlx::query_as(
         "SELECT tenant_id, id, permissions, last_used_at FROM api_token
          WHERE hash = $1 AND revoked_at IS NULL AND expires_at > $2",
     )
