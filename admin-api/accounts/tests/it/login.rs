@@ -48,12 +48,12 @@ async fn attempts_wait_longer_and_longer_for_known_and_unknown_addresses_alike()
     for email in ["ada@example.com", "eve@example.com"] {
         let mut waits = Vec::new();
         for _ in 0..20 {
-            match wrong(&house, email, &Client::default()).await {
-                AuthError::Wait { seconds } => {
-                    waits.push(seconds);
-                    house.wait(seconds);
-                }
-                error => assert!(matches!(error, AuthError::Refused(_)), "{error}"),
+            let error = wrong(&house, email, &Client::default()).await;
+            if let AuthError::Wait { seconds } = error {
+                waits.push(seconds);
+                house.wait(seconds);
+            } else {
+                assert!(matches!(error, AuthError::Refused(_)), "{error}");
             }
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128], "{email}");
