@@ -1,9 +1,11 @@
 //! The admin API: tenants, projects, keys, quotas, usage, and people over HTTP.
 //!
 //! # Path of a request
-//! It comes to the listener and gets its id (`request`). The table of routes ([`routes`]) says who may call the route, and
+//! It comes to the listener and gets its id (`request`). The table of routes ([`routes`]) says who may call the route,
+//! and
 //! the guard ([`auth`]) finds out whether this is somebody who may: with the operator's token, an access token, or an
-//! API token. Then it comes to its handler, which calls a function of `accounts` or `metering`. The command line calls
+//! machine token. Then it comes to its handler, which calls a function of `accounts` or `metering`. The command line
+//! calls
 //! the same functions.
 //!
 //! # What holds

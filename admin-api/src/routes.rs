@@ -1,4 +1,5 @@
-//! The table of routes: each with who may call it. A route without that can't be written. The handlers of a resource are in
+//! The table of routes: each with who may call it. A route without that can't be written. The handlers of a resource
+//! are in
 //! the module of its name.
 
 mod auth;

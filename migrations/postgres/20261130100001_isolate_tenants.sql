@@ -10,10 +10,12 @@ BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target);
     EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', target);
     EXECUTE format('CREATE POLICY own_tenant ON %s TO weir_api USING (%s) WITH CHECK (%s)', target, seen, seen);
-    -- They work on batches of many tenants. GRANTs say which tables; a constant costs no row anything. The owner's is for
+    -- They work on batches of many tenants. GRANTs say which tables; a constant costs no row anything. The owner's is
+    -- for
     -- later migrations: without it they would silently change no row.
     EXECUTE format(
-        'CREATE POLICY every_tenant ON %s TO weir_ingest, weir_processor, weir_billing, weir_owner USING (true) WITH CHECK (true)',
+        'CREATE POLICY every_tenant ON %s TO weir_ingest, weir_processor, weir_billing, weir_owner '
+        'USING (true) WITH CHECK (true)',
         target
     );
 END $$;
@@ -21,7 +23,8 @@ REVOKE EXECUTE ON FUNCTION isolate_tenants(regclass, name) FROM PUBLIC;
 
 SELECT isolate_tenants('tenant', 'id');
 SELECT isolate_tenants(name::regclass) FROM unnest(ARRAY[
-    'project', 'api_key', 'usage_hour', 'dead_letter', 'quota_period', 'quota_lease', 'outcome_minute', 'erasure', 'erased_hour'
+    'project', 'api_key', 'usage_hour', 'dead_letter', 'quota_period', 'quota_lease', 'outcome_minute', 'erasure',
+    'erased_hour'
 ]) AS name;
 
 RESET ROLE;

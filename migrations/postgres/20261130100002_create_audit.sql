@@ -31,7 +31,7 @@ CREATE TABLE audit_head (
     seq bigint NOT NULL DEFAULT 0 CHECK (seq >= 0),
     hash bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex') CHECK (length(hash) = 32)
 );
-COMMENT ON TABLE audit_head IS 'the last entry of each chain; locked by whoever adds one';
+COMMENT ON TABLE audit_head IS 'the last entry of each chain; locked by the transaction that adds one';
 
 SELECT isolate_tenants('audit_entry');
 SELECT isolate_tenants('audit_head');

@@ -1,9 +1,11 @@
 -- People, what they may do in tenants, and how they show who they are (docs/adr/0025). Written by accounts alone.
--- No secret stands here in the clear: those with 256 random bits as SHA-256, passwords as Argon2id, what must be read again
+-- No secret stands here in the clear: those with 256 random bits as SHA-256, passwords as Argon2id, what must be read
+-- again
 -- sealed under a key that is not in the database.
 SET LOCAL ROLE weir_owner;
 
--- What people see of a tenant and a project. Apart from ingest's tables: a customer who renames a thing takes no lock that
+-- What people see of a tenant and a project. Apart from ingest's tables: a customer who renames a thing takes no lock
+-- that
 -- the directory's other writers wait for.
 CREATE TABLE tenant_profile (
     tenant_id bigint PRIMARY KEY REFERENCES tenant,
@@ -133,7 +135,7 @@ CREATE TABLE second_factor (
     last_step bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL
 );
-COMMENT ON COLUMN second_factor.last_step IS 'the 30 s step of the last code that was taken: no code of it or before is taken again';
+COMMENT ON COLUMN second_factor.last_step IS 'the 30 s step of the last code that was taken; none of it or before is taken again';
 
 CREATE TABLE recovery_code (
     person_id uuid NOT NULL REFERENCES person,
@@ -149,18 +151,18 @@ CREATE TABLE known_device (
 );
 CREATE INDEX ON known_device (person_id);
 
-CREATE TABLE login_throttle (
+CREATE TABLE attempt (
     key bytea PRIMARY KEY CHECK (length(key) = 32),
     failures integer NOT NULL CHECK (failures > 0),
     last_at timestamptz NOT NULL,
     open_at timestamptz NOT NULL
 );
-COMMENT ON TABLE login_throttle IS 'an attempt is counted before it is looked at, and taken back when it succeeds';
-COMMENT ON COLUMN login_throttle.key IS 'SHA-256 of an address with its account, a device, a source, or another thing that is guessed at';
-COMMENT ON COLUMN login_throttle.open_at IS 'when the next attempt is looked at';
-CREATE INDEX ON login_throttle (last_at);
+COMMENT ON TABLE attempt IS 'an attempt is counted before it is looked at, and taken back when it succeeds';
+COMMENT ON COLUMN attempt.key IS 'SHA-256 of what is guessed at (an account, a second factor), or of a device or source';
+COMMENT ON COLUMN attempt.open_at IS 'when the next attempt is looked at';
+CREATE INDEX ON attempt (last_at);
 
-CREATE TABLE api_token (
+CREATE TABLE machine_token (
     tenant_id bigint NOT NULL REFERENCES tenant,
     id uuid NOT NULL,
     name text NOT NULL CHECK (name <> ''),
@@ -199,15 +201,16 @@ COMMENT ON COLUMN outbox.sealed_body IS 'what the template needs, as JSON, seale
 CREATE INDEX ON outbox (created_at) WHERE sent_at IS NULL;
 
 SELECT isolate_tenants(name::regclass) FROM unnest(ARRAY[
-    'tenant_profile', 'project_profile', 'member_role', 'membership', 'membership_project', 'invitation', 'api_token'
+    'tenant_profile', 'project_profile', 'member_role', 'membership', 'membership_project', 'invitation',
+    'machine_token'
 ]) AS name;
 
 GRANT SELECT, INSERT, UPDATE ON tenant_profile, person, membership, member_role, invitation, session, one_time_token,
-    second_factor, recovery_code, known_device, login_throttle, api_token, signing_key TO weir_api;
+    second_factor, recovery_code, known_device, attempt, machine_token, signing_key TO weir_api;
 GRANT SELECT, INSERT ON project_profile, membership_project, outbox TO weir_api;
 GRANT UPDATE (sent_at, sealed_body) ON outbox TO weir_api;
 GRANT SELECT, INSERT, UPDATE (superseded_at) ON refresh_token TO weir_api;
 GRANT DELETE ON membership, membership_project, member_role, one_time_token, second_factor, recovery_code, known_device,
-    login_throttle TO weir_api;
+    attempt TO weir_api;
 
 RESET ROLE;

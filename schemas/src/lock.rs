@@ -1,17 +1,22 @@
 //! The keys of Postgres's advisory locks: all of them, so that no two locks share a key by accident.
 //!
-//! Postgres keeps keys of one number apart from keys of two. Keys of one number begin with "weir" in ASCII, so they stand
-//! outside the 32 bits in which the keys lie that SQL makes with `hashtext`. The migrations hold a lock of sqlx's as well,
+//! Postgres keeps keys of one number apart from keys of two. Keys of one number begin with "weir" in ASCII, so they
+//! stand
+//! outside the 32 bits in which the keys lie that SQL makes with `hashtext`. The migrations hold a lock of sqlx's as
+//! well,
 //! for as long as they run; sqlx makes its key from the database's name.
 
-/// `(ROWS, partition)`: held alone by a process that changes rows of the partition below its cursor, for one dead letter or
+/// `(ROWS, partition)`: held alone by a process that changes rows of the partition below its cursor, for one dead
+/// letter or
 /// for a whole repair; shared by a proof, for as long as it reads.
 pub const ROWS: i32 = 0x7765_6972;
 
-/// `(ROWS, RECONCILE)`: held by the one process that reconciles, for a run: seconds to minutes. No partition has this number.
+/// `(ROWS, RECONCILE)`: held by the one process that reconciles, for a run: seconds to minutes. No partition has this
+/// number.
 pub const RECONCILE: i32 = -1;
 
-/// Held alone by an eraser for the transaction that begins or counts a round, some milliseconds; shared by a process that
+/// Held alone by an eraser for the transaction that begins or counts a round, some milliseconds; shared by a process
+/// that
 /// brings events of the log back, from before it reads the erasures until it has inserted the rows.
 pub const ERASURE: i64 = 0x77_65_69_72_01;
 
@@ -24,7 +29,8 @@ pub const ROLLUP_TURN: i64 = 0x77_65_69_72_03;
 /// Held by a process that makes or rotates keys of access tokens, until its transaction ends: some milliseconds.
 pub const SIGNING_KEY: i64 = 0x77_65_69_72_04;
 
-/// In SQL, as `hashtext` of this text: held by each transaction that changes a plan, tenant or key, from its first change
+/// In SQL, as `hashtext` of this text: held by each transaction that changes a plan, tenant or key, from its first
+/// change
 /// to its end, so that change numbers become visible in their order.
 pub const CHANGE_NUMBER: &str = "weir.change_number";
 

@@ -95,7 +95,7 @@ public_id! {
     /// An invitation to become a member.
     InvitationId = "ivt_";
     /// A token for a machine that calls the admin API.
-    ApiTokenId = "tok_";
+    MachineTokenId = "tok_";
     /// An entry of the audit.
     AuditId = "aud_";
     /// A mail or another message to be sent.

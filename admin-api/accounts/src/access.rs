@@ -32,7 +32,7 @@ pub struct Claims {
     pub sid: SessionId,
     /// The tenant it is for, if the person is a member of any.
     pub tenant: Option<PublicTenantId>,
-    /// The role there when it was made. For whoever reads the token: what is allowed is looked up.
+    /// The role there when it was made. For who reads the token: what is allowed is looked up.
     pub role: Option<String>,
     /// Unix seconds from which it is refused.
     pub exp: i64,
@@ -42,7 +42,7 @@ pub struct Claims {
     pub jti: String,
 }
 
-/// Why a token is not taken. For the log alone: whoever presents it learns nothing of it.
+/// Why a token is not taken. For the log alone: who presents it learns nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotTaken {
     /// No JWT, another algorithm, another kind, or without the id of a key.

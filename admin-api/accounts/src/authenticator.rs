@@ -1,6 +1,7 @@
 //! Finds out who somebody is: registration, sign-in, second factors, sessions, tokens.
 //!
-//! This is the part that opens scopes; the rest of the crate is called within one. No connection is held while a password
+//! This is the part that opens scopes; the rest of the crate is called within one. No connection is held while a
+//! password
 //! is hashed. Everything that is spent (a link, a code, a refresh token) is spent by one statement (docs/adr/0025).
 
 mod keys;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use schemas::public_id::{ApiTokenId, PersonId};
+use schemas::public_id::{MachineTokenId, PersonId};
 use uuid::Uuid;
 
 /// Who asks.
@@ -11,8 +11,8 @@ use uuid::Uuid;
 pub enum Actor {
     /// A person who is signed in.
     Person(PersonId),
-    /// A machine with an API token.
-    Token(ApiTokenId),
+    /// A machine with a machine token.
+    Token(MachineTokenId),
     /// Whoever has the operator's token, or the command line.
     Operator,
     /// Weir itself: signing in, and what follows from time alone.

@@ -1,13 +1,17 @@
-//! Accounts: tenants, their plan, projects, keys and erasures; people, what they may do, and how they show who they are. It knows
+//! Accounts: tenants, their plan, projects, keys and erasures; people, what they may do, and how they show who they
+//! are. It knows
 //! neither HTTP nor the command line.
 //!
 //! # Path of a change
-//! The admin API and the command line read the same types ([`NewTenant`](tenant::NewTenant), ...), one from a JSON body,
+//! The admin API and the command line read the same types ([`NewTenant`](tenant::NewTenant), ...), one from a JSON
+//! body,
 //! the other from arguments. Either finds out who asks, opens a [`Scope`], calls the same functions, and commits. These
-//! check the change, write it, and note it for the audit. For people and machines, [`Authenticator`] finds out who asks.
+//! check the change, write it, and note it for the audit. For people and machines, [`Authenticator`] finds out who
+//! asks.
 //!
 //! # What holds
-//! * A key's text is in the [`MadeKey`](key::MadeKey) of its creation and nowhere else; so is that of every other secret.
+//! * A key's text is in the [`MadeKey`](key::MadeKey) of its creation and nowhere else; so is that of every other
+//! secret.
 //! * Every ingest node knows a change within a second: triggers number and announce the rows.
 //! * A caller never sees a row of another tenant: each statement names the scope's tenant, and Postgres's row-level
 //!   security refuses what one of them forgot.
@@ -39,7 +43,7 @@ pub use authenticator::{
 };
 pub use caller::{Actor, Caller};
 pub use db::{
-    api_token, audit, erasure, invitation, key, member_role, membership, person, plan, project, session,
+    audit, erasure, invitation, key, machine_token, member_role, membership, person, plan, project, session,
     tenant,
 };
 pub use error::AccountError;

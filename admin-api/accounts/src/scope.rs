@@ -88,7 +88,7 @@ impl PlatformScope {
         self.notes.push((chain, note));
     }
 
-    /// Who asks, from now on: whoever was found to be asking.
+    /// Who asks, from now on: the person or token that was found to be asking.
     pub(crate) fn acting_as(&mut self, caller: Caller) {
         self.caller = caller;
     }

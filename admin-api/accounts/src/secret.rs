@@ -1,4 +1,5 @@
-//! Secrets that weir makes: a prefix that says what for, 256 random bits, and a checksum, so that a typo fails before any
+//! Secrets that weir makes: a prefix that says what for, 256 random bits, and a checksum, so that a typo fails before
+//! any
 //! look-up. They are random, so a plain SHA-256 is all that the database needs to know them again.
 
 use std::fmt;
@@ -25,7 +26,7 @@ pub(crate) enum Purpose {
     /// Shows that somebody signed in on this device before.
     Device,
     /// Lets a machine call the admin API.
-    ApiToken,
+    MachineToken,
 }
 
 impl Purpose {
@@ -35,7 +36,7 @@ impl Purpose {
             Self::OneTime => "wo_",
             Self::Invitation => "wi_",
             Self::Device => "wd_",
-            Self::ApiToken => "wt_",
+            Self::MachineToken => "wt_",
         }
     }
 }

@@ -1,5 +1,5 @@
 use accounts::AccountError;
-use accounts::api_token::{self, ApiToken, NewToken};
+use accounts::machine_token::{self, MachineToken, NewToken};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -13,12 +13,12 @@ use crate::reply::{Answer, Body, Created, Refused, created};
 #[derive(Serialize)]
 pub(super) struct Made {
     #[serde(flatten)]
-    token: ApiToken,
+    token: MachineToken,
     secret: String,
 }
 
-pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<ApiToken>> {
-    Ok(Json(api_token::list(&mut scope).await?))
+pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<MachineToken>> {
+    Ok(Json(machine_token::list(&mut scope).await?))
 }
 
 pub(super) async fn create(
@@ -26,7 +26,7 @@ pub(super) async fn create(
     InTenant { mut scope, grants }: InTenant,
     Body(new): Body<NewToken>,
 ) -> Created<Made> {
-    let made = api_token::create(&mut scope, &api.random, &grants, &new).await?;
+    let made = machine_token::create(&mut scope, &api.random, &grants, &new).await?;
     scope.commit().await?;
     created(Made { token: made.token, secret: made.secret.expose().to_owned() })
 }
@@ -36,7 +36,7 @@ pub(super) async fn revoke(
     Path((_, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
     let token = id.parse().map_err(|_| AccountError::NotFound(format!("token {id}")))?;
-    api_token::revoke(&mut scope, token).await?;
+    machine_token::revoke(&mut scope, token).await?;
     scope.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -232,7 +232,8 @@ fn year_from_now() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn links_do_not_depend_on_what_host_a_request_names() {
     let house = House::fresh().await;
-    let new = serde_json::json!({"email": "ada@example.com", "password": PASSWORD, "name": "Ada", "tenant_name": "Acme"});
+    let email = "ada@example.com";
+    let new = serde_json::json!({"email": email, "password": PASSWORD, "name": "Ada", "tenant_name": "Acme"});
     let headers = [JSON, ("x-forwarded-host", "evil.example")];
     let reply = house.client(None).send(Method::POST, "/v1/auth/register", &headers, new.to_string()).await;
     assert_eq!(reply.status, 202);

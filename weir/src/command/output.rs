@@ -18,7 +18,7 @@ pub(crate) fn pool(role: Role) -> anyhow::Result<PgPool> {
     config::stores()?.database.pool(role)
 }
 
-/// A scope of all tenants, for whoever runs the command.
+/// A scope of all tenants, for the operator who runs the command.
 pub(crate) async fn platform(pool: &PgPool) -> anyhow::Result<PlatformScope> {
     Ok(PlatformScope::open_platform(pool, &Clock::system(), Caller::COMMAND_LINE).await?)
 }

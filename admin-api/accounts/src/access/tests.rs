@@ -176,7 +176,7 @@ fn what_was_changed_cut_or_is_another_secret_is_refused() {
     for other in ["", ".", "..", "a.b.c", unsigned, &format!("{unsigned}."), &format!("{token}.x")] {
         assert!(taken(&keys, other, NOW).is_err(), "{other}");
     }
-    for purpose in [Purpose::Refresh, Purpose::OneTime, Purpose::ApiToken] {
+    for purpose in [Purpose::Refresh, Purpose::OneTime, Purpose::MachineToken] {
         let secret = SecretText::make(purpose, &Random::seeded(1));
         assert_eq!(taken(&keys, secret.expose(), NOW), Err(NotTaken::Shape));
     }

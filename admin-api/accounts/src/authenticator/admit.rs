@@ -11,14 +11,14 @@ use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::membership;
 use crate::db::session::{self, OpenSession};
-use crate::db::{api_token, tenant};
+use crate::db::{machine_token, tenant};
 use crate::grants::Grants;
 use crate::scope::{PlatformScope, Scope};
 use crate::secret::{Purpose, SecretText};
 
 /// What every bearer that is not let in is answered.
 const NOBODY: &str = "sign in: the token is none of ours, has expired, or its session is over";
-/// How exactly it is noted when an API token was last used.
+/// How exactly it is noted when a machine token was last used.
 const USE_NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// Somebody who may work in a tenant: the transaction, and what is permitted in it.
@@ -49,7 +49,7 @@ impl Authenticator {
     /// # Errors
     /// [`AuthError::Refused`] if the credential is not good now; [`AuthError::Store`].
     pub async fn admit(&self, bearer: &str, client: &Client) -> Result<Admitted, AuthError> {
-        match SecretText::parse(Purpose::ApiToken, bearer) {
+        match SecretText::parse(Purpose::MachineToken, bearer) {
             Some(token) => self.admit_machine(&token, client).await,
             None => self.admit_person(bearer, client).await,
         }
@@ -78,10 +78,10 @@ impl Authenticator {
     async fn admit_machine(&self, token: &SecretText, client: &Client) -> Result<Admitted, AuthError> {
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
-        let good = api_token::find_good(scope.connection(), &token.hash(), now).await?;
+        let good = machine_token::find_good(scope.connection(), &token.hash(), now).await?;
         let good = good.ok_or(AuthError::Refused(NOBODY))?;
         if good.last_used_at.is_none_or(|at| now - at >= USE_NOTED_EVERY) {
-            api_token::note_use(scope.connection(), good.tenant, good.id, now).await?;
+            machine_token::note_use(scope.connection(), good.tenant, good.id, now).await?;
             scope.commit().await?;
             scope = self.platform(client, Actor::System).await?;
         }

@@ -10,8 +10,8 @@ use super::{Authenticator, Client, SignedIn};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::chain::{Chain, Note};
+use crate::db::attempt::{self, Guarded};
 use crate::db::one_time::{self, OneTime};
-use crate::db::throttle::{self, Guarded};
 use crate::db::{device, person, second_factor};
 use crate::scope::PlatformScope;
 use crate::secret::{Purpose, SecretHash, SecretText};
@@ -99,7 +99,7 @@ impl Authenticator {
             scope.commit().await?;
             return Err(AuthError::Refused(WRONG_CODE));
         }
-        throttle::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
+        attempt::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
         let known = self.knows_device(&mut scope, id, client).await?;
         self.open_session(scope, id, client, known).await
     }
@@ -128,7 +128,7 @@ impl Authenticator {
     async fn count_code(&self, id: PersonId, client: &Client) -> Result<(), AuthError> {
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
-        let counted = throttle::count(scope.connection(), Guarded::SecondFactor(id), now).await?;
+        let counted = attempt::count(scope.connection(), Guarded::SecondFactor(id), now).await?;
         scope.commit().await?;
         counted.map_err(|seconds| AuthError::Wait { seconds })
     }
@@ -189,7 +189,7 @@ impl Authenticator {
         if !self.take_code(&mut scope, id, code).await? {
             return Err(AuthError::Refused(WRONG_CODE));
         }
-        throttle::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
+        attempt::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
         scope.note(Chain::of_person(id), Note::new("second_factor.on", id));
         let codes = self.new_recovery_codes(&mut scope, id).await?;
         scope.commit().await?;
@@ -238,7 +238,7 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();
         let Some(known) = person::by_id(scope.connection(), id).await? else { return Err(wrong) };
-        let counted = throttle::count(scope.connection(), Guarded::Password(id), now).await?;
+        let counted = attempt::count(scope.connection(), Guarded::Password(id), now).await?;
         let found = person::credentials(scope.connection(), &known.email).await?;
         scope.commit().await?;
         counted.map_err(|seconds| AuthError::Wait { seconds })?;
@@ -247,7 +247,7 @@ impl Authenticator {
             return Err(wrong);
         }
         let mut scope = self.platform(client, Actor::Person(id)).await?;
-        throttle::forgive(scope.connection(), Guarded::Password(id)).await?;
+        attempt::forgive(scope.connection(), Guarded::Password(id)).await?;
         scope.commit().await?;
         Ok(known.email)
     }

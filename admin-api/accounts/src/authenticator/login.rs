@@ -9,9 +9,9 @@ use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::chain::{Chain, Note};
 use crate::check;
+use crate::db::attempt::{self, Guarded};
 use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Credentials};
-use crate::db::throttle::{self, Guarded};
 use crate::db::{device, second_factor};
 use crate::scope::PlatformScope;
 use crate::secret::{Purpose, SecretHash, SecretText};
@@ -82,9 +82,9 @@ impl Authenticator {
         let now = scope.now();
         // In the order in which an attempt counts them: two sign-ins never wait for each other.
         if let Some(source) = &counted.source {
-            throttle::take_back(scope.connection(), Guarded::Source(source), now).await?;
+            attempt::take_back(scope.connection(), Guarded::Source(source), now).await?;
         }
-        throttle::forgive(scope.connection(), counted.guarded()).await?;
+        attempt::forgive(scope.connection(), counted.guarded()).await?;
         let factor = second_factor::find(scope.connection(), id).await?;
         if factor.is_some_and(|factor| factor.confirmed_at.is_some()) {
             return self.challenge(scope, id).await;
@@ -109,10 +109,10 @@ impl Authenticator {
         let counted = Counted { email, device, source: client.source() };
         // The source first: one that has to wait does not count against the account.
         if let Some(source) = &counted.source {
-            let taken = throttle::count(scope.connection(), Guarded::Source(source), now).await?;
+            let taken = attempt::count(scope.connection(), Guarded::Source(source), now).await?;
             taken.map_err(|seconds| AuthError::Wait { seconds })?;
         }
-        let taken = throttle::count(scope.connection(), counted.guarded(), now).await?;
+        let taken = attempt::count(scope.connection(), counted.guarded(), now).await?;
         let found = person::credentials(scope.connection(), &counted.email).await?;
         scope.commit().await?;
         taken.map_err(|seconds| AuthError::Wait { seconds })?;
@@ -123,9 +123,9 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
         if let Some(source) = &counted.source {
-            throttle::take_back(scope.connection(), Guarded::Source(source), now).await?;
+            attempt::take_back(scope.connection(), Guarded::Source(source), now).await?;
         }
-        throttle::take_back(scope.connection(), counted.guarded(), now).await?;
+        attempt::take_back(scope.connection(), counted.guarded(), now).await?;
         Ok(scope.commit().await?)
     }
 
@@ -136,7 +136,8 @@ impl Authenticator {
         Ok(scope.commit().await?)
     }
 
-    /// Hashes a password that was right with what hashes cost today. If there is no room for it, the next sign-in does it.
+    /// Hashes a password that was right with what hashes cost today. If there is no room for it, the next sign-in does
+    /// it.
     async fn hash_again(
         &self,
         id: PersonId,

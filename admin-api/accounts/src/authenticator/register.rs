@@ -11,10 +11,10 @@ use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::chain::Note;
 use crate::check;
+use crate::db::attempt::{self, Guarded};
 use crate::db::membership::{self, Role};
 use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Person};
-use crate::db::throttle::{self, Guarded};
 use crate::db::{invitation, tenant};
 use crate::error::AccountError;
 use crate::password;
@@ -48,7 +48,8 @@ struct Pending {
 }
 
 impl Authenticator {
-    /// Takes a registration and sends a mail: with a link, or, if the address is known, with the advice to sign in. Either way the
+    /// Takes a registration and sends a mail: with a link, or, if the address is known, with the advice to sign in.
+    /// Either way the
     /// same is computed and the same number of rows is written.
     ///
     /// # Errors
@@ -103,7 +104,8 @@ impl Authenticator {
     /// Makes a person and the membership that an invitation is for: its link shows that the address is the person's.
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for a link that is not open; [`AuthError::Invalid`] for a weak password, or an address that is known:
+    /// [`AuthError::Refused`] for a link that is not open; [`AuthError::Invalid`] for a weak password, or an address
+    /// that is known:
     /// its person signs in and accepts.
     pub async fn register_invited(
         &self,
@@ -184,10 +186,10 @@ impl Authenticator {
     ) -> Result<bool, AuthError> {
         let now = scope.now();
         if let Some(source) = client.source() {
-            let counted = throttle::count(scope.connection(), Guarded::Source(&source), now).await?;
+            let counted = attempt::count(scope.connection(), Guarded::Source(&source), now).await?;
             counted.map_err(|seconds| AuthError::Wait { seconds })?;
         }
-        Ok(throttle::count(scope.connection(), Guarded::Mail(email), now).await?.is_ok())
+        Ok(attempt::count(scope.connection(), Guarded::Mail(email), now).await?.is_ok())
     }
 }
 

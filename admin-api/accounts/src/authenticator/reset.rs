@@ -15,7 +15,8 @@ use crate::password;
 use crate::secret::{Purpose, SecretText};
 
 impl Authenticator {
-    /// Sends a mail with a link, if the address is somebody's. Nobody is shown whether it is: a token is made and a mail is written
+    /// Sends a mail with a link, if the address is somebody's. Nobody is shown whether it is: a token is made and a
+    /// mail is written
     /// in any case, and the one to nobody says that there is no account.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ pub(crate) async fn is_known(
     device: &SecretHash,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM known_device d JOIN person p ON p.id = d.person_id WHERE d.hash = $1 AND p.email = $2)",
+        "SELECT EXISTS (
+             SELECT FROM known_device d JOIN person p ON p.id = d.person_id WHERE d.hash = $1 AND p.email = $2)",
     )
     .bind(device.as_slice())
     .bind(email)

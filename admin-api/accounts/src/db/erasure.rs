@@ -71,7 +71,8 @@ macro_rules! select {
 /// Asks for an erasure.
 ///
 /// # Errors
-/// [`AccountError::Invalid`] if it does not name one thing; [`AccountError::NotFound`] for a project that the tenant has not.
+/// [`AccountError::Invalid`] if it does not name one thing; [`AccountError::NotFound`] for a project that the tenant
+/// has not.
 pub async fn create(scope: &mut Scope, new: &NewErasure) -> Result<Erasure, AccountError> {
     let (kind, subject) = new.subject()?;
     let project: Option<ProjectId> = match &new.project {

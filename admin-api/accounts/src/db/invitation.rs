@@ -70,7 +70,8 @@ pub async fn create(
     hold_within(scope, by, role).await?;
     let (tenant, now, inviter) = (scope.tenant(), scope.now(), scope.caller().actor.to_string());
     let is_member: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM membership m JOIN person p ON p.id = m.person_id WHERE m.tenant_id = $1 AND p.email = $2)",
+        "SELECT EXISTS (
+             SELECT FROM membership m JOIN person p ON p.id = m.person_id WHERE m.tenant_id = $1 AND p.email = $2)",
     )
     .bind(tenant.0)
     .bind(&email)

@@ -79,7 +79,7 @@ pub async fn create(scope: &mut Scope, new: &NewKey) -> Result<MadeKey, AccountE
     Ok(MadeKey { id: presented.id, key: key.expose().to_owned() })
 }
 
-/// Revokes a key, for ever. A key that was revoked stays so, since when it was.
+/// Revokes a key, for good. A key that was revoked stays so, since when it was.
 ///
 /// # Errors
 /// [`AccountError::NotFound`].

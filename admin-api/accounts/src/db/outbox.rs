@@ -37,7 +37,8 @@ pub(crate) async fn insert(
 
 /// Mails that wait, the oldest first.
 pub(crate) async fn unsent(connection: &mut PgConnection, limit: i64) -> Result<Vec<OutboxRow>, sqlx::Error> {
-    let query = "SELECT id, kind, recipient, sealed_body FROM outbox WHERE sent_at IS NULL ORDER BY created_at, id LIMIT $1";
+    let query = "SELECT id, kind, recipient, sealed_body FROM outbox
+         WHERE sent_at IS NULL ORDER BY created_at, id LIMIT $1";
     sqlx::query_as(query).bind(limit).fetch_all(connection).await
 }
 

@@ -55,7 +55,8 @@ pub(crate) async fn insert(
     let now = session.created_at;
     sqlx::query(
         "WITH made AS (
-             INSERT INTO session (id, person_id, current_tenant, user_agent, address, created_at, last_seen_at, expires_at)
+             INSERT INTO session (id, person_id, current_tenant, user_agent, address, created_at, last_seen_at,
+                                  expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $6, $7) RETURNING id)
          INSERT INTO refresh_token (hash, session_id, created_at) SELECT $8, id, $6 FROM made",
     )
@@ -161,7 +162,8 @@ pub(crate) enum Which {
     All,
 }
 
-/// Ends sessions of the person, and says how many were open. Their refresh tokens are worth nothing from then on, and their access
+/// Ends sessions of the person, and says how many were open. Their refresh tokens are worth nothing from then on, and
+/// their access
 /// tokens neither.
 pub(crate) async fn end(
     connection: &mut PgConnection,
@@ -177,7 +179,8 @@ pub(crate) async fn end(
     };
     let ended = sqlx::query(
         "UPDATE session SET ended_at = $2, ended_why = $3
-         WHERE person_id = $1 AND ended_at IS NULL AND ($4::uuid IS NULL OR id = $4) AND ($5::uuid IS NULL OR id <> $5)",
+         WHERE person_id = $1 AND ended_at IS NULL AND ($4::uuid IS NULL OR id = $4)
+           AND ($5::uuid IS NULL OR id <> $5)",
     )
     .bind(person.uuid())
     .bind(now)

@@ -28,8 +28,8 @@ async fn open_tables(pool: &PgPool) -> Vec<String> {
     for (table, column) in tables_of_tenants(pool).await {
         let closed: bool = sqlx::query_scalar(
             "SELECT c.relrowsecurity AND c.relforcerowsecurity AND (
-                 SELECT count(*) = 1 AND bool_and(p.qual = p.with_check AND p.cmd = 'ALL' AND p.qual LIKE '%weir.tenant%'
-                     AND p.qual LIKE '%' || $2 || '%')
+                 SELECT count(*) = 1 AND bool_and(p.qual = p.with_check AND p.cmd = 'ALL'
+                     AND p.qual LIKE '%weir.tenant%' AND p.qual LIKE '%' || $2 || '%')
                  FROM pg_policies p WHERE p.tablename = c.relname AND p.roles && '{weir_api,public}'::name[])
              FROM pg_class c WHERE c.oid = $1::regclass",
         )
@@ -53,7 +53,8 @@ async fn every_table_of_tenants_forces_row_level_security_and_one_without_is_fou
     for statement in [
         "CREATE TABLE forgotten (tenant_id bigint)",
         "CREATE TABLE half (tenant_id bigint); ALTER TABLE half ENABLE ROW LEVEL SECURITY",
-        "CREATE TABLE wide (tenant_id bigint); SELECT isolate_tenants('wide'); CREATE POLICY more ON wide TO weir_api USING (true)",
+        "CREATE TABLE wide (tenant_id bigint); SELECT isolate_tenants('wide');
+         CREATE POLICY more ON wide TO weir_api USING (true)",
     ] {
         sqlx::raw_sql(statement).execute(&place.database.pool).await.unwrap();
     }
@@ -64,7 +65,8 @@ async fn every_table_of_tenants_forces_row_level_security_and_one_without_is_fou
 async fn the_role_of_the_api_can_not_get_round_the_policies() {
     let place = Place::fresh().await;
     let mighty: bool = sqlx::query_scalar(
-        "SELECT rolsuper OR rolbypassrls OR pg_has_role('weir_api', 'weir_owner', 'MEMBER') FROM pg_roles WHERE rolname = 'weir_api'",
+        "SELECT rolsuper OR rolbypassrls OR pg_has_role('weir_api', 'weir_owner', 'MEMBER')
+         FROM pg_roles WHERE rolname = 'weir_api'",
     )
     .fetch_one(&place.database.pool)
     .await

@@ -36,7 +36,8 @@ async fn an_unknown_address_takes_as_long() {
             fastest[at] = fastest[at].min(began.elapsed().as_micros());
         }
     }
-    // Only the fastest of each says something: other tests run at the same time. Without a hash it is some milliseconds.
+    // Only the fastest of each says something: other tests run at the same time. Without a hash it is some
+    // milliseconds.
     let [known, unknown] = fastest;
     assert!(unknown * 3 > known, "{known} µs and {unknown} µs");
 }

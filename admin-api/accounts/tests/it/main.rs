@@ -12,5 +12,5 @@ mod login;
 mod second_factor;
 mod sessions;
 mod members;
-mod api_tokens;
+mod machine_tokens;
 mod dump;

@@ -21,7 +21,8 @@ pub(crate) async fn insert(
 ) -> Result<(), AccountError> {
     let (tenant, now, (built_in, custom)) = (scope.tenant(), scope.now(), role.columns());
     sqlx::query(
-        "INSERT INTO membership (tenant_id, id, person_id, built_in, custom, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO membership (tenant_id, id, person_id, built_in, custom, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(tenant.0)
     .bind(id.uuid())

@@ -1,6 +1,6 @@
 //! Tokens for machines.
 
-use accounts::api_token::{self, NewToken};
+use accounts::machine_token::{self, NewToken};
 use accounts::{AccountError, Admitted, Random};
 use chrono::{DateTime, TimeDelta};
 use schemas::permission::Permission;
@@ -22,11 +22,11 @@ async fn a_token_permits_what_it_was_made_for_until_it_expires_or_is_revoked() {
     };
     let random = Random::system();
     for days in [0, 367] {
-        let refused = api_token::create(&mut scope, &random, &grants, &new(days)).await;
+        let refused = machine_token::create(&mut scope, &random, &grants, &new(days)).await;
         assert!(matches!(refused, Err(AccountError::Invalid(_))), "{days}");
     }
-    let made = api_token::create(&mut scope, &random, &grants, &new(366)).await.unwrap();
-    let brief = api_token::create(&mut scope, &random, &grants, &new(1)).await.unwrap();
+    let made = machine_token::create(&mut scope, &random, &grants, &new(366)).await.unwrap();
+    let brief = machine_token::create(&mut scope, &random, &grants, &new(1)).await.unwrap();
     scope.commit().await.unwrap();
     let text = made.secret.expose();
     assert!(text.starts_with("wt_"));
@@ -35,7 +35,7 @@ async fn a_token_permits_what_it_was_made_for_until_it_expires_or_is_revoked() {
     assert_eq!((scope.tenant(), grants.permissions.as_slice()), (tenant, &[Permission::KeysRead][..]));
     let more = NewToken { permissions: vec![Permission::KeysManage], ..new(1) };
     assert!(
-        api_token::create(&mut scope, &random, &grants, &more).await.is_err(),
+        machine_token::create(&mut scope, &random, &grants, &more).await.is_err(),
         "a token makes none with more"
     );
     drop(scope);
@@ -46,9 +46,9 @@ async fn a_token_permits_what_it_was_made_for_until_it_expires_or_is_revoked() {
     assert!(node.admit(text, &client(1)).await.is_ok());
     let ada = house.login("ada@example.com").await.access_token;
     let Admitted { mut scope, .. } = house.admit(&ada).await.unwrap();
-    let listed = api_token::list(&mut scope).await.unwrap();
+    let listed = machine_token::list(&mut scope).await.unwrap();
     assert!(listed.iter().find(|token| token.id == made.token.id).unwrap().last_used_at.is_some());
-    api_token::revoke(&mut scope, made.token.id).await.unwrap();
+    machine_token::revoke(&mut scope, made.token.id).await.unwrap();
     scope.commit().await.unwrap();
     assert!(is_refused(&node.admit(text, &client(1)).await));
 }
@@ -63,10 +63,10 @@ async fn a_tenant_neither_sees_nor_revokes_the_tokens_of_another() {
     let now = scope.now();
     let new =
         NewToken { name: "a".to_owned(), permissions: Vec::new(), expires_at: now + TimeDelta::days(1) };
-    let made = api_token::create(&mut scope, &Random::system(), &grants, &new).await.unwrap();
+    let made = machine_token::create(&mut scope, &Random::system(), &grants, &new).await.unwrap();
     scope.commit().await.unwrap();
     let Admitted { mut scope, .. } = house.admit(&zoe.access_token).await.unwrap();
-    assert!(api_token::list(&mut scope).await.unwrap().is_empty());
-    let refused = api_token::revoke(&mut scope, made.token.id).await;
+    assert!(machine_token::list(&mut scope).await.unwrap().is_empty());
+    let refused = machine_token::revoke(&mut scope, made.token.id).await;
     assert!(matches!(refused, Err(AccountError::NotFound(_))));
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use schemas::id::TenantId;
 use schemas::permission::Permission;
-use schemas::public_id::ApiTokenId;
+use schemas::public_id::MachineTokenId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
@@ -32,9 +32,9 @@ pub struct NewToken {
 
 /// A token, as members see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ApiToken {
+pub struct MachineToken {
     /// Its id.
-    pub id: ApiTokenId,
+    pub id: MachineTokenId,
     /// What it is called.
     pub name: String,
     /// What it permits.
@@ -55,7 +55,7 @@ pub struct ApiToken {
 #[derive(Debug)]
 pub struct MadeToken {
     /// What was made.
-    pub token: ApiToken,
+    pub token: MachineToken,
     /// Its text.
     pub secret: SecretText,
 }
@@ -81,13 +81,14 @@ pub async fn create(
             "a token of yours can't hold {more}, which you do not have"
         )));
     }
-    let (id, secret) = (ApiTokenId::of_random(random.bytes()), SecretText::make(Purpose::ApiToken, random));
+    let (id, secret) =
+        (MachineTokenId::of_random(random.bytes()), SecretText::make(Purpose::MachineToken, random));
     let mut permissions = new.permissions.clone();
     permissions.sort_unstable();
     permissions.dedup();
     let words: Vec<&str> = permissions.iter().map(|permission| permission.as_str()).collect();
     sqlx::query(
-        "INSERT INTO api_token (tenant_id, id, name, hash, permissions, created_by, created_at, expires_at)
+        "INSERT INTO machine_token (tenant_id, id, name, hash, permissions, created_by, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(tenant.0)
@@ -101,7 +102,7 @@ pub async fn create(
     .execute(scope.connection())
     .await
     .map_err(AccountError::of_insert(|| format!("token {}", new.name)))?;
-    let token = ApiToken {
+    let token = MachineToken {
         id,
         name: new.name.clone(),
         permissions,
@@ -130,18 +131,18 @@ type Row = (
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(scope: &mut Scope) -> Result<Vec<ApiToken>, AccountError> {
+pub async fn list(scope: &mut Scope) -> Result<Vec<MachineToken>, AccountError> {
     let tenant = scope.tenant();
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, name, permissions, created_by, created_at, expires_at, revoked_at, last_used_at
-         FROM api_token WHERE tenant_id = $1 ORDER BY created_at DESC, id LIMIT 1000",
+         FROM machine_token WHERE tenant_id = $1 ORDER BY created_at DESC, id LIMIT 1000",
     )
     .bind(tenant.0)
     .fetch_all(scope.connection())
     .await?;
     let token = |(id, name, words, created_by, created_at, expires_at, revoked_at, last_used_at): Row| {
         let permissions = words.iter().filter_map(|word| word.parse().ok()).collect();
-        ApiToken {
+        MachineToken {
             id: id.into(),
             name,
             permissions,
@@ -159,10 +160,10 @@ pub async fn list(scope: &mut Scope) -> Result<Vec<ApiToken>, AccountError> {
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
-pub async fn revoke(scope: &mut Scope, id: ApiTokenId) -> Result<(), AccountError> {
+pub async fn revoke(scope: &mut Scope, id: MachineTokenId) -> Result<(), AccountError> {
     let (tenant, now) = (scope.tenant(), scope.now());
     let revoked = sqlx::query(
-        "UPDATE api_token SET revoked_at = coalesce(revoked_at, $3) WHERE tenant_id = $1 AND id = $2",
+        "UPDATE machine_token SET revoked_at = coalesce(revoked_at, $3) WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant.0)
     .bind(id.uuid())
@@ -179,7 +180,7 @@ pub async fn revoke(scope: &mut Scope, id: ApiTokenId) -> Result<(), AccountErro
 /// A token that is good now.
 pub(crate) struct GoodToken {
     pub(crate) tenant: TenantId,
-    pub(crate) id: ApiTokenId,
+    pub(crate) id: MachineTokenId,
     pub(crate) grants: Grants,
     pub(crate) last_used_at: Option<DateTime<Utc>>,
 }
@@ -192,7 +193,7 @@ pub(crate) async fn find_good(
 ) -> Result<Option<GoodToken>, sqlx::Error> {
     type Row = (i64, uuid::Uuid, Vec<String>, Option<DateTime<Utc>>);
     let row: Option<Row> = sqlx::query_as(
-        "SELECT tenant_id, id, permissions, last_used_at FROM api_token
+        "SELECT tenant_id, id, permissions, last_used_at FROM machine_token
          WHERE hash = $1 AND revoked_at IS NULL AND expires_at > $2",
     )
     .bind(hash.as_slice())
@@ -210,10 +211,10 @@ pub(crate) async fn find_good(
 pub(crate) async fn note_use(
     connection: &mut PgConnection,
     tenant: TenantId,
-    id: ApiTokenId,
+    id: MachineTokenId,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE api_token SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2")
+    sqlx::query("UPDATE machine_token SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2")
         .bind(tenant.0)
         .bind(id.uuid())
         .bind(now)

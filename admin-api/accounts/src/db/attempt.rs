@@ -65,7 +65,7 @@ pub(crate) async fn count(
 ) -> Result<Result<(), i64>, sqlx::Error> {
     let key = guarded.key();
     let counted: Option<i32> = sqlx::query_scalar(
-        "INSERT INTO login_throttle AS t (key, failures, last_at, open_at) VALUES ($1, 1, $2, $2)
+        "INSERT INTO attempt AS t (key, failures, last_at, open_at) VALUES ($1, 1, $2, $2)
          ON CONFLICT (key) DO UPDATE SET
              failures = CASE WHEN t.last_at < $3 THEN 1 ELSE least(t.failures, 1000) + 1 END, last_at = $2,
              open_at = $2 + interval '1 second' * CASE
@@ -84,17 +84,16 @@ pub(crate) async fn count(
     if counted.is_some() {
         return Ok(Ok(()));
     }
-    let open_at: Option<DateTime<Utc>> =
-        sqlx::query_scalar("SELECT open_at FROM login_throttle WHERE key = $1")
-            .bind(key.as_slice())
-            .fetch_optional(connection)
-            .await?;
+    let open_at: Option<DateTime<Utc>> = sqlx::query_scalar("SELECT open_at FROM attempt WHERE key = $1")
+        .bind(key.as_slice())
+        .fetch_optional(connection)
+        .await?;
     Ok(Err(open_at.map_or(1, |at| (at - now).num_seconds().clamp(1, WAIT_SECONDS_MAX))))
 }
 
 /// What was guessed at was known: nothing stands against it any more.
 pub(crate) async fn forgive(connection: &mut PgConnection, guarded: Guarded<'_>) -> Result<(), sqlx::Error> {
-    let query = sqlx::query("DELETE FROM login_throttle WHERE key = $1");
+    let query = sqlx::query("DELETE FROM attempt WHERE key = $1");
     query.bind(guarded.key().as_slice()).execute(connection).await?;
     Ok(())
 }
@@ -105,9 +104,8 @@ pub(crate) async fn take_back(
     guarded: Guarded<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let query = sqlx::query(
-        "UPDATE login_throttle SET failures = greatest(failures - 1, 1), open_at = $2 WHERE key = $1",
-    );
+    let query =
+        sqlx::query("UPDATE attempt SET failures = greatest(failures - 1, 1), open_at = $2 WHERE key = $1");
     query.bind(guarded.key().as_slice()).bind(now).execute(connection).await?;
     Ok(())
 }
