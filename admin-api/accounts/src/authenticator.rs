@@ -29,9 +29,9 @@ use crate::auth_error::AuthError;
 use crate::caller::{Actor, Caller};
 use crate::db::membership::TenantOfPerson;
 use crate::db::person::Person;
+use crate::db::scope::PlatformScope;
 use crate::password::Hasher;
 use crate::random::Random;
-use crate::scope::PlatformScope;
 use crate::seal::SealKey;
 use crate::secret::SecretText;
 

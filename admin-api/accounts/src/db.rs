@@ -1,5 +1,7 @@
-//! The SQL of each table.
+//! The SQL of each table, and the scope that it works in.
 
+pub(crate) mod chain;
+pub(crate) mod scope;
 pub mod plan;
 pub mod tenant;
 pub mod project;

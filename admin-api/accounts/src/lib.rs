@@ -28,8 +28,6 @@ mod totp;
 mod password;
 mod access;
 mod caller;
-mod chain;
-mod scope;
 mod grants;
 mod db;
 mod auth_error;
@@ -42,6 +40,7 @@ pub use authenticator::{
     Registration, SignedIn, SignedInPerson,
 };
 pub use caller::{Actor, Caller};
+pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Scope};
 pub use db::{
     audit, erasure, invitation, key, machine_token, member_role, membership, person, plan, project, session,
     tenant,
@@ -51,6 +50,5 @@ pub use grants::Grants;
 pub use limit::Limit;
 pub use password::{Busy, HashCost, Hasher, Weak};
 pub use random::Random;
-pub use scope::{EveryTenant, OneTenant, PlatformScope, Scope};
 pub use seal::{SealKey, SealKeyError};
 pub use secret::SecretText;

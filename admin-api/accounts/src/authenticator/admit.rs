@@ -10,10 +10,10 @@ use crate::access::{self, Claims};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::membership;
+use crate::db::scope::{PlatformScope, Scope};
 use crate::db::session::{self, OpenSession};
 use crate::db::{machine_token, tenant};
 use crate::grants::Grants;
-use crate::scope::{PlatformScope, Scope};
 use crate::secret::{Purpose, SecretText};
 
 /// What every bearer that is not let in is answered.

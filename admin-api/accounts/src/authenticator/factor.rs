@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use super::{Authenticator, Client, SignedIn};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
-use crate::chain::{Chain, Note};
 use crate::db::attempt::{self, Guarded};
+use crate::db::chain::{Chain, Note};
 use crate::db::one_time::{self, OneTime};
+use crate::db::scope::PlatformScope;
 use crate::db::{device, person, second_factor};
-use crate::scope::PlatformScope;
 use crate::secret::{Purpose, SecretHash, SecretText};
 use crate::totp::TotpSecret;
 

@@ -8,9 +8,9 @@ use super::{Authenticator, Client, Loaded};
 use crate::access::{ACCESS_TOKEN_SECONDS, Jwks, KeyRing, MadeKey, SigningKey, VerifyingKey};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
-use crate::chain::{Chain, Note};
+use crate::db::chain::{Chain, Note};
+use crate::db::scope::PlatformScope;
 use crate::db::signing_key::{self, SigningKeyRow};
-use crate::scope::PlatformScope;
 
 /// How long a key signs.
 const ROTATE_AFTER: TimeDelta = TimeDelta::days(30);

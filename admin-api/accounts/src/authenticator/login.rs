@@ -7,13 +7,13 @@ use service::config::Secret;
 use super::{Authenticator, Client, SignedIn};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
-use crate::chain::{Chain, Note};
 use crate::check;
 use crate::db::attempt::{self, Guarded};
+use crate::db::chain::{Chain, Note};
 use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Credentials};
+use crate::db::scope::PlatformScope;
 use crate::db::{device, second_factor};
-use crate::scope::PlatformScope;
 use crate::secret::{Purpose, SecretHash, SecretText};
 
 /// What every wrong sign-in is answered.

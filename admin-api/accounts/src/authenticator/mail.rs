@@ -8,7 +8,7 @@ use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::invitation::MadeInvitation;
 use crate::db::outbox;
-use crate::scope::Scope;
+use crate::db::scope::Scope;
 use crate::secret::SecretText;
 
 /// A mail that waits to be sent.

@@ -5,12 +5,12 @@ use schemas::public_id::{PersonId, SessionId};
 use super::{Authenticator, Client, SignedIn};
 use crate::access::{self, ACCESS_TOKEN_SECONDS, Subject};
 use crate::auth_error::AuthError;
-use crate::chain::{Chain, Note};
+use crate::db::chain::{Chain, Note};
 use crate::db::device;
 use crate::db::membership::{self, TenantOfPerson};
 use crate::db::person;
+use crate::db::scope::PlatformScope;
 use crate::db::session::{self, OpenSession, Session};
-use crate::scope::PlatformScope;
 use crate::secret::{Purpose, SecretText};
 
 impl Authenticator {

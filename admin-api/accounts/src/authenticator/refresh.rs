@@ -8,11 +8,11 @@ use super::{Authenticator, Client, SignedInPerson};
 use crate::access::ACCESS_TOKEN_SECONDS;
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
-use crate::chain::Note;
+use crate::db::chain::Note;
 use crate::db::membership::{self, TenantOfPerson};
 use crate::db::person::{self, Person};
+use crate::db::scope::PlatformScope;
 use crate::db::session::{self, GRACE, OpenSession, Session, Which};
-use crate::scope::PlatformScope;
 use crate::secret::{Purpose, SecretText};
 
 /// What every refresh token that is not taken is answered.

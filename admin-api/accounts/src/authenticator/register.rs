@@ -9,16 +9,16 @@ use service::config::Secret;
 use super::{Authenticator, Client};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
-use crate::chain::Note;
 use crate::check;
 use crate::db::attempt::{self, Guarded};
+use crate::db::chain::Note;
 use crate::db::membership::{self, Role};
 use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Person};
+use crate::db::scope::{PlatformScope, Scope};
 use crate::db::{invitation, tenant};
 use crate::error::AccountError;
 use crate::password;
-use crate::scope::{PlatformScope, Scope};
 use crate::secret::{Purpose, SecretText};
 
 /// What every wrong, used or expired link is answered.

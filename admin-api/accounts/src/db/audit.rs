@@ -1,8 +1,8 @@
 //! The audit, for those who read it.
 
-use crate::chain::{self, Chain};
-pub use crate::chain::{Broken, Entry, Verified};
-use crate::scope::Scope;
+use crate::db::chain::{self, Chain};
+pub use crate::db::chain::{Broken, Entry, Verified};
+use crate::db::scope::Scope;
 
 /// Entries in one page at most.
 pub const PAGE_ROWS_MAX: i64 = 200;

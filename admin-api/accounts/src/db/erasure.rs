@@ -6,9 +6,9 @@ use schemas::id::ProjectId;
 use schemas::subject::SubjectKind;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::Note;
+use crate::db::chain::Note;
+use crate::db::scope::Scope;
 use crate::error::AccountError;
-use crate::scope::Scope;
 
 /// Bytes of a user or anonymous id, as ingest takes them.
 const SUBJECT_BYTES_MAX: usize = 512;

@@ -8,12 +8,12 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::membership::{Role, hold_within};
-use crate::chain::Note;
 use crate::check;
+use crate::db::chain::Note;
+use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
 use crate::random::Random;
-use crate::scope::Scope;
 use crate::secret::{Purpose, SecretHash, SecretText};
 
 /// For how long an invitation is good.

@@ -6,9 +6,9 @@ use schemas::id::{KeyId, TenantId};
 use schemas::key::{ApiKey, PresentedKey};
 use serde::{Deserialize, Serialize};
 
-use crate::chain::Note;
+use crate::db::chain::Note;
+use crate::db::scope::{PlatformScope, Scope};
 use crate::error::AccountError;
-use crate::scope::{PlatformScope, Scope};
 
 /// A key to be made.
 #[derive(Debug, Clone, Default, Deserialize, Args)]

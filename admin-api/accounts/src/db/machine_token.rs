@@ -7,12 +7,12 @@ use schemas::public_id::MachineTokenId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use crate::chain::Note;
 use crate::check;
+use crate::db::chain::Note;
+use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
 use crate::random::Random;
-use crate::scope::Scope;
 use crate::secret::{Purpose, SecretHash, SecretText};
 
 /// How long a token may be good for at most.

@@ -4,12 +4,12 @@ use schemas::permission::{BuiltInRole, Permission};
 use schemas::public_id::RoleId;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::Note;
 use crate::check;
+use crate::db::chain::Note;
+use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
 use crate::random::Random;
-use crate::scope::Scope;
 
 /// A role of a tenant's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -9,9 +9,9 @@ use schemas::public_id::{MembershipId, PersonId, PublicTenantId, RoleId};
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
-use crate::scope::Scope;
 
 pub use change::{change, remove};
 pub(crate) use change::{hold_within, insert};

@@ -5,7 +5,7 @@ use schemas::public_id::PersonId;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::scope::PlatformScope;
+use crate::db::scope::PlatformScope;
 
 /// A person, as the person sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -3,11 +3,11 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{Chain, Note};
 use crate::check;
+use crate::db::chain::{Chain, Note};
+use crate::db::scope::{PlatformScope, Scope};
 use crate::error::AccountError;
 use crate::limit::{self, Limit};
-use crate::scope::{PlatformScope, Scope};
 
 /// What a tenant may send, by the name under which it is sold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

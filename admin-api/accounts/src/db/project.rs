@@ -5,10 +5,10 @@ use schemas::id::{ProjectId, TenantId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use crate::chain::Note;
 use crate::check;
+use crate::db::chain::Note;
+use crate::db::scope::Scope;
 use crate::error::AccountError;
-use crate::scope::Scope;
 
 /// The project that every tenant begins with.
 pub const DEFAULT: &str = "default";

@@ -12,11 +12,11 @@ use schemas::public_id::PublicTenantId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use crate::chain::{Chain, Note};
 use crate::check;
+use crate::db::chain::{Chain, Note};
+use crate::db::scope::{PlatformScope, Scope};
 use crate::error::AccountError;
 use crate::limit::{self, Limit};
-use crate::scope::{PlatformScope, Scope};
 
 /// A tenant as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -3,11 +3,11 @@ use schemas::permission::BuiltInRole;
 use schemas::public_id::{MembershipId, PersonId};
 
 use super::{Member, Role, find};
-use crate::chain::Note;
+use crate::db::chain::Note;
 use crate::db::member_role;
+use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
-use crate::scope::Scope;
 
 /// Makes the person a member of the scope's tenant.
 ///

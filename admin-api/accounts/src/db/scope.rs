@@ -9,7 +9,7 @@ use service::clock::Clock;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::caller::Caller;
-use crate::chain::{self, Chain, Note};
+use crate::db::chain::{self, Chain, Note};
 
 /// A transaction within one tenant, or with [`EveryTenant`] across all of them.
 pub struct Scope<Of = OneTenant> {
