@@ -135,7 +135,7 @@ CREATE TABLE second_factor (
     last_step bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL
 );
-COMMENT ON COLUMN second_factor.last_step IS 'the 30 s step of the last code that was taken; none of it or before is taken again';
+COMMENT ON COLUMN second_factor.last_step IS 'the 30 s step of the last code that was taken; none of it or before is again';
 
 CREATE TABLE recovery_code (
     person_id uuid NOT NULL REFERENCES person,
@@ -158,7 +158,7 @@ CREATE TABLE attempt (
     open_at timestamptz NOT NULL
 );
 COMMENT ON TABLE attempt IS 'an attempt is counted before it is looked at, and taken back when it succeeds';
-COMMENT ON COLUMN attempt.key IS 'SHA-256 of what is guessed at (an account, a second factor), or of a device or source';
+COMMENT ON COLUMN attempt.key IS 'SHA-256 of what is guessed at, or of the device or source that guesses';
 COMMENT ON COLUMN attempt.open_at IS 'when the next attempt is looked at';
 CREATE INDEX ON attempt (last_at);
 
