@@ -18,7 +18,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Makes one.
+    /// Makes one, migrated.
     pub async fn fresh() -> Self {
         let database = Self::empty().await;
         migrate::postgres(&database.pool).await.unwrap();
