@@ -135,7 +135,7 @@ CREATE TABLE second_factor (
     last_step bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL
 );
-COMMENT ON COLUMN second_factor.last_step IS 'the 30 s step of the last code that was taken; none of it or before is again';
+COMMENT ON COLUMN second_factor.last_step IS 'the 30 s step of the last code that was taken; none up to it is taken';
 
 CREATE TABLE recovery_code (
     person_id uuid NOT NULL REFERENCES person,

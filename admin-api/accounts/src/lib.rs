@@ -11,7 +11,7 @@
 //!
 //! # What holds
 //! * A key's text is in the [`MadeKey`](key::MadeKey) of its creation and nowhere else; so is that of every other
-//! secret.
+//!   secret.
 //! * Every ingest node knows a change within a second: triggers number and announce the rows.
 //! * A caller never sees a row of another tenant: each statement names the scope's tenant, and Postgres's row-level
 //!   security refuses what one of them forgot.

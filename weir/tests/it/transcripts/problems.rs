@@ -71,9 +71,11 @@ const REQUESTS: [(&str, &str); 23] = [
 
 /// Codes that need more than a request, and where they are provoked. What their pages show is what the code says, by
 /// `pages.rs`.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 5] = [
+    ("forbidden", "a member without the permission: testkit/tests/it/people.rs"),
     ("not_durable", "a log that does not confirm: eventlog/tests/it/kafka/outage.rs"),
     ("overloaded", "a node whose budget is full: weir/tests/it/edge/tenants.rs"),
+    ("too_many_attempts", "an account under attack: admin-api/accounts/tests/it/login.rs"),
     ("unavailable", "a Postgres that is away: weir/tests/it/outage.rs"),
 ];
 
