@@ -77,7 +77,7 @@ def check_dockerignore():
 
 
 def known_settings():
-    """All names that weir's source has in quotes: a misspelt one is none of them. A secret may stand in a file instead."""
+    """All names that weir's source has in quotes: a misspelt one is none of them. A secret may stand in a file, too."""
     sources = [*ROOT.glob("*/src/**/*.rs"), *ROOT.glob("*/*/src/**/*.rs")]
     text = "".join(source.read_text() for source in sources if "tests" not in source.parts)
     return set(NAME.findall(text)) | {f"{name}_FILE" for name in SECRET.findall(text)}

@@ -116,7 +116,7 @@ class Process:
         spec.log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **{name: str(value) for name, value in spec.env.items()}}
         with open(spec.log, "ab") as log:
-            self.log_start = log.tell()
+            self.log_start = os.fstat(log.fileno()).st_size
             try:
                 self.popen = spawn(spec.argv, log, cwd=workspace.ROOT, env=environment)
             except OSError as error:

@@ -87,7 +87,8 @@ class Look(NamedTuple):
 
 class Tried(NamedTuple):
     """What a rate came to: events accepted a second; of each hundredth of the events, seconds from acceptance to
-    commit, sorted; CPU-seconds per million accepted events, by process; how many of the machine's cores were busy with them."""
+    commit, sorted; CPU-seconds per million accepted events, by process; how many of the machine's cores were busy with
+    them."""
 
     rate: int
     accepted: float

@@ -22,7 +22,7 @@ class Sdk(NamedTuple):
     rows: tuple
     # What weir answers if all is well.
     success: int = 200
-    # Whether it gives each event an id. Without one, weir can't tell what is sent again from what is new.
+    # Whether it gives each event an id. Without one, weir takes what is sent again for something new.
     has_ids: bool = True
     # Behind host, key and count.
     more: tuple = ()

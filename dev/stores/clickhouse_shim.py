@@ -126,9 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def read_statement(self, statement, body):
-        for part in self.body_parts():
-            body.write(part)
-        is_empty = body.tell() == 0
+        is_empty = sum(body.write(part) for part in self.body_parts()) == 0
         body.seek(0)
         if self.headers.get_content_type() == "multipart/form-data":
             read_form(self.headers["Content-Type"], body.read(), statement)

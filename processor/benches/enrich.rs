@@ -25,7 +25,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const BATCH: u32 = 40_000;
 const BATCHES: u32 = 25;
 
-const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+    Chrome/142.0.0.0 Safari/537.36";
 /// As `weir load` sends them.
 const PLAIN: &str = r#"{"currency":"EUR","coupon":null,"items":3,"amount":12.5,"note":"the river runs over the weir and every drop"}"#;
 const SEGMENT: &str = r#"{"page":{"path":"/pricing","referrer":"https://www.google.com/","search":"?utm_source=google&utm_medium=cpc&utm_campaign=spring","title":"Pricing","url":"https://shop.example/pricing?utm_source=google&utm_medium=cpc&utm_campaign=spring"},"userAgent":"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15","locale":"en-GB","library":{"name":"analytics.js","version":"npm:next-1.76.0"},"timezone":"Europe/London","campaign":{"source":"google","medium":"cpc","name":"spring"}}"#;
@@ -96,7 +97,7 @@ fn print<'a>(name: &str, enricher: &Enricher, event: impl Fn(u32) -> Placed<'a>)
     println!("{name:26} {nanos:8.1} ns");
 }
 
-/// Of this thread, as Linux counts it: whoever else wants the core is not counted.
+/// Of this thread, as Linux counts it: other users of the core are not counted.
 fn cpu_nanos() -> f64 {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     times.split(' ').next().unwrap().parse().unwrap()

@@ -125,7 +125,8 @@ fn measure(sizes: &[u64]) -> Result<(), Failed> {
         MEMORY_MAX >> 20
     );
     println!(
-        "| ids held | growing to it: CPU, wall | new: CPU, wall | duplicate: CPU, wall | recent duplicate: CPU | longest batch | runs | disk, bytes an id | memory of the store | resident | open |"
+        "| ids held | growing to it: CPU, wall | new: CPU, wall | duplicate: CPU, wall | recent duplicate: \
+         CPU | longest batch | runs | disk, bytes an id | memory of the store | resident | open |"
     );
     println!("| --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |");
     let mut position = 1;
@@ -147,7 +148,8 @@ fn measure(sizes: &[u64]) -> Result<(), Failed> {
         store = first.open(0, 0)?.store;
         store.filled(Position::from_number(position))?;
         println!(
-            "| {held} | {} ns, {} ns | {} ns, {} ns | {} ns, {} ns | {} ns | {} ms | {runs} | {} MB, {}.{} | {} MB | {} MB | {} ms |",
+            "| {held} | {} ns, {} ns | {} ns, {} ns | {} ns, {} ns | {} ns | {} ms | {runs} | {} MB, {}.{} | \
+             {} MB | {} MB | {} ms |",
             grown.nanoseconds(grown.cpu),
             grown.nanoseconds(grown.wall),
             new.nanoseconds(new.cpu),
@@ -187,7 +189,7 @@ fn see_paced(store: &mut SeenIds, mut ids: impl Iterator<Item = Seen>) -> Result
     Ok(all)
 }
 
-/// How long a lost store takes to be filled anew.
+/// How long a lost store takes to be filled again.
 async fn measure_filling(url: String, rows: u64) -> Result<(), Failed> {
     let database = format!("bench_ids_{}", std::process::id());
     let config = ClickHouseConfig { url, database: database.clone(), user: None, password: None };
@@ -217,7 +219,8 @@ async fn measure_filling(url: String, rows: u64) -> Result<(), Failed> {
     let (wall, cpu) = (began.elapsed(), cpu_time()?.saturating_sub(cpu));
     let held = store.len() as u64;
     println!(
-        "\nFilled from ClickHouse: {held} ids of {rows} rows in {} ms, {} ns an id, of which {} ns CPU of this process.",
+        "\nFilled from ClickHouse: {held} ids of {rows} rows in {} ms, {} ns an id, of which {} ns CPU of \
+         this process.",
         wall.as_millis(),
         wall.as_nanos() / u128::from(held.max(1)),
         cpu.as_nanos() / u128::from(held.max(1)),

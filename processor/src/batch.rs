@@ -54,7 +54,7 @@ pub struct Unreadable<'a> {
     pub events: u16,
     /// What is wrong with it.
     pub reason: FrameError,
-    /// The whole frame, and nothing of those beside it in its record: they are other tenants'.
+    /// The whole frame, and nothing of the others in its record: they are other tenants'.
     pub raw: &'a [u8],
 }
 
@@ -133,7 +133,7 @@ pub fn decode(records: &[Record]) -> Decoded<'_> {
 }
 
 /// Reads the frames of the first records, up to `events_max` events or one record, into the memory of `events`; also
-/// tells how many records those are.
+/// returns how many records those are.
 #[must_use]
 pub fn decode_some<'a>(
     records: &'a [Record],

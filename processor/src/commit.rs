@@ -53,8 +53,8 @@ pub enum Committed {
 /// If Postgres fails and whether it committed is not known: call again.
 pub async fn commit(pool: &PgPool, batch: &Commit, budget: Budget) -> Result<Committed, StoreError> {
     let moves = moves(&batch.ranges);
-    // An earlier try of this very batch went through unacknowledged: nobody else can have moved the cursors to its end under
-    // its epoch, since an epoch has one owner.
+    // An earlier try of this very batch went through unacknowledged: nobody else can have moved the cursors to its end
+    // under its epoch, since an epoch has one owner.
     if partition_cursor::stand_at_end(pool, &moves).await? {
         return Ok(Committed::Yes);
     }

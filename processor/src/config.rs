@@ -84,7 +84,8 @@ impl ProcessorConfig {
                 "WEIR_IDS_MEMORY_MAX",
                 512 << 20,
                 16 << 20..=1 << 40,
-                "bytes of memory for looking up seen ids; beyond 10 to 16 bits for each of them, look-ups read the disk",
+                "bytes of memory for looking up seen ids; beyond 10 to 16 bits for each of them, look-ups \
+                 read the disk",
             ),
             enricher: Enricher::read(settings),
             dead: Budget::read(settings),

@@ -48,7 +48,8 @@ impl fmt::Debug for Enricher {
 impl Enricher {
     /// Reads the settings, and the geo database that they name.
     pub fn read(settings: &mut Settings) -> Self {
-        let meaning = "file in MaxMind's format (.mmdb) that says where addresses are; if it is not set, no place is looked up";
+        let meaning = "file in MaxMind's format (.mmdb) that says where addresses are; if it is not set, no \
+            place is looked up";
         let Some(path) = settings.optional("WEIR_GEO_DATABASE", meaning) else { return Self::default() };
         match Self::with_geo(Path::new(&path)) {
             Ok(enricher) => enricher,

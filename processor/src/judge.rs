@@ -19,14 +19,14 @@ use seen::{Seen, SeenIds};
 pub struct Judged<'a> {
     /// Events that ClickHouse must have, in the order of partition and position.
     pub fresh: Vec<Placed<'a>>,
-    /// What Postgres must be told.
+    /// What must be booked in Postgres.
     pub commit: Commit,
     /// When the newest event was received.
     pub newest: Option<Micros>,
 }
 
 /// Gives each event its outcome and counts it. An event that ClickHouse has at this very position is stored,
-/// whatever the dedup store says today: its row is there.
+/// whatever the store of seen ids says today: its row is there.
 ///
 /// # Errors
 /// If a store of seen ids fails, or there is none for a partition: nothing is known of the batch then.

@@ -2,10 +2,10 @@
 //!
 //! # Path of an event
 //! A processor [`own`]s some partitions; each has a cursor in Postgres. It reads a [`batch`] of frames after the
-//! cursors, finds the ids seen before ([`seen`]), asks ClickHouse which rows of that range it has already, if
-//! there can be any ([`repair`]), [`enrich`]es the others, [`insert`]s them in one [`block`], and [`commit`]s: one
-//! Postgres transaction moves the cursors and adds usage, quota, batch ledger and dead letters. Three batches are under way at a time
-//! ([`run`]): while one is committed, the next is inserted and the one after that is read.
+//! cursors, finds the ids seen before ([`seen`]), asks ClickHouse which rows of that range it has already, if there can
+//! be any ([`repair`]), [`enrich`]es the others, [`insert`]s them in one [`block`], and [`commit`]s: one Postgres
+//! transaction moves the cursors and adds usage, quota, batch ledger and dead letters. Three batches are under way at a
+//! time ([`run`]): while one is committed, the next is inserted and the one after that is read.
 //!
 //! # What holds
 //! * *Stored once.* What is a row depends on the log alone: an event is a duplicate if and only if its id stands at
@@ -17,8 +17,8 @@
 //! * *Metered implies stored.* The commit follows the acknowledged insert.
 //! * *Nothing is given up silently.* What can't be read becomes a [`dead`] letter, of which there may be only so many;
 //!   when it can be read, it is [appended](dead::replay) to the log again.
-//! * *What is below the cursors can be shown and mended*, by the crate `proof`. What both do there stands here: the locks
-//!   ([`below`]), what must not come back ([`erased`]), and how [`rows`] are looked at and changed.
+//! * *What is below the cursors can be shown and mended*, by the crate `proof`. What both do there stands here: the
+//!   locks ([`below`]), what must not come back ([`erased`]), and how [`rows`] are looked at and changed.
 //! * *A crash at any point* leaves the cursor where it was, or moved with everything that belongs to it; the next
 //!   owner begins there and reads back.
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::db::partition_cursor::{self, Taken};
 use crate::db::{event_log, processor_node};
 
-/// How long a log may take, at start, until it tells its bounds.
+/// How long a log may take, at start, until it reports its bounds.
 const BOUNDS_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two times of asking.
 const BOUNDS_PAUSE: Duration = Duration::from_millis(500);
@@ -34,7 +34,9 @@ pub struct Owned {
 pub enum BindError {
     /// Positions, cursors and usage of one log mean nothing in another.
     #[error(
-        "this database belongs to the log {expected} with {expected_partitions} partitions, but the log here is {found} with {found_partitions}. Give weir the log that it had (WEIR_DATA_DIR or KAFKA_BROKERS), or an empty database"
+        "this database belongs to the log {expected} with {expected_partitions} partitions, but the log here \
+         is {found} with {found_partitions}. Give weir the log that it had (WEIR_DATA_DIR or KAFKA_BROKERS), \
+         or an empty database"
     )]
     OtherLog {
         /// As the database says.
@@ -49,7 +51,8 @@ pub enum BindError {
     /// The log ends before a cursor: it has lost records that were stored and metered. Anything appended now would
     /// stand at offsets that count as processed, and never be read.
     #[error(
-        "partition {partition} of the log ends at {end}, but events up to {cursor} were processed: the log has lost its end. Restore it, or give weir an empty database and log"
+        "partition {partition} of the log ends at {end}, but events up to {cursor} were processed: the log \
+         has lost its end. Restore it, or give weir an empty database and log"
     )]
     LogBehind {
         /// The partition.
@@ -112,15 +115,15 @@ async fn check_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), BindError> 
     Ok(())
 }
 
-/// The log's bounds. Brokers that have just started do not tell them yet.
+/// The log's bounds. Brokers that have just started do not report them yet.
 async fn patient_bounds(log: &dyn EventLog) -> Result<Vec<Bounds>, LogError> {
     let until = tokio::time::Instant::now() + BOUNDS_PATIENCE;
     loop {
         match log.bounds().await {
             Err(LogError::Unavailable(why)) if tokio::time::Instant::now() < until => {
-                tracing::warn!(why, "the log does not tell its bounds yet, asking again");
+                tracing::warn!(why, "the log does not report its bounds yet, asking again");
             }
-            told => return told,
+            answer => return answer,
         }
         tokio::time::sleep(BOUNDS_PAUSE).await;
     }
@@ -182,9 +185,9 @@ impl From<Taken> for Owned {
     }
 }
 
-/// Releases every partition that `node` owns and `kept` does not name: what the processor gives up, and what it does not know
-/// to own, because it could not be prepared after it was taken, or because the answer was lost when it was taken or released.
-/// Renewed by a processor that does not serve it, such a partition would stand still.
+/// Releases every partition that `node` owns and `kept` does not name: what the processor gives up, and what it does
+/// not know to own, because it could not be prepared after it was taken, or because the answer was lost when it was
+/// taken or released. Renewed by a processor that does not serve it, such a partition would stand still.
 ///
 /// # Errors
 /// If Postgres fails: to be tried again.

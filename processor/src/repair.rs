@@ -24,7 +24,7 @@ pub async fn end_insert(client: &Client, query_id: &str) -> Result<(), clickhous
     events::end_insert(client, query_id).await
 }
 
-/// Ends every insert for a partition that was just taken, whoever sent it and however long ago. When this returns `Ok`,
+/// Ends every insert for a partition that was just taken, from any process and of any age. When this returns `Ok`,
 /// what they had sent is in ClickHouse or will never be.
 ///
 /// Who sent them is not asked: an owner that lets go is named by nobody any more, and so is the one before it once
@@ -36,7 +36,8 @@ pub async fn end_inserts_for(client: &Client, taken: &[Owned]) -> Result<(), cli
     events::end_inserts(client, &query_ids_for(taken)).await
 }
 
-/// An id of a new insert, which names the partitions that it is for: `weir-p0-p7-`, then what tells it from others.
+/// An id of a new insert, which names the partitions that it is for: `weir-p0-p7-`, then what distinguishes it from
+/// others.
 #[must_use]
 pub fn query_id(partitions: impl IntoIterator<Item = u32>) -> String {
     let names: String = partitions.into_iter().map(|partition| format!("p{partition}-")).collect();

@@ -1,4 +1,5 @@
-//! The row of an event: a function of its log record, and of the geo database that it names, in ClickHouse's `RowBinaryWithNamesAndTypes`.
+//! The row of an event: a function of its log record, and of the geo database that it names, in ClickHouse's
+//! `RowBinaryWithNamesAndTypes`.
 
 use std::net::Ipv6Addr;
 
@@ -47,7 +48,7 @@ const COLUMNS: [(&str, &str); 37] = [
     ("utm_content", "String"),
 ];
 
-/// Bytes of a row beside its event's own texts, their lengths included, as a rule at most.
+/// Bytes of a row in addition to its event's own texts, their lengths included, as a rule at most.
 const FIXED_BYTES: usize = 256;
 
 /// The columns' names.

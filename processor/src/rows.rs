@@ -109,7 +109,10 @@ pub async fn insert(
         let block = Block::of(&missing, enricher);
         let Err(error) = insert::insert(client, &query_id, deadline, &block).await else { return Ok(()) };
         ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
-        tracing::warn!(error = %Chain(&error), rows = missing.len(), "an insert below the cursor was not confirmed, reading back");
+        tracing::warn!(
+            error = %Chain(&error), rows = missing.len(),
+            "an insert below the cursor was not confirmed, reading back"
+        );
         repair::end_insert(client, &query_id).await?;
         let offsets: BTreeSet<(u32, u64)> =
             missing.iter().map(|placed| (placed.partition, placed.position.offset())).collect();

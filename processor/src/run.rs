@@ -2,7 +2,7 @@
 //!
 //! A *session* goes from owning partitions to the first failure. In it, batches pass three stages, each in a task of
 //! its own: a batch is prepared while the one before it is inserted and the one before that is committed. So rows may
-//! stand in ClickHouse beyond the cursor; whoever owns the partition next finds them there and reads them back.
+//! stand in ClickHouse beyond the cursor; the next owner of the partition finds them there and reads them back.
 
 mod lease;
 mod pipeline;
@@ -44,7 +44,7 @@ pub struct Processor<T = ClickHouse, B = Postgres> {
     config: ProcessorConfig,
 }
 
-/// Why the loop begins anew, from the cursors.
+/// Why the loop begins again, from the cursors.
 #[derive(Debug, thiserror::Error)]
 enum Interrupted {
     #[error(transparent)]
@@ -127,20 +127,23 @@ impl<T: Table, B: Books> Processor<T, B> {
         let (lease, books) = (Arc::clone(&self.workshop.lease), self.workshop.books.clone());
         let (done, log) = (Arc::clone(&self.workshop.done), Arc::clone(&self.log));
         // They end with this future, however that ends.
-        let mut beside = Tasks::default();
-        let (stop_renewing, stop_measuring) = (beside.shutdown(), beside.shutdown());
-        beside.spawn("renewal of partition leases", async move {
+        let mut side_tasks = Tasks::default();
+        let (stop_renewing, stop_measuring) = (side_tasks.shutdown(), side_tasks.shutdown());
+        side_tasks.spawn("renewal of partition leases", async move {
             lease.keep_renewed(books, stop_renewing).await;
         });
-        beside.spawn("measuring of the lag", async move {
+        side_tasks.spawn("measuring of the lag", async move {
             done.keep_measured(&*log, stop_measuring).await;
         });
         let ended = self.sessions(&shutdown).await;
-        if let Err(error) = beside.stop().await {
-            tracing::error!(error = %Chain(&error), "a task beside the loop did not end well");
+        if let Err(error) = side_tasks.stop().await {
+            tracing::error!(error = %Chain(&error), "a task next to the loop did not end well");
         }
         if let Err(error) = self.workshop.books.leave(self.workshop.node).await {
-            tracing::warn!(error = %Chain(&error), "partitions were not released; others take them when the lease has run out");
+            tracing::warn!(
+                error = %Chain(&error),
+                "partitions were not released; others take them when the lease has run out"
+            );
         }
         ended
     }
@@ -161,7 +164,10 @@ impl<T: Table, B: Books> Processor<T, B> {
                     if started.elapsed() > PAUSE_LAST {
                         pause = PAUSE_FIRST;
                     }
-                    tracing::warn!(error = %Chain(&interrupted), pause_ms = pause.as_millis(), "processing begins anew from the cursors");
+                    tracing::warn!(
+                        error = %Chain(&interrupted), pause_ms = pause.as_millis(),
+                        "processing begins again from the cursors"
+                    );
                 }
             }
             // The next session takes the partitions under a new epoch, reads their cursors, and reads back.

@@ -45,8 +45,8 @@ pub trait Table: Clone + Send + Sync + 'static {
     /// Nothing is known then.
     fn end_insert(&self, query_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Ends every insert for a partition that was just taken, whoever sent it. After `Ok`, what they had sent is in the
-    /// table or will never be.
+    /// Ends every insert for a partition that was just taken, from any process. After `Ok`, what they had sent is in
+    /// the table or will never be.
     ///
     /// # Errors
     /// The partitions must not be served then.

@@ -1,5 +1,5 @@
-//! The SQL of each table that this crate writes or reads, and nothing of what it is for. Each function takes a connection,
-//! or the transaction that it belongs to.
+//! The SQL of each table that this crate writes or reads, and nothing of what it is for. Each function takes a
+//! connection, or the transaction that it belongs to.
 
 pub(crate) mod ingest_node;
 pub(crate) mod outcome_minute;

@@ -44,7 +44,7 @@ pub struct Grant {
 /// Why a node got nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
-    /// The node was taken for dead and its leases are being settled: it must forget them and register anew.
+    /// The node was taken for dead and its leases are being settled: it must forget them and register again.
     #[error("this node's leases have been reclaimed")]
     NodeGone,
     /// Postgres did not answer, or answered with an error.
@@ -214,7 +214,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_slice_is_larger_than_the_room(need in 0..5_000_i64, like in 0..5_000_i64, room in 0..10_000_i64, nodes in 0..9_i64) {
+        fn no_slice_is_larger_than_the_room(
+            need in 0..5_000_i64, like in 0..5_000_i64, room in 0..10_000_i64, nodes in 0..9_i64
+        ) {
             let slice = slice(&want(need, like), room, nodes);
             prop_assert!((0..=room).contains(&slice));
             prop_assert!(slice >= need.min(room));

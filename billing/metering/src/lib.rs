@@ -13,7 +13,7 @@
 //! # What holds
 //! * For each tenant and period, `quota_period.granted` = what live nodes hold or have spent + what was stored under
 //!   settled leases or without one + copies that come back as duplicates ([`spool`]). It is raised only up to the
-//!   cap, but for such copies, so no more is ever accepted.
+//!   cap, except for such copies, so no more is ever accepted.
 //! * Every change of usage and quota that a log record causes is made in the one transaction that moves the cursor
 //!   past that record.
 //! * Rows are locked in one order: `quota_period` by tenant and period, then `quota_lease` by id.

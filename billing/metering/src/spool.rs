@@ -1,10 +1,10 @@
 //! Spools: what ingest nodes accepted while the log was away, and the books.
 //!
 //! # Every copy is charged
-//! A duplicate that the processor finds is refunded. So of two copies of an event in the log both must have been charged, or
-//! the refund is a gift, and a cap can be passed. A client's retry is charged like any request. A copy that weir makes
-//! itself is charged before it is made: ingest's copy for the spool out of the tenant's slice, the drain's by
-//! [`Copies`]. That one may pass the cap: nothing more is accepted for it, and it comes back with the duplicate, or
+//! A duplicate that the processor finds is refunded. So of two copies of an event in the log both must have been
+//! charged, or the refund is a gift, and a cap can be passed. A client's retry is charged like any request. A copy that
+//! weir makes itself is charged before it is made: ingest's copy for the spool out of the tenant's slice, the drain's
+//! by [`Copies`]. That one may pass the cap: nothing more is accepted for it, and it comes back with the duplicate, or
 //! with the node's lease if there was no earlier copy after all.
 //!
 //! # A dead node is settled after its spool
@@ -20,12 +20,12 @@
 //!
 //! Why nothing is missed: records of a node get into its spool only by the process that registered it, which held the
 //! lock on the spool's folder. If the process in step 1 is another one, that process is dead and all of its records
-//! stand before the mark. If it is the same one (a node that was silent for too long and registered anew), no append
+//! stand before the mark. If it is the same one (a node that was silent for too long and registered again), no append
 //! under the old leases begins after step 1, and those that were handed over before stand before the mark, because the
-//! spool writes in the order in which it was handed records. A node that was only thought dead comes back
-//! by its heartbeat, which moves `lease_until`: then step 3 leaves it alone. If the heartbeat comes after step 3, it
-//! sets the column again, or finds the node settled and registers anew, with nothing to spend in between. So the row of
-//! a node that may still spool always names the spool.
+//! spool writes in the order in which it was handed records. A node that was only thought dead comes back by its
+//! heartbeat, which moves `lease_until`: then step 3 leaves it alone. If the heartbeat comes after step 3, it sets the
+//! column again, or finds the node settled and registers again, with nothing to spend in between. So the row of a node
+//! that may still spool always names the spool.
 //!
 //! A spool that is lost with its machine is never drained: `weir spool forget` clears the column for it.
 
@@ -51,8 +51,8 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// Counts the events of frames. What was accepted without a lease is counted when it is stored, not here; neither is
-    /// a frame that can't be read, which ends as a dead letter.
+    /// Counts the events of frames. What was accepted without a lease is counted when it is stored, not here; neither
+    /// is a frame that can't be read, which ends as a dead letter.
     pub fn of<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut copies = Self::default();
         for frame in frames {
@@ -161,8 +161,8 @@ impl From<sqlx::Error> for ForgetError {
     }
 }
 
-/// Gives a spool up for lost: its ended nodes are settled without it. How many those are. Should its events come into the
-/// log after all, a cap may be passed by as many.
+/// Gives a spool up for lost: its ended nodes are settled without it. How many those are. Should its events come into
+/// the log after all, a cap may be passed by as many.
 ///
 /// # Errors
 /// [`ForgetError`]; nothing is changed then.

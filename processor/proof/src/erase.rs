@@ -1,5 +1,5 @@
-//! Erasure: events are taken out of `events`, because somebody has a right to it or because a plan keeps them no longer,
-//! and every total stays provable.
+//! Erasure: events are taken out of `events`, because somebody has a right to it or because a plan keeps them no
+//! longer, and every total stays provable.
 //!
 //! # The path of an erasure
 //! ```text
@@ -14,9 +14,9 @@
 //! ```
 //!
 //! # What holds
-//! * `verify` expects stored - erased rows from the moment of step 5, and does not look at those of a round that is being
-//!   deleted, whether they are still there or not.
-//! * A crash before step 5 leaves rows in `erased_ids` that nobody asks about, and the round begins anew under another
+//! * `verify` expects stored - erased rows from the moment of step 5, and does not look at those of a round that is
+//!   being deleted, whether they are still there or not.
+//! * A crash before step 5 leaves rows in `erased_ids` that nobody asks about, and the round begins again under another
 //!   number. A crash after it repeats the deletion, which deletes nothing else the second time.
 //! * Rows ahead of the cursors are never touched: what a processor reads back is as it left it.
 //! * Usage, quota and batch ledger are not touched: they hold no personal data.
@@ -51,7 +51,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often to look for events that are too old, and for subjects that the log no longer has.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
-/// Carries out erasures. Any number of processes may have one. Its steps are separate so that tests can stop between them.
+/// Carries out erasures. Any number of processes may have one. Its steps are separate so that tests can stop between
+/// them.
 pub struct Eraser {
     pool: PgPool,
     clickhouse: Client,

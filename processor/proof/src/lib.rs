@@ -1,14 +1,15 @@
 //! Proof: what is below the cursors is shown, mended, and, where somebody has a right to it, erased.
 //!
 //! # Path of an event after its commit
-//! [`verify`] compares log, ledgers and rows; [`reconcile`] does so for ledgers and rows all the time. [`replay`] brings
-//! back what is missing, [`repair`] also removes what should not be there. [`erase`] takes rows out of ClickHouse that
-//! somebody has a right to see gone, or that a plan keeps no longer ([`retain`]). [`rollup`] counts hours for dashboards.
+//! [`verify`] compares log, ledgers and rows; [`reconcile`] does so for ledgers and rows all the time. [`replay`]
+//! brings back what is missing, [`repair`] also removes what should not be there. [`erase`] takes rows out of
+//! ClickHouse that somebody has a right to see gone, or that a plan keeps no longer ([`retain`]). [`rollup`] counts
+//! hours for dashboards.
 //!
 //! # What holds
 //! * *Nobody is served by a guess.* What can't be read is an error, and no verdict.
 //! * *Totals stay provable* after an erasure: its sums are counted in one transaction before rows are deleted.
-//! * *A crash at any point* leaves ledgers as they were. Whoever begins again looks at the rows again.
+//! * *A crash at any point* leaves ledgers as they were. The process that begins again looks at the rows again.
 //!
 //! It stands on the processor, which knows nothing of it. So the role that runs both is here: [`Processing`].
 

@@ -1,7 +1,7 @@
 //! Reconciliation: rows against the batch ledger, all the time, so that nobody has to think of asking.
 //!
 //! Each run compares the ranges that were committed since the last one, those that did not agree before, and a part
-//! of all others, so that each is seen again within a day. It changes nothing: it tells, and a person decides.
+//! of all others, so that each is seen again within a day. It changes nothing: it reports, and a person decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -87,7 +87,7 @@ async fn compare_all(pool: &PgPool, clickhouse: &Client, every: Duration) -> Res
     Ok(compared)
 }
 
-/// What the last run of any process has found, whoever's it was.
+/// What the last run of any process has found.
 async fn observe(pool: &PgPool) -> Result<(), ReconcileError> {
     let mismatched = mismatched_range::count(pool).await?;
     ::metrics::gauge!(metrics::MISMATCHED_RANGES)
@@ -176,7 +176,8 @@ async fn write_down(
     for (range @ LedgerRange { lo, hi, .. }, found) in wrong.values() {
         let (rows, xor_hash) = range.kept();
         let detail = format!(
-            "{} rows at {} positions with hash {}, where by the ledger, less what was erased, there are {rows} with hash {xor_hash}",
+            "{} rows at {} positions with hash {}, where by the ledger, less what was erased, there are \
+             {rows} with hash {xor_hash}",
             found.rows, found.positions, found.xor_hash
         );
         tracing::error!(

@@ -1,12 +1,12 @@
 //! Roll-ups: counts by tenant, project, name and hour, computed again whenever the hour's rows have changed. Derived,
 //! rebuildable, and never money: usage is.
 //!
-//! The books know which hours have changed: `usage_hour` and `erased_hour` only grow, and each computed hour keeps their
-//! sums as they were just before, so a crash between computing and noting it computes it once more. Recent hours are
-//! compared each minute, all of them once a day. An erasure marks its hours, so that old ones follow it too.
+//! The books know which hours have changed: `usage_hour` and `erased_hour` only grow, and each computed hour keeps
+//! their sums as they were just before, so a crash between computing and noting it computes it once more. Recent hours
+//! are compared each minute, all of them once a day. An erasure marks its hours, so that old ones follow it too.
 //!
-//! A computed hour takes the place of the one before as a whole: names that are no longer there get a row of nothing, and
-//! the higher version counts.
+//! A computed hour takes the place of the one before as a whole: names that are no longer there get a row of nothing,
+//! and the higher version counts.
 
 use std::time::{Duration, Instant};
 
@@ -65,8 +65,8 @@ impl Roller {
         }
     }
 
-    /// Computes the hours that are marked or have changed, of the last days or of all time, unless another process does.
-    /// How many.
+    /// Computes the hours that are marked or have changed, of the last days or of all time, unless another process
+    /// does. How many.
     ///
     /// # Errors
     /// [`EraseError`]: to be tried again.
@@ -91,8 +91,8 @@ impl Roller {
         Ok(computed)
     }
 
-    /// Hours of `[from, to)` that have changed, and those before that are marked. Rows of a round of erasures that is being
-    /// deleted may be there or not, so all hours wait for its end.
+    /// Hours of `[from, to)` that have changed, and those before that are marked. Rows of a round of erasures that is
+    /// being deleted may be there or not, so all hours wait for its end.
     async fn stale(&self, from: Micros, to: Micros) -> Result<Vec<Stale>, EraseError> {
         let mut connection = connection(&self.pool).await?;
         let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
@@ -113,7 +113,7 @@ impl Roller {
     }
 }
 
-/// Has all hours in `[from, to)` computed anew by the next look: how many that are.
+/// Has all hours in `[from, to)` computed again by the next look: how many that are.
 ///
 /// # Errors
 /// If Postgres fails.

@@ -3,8 +3,8 @@
 use eventlog::LogError;
 use serde::Serialize;
 
-/// Mismatches that are told one by one; the others are counted.
-const TOLD_MAX: usize = 20;
+/// Mismatches that are named one by one; the others are counted.
+const NAMED_MAX: usize = 20;
 /// The verdict.
 #[derive(Debug, Default, Serialize)]
 pub struct Verdict {
@@ -47,7 +47,7 @@ impl Verdict {
             return;
         }
         self.mismatch_count += 1;
-        if self.mismatches.len() < TOLD_MAX {
+        if self.mismatches.len() < NAMED_MAX {
             self.mismatches.push(format!("{}: {} {:?}, {} {:?}", what(), left.0, left.1, right.0, right.1));
         }
     }

@@ -210,7 +210,10 @@ impl Disk {
             Ok(true) => Ok(()),
             Ok(false) => std::fs::remove_file(&path),
             Err(error) if is_no_room(&error) => {
-                tracing::warn!(error = %Chain(&error), "seen ids are not merged, and take longer to look up: the disk is full");
+                tracing::warn!(
+                    error = %Chain(&error),
+                    "seen ids are not merged, and take longer to look up: the disk is full"
+                );
                 self.work.lock().merge_not_before = Some(Instant::now() + MERGE_PAUSE);
                 std::fs::remove_file(&path)
             }
@@ -277,7 +280,10 @@ impl Disk {
         self.changed.notify_all();
         if is_damage(&error) {
             let folder = self.folder.path().display();
-            tracing::error!(error = %Chain(&error), %folder, "seen ids on disk are damaged, and will be read from ClickHouse anew");
+            tracing::error!(
+                error = %Chain(&error), %folder,
+                "seen ids on disk are damaged, and will be read from ClickHouse again"
+            );
             let _no_other_is_written = self.manifest.lock();
             if let Err(error) = self.folder.disown() {
                 tracing::error!(error = %Chain(&error), %folder, "remove this folder: its manifest can't be removed");

@@ -6,7 +6,7 @@ use schemas::time::Micros;
 /// An event as the store is asked about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Whose id it is: it stands beside the hash, so that no crafted id can hide another tenant's event.
+    /// Whose id it is: it comes with the hash, so that no crafted id can hide another tenant's event.
     pub project: ProjectId,
     /// The hash of project and id.
     pub hash: EventHash,

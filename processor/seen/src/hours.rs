@@ -2,7 +2,7 @@
 //!
 //! The window counts in the log's own time: from an id's receipt to the newest receipt in its partition. So a processor
 //! that is days behind forgets nothing that the events before it still need. Positions follow the time of receipt
-//! but for requests in flight and for spools that are drained late, so ids are forgotten by position: an id is kept
+//! except for requests in flight and for spools that are drained late, so ids are forgotten by position: an id is kept
 //! for as long as any younger one stands before it.
 
 use std::collections::BTreeMap;
@@ -79,8 +79,8 @@ pub(crate) fn span_micros(window: Duration) -> i64 {
     hours.max(1).saturating_mul(Micros::HOUR)
 }
 
-/// The times of receipt `[since, until)` that a store reads at once when it is filled up to `newest`. A gap is read as a whole;
-/// everything by the spans by which the store will forget it, oldest first.
+/// The times of receipt `[since, until)` that a store reads at once when it is filled up to `newest`. A gap is read as
+/// a whole; everything by the spans by which the store will forget it, oldest first.
 #[must_use]
 pub fn spans(newest: Micros, window: Duration, is_gap: bool) -> Vec<(Micros, Option<Micros>)> {
     let window_micros = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);

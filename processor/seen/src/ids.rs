@@ -70,8 +70,8 @@ impl SeenIds {
     /// position, here or before. Reads the disk, and may wait for it.
     ///
     /// # Errors
-    /// If the disk fails, is full, or what is read there is damaged. The store is of no more use then: it has to be opened
-    /// anew. Nothing is lost.
+    /// If the disk fails, is full, or what is read there is damaged. The store is of no more use then: it has to be
+    /// opened again. Nothing is lost.
     pub fn see(&mut self, events: &[Seen]) -> io::Result<Vec<bool>> {
         if !self.is_filled {
             return Err(io::Error::other("seen ids were asked for before they were filled"));

@@ -1,9 +1,9 @@
 //! Which ids have been seen, and where first.
 //!
-//! The store is a cache of the log, on local disk, filled from ClickHouse when it is not there. Its rule is safe when it
-//! runs ahead of the cursor: an event is a duplicate if and only if its id stands at an *earlier position*, so reading
-//! the same record again gives the same answer. First positions are facts of the log, whoever owned the partition
-//! when they were noted.
+//! The store is a cache of the log, on local disk, filled from ClickHouse when it is not there. Its rule is safe when
+//! it runs ahead of the cursor: an event is a duplicate if and only if its id stands at an *earlier position*, so
+//! reading the same record again gives the same answer. First positions are facts of the log, whatever process owned
+//! the partition when they were noted.
 //!
 //! # Path of an id
 //! A new id goes to a [`table`] in memory. When that is full, or an hour old, it becomes a [`run`]: a file of ids in
@@ -15,8 +15,8 @@
 //! # What holds
 //! * *Never empty by mistake.* A store that is lost, damaged, of another log, generation or smaller window is dropped,
 //!   and filled from ClickHouse before it answers anything. Until [`SeenIds::filled`], it answers nothing.
-//! * *Every changed byte is noticed*, when the store is opened or when a block is read. What is damaged is an error, and
-//!   dropped.
+//! * *Every changed byte is noticed*, when the store is opened or when a block is read. What is damaged is an error,
+//!   and dropped.
 //! * *Memory is bounded*, whatever the number of ids: see [`IdStores::new`].
 
 pub mod metrics;

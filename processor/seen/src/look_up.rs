@@ -1,5 +1,5 @@
-//! Looking up a chunk of ids in everything but the table, in the order of their hashes: so filters and runs are read front
-//! to back, and neighbours find their block read already.
+//! Looking up a chunk of ids in everything but the table, in the order of their hashes: so filters and runs are read
+//! front to back, and neighbours find their block read already.
 
 use std::io;
 

@@ -48,9 +48,9 @@ pub struct Opened {
 impl IdStores {
     /// Stores in the folder `root`, for the log of that identity and number of partitions, which keep ids for `window`.
     ///
-    /// All stores together take `memory_max` bytes: a quarter for tables, the rest for filters of 10 to 16 bits an id. Runs
-    /// whose filter finds no room do without: then each look-up reads them. Beyond it go, for each partition, 400 KB of the
-    /// smallest tables and up to 512 KiB for the index of each run (of 64 at most), and 17 MB for merges.
+    /// All stores together take `memory_max` bytes: a quarter for tables, the rest for filters of 10 to 16 bits an id.
+    /// Runs whose filter finds no room do without: then each look-up reads them. Beyond it go, for each partition, 400
+    /// KB of the smallest tables and up to 512 KiB for the index of each run (of 64 at most), and 17 MB for merges.
     #[must_use]
     pub fn new(root: PathBuf, log: &str, partitions: u32, window: Duration, memory_max: u64) -> Self {
         let places = memory_max / TABLES_SHARE / u64::from(partitions.max(1)) / BYTES_A_PLACE;
@@ -66,8 +66,8 @@ impl IdStores {
         }
     }
 
-    /// Opens the store of a partition, whose ids are of that generation (`partition_cursor.ids_generation`). What is on disk
-    /// and can't be used is dropped, with a line in the log.
+    /// Opens the store of a partition, whose ids are of that generation (`partition_cursor.ids_generation`). What is on
+    /// disk and can't be used is dropped, with a line in the log.
     ///
     /// # Errors
     /// If the file system fails, or others have all places for it.

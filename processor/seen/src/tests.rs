@@ -117,7 +117,7 @@ fn a_forced_collision_of_hashes_hides_nothing_of_another_project() {
     store.flush().unwrap();
     assert!(!see_one(&mut store, of(3, 7)), "the filter lets it through, the block does not have it");
     assert!(see_one(&mut store, of(2, 8)));
-    // Two blocks of one hash: the index can't tell them apart.
+    // Two blocks of one hash: the index can't distinguish them.
     let many: Vec<Seen> = (0..1_000).map(|n| of(10 + i64::try_from(n).unwrap(), 100 + n)).collect();
     assert!(store.see(&many).unwrap().iter().all(|duplicate| !duplicate));
     store.flush().unwrap();

@@ -1,4 +1,5 @@
-//! `batch_ledger`: what became of the events of each range of the log. Ranges of a partition have no gap and no overlap.
+//! `batch_ledger`: what became of the events of each range of the log. Ranges of a partition have no gap and no
+//! overlap.
 
 use sqlx::PgConnection;
 
@@ -19,7 +20,8 @@ pub(crate) struct Row {
     pub(crate) xor_hash: i64,
 }
 
-/// Adds ranges, at most one of a partition: each prolongs its partition's last row, or begins one where that row is full.
+/// Adds ranges, at most one of a partition: each prolongs its partition's last row, or begins one where that row is
+/// full.
 ///
 /// # Errors
 /// If Postgres fails, or a range did not get into a row; nothing must be committed then.
@@ -27,7 +29,8 @@ pub(crate) async fn add(tx: &mut PgConnection, ranges: &[Row]) -> Result<(), sql
     let numbers = |of: fn(&Row) -> i64| ranges.iter().map(of).collect::<Vec<i64>>();
     let added: i64 = sqlx::query_scalar(
         "WITH r AS (
-             SELECT * FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+             SELECT * FROM unnest(
+                 $1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
                  AS r (partition, lo, hi, stored, duplicate, dead, xor_hash)),
          prolonged AS (
              UPDATE batch_ledger b

@@ -120,7 +120,8 @@ pub async fn list(pool: &PgPool, which: &Which, after: Option<LetterId>) -> Resu
     let (partition, position) = columns(which.id);
     let (after_partition, after_position) = columns(after);
     let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT partition, position::text AS position, state, tenant_id, project_id, received_at, died_at, events, reason,
+        "SELECT partition, position::text AS position, state, tenant_id, project_id, received_at, died_at,
+             events, reason,
                 length(raw)::bigint AS bytes, replay_asked_at, replayed_at, copies
          FROM dead_letter WHERE {IS_MEANT}
            AND ($7::int IS NULL OR (dead_letter.partition, dead_letter.position) > ($7, $8::text::numeric))
@@ -210,8 +211,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, dead: &[DeadLetter]) -> Result
     Ok(())
 }
 
-/// Dead events of a partition that nobody has decided on, at or after the position `from`, of records appended later than
-/// `window` before `newest`.
+/// Dead events of a partition that nobody has decided on, at or after the position `from`, of records appended later
+/// than `window` before `newest`.
 pub(crate) async fn open_events(
     executor: impl PgExecutor<'_>,
     partition: u32,

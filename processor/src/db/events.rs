@@ -1,7 +1,7 @@
 //! `events` in ClickHouse: one row for each stored event, at its position in the log.
 //!
-//! Inserts are synchronous, and every setting is pinned that decides what an acknowledgement means. A query id names the
-//! partitions that an insert is for, so that the insert can be ended by the next owner of one of them.
+//! Inserts are synchronous, and every setting is pinned that decides what an acknowledgement means. A query id names
+//! the partitions that an insert is for, so that the insert can be ended by the next owner of one of them.
 
 use std::time::Duration;
 

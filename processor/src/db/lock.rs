@@ -1,5 +1,5 @@
-//! Advisory locks of Postgres, whose keys stand in [`schemas::lock`]. Those taken here belong to a connection: they end when
-//! it does, however that is.
+//! Advisory locks of Postgres, whose keys stand in [`schemas::lock`]. Those taken here belong to a connection: they end
+//! when it does, however that is.
 
 use schemas::lock::{ERASURE, RECONCILE, ROWS};
 use sqlx::PgConnection;

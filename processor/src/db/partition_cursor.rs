@@ -57,7 +57,8 @@ pub(crate) struct Taken {
 
 service::from_row!(Taken { partition, next_offset, epoch, ids_generation });
 
-/// Takes up to `most` partitions whose lease has run out, each under a new epoch. Two that take at once take different ones.
+/// Takes up to `most` partitions whose lease has run out, each under a new epoch. Two that take at once take different
+/// ones.
 pub(crate) async fn take(
     executor: impl PgExecutor<'_>,
     node: Uuid,
@@ -140,7 +141,8 @@ pub(crate) async fn stand_at_end(executor: impl PgExecutor<'_>, moves: &Moves) -
     Ok(moves.all(moved.unsigned_abs()))
 }
 
-/// Moves the cursors. Whether all of them stood where their move begins, under its epoch: if not, nothing must be committed.
+/// Moves the cursors. Whether all of them stood where their move begins, under its epoch: if not, nothing must be
+/// committed.
 pub(crate) async fn advance(tx: &mut PgConnection, moves: &Moves) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query(
         "UPDATE partition_cursor c SET next_offset = r.hi

@@ -32,7 +32,8 @@ impl Budget {
                 "WEIR_DEAD_EVENTS_MAX",
                 1_000,
                 0..=1_000_000_000_000,
-                "events of a partition, received within WEIR_DEAD_WINDOW_MINUTES, that can't be read before its processor stops",
+                "events of a partition, received within WEIR_DEAD_WINDOW_MINUTES, that can't be read before \
+                 its processor stops",
             ),
             window: Duration::from_mins(settings.number(
                 "WEIR_DEAD_WINDOW_MINUTES",
@@ -64,9 +65,10 @@ impl fmt::Display for Overdrawn {
             (last.partition, last.position.offset(), budget.window.as_secs() / 60);
         write!(
             f,
-            "{events} events of partition {partition} within {minutes} minutes can't be read, and WEIR_DEAD_EVENTS_MAX allows {}. \
-             The last is at offset {offset}: {reason}. Nothing is lost: they are in the log, and the cursor stands before them. If \
-             another version of weir wrote them, start that one. To let what is in the log by now become dead letters: weir dead resume",
+            "{events} events of partition {partition} within {minutes} minutes can't be read, and \
+             WEIR_DEAD_EVENTS_MAX allows {}. The last is at offset {offset}: {reason}. Nothing is lost: \
+             they are in the log, and the cursor stands before them. If another version of weir wrote them, \
+             start that one. To let what is in the log by now become dead letters: weir dead resume",
             budget.events_max
         )
     }

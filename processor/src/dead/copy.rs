@@ -82,7 +82,8 @@ pub(super) fn copies(letter: &Claimed, terms: Terms<'_>) -> Result<Copies, Strin
 fn too_old(received_at: Micros, window: Duration) -> String {
     let at = DateTime::from_timestamp_micros(received_at.0).unwrap_or_default();
     format!(
-        "it was received at {}, and ids are known for {} days: nobody can say any more whether its events were stored otherwise",
+        "it was received at {}, and ids are known for {} days: nobody can say any more whether its events \
+         were stored otherwise",
         at.format("%Y-%m-%dT%H:%M:%SZ"),
         window.as_secs() / 86_400
     )

@@ -1,11 +1,11 @@
 //! Replay of dead letters that operators asked for: a processor appends their events to the log again.
 //!
 //! # What holds
-//! * *Stored once.* A copy is a record like any other: it is stored unless its id stands earlier in the log. So a letter
-//!   that is appended twice, since a process died before it could note the first time, costs one more duplicate. That
-//!   takes ids that are still known: a letter older than the dedup window is refused.
-//! * *Charged once.* A copy has no lease: it counts against its period's quota when it is stored, even where that passes
-//!   a cap, since its event was accepted; its duplicates cost nothing.
+//! * *Stored once.* A copy is a record like any other: it is stored unless its id stands earlier in the log. So a
+//!   letter that is appended twice, since a process died before it could note the first time, costs one more duplicate.
+//!   That takes ids that are still known: a letter older than the dedup window is refused.
+//! * *Charged once.* A copy has no lease: it counts against its period's quota when it is stored, even where that
+//!   passes a cap, since its event was accepted; its duplicates cost nothing.
 //! * *Nothing erased comes back.* A process first claims the letter in Postgres, and then asks what was erased; an
 //!   erasure that is asked for later notes the ends of the log when no letter is claimed. So either the copy is
 //!   not made, or it stands before these ends, where the erasure finds its row.
@@ -27,8 +27,8 @@ use crate::metrics;
 
 /// How often Postgres is asked whether something is to be replayed.
 const EVERY: Duration = Duration::from_millis(500);
-/// For how long a letter belongs to the process that replays it: until every append that was begun for it has ended, in the log or
-/// nowhere.
+/// For how long a letter belongs to the process that replays it: until every append that was begun for it has ended, in
+/// the log or nowhere.
 const CLAIM: Duration = Duration::from_secs(30);
 /// No append begins later after the claim.
 const BEGIN_WITHIN: Duration = Duration::from_secs(10);
@@ -57,7 +57,8 @@ pub enum ReplayError {
 }
 
 impl Replayer {
-    /// `log` must be the one that the database is bound to. Letters received longer ago than `dedup_window` are refused.
+    /// `log` must be the one that the database is bound to. Letters received longer ago than `dedup_window` are
+    /// refused.
     pub fn new(pool: PgPool, log: Arc<dyn EventLog>, clock: Clock, dedup_window: Duration) -> Self {
         Self { pool, log, clock, dedup_window }
     }

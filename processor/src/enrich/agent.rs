@@ -55,7 +55,7 @@ impl Agents {
     }
 }
 
-/// A browser, told by its `token`; its version stands behind `version`.
+/// A browser, known by its `token`; its version stands behind `version`.
 struct Browser {
     token: &'static str,
     version: &'static str,
@@ -110,7 +110,7 @@ const BROWSERS: [Browser; 37] = [
     browser("Lynx/", "Lynx"),
 ];
 
-/// An operating system, told by its `token`, behind which its version stands.
+/// An operating system, known by its `token`, behind which its version stands.
 const SYSTEMS: [(&str, &str); 19] = [
     ("Windows Phone ", "Windows Phone"),
     ("Windows NT ", "Windows"),
@@ -179,7 +179,7 @@ const OTHERS: [&str; 14] = [
     "Nintendo",
 ];
 
-/// Reads a user agent. Whoever calls itself a bot is believed that and nothing else.
+/// Reads a user agent. One that calls itself a bot is believed that and nothing else.
 pub(super) fn agent(text: &str) -> Agent {
     if text.is_empty() {
         return Agent::default();
@@ -206,7 +206,7 @@ fn system(text: &str) -> (&'static str, String) {
         "Chrome OS" => two_numbers(rest.trim_start().split_once(' ').map_or("", |(_, rest)| rest)),
         "Windows" => {
             let number = two_numbers(rest);
-            WINDOWS.iter().find(|(told, _)| *told == number).map_or(number, |(_, name)| (*name).to_owned())
+            WINDOWS.iter().find(|(known, _)| *known == number).map_or(number, |(_, name)| (*name).to_owned())
         }
         _ => two_numbers(rest),
     };
@@ -214,13 +214,13 @@ fn system(text: &str) -> (&'static str, String) {
 }
 
 /// What an app of Apple's systems runs on, if it says no more than its library and its kernel. On a Mac with Intel's
-/// processor it names that; an app of a younger Mac can't be told from one of iOS.
+/// processor it names that; an app of a younger Mac can't be distinguished from one of iOS.
 fn darwin(text: &str) -> Option<(&'static str, String)> {
     let kernel = behind(text, "Darwin/").filter(|_| has(text, "CFNetwork/"))?;
     if has(text, "(x86_64)") {
         return Some(("Mac OS X", String::new()));
     }
-    let version = DARWINS.iter().find(|(told, _)| *told == digits(kernel)).map_or("", |(_, version)| version);
+    let version = DARWINS.iter().find(|(known, _)| *known == digits(kernel)).map_or("", |(_, version)| version);
     Some(("iOS", version.to_owned()))
 }
 

@@ -117,13 +117,13 @@ impl Places {
         // Events of one request follow each other.
         let found = match self.last {
             Some((last, found)) if last == address => found,
-            _ => self.find_anew(database, address),
+            _ => self.find_new(database, address),
         };
         self.last = Some((address, found));
         found.and_then(|place| self.places.get(place)).unwrap_or(NOWHERE)
     }
 
-    fn find_anew(&mut self, database: &Database, address: IpAddr) -> Option<usize> {
+    fn find_new(&mut self, database: &Database, address: IpAddr) -> Option<usize> {
         if let Some(known) = self.by_address.get(&address) {
             return *known;
         }

@@ -183,7 +183,7 @@ fn a_place_is_that_of_the_address_that_the_event_names_or_came_from() {
         (changchun, "", r#"{"$ip":"89.160.20.112"}"#, LINKOEPING),
         (None, r#"{"ip":"::ffff:89.160.20.112"}"#, "", LINKOEPING),
         (changchun, r#"{"ip":""}"#, r#"{"$ip":null}"#, CHANGCHUN),
-        // Whoever names an address that is none, or nobody's, is not where its request came from.
+        // A client that names an address that is none, or nobody's, is not where its request came from.
         (changchun, r#"{"ip":"0.0.0.0"}"#, "", NOTHING),
         (changchun, r#"{"ip":"localhost"}"#, "", NOTHING),
         (changchun, "", r#"{"$geoip_disable":true}"#, NOTHING),
@@ -273,7 +273,8 @@ fn a_batch_keeps_its_database_and_gives_every_event_what_it_would_get_alone() {
 proptest! {
     #[test]
     fn nothing_that_anybody_sends_panics_and_nothing_grows_beyond_its_limit(
-        user_agent in prop_oneof![".{0,80}", "(Mozilla/5\\.0|Windows NT |Android |bot|Version/|[0-9]{1,12}|[._/;()é ]|Chrome/|Safari/|iPhone OS ){0,12}"],
+        user_agent in prop_oneof![".{0,80}", "(Mozilla/5\\.0|Windows NT |Android |bot|\
+            Version/|[0-9]{1,12}|[._/;()é ]|Chrome/|Safari/|iPhone OS ){0,12}"],
         context in any_object(), properties in any_object(), cut in 0_usize..400,
     ) {
         let enricher = Enricher::default();

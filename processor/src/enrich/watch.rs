@@ -25,7 +25,7 @@ pub(super) struct GeoFile {
     opened: Option<Stamp>,
 }
 
-/// What tells one state of a file from another: inode, size, seconds and nanoseconds of its last change.
+/// What distinguishes one state of a file from another: inode, size, seconds and nanoseconds of its last change.
 type Stamp = (u64, u64, i64, i64);
 
 impl GeoFile {
@@ -46,7 +46,7 @@ impl GeoFile {
 
     /// Takes over each good file that is put in the place of the old one, until `shutdown` is ordered.
     pub(super) async fn keep_fresh(self: Arc<Self>, shutdown: Shutdown) {
-        tell("the geo database is", &self.database());
+        log("the geo database is", &self.database());
         let (mut known, mut seen) = (self.opened, self.opened);
         let mut rounds = every("the geo database's watch", Pace::after(LOOK_EVERY), shutdown);
         while rounds.due().await {
@@ -68,7 +68,7 @@ impl GeoFile {
         let path = self.path.clone();
         let result = match spawn_blocking(move || Database::open(&path)).await {
             Ok(Ok(database)) => {
-                tell("the geo database was replaced: it is now", &database);
+                log("the geo database was replaced: it is now", &database);
                 *self.database.write() = Arc::new(database);
                 "ok"
             }
@@ -86,7 +86,7 @@ impl GeoFile {
     }
 }
 
-fn tell(what: &str, database: &Database) {
+fn log(what: &str, database: &Database) {
     tracing::info!(kind = database.kind(), built = database.built(), "{what}");
     ::metrics::gauge!(metrics::GEO_BUILT_SECONDS).set(f64::from(database.built()));
 }

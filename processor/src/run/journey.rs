@@ -1,6 +1,7 @@
-//! What traces tell of a batch: a span of its own, and, for each request that a trace follows, spans below that request's.
+//! What traces show of a batch: a span of its own, and, for each request that a trace follows, spans below that
+//! request's.
 //!
-//! So whoever looks at a request's trace sees its events wait in the log, and become rows and usage, and sees all of it
+//! So a request's trace shows its events wait in the log, and become rows and usage, all of it
 //! in one place; the batch's own trace has the same stages once, and links to the requests.
 
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use service::trace::{self, Context, Kind, Span};
 
 use crate::batch::{Range, Traced};
 
-/// Requests of a batch that are followed; of more, only their number is told.
+/// Requests of a batch that are followed; of more, only their number is noted.
 const TRACED_MAX: usize = 64;
 
 /// Stages, until they are sent. Empty where there is no trace.
@@ -57,7 +58,7 @@ impl Journey {
         }
     }
 
-    /// The batch is committed: tells it all.
+    /// The batch is committed: sends its spans.
     pub(super) fn ends(&mut self, clock: &Clock) {
         let Some(followed) = self.0.take() else { return };
         let Followed { batch, traced, read_at, stages } = *followed;
@@ -95,7 +96,7 @@ impl Drop for Journey {
     }
 }
 
-/// The parent of what is told of a frame.
+/// The parent of a frame's spans.
 fn context(Traced { trace, .. }: &Traced) -> Context {
     Context { trace_id: trace.trace_id, span_id: trace.span_id, flags: trace.flags }
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::stores::Books;
 
-/// The lease on everything that one processor owns, as this process knows it. Renewed beside the loop, which may wait
-/// for ClickHouse for longer than a lease lasts.
+/// The lease on everything that one processor owns, as this process knows it. Renewed by a task of its own, since the
+/// loop may wait for ClickHouse for longer than a lease lasts.
 #[derive(Debug)]
 pub(super) struct Lease {
     node: Uuid,

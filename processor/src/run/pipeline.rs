@@ -57,7 +57,7 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// Tells again and again how far what is committed lies behind the log's end, whatever the stages wait for.
+    /// Measures again and again how far what is committed lies behind the log's end, whatever the stages wait for.
     pub(super) async fn keep_measured(&self, log: &dyn EventLog, shutdown: Shutdown) {
         let mut rounds = every("measuring of the lag", Pace::after(MEASURE_EVERY), shutdown);
         while rounds.due().await {
@@ -116,7 +116,7 @@ impl Pipeline {
         let _all = self.room.acquire_many(DEPTH).await;
     }
 
-    /// Whether a stage has failed: [`Pipeline::finish`] tells why.
+    /// Whether a stage has failed: [`Pipeline::finish`] says why.
     pub(super) fn has_failed(&self) -> bool {
         self.input.is_closed()
     }
@@ -209,7 +209,10 @@ impl<T: Table, B: Books> Workshop<T, B> {
             let Err(error) = inserted else { return Ok(()) };
             ::metrics::counter!(metrics::INSERT_RETRIES).increment(1);
             let ranges = ranges_text(&prepared.commit.ranges);
-            tracing::warn!(error = %Chain(&error), rows = block.len(), ranges, "an insert was not confirmed, reading back");
+            tracing::warn!(
+                error = %Chain(&error), rows = block.len(), ranges,
+                "an insert was not confirmed, reading back"
+            );
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_LAST);
             self.table.end_insert(&query_id).await?;

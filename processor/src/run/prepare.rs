@@ -28,9 +28,9 @@ pub(super) struct Prepared {
     pub(super) block: Block,
     /// Which of them the table had before.
     pub(super) present: Present,
-    /// What the books must be told.
+    /// What must be booked.
     pub(super) commit: Commit,
-    /// What traces tell of it.
+    /// What traces show of it.
     pub(super) journey: Journey,
     /// When its newest event was received.
     newest: Option<Micros>,
@@ -89,7 +89,7 @@ pub(super) fn prepare(material: Material) -> io::Result<Product> {
 }
 
 impl Prepared {
-    /// Tells what became of it, once it is committed.
+    /// Measures what became of it, once it is committed.
     pub(super) fn observe(&self, clock: &Clock) {
         for sum in &self.commit.sums {
             for (outcome, events) in [

@@ -29,7 +29,7 @@ const CHECK_IDS_EVERY: Duration = Duration::from_millis(500);
 /// How often ids beyond the window are forgotten, and the log trimmed.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
-/// Everything that is known of the partitions owned. It ends with the session: the next one reads it anew.
+/// Everything that is known of the partitions owned. It ends with the session: the next one reads it again.
 pub(super) struct Session<'a, T, B> {
     workshop: &'a Workshop<T, B>,
     log: &'a dyn EventLog,
@@ -249,7 +249,7 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         self.open_reader().await
     }
 
-    /// Fills the dedup store and finds what must be read back, before a partition is served.
+    /// Fills the store of seen ids and finds what must be read back, before a partition is served.
     async fn make_ready(&mut self, taken: &[Owned]) -> Result<(), Interrupted> {
         let Workshop { table, clock, ids, .. } = self.workshop;
         self.dirty_until.extend(table.dirty_until(taken).await?);
@@ -315,8 +315,8 @@ fn time_to_forget(reading: &Reading) -> Option<Micros> {
     Some(Micros(reading.earliest()))
 }
 
-/// Brings to disk what is in memory of these ids, so that nothing has to be read from ClickHouse by whoever opens them
-/// next, and lets go of them. If it fails, they are read.
+/// Brings to disk what is in memory of these ids, so that nothing has to be read from ClickHouse by the owner that
+/// opens them next, and lets go of them. If it fails, they are read.
 async fn put_away(seen: BTreeMap<u32, SeenIds>) {
     let put_away = fill::blocking(move || {
         for (partition, mut seen) in seen {

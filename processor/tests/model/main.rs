@@ -6,8 +6,8 @@
 //! partition taken from one that lives. What takes no fault: any pace of anybody, and rows that arrive long after
 //! nobody waits for them any more.
 //!
-//! Schemes that are exact break no invariant anywhere. The others, each of which is exact but for one thing, must be
-//! caught, and tell the shortest way there: a model that finds nothing proves nothing.
+//! Schemes that are exact break no invariant anywhere. The others, each of which is exact except for one thing, must be
+//! caught, with the shortest way there: a model that finds nothing proves nothing.
 //!
 //! `MODEL_FAULTS=3 cargo test --release -p processor --test model -- --nocapture` walks further than the tests do by
 //! themselves.
@@ -82,7 +82,7 @@ fn ours_is_exact_with_one_batch_after_the_other_or_three_at_once() {
 }
 
 /// Of what a commit compares, the epoch or the offset alone would do for one partition; neither would not. The commit
-/// compares both: a zombie is then told at once, whatever it has got.
+/// compares both: a zombie is then refused at once, whatever it has got.
 #[test]
 fn either_half_of_the_guard_is_enough() {
     is_exact("epoch", &Scheme { guard: Guard::Epoch, ..OURS }, RETRIED, 1);
@@ -127,7 +127,7 @@ fn schemes_that_are_often_built_are_caught() {
     let before = Scheme { cursor: Cursor::Kafka, order: Order::CommitThenInsert, ..CLASSIC };
     assert_eq!(is_caught("commit to Kafka before the insert", &before), "an event is never stored");
     let recut = Scheme { table: Table::Tokens { burn: false }, demand: Demand::Raw, ..CLASSIC };
-    assert_eq!(is_caught("tokens, batches cut anew", &recut), "a row is there twice without FINAL");
+    assert_eq!(is_caught("tokens, batches cut differently", &recut), "a row is there twice without FINAL");
     let burning = Scheme { table: Table::Tokens { burn: true }, demand: Demand::Raw, ..FIXED };
     assert_eq!(is_caught("tokens, the log as it is", &burning), "an event is metered that is not stored");
     let no_ids = Scheme { ids: Ids::Unknown, ..CLASSIC };

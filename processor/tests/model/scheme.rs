@@ -112,7 +112,7 @@ pub(crate) enum Others {
     Nobody,
     /// Those of the owner whom the cursor's row named until then. One that lets go is named no longer.
     LastOwner,
-    /// Whoever sent them, as long as they are for this partition.
+    /// From any process, as long as they are for this partition.
     OfPartition,
 }
 

@@ -270,10 +270,10 @@ impl Walker<'_> {
         self.interrupted(world, who, Deed::CannotEndOthers, next);
     }
 
-    /// Ends an insert: its sender, should it still wait, is told.
+    /// Ends an insert: its sender, should it still wait, learns of it.
     fn end(&self, workers: &mut [Worker], insert: &mut Insert) {
-        let told = workers.iter_mut().filter(|worker| worker.node == insert.node && insert.awaited);
-        for batch in told.flat_map(|worker| &mut worker.queue) {
+        let senders = workers.iter_mut().filter(|worker| worker.node == insert.node && insert.awaited);
+        for batch in senders.flat_map(|worker| &mut worker.queue) {
             if batch.stage == Stage::Sent && batch.lo == insert.lo {
                 batch.stage = Stage::Doubt;
             }
@@ -483,7 +483,7 @@ impl Walker<'_> {
         drop_done(worker);
     }
 
-    /// A store does not answer, or the process is told to stop: all is forgotten, and the partition is let go.
+    /// A store does not answer, or the process is ordered to stop: all is forgotten, and the partition is let go.
     fn interrupted(&self, world: &World, who: usize, deed: Deed, next: &mut Next) {
         if world.faults == 0 {
             return;

@@ -25,7 +25,7 @@ pub(crate) struct Postgres {
     pub(crate) ledger: BTreeMap<(u32, u64), (u64, RangeSum)>,
     pub(crate) usage: BTreeMap<Account, Counts>,
     pub(crate) dead: ByPosition<Vec<u16>>,
-    /// Transactions that Postgres has been told to commit, and has not yet.
+    /// Transactions that Postgres was asked to commit, and has not yet.
     late: Vec<Late>,
 }
 
@@ -137,7 +137,7 @@ impl State {
             return Committed::Yes;
         }
         let can_commit = self.can_commit(batch);
-        if self.is(Mutant::UsageBesideTransaction) {
+        if self.is(Mutant::UsageOutsideTransaction) {
             self.books.add_usage(batch);
         }
         if !can_commit && !self.is(Mutant::NoCompareAndSet) {
@@ -148,7 +148,7 @@ impl State {
             self.books.ledger.insert((range.partition, range.lo), (range.hi, *sum));
             self.check_stored(range.partition, range.lo, range.hi);
         }
-        if !self.is(Mutant::UsageBesideTransaction) {
+        if !self.is(Mutant::UsageOutsideTransaction) {
             self.books.add_usage(batch);
         }
         for (at, events) in &batch.dead {

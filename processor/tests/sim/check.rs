@@ -7,7 +7,7 @@ use schemas::outcome::Outcome;
 
 use crate::world::State;
 
-/// Looks at rows and books, and adds what is wrong to what was seen on the way. Tells how many rows a zombie has
+/// Looks at rows and books, and adds what is wrong to what was seen on the way. Returns how many rows a zombie has
 /// doubled.
 pub(crate) fn check(state: &mut State) -> usize {
     let mut wrong = std::mem::take(&mut state.wrong);

@@ -73,7 +73,7 @@ impl Journal {
                 journal.append(rng, partition, project, received_at, &ids);
             }
         }
-        journal.tell_truth();
+        journal.find_truth();
         journal
     }
 
@@ -112,7 +112,7 @@ impl Journal {
     }
 
     /// Finds what must become of each event, in the simplest way there is.
-    fn tell_truth(&mut self) {
+    fn find_truth(&mut self) {
         let mut first: HashMap<(ProjectId, EventHash), Position> = HashMap::new();
         for records in &self.records {
             let decoded = batch::decode(records);

@@ -3,7 +3,7 @@
 //! after nobody waits; transactions too. Everything is drawn from a seed. In the end nothing fails any more, and
 //! everything must be stored once, metered once, and agree.
 //!
-//! A seed that fails says so. `SIM_SEED=17 cargo test -p processor --test sim -- --nocapture` runs it alone and tells
+//! A seed that fails says so. `SIM_SEED=17 cargo test -p processor --test sim -- --nocapture` runs it alone and prints
 //! its story; `SIM_ROUNDS=10000` tries so many.
 
 #![allow(
@@ -79,7 +79,7 @@ fn a_seed_is_the_same_story_each_time() {
 fn what_is_wrong_on_purpose_is_found() {
     for mutant in [
         Mutant::NoCompareAndSet,
-        Mutant::UsageBesideTransaction,
+        Mutant::UsageOutsideTransaction,
         Mutant::NothingPresent,
         Mutant::NeverDirty,
         Mutant::ForgetsIds,

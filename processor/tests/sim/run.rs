@@ -1,4 +1,5 @@
-//! One run: processes come, die, are stopped and leave; then nothing fails any more, and everything must come to its end.
+//! One run: processes come, die, are stopped and leave; then nothing fails any more, and everything must come to its
+//! end.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,11 +50,11 @@ struct Running {
 }
 
 /// Runs `seed` through.
-pub(crate) fn run(seed: u64, mutant: Option<Mutant>, tells: bool) -> Run {
+pub(crate) fn run(seed: u64, mutant: Option<Mutant>, is_traced: bool) -> Run {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let world = World::new(seed, mutant, tells);
+        let world = World::new(seed, mutant, is_traced);
         let disks = tempfile::tempdir_in(if Path::new(MEMORY).is_dir() { MEMORY } else { "/tmp" }).unwrap();
         world.state().disks = disks.path().to_owned();
         let mut processes = Vec::new();
@@ -179,7 +180,7 @@ async fn bury(world: &World, processes: &mut Vec<Running>) {
 
 async fn stop(world: &World, running: Running) {
     let Running { process, mut task, stop, .. } = running;
-    world.state().note(process, || "is told to stop".to_owned());
+    world.state().note(process, || "is ordered to stop".to_owned());
     stop.order();
     let ended = timeout(STOPPED_WITHIN, &mut task).await;
     {

@@ -60,7 +60,7 @@ impl ClickHouse {
         self.inserts.retain(|insert| !insert.parts.is_empty());
     }
 
-    /// Writes what is left, whoever waits for it.
+    /// Writes what is left, with or without somebody who waits for it.
     pub(crate) fn settle_all(&mut self) {
         for (_, rows) in self.inserts.drain(..).flat_map(|insert| insert.parts) {
             write(&mut self.rows, rows);

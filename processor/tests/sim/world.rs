@@ -24,7 +24,7 @@ pub(crate) enum Mutant {
     /// The cursor is set whatever it was.
     NoCompareAndSet,
     /// Usage is counted outside the transaction.
-    UsageBesideTransaction,
+    UsageOutsideTransaction,
     /// Nothing is found when rows are read back.
     NothingPresent,
     /// No row is found beyond the cursor when a partition is taken.
@@ -64,7 +64,7 @@ pub(crate) struct State {
     /// What was seen that must not be, as it happened.
     pub(crate) wrong: Vec<String>,
     pub(crate) began_at: Instant,
-    /// What has happened, if it is to be told.
+    /// What has happened, if it is to be printed.
     pub(crate) trace: Option<Vec<String>>,
     /// How much has happened: the same for the same seed.
     pub(crate) steps: u64,
@@ -130,7 +130,7 @@ impl State {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, mutant: Option<Mutant>, tells: bool) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, mutant: Option<Mutant>, is_traced: bool) -> Arc<Self> {
         let mut rng = Rng::new(seed);
         let journal = Journal::draw(&mut rng);
         let now = Instant::now();
@@ -147,7 +147,7 @@ impl World {
             mutant,
             wrong: Vec::new(),
             began_at: now,
-            trace: tells.then(Vec::new),
+            trace: is_traced.then(Vec::new),
             steps: 0,
             digest: 0,
             rng,

@@ -143,7 +143,7 @@ async fn wrong_books_are_not_mended() {
         let intact = every_byte(&river).await;
         let Repair { done, verdict } = repaired(&river).await;
         assert!(!verdict.holds() && done.failed == 1 && done.removed == 0, "{done:?}");
-        assert!(done.told[0].contains("not mended: by the log 300 events of it are stored"), "{done:?}");
+        assert!(done.notes[0].contains("not mended: by the log 300 events of it are stored"), "{done:?}");
         assert_eq!(every_byte(&river).await, intact);
     }
     river.stop().await;
@@ -222,7 +222,7 @@ async fn what_the_log_has_dropped_is_named_and_the_rest_is_brought_back() {
     let report = replayed(&river, Selection::All).await;
     assert_eq!((report.inserted, report.failed), (20, 1), "{report:?}");
     assert!(
-        report.told[0]
+        report.notes[0]
             .starts_with("partition 0, offsets [0, 1): not mended: the log no longer has all of it"),
         "{report:?}"
     );

@@ -60,8 +60,8 @@ pub(crate) fn clickhouse(config: &StoresConfig) -> ::clickhouse::Client {
 
 /// What was done, a line for each range that was not as it should be.
 pub(crate) fn text(report: &Report) -> String {
-    let Report { ranges, damaged, inserted, removed, told, failed } = report;
-    let mut text: String = told.iter().map(|line| format!("{line}\n")).collect();
+    let Report { ranges, damaged, inserted, removed, notes, failed } = report;
+    let mut text: String = notes.iter().map(|line| format!("{line}\n")).collect();
     text += &format!(
         "of {ranges} ledger ranges {damaged} did not agree with their rows: {inserted} rows inserted, {removed} removed"
     );

@@ -1,7 +1,8 @@
 //! `ingest_node`: runs of ingest processes. A row lives from a node's start until its leases are settled.
 //!
 //! * `lease_until`: the node spends nothing after it.
-//! * `ends`: set once, when the node is dead: where the log's partitions ended then. A node with `ends` never comes back.
+//! * `ends`: set once, when the node is dead: where the log's partitions ended then. A node with `ends` never comes
+//!   back.
 //! * `spool`: set while a spool may hold events of the node that are not in the log.
 
 use std::time::Duration;
@@ -94,8 +95,8 @@ pub(crate) async fn dead(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sql
     .await
 }
 
-/// Notes where the log ended, for those of the `dead` that have not come back meanwhile. `ends` must have been asked for after
-/// they were found dead.
+/// Notes where the log ended, for those of the `dead` that have not come back meanwhile. `ends` must have been asked
+/// for after they were found dead.
 pub(crate) async fn note_ends(
     executor: impl PgExecutor<'_>,
     dead: &[Uuid],

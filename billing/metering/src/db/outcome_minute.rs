@@ -99,7 +99,8 @@ pub(crate) async fn sums(executor: impl PgExecutor<'_>, asked: Asked<'_>) -> Res
          SELECT at, s.project_id, coalesce(p.name, '') AS project, s.key_id, outcome,
                 sum(events)::bigint AS events, sum(requests)::bigint AS requests
          FROM step s LEFT JOIN project p ON (p.tenant_id, p.id) = ($1, s.project_id)
-         WHERE $8 IS NULL OR (at, s.project_id, s.key_id, outcome COLLATE \"C\") > ($8, $9, $10, $11::text COLLATE \"C\")
+         WHERE $8 IS NULL
+            OR (at, s.project_id, s.key_id, outcome COLLATE \"C\") > ($8, $9, $10, $11::text COLLATE \"C\")
          GROUP BY at, s.project_id, p.name, s.key_id, outcome
          ORDER BY at, s.project_id, s.key_id, outcome COLLATE \"C\" LIMIT $12",
     )
@@ -124,8 +125,8 @@ pub(crate) async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, 
     sqlx::query_scalar("SELECT now()").fetch_one(executor).await
 }
 
-/// Deletes up to `rows_max` of the oldest rows that are older than so many hours, except those that another process deletes
-/// at this moment. How many that were.
+/// Deletes up to `rows_max` of the oldest rows that are older than so many hours, except those that another process
+/// deletes at this moment. How many that were.
 pub(crate) async fn delete_old(
     executor: impl PgExecutor<'_>,
     hours: i64,

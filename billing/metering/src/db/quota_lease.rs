@@ -1,5 +1,5 @@
-//! `quota_lease`: what an ingest node holds of a period's quota, and how much of it was processed. Rows are locked by id, after
-//! those of `quota_period`.
+//! `quota_lease`: what an ingest node holds of a period's quota, and how much of it was processed. Rows are locked by
+//! id, after those of `quota_period`.
 
 use chrono::{DateTime, Utc};
 use schemas::id::LeaseId;
@@ -53,8 +53,8 @@ pub(crate) async fn grant(
     .await
 }
 
-/// Takes unspent events from the node's leases, and from what is granted of their periods, whose rows must be locked. A lease
-/// that is gone was settled with the node: it gives nothing.
+/// Takes unspent events from the node's leases, and from what is granted of their periods, whose rows must be locked. A
+/// lease that is gone was settled with the node: it gives nothing.
 pub(crate) async fn give_back(
     tx: &mut PgConnection,
     node: Uuid,
@@ -77,8 +77,8 @@ pub(crate) async fn give_back(
     Ok(())
 }
 
-/// Counts events of leases as processed. A lease that is gone was settled before these events were processed, and had given
-/// them back by then: they stay so.
+/// Counts events of leases as processed. A lease that is gone was settled before these events were processed, and had
+/// given them back by then: they stay so.
 pub(crate) async fn process(tx: &mut PgConnection, processed: &Leases) -> Result<(), sqlx::Error> {
     let locked = sqlx::query("SELECT FROM quota_lease WHERE id = ANY($1) ORDER BY id FOR UPDATE")
         .bind(&processed.ids)
@@ -99,7 +99,8 @@ pub(crate) async fn process(tx: &mut PgConnection, processed: &Leases) -> Result
 pub(crate) async fn charge(tx: &mut PgConnection, copies: &Leases) -> Result<(), sqlx::Error> {
     sqlx::query(
         "WITH locked AS (
-             SELECT q.id, w.events FROM quota_lease q JOIN unnest($1::bigint[], $2::bigint[]) AS w (id, events) USING (id)
+             SELECT q.id, w.events
+             FROM quota_lease q JOIN unnest($1::bigint[], $2::bigint[]) AS w (id, events) USING (id)
              ORDER BY q.id FOR UPDATE OF q)
          UPDATE quota_lease q SET granted = q.granted + l.events FROM locked l WHERE q.id = l.id",
     )
@@ -110,12 +111,13 @@ pub(crate) async fn charge(tx: &mut PgConnection, copies: &Leases) -> Result<(),
     Ok(())
 }
 
-/// Deletes all leases of the node and takes what was granted and not processed from their periods, whose rows must be locked.
-/// How many events that were.
+/// Deletes all leases of the node and takes what was granted and not processed from their periods, whose rows must be
+/// locked. How many events that were.
 pub(crate) async fn settle(tx: &mut PgConnection, node: Uuid) -> Result<i64, sqlx::Error> {
     let given_back: Option<i64> = sqlx::query_scalar(
         "WITH ended AS (
-             DELETE FROM quota_lease WHERE node_id = $1 RETURNING tenant_id, period_start, granted - processed AS events),
+             DELETE FROM quota_lease WHERE node_id = $1
+             RETURNING tenant_id, period_start, granted - processed AS events),
          back AS (
              UPDATE quota_period q SET granted = greatest(0, q.granted - ended.events)
              FROM ended WHERE (q.tenant_id, q.period_start) = (ended.tenant_id, ended.period_start)

@@ -1,5 +1,5 @@
-//! `quota_period`: by tenant and period, how much of the quota is granted. Rows are locked by tenant and period, before any row
-//! of `quota_lease`.
+//! `quota_period`: by tenant and period, how much of the quota is granted. Rows are locked by tenant and period, before
+//! any row of `quota_lease`.
 
 use chrono::{DateTime, Utc};
 use schemas::id::LeaseId;
@@ -96,8 +96,8 @@ pub(crate) async fn lock_of_node(tx: &mut PgConnection, node: Uuid) -> Result<()
     Ok(())
 }
 
-/// Adds events to what is granted; their rows must be locked. Less than nothing is never granted: what is given back for a
-/// second time is not.
+/// Adds events to what is granted; their rows must be locked. Less than nothing is never granted: what is given back
+/// for a second time is not.
 pub(crate) async fn add(tx: &mut PgConnection, periods: &Periods) -> Result<(), sqlx::Error> {
     let added = sqlx::query(
         "UPDATE quota_period q SET granted = greatest(0, q.granted + c.events)

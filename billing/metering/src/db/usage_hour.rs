@@ -1,5 +1,5 @@
-//! `usage_hour`: counters by tenant, project, meter, period and hour. Written only in the transaction that moves a cursor, or
-//! that replays a dead letter.
+//! `usage_hour`: counters by tenant, project, meter, period and hour. Written only in the transaction that moves a
+//! cursor.
 
 use chrono::{DateTime, Utc};
 use schemas::id::TenantId;
@@ -22,8 +22,8 @@ pub(crate) struct Row {
     pub(crate) dead: i64,
 }
 
-/// Adds to counters, each of which stands there once. In their order, so that processors that share tenants lock rows in one
-/// order.
+/// Adds to counters, each of which stands there once. In their order, so that processors that share tenants lock rows
+/// in one order.
 pub(crate) async fn add(tx: &mut PgConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
     let numbers = |of: fn(&Row) -> i64| rows.iter().map(of).collect::<Vec<i64>>();
     let instants =

@@ -1,5 +1,5 @@
-//! Quotas, usage and outcomes against a real Postgres. Everything is done as the database role that does it in production, so
-//! that a missing right is found here.
+//! Quotas, usage and outcomes against a real Postgres. Everything is done as the database role that does it in
+//! production, so that a missing right is found here.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
 
@@ -42,7 +42,8 @@ impl Place {
 
     /// Makes a tenant with that quota.
     async fn tenant(&self, quota: i64) -> TenantId {
-        let make = "INSERT INTO tenant (name, plan_id, quota) SELECT gen_random_uuid()::text, min(id), $1 FROM plan RETURNING id";
+        let make = "INSERT INTO tenant (name, plan_id, quota)
+             SELECT gen_random_uuid()::text, min(id), $1 FROM plan RETURNING id";
         let id = sqlx::query_scalar(make).bind(quota).fetch_one(&self.stores.pool).await.unwrap();
         TenantId(id)
     }
@@ -69,7 +70,8 @@ impl Place {
 
     /// What is granted of the only period, and by the only lease.
     async fn granted(&self) -> (i64, i64) {
-        let query = "SELECT q.granted, l.granted FROM quota_period q JOIN quota_lease l USING (tenant_id, period_start)";
+        let query = "SELECT q.granted, l.granted
+             FROM quota_period q JOIN quota_lease l USING (tenant_id, period_start)";
         sqlx::query_as(query).fetch_one(&self.stores.pool).await.unwrap()
     }
 }

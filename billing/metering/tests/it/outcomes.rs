@@ -89,7 +89,8 @@ async fn pages_show_each_count_once() {
     let place = Place::new().await;
     let tenant = place.tenant(10).await;
     let mut connection = place.api.acquire().await.unwrap();
-    let insert = "INSERT INTO outcome_minute (tenant_id, minute, project_id, key_id, outcome, events, requests, node_run)
+    let insert = "INSERT INTO outcome_minute
+             (tenant_id, minute, project_id, key_id, outcome, events, requests, node_run)
         SELECT $1, date_trunc('minute', now(), 'UTC') - minute * interval '1 minute', project, nullif(key, 0),
                outcome, 1, 0, gen_random_uuid()
         FROM generate_series(0, 90) minute, generate_series(1, 2) project, generate_series(0, 2) key,

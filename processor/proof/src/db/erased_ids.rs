@@ -6,8 +6,8 @@ use clickhouse::error::Error;
 use super::events::area;
 use crate::round::{Round, What};
 
-/// Notes which rows the subjects have now, under the round's number. What an earlier attempt noted, or still notes, stands
-/// under another.
+/// Notes which rows the subjects have now, under the round's number. What an earlier attempt noted, or still notes,
+/// stands under another.
 ///
 /// # Errors
 /// If ClickHouse fails: this round must not be counted then.
@@ -15,7 +15,8 @@ pub(crate) async fn note(client: &Client, round: &Round) -> Result<(), Error> {
     for erasure in &round.erasures {
         let What::Subject(kind, value) = &erasure.what else { continue };
         let note = format!(
-            "INSERT INTO erased_ids (round, erasure, tenant_id, project_id, event_hash, received_at, log_partition, position)
+            "INSERT INTO erased_ids
+                 (round, erasure, tenant_id, project_id, event_hash, received_at, log_partition, position)
              SELECT {}, {}, tenant_id, project_id, event_hash, received_at, log_partition, position
              FROM events WHERE {} AND {} = ?",
             round.number,

@@ -118,7 +118,8 @@ pub(crate) async fn gather(tx: &mut PgConnection, retention: bool) -> Result<Opt
 /// The round whose rows are counted and not known to be gone.
 pub(crate) async fn counted(executor: impl PgExecutor<'_>) -> Result<Option<Round>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, round, tenant_id, project_id, kind, subject, before, ends FROM erasure WHERE state = 'deleting' ORDER BY id",
+        "SELECT id, round, tenant_id, project_id, kind, subject, before, ends
+         FROM erasure WHERE state = 'deleting' ORDER BY id",
     )
     .fetch_all(executor)
     .await?;
@@ -157,7 +158,8 @@ pub(crate) async fn note_counted(
     Ok(usize::try_from(noted.rows_affected()) == Ok(ids.len()))
 }
 
-/// The round's rows are gone: so is what it was about, and its hash stays. Of retention the newest round of a tenant is kept.
+/// The round's rows are gone: so is what it was about, and its hash stays. Of retention the newest round of a tenant is
+/// kept.
 pub(crate) async fn end(tx: &mut PgConnection, round: i64) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE erasure SET state = 'done', done_at = now(), subject = NULL WHERE round = $1 AND state = 'deleting'",
@@ -176,8 +178,8 @@ pub(crate) async fn end(tx: &mut PgConnection, round: i64) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// Forgets the hashes of subjects of whom the log, which begins at `starts`, has nothing left that the erasure covers, nor
-/// have dead letters that may still be replayed. How many.
+/// Forgets the hashes of subjects of whom the log, which begins at `starts`, has nothing left that the erasure covers,
+/// nor have dead letters that may still be replayed. How many.
 pub(crate) async fn forget(
     executor: impl PgExecutor<'_>,
     starts: impl Iterator<Item = u64>,
@@ -188,7 +190,8 @@ pub(crate) async fn forget(
              SELECT FROM unnest(e.ends, $1::bigint[]) AS l (end_offset, start_offset)
              WHERE coalesce(l.start_offset, 0) < l.end_offset)
            AND NOT EXISTS (
-             SELECT FROM dead_letter d WHERE d.state IN ('dead', 'asked') AND d.position < e.ends[d.partition + 1]::numeric * 65536)",
+             SELECT FROM dead_letter d
+             WHERE d.state IN ('dead', 'asked') AND d.position < e.ends[d.partition + 1]::numeric * 65536)",
     )
     .bind(starts.map(as_number).collect::<Vec<i64>>())
     .execute(executor)

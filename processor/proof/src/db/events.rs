@@ -23,7 +23,7 @@ pub(crate) struct Rows(String);
 
 impl Rows {
     /// All but those of the round that is being deleted, if there is one: they may be there or not.
-    pub(crate) fn but_for(deleting: Option<&Round>) -> Self {
+    pub(crate) fn without(deleting: Option<&Round>) -> Self {
         Self(match deleting {
             Some(round) => format!("events WHERE NOT {}", of_round(round)),
             None => "events WHERE true".to_owned(),
@@ -73,7 +73,8 @@ fn of_round(round: &Round) -> String {
         let tenants: BTreeSet<i64> = round.erasures.iter().map(|erasure| erasure.tenant.0).collect();
         let tenants: Vec<String> = tenants.iter().map(ToString::to_string).collect();
         return format!(
-            "(tenant_id IN ({}) AND (log_partition, position) IN (SELECT log_partition, position FROM erased_ids WHERE round = {}))",
+            "(tenant_id IN ({}) AND (log_partition, position) IN \
+             (SELECT log_partition, position FROM erased_ids WHERE round = {}))",
             tenants.join(", "),
             round.number
         );
@@ -89,8 +90,8 @@ fn of_round(round: &Round) -> String {
     format!("({})", each.collect::<Vec<String>>().join(" OR "))
 }
 
-/// Rows by ranges of a partition: `starts` are their first offsets, in order, and the last one ends before `end`. Ranges
-/// without rows are left out.
+/// Rows by ranges of a partition: `starts` are their first offsets, in order, and the last one ends before `end`.
+/// Ranges without rows are left out.
 pub(crate) async fn by_range(
     client: &Client,
     rows: &Rows,
@@ -206,7 +207,10 @@ pub(crate) async fn tenants_before(
     before: Micros,
 ) -> Result<Vec<i64>, Error> {
     client
-        .query("SELECT DISTINCT tenant_id FROM events WHERE tenant_id IN ? AND received_at < fromUnixTimestamp64Micro(toInt64(?))")
+        .query(
+            "SELECT DISTINCT tenant_id FROM events
+             WHERE tenant_id IN ? AND received_at < fromUnixTimestamp64Micro(toInt64(?))",
+        )
         .bind(tenants)
         .bind(before.0)
         .fetch_all()

@@ -9,11 +9,14 @@ pub(crate) async fn compute(client: &Client, hour: Micros, version: i64) -> Resu
     client
         .query(&format!(
             "INSERT INTO events_hourly (tenant_id, project_id, event, hour, events, users, version)
-             SELECT tenant_id, project_id, event, toDateTime({second}, 'UTC'), sum(counted), uniqIfMergeState(seen), {version}
+             SELECT tenant_id, project_id, event, toDateTime({second}, 'UTC'), sum(counted),
+                 uniqIfMergeState(seen), {version}
              FROM (
-                 SELECT tenant_id, project_id, event, count() AS counted, uniqIfState(user_id, toUInt8(user_id != '')) AS seen
+                 SELECT tenant_id, project_id, event, count() AS counted,
+                     uniqIfState(user_id, toUInt8(user_id != '')) AS seen
                  FROM events
-                 WHERE received_at >= fromUnixTimestamp64Micro(toInt64({from})) AND received_at < fromUnixTimestamp64Micro(toInt64({to}))
+                 WHERE received_at >= fromUnixTimestamp64Micro(toInt64({from}))
+                   AND received_at < fromUnixTimestamp64Micro(toInt64({to}))
                  GROUP BY tenant_id, project_id, event
                  UNION ALL
                  SELECT tenant_id, project_id, event, toUInt64(0) AS counted, uniqIfState('', toUInt8(0)) AS seen

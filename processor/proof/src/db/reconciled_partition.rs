@@ -4,7 +4,10 @@ use sqlx::PgExecutor;
 
 /// Begins with partitions that are new.
 pub(crate) async fn add_new(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO reconciled_partition (partition) SELECT partition FROM partition_cursor ON CONFLICT DO NOTHING")
+    sqlx::query(
+        "INSERT INTO reconciled_partition (partition)
+         SELECT partition FROM partition_cursor ON CONFLICT DO NOTHING",
+    )
         .execute(executor)
         .await?;
     Ok(())

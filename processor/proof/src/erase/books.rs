@@ -1,7 +1,8 @@
 //! What Postgres knows of erasures.
 //!
-//! At most one round is between its beginning and its end, and only the newest can be counted: whoever begins one under a
-//! new number takes over all that waits, and a slower eraser that was taken for dead is refused when it wants to count.
+//! At most one round is between its beginning and its end, and only the newest can be counted: an eraser that begins
+//! one under a new number takes over all that waits, and a slower eraser that was taken for dead is refused when it
+//! wants to count.
 
 use eventlog::EventLog;
 use schemas::lock::ERASURE;
@@ -13,9 +14,9 @@ use crate::error::EraseError;
 use crate::round::Round;
 use crate::turn::connection;
 
-/// Notes where the log ends, for erasures that were asked for before: all that was accepted until then stands before, and
-/// so does every copy of a dead letter that was made without knowing of them. While a letter is claimed there may be a
-/// copy on its way ([`processor::dead::replay`]): they wait.
+/// Notes where the log ends, for erasures that were asked for before: all that was accepted until then stands before,
+/// and so does every copy of a dead letter that was made without knowing of them. While a letter is claimed there may
+/// be a copy on its way ([`processor::dead::replay`]): they wait.
 ///
 /// # Errors
 /// [`EraseError`].
@@ -54,8 +55,8 @@ async fn lock(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Writes what the round takes out beside the ledgers, and that it is to be deleted. Whether it was: not if another eraser
-/// has begun a newer round.
+/// Writes what the round takes out next to the ledgers, and that it is to be deleted. Whether it was: not if another
+/// eraser has begun a newer round.
 ///
 /// # Errors
 /// If Postgres fails and whether it was written is not known: begin again.

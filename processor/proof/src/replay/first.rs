@@ -48,8 +48,8 @@ impl Firsts {
         self.filled_to = self.filled_to.max(hi);
     }
 
-    /// Notes the event at `position`. Whether it is the first of its id, within `window` microseconds. Asking again gives
-    /// the same answer.
+    /// Notes the event at `position`. Whether it is the first of its id, within `window` microseconds. Asking again
+    /// gives the same answer.
     pub(super) fn is_first(&mut self, identity: &Identity, position: Position, window: i64) -> bool {
         let at = (position, identity.received_at.hour());
         let first = self.ids.entry((identity.project, identity.hash)).or_insert(at);

@@ -48,7 +48,7 @@ impl<'a> Mender<'a> {
         Self { stores, partition, letters: &books.letters, firsts: Firsts::default(), erased, selection }
     }
 
-    /// Mends ranges, in order, and tells the report. Processors read the ids anew that rows have brought back.
+    /// Mends ranges, in order, and notes it in the report. Processors read the ids again that rows have brought back.
     pub(crate) async fn mend_all(
         &mut self,
         ranges: impl IntoIterator<Item = LedgerRange>,
@@ -68,7 +68,7 @@ impl<'a> Mender<'a> {
         ended
     }
 
-    /// Mends `range`, and tells the report.
+    /// Mends `range`, and notes it in the report.
     async fn mend(&mut self, range: &LedgerRange, report: &mut Report) -> Result<(), ReplayError> {
         let what = format!("partition {}, offsets [{}, {})", self.partition, range.lo, range.hi);
         report.damaged += 1;
@@ -76,15 +76,15 @@ impl<'a> Mender<'a> {
             Ok(Ok((inserted, removed))) => {
                 report.inserted += inserted;
                 report.removed += removed;
-                report.told.push(format!("{what}: {inserted} rows inserted, {removed} removed"));
+                report.notes.push(format!("{what}: {inserted} rows inserted, {removed} removed"));
             }
             Ok(Err(why)) => {
                 report.failed += 1;
-                report.told.push(format!("{what}: not mended: {why}"));
+                report.notes.push(format!("{what}: not mended: {why}"));
             }
             Err(ReplayError::Log(error @ LogError::OutOfRange { .. })) => {
                 report.failed += 1;
-                report.told.push(format!("{what}: not mended: the log no longer has all of it: {error}"));
+                report.notes.push(format!("{what}: not mended: the log no longer has all of it: {error}"));
             }
             Err(error) => return Err(error),
         }
@@ -144,8 +144,8 @@ impl<'a> Mender<'a> {
         if is_counted(range, &expected) {
             return Ok(Ok(expected));
         }
-        // A processor that had forgotten an id, beyond the window, or that started while rows were missing, has stored it
-        // again: its row is there.
+        // A processor that had forgotten an id, beyond the window, or that started while rows were missing, has stored
+        // it again: its row is there.
         let stored_again = repeated
             .into_iter()
             .filter(|(at, identity)| there.get(at).is_some_and(|there| there.contains(identity)));

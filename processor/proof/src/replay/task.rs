@@ -98,7 +98,7 @@ pub struct Report {
     /// Rows removed.
     pub removed: usize,
     /// What was done to each damaged range, and what could not be.
-    pub told: Vec<String>,
+    pub notes: Vec<String>,
     /// Damaged ranges that could not be mended.
     pub failed: usize,
 }

@@ -46,7 +46,7 @@ pub(crate) async fn found(
     ranges: &[LedgerRange],
     erased: &Erasures,
 ) -> Result<Vec<(LedgerRange, Found)>, Error> {
-    let rows = Rows::but_for(erased.deleting.as_ref());
+    let rows = Rows::without(erased.deleting.as_ref());
     let mut all = Vec::with_capacity(ranges.len());
     for ranges in ranges.chunk_by(|a, b| a.hi == b.lo).flat_map(|ranges| ranges.chunks(RANGES_MAX)) {
         let starts: Vec<u64> = ranges.iter().map(|range| range.lo).collect();
@@ -72,7 +72,7 @@ pub(crate) async fn hours(books: &Books, client: &Client) -> Result<Vec<(HourOf,
     if ends.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = Rows::but_for(books.erased.deleting.as_ref());
+    let rows = Rows::without(books.erased.deleting.as_ref());
     let found = events::by_hour(client, &rows, Some(&ends)).await?;
     let erased = &books.erased.hours;
     let hours: BTreeSet<HourOf> =

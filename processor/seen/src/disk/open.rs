@@ -37,7 +37,7 @@ pub(crate) fn open(
                 partition = binding.partition,
                 folder = %folder.path().display(),
                 reason,
-                "the ids on disk can't be used: they are read from ClickHouse anew"
+                "the ids on disk can't be used: they are read from ClickHouse again"
             );
             folder.clear()?;
             empty(binding)

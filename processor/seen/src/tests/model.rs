@@ -21,7 +21,7 @@ enum Step {
     Settle,
     /// Time goes on by so many hours, and what is too old is forgotten.
     Later(u8),
-    /// Stopped and opened anew, with everything on disk or, as after a crash, without what was in memory.
+    /// Stopped and opened again, with everything on disk or, as after a crash, without what was in memory.
     Reopen {
         flushed: bool,
     },

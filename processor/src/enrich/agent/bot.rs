@@ -5,7 +5,7 @@
 
 use super::{behind, has, places};
 
-/// Words of programs that nobody sits before, in lower case, beside `bot` itself.
+/// Words of programs that nobody sits before, in lower case, in addition to `bot` itself.
 const BOTS: [&str; 27] = [
     "spider",
     "crawl",
@@ -36,8 +36,8 @@ const BOTS: [&str; 27] = [
     "validator",
 ];
 
-/// Words, in lower case, that programs which pass for a browser on somebody's machine share with people's apps. Programs
-/// that claim no machine (`curl`, libraries of servers) are not looked at.
+/// Words, in lower case, that programs which pass for a browser on somebody's machine share with people's apps.
+/// Programs that claim no machine (`curl`, libraries of servers) are not looked at.
 const AMBIGUOUS: [&str; 9] =
     ["agent", "check", "checker", "favicon", "monitor", "preview", "scan", "scanner", "scanning"];
 
