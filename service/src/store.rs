@@ -1,7 +1,8 @@
 //! What fails when a store does: Postgres, ClickHouse, the log.
 //!
 //! A caller wants to know one thing of a failed store: what to do now. So there is one error for all of them, and its
-//! variants answer that. What exactly went wrong stands in its source, for the line that [`crate::error::Chain`] prints.
+//! variants answer that. What exactly went wrong stands in its source, for the line that [`crate::error::Chain`]
+//! prints.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -31,8 +32,8 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
-    /// It refused what it was asked for, or its answer can't be read. Asking again gives the same, until somebody has changed
-    /// the store or weir.
+    /// It refused what it was asked for, or its answer can't be read. Asking again gives the same, until somebody has
+    /// changed the store or weir.
     #[error("{store} refused")]
     Reject {
         /// Its name.
@@ -126,8 +127,8 @@ pub fn changed_count(found: u64, expected: usize) -> Result<(), sqlx::Error> {
 /// Postgres's classes of errors that pass by themselves: lost connections, conflicts between transactions, too few
 /// resources, a server that starts, stops or cancels, trouble with its disk.
 const AWAY_CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-/// Single codes that do: a server that is a replica for now, transactions that were idle or too long, a lock that others
-/// hold for too long.
+/// Single codes that do: a server that is a replica for now, transactions that were idle or too long, a lock that
+/// others hold for too long.
 const AWAY_CODES: [&str; 4] = ["25006", "25P03", "25P04", "55P03"];
 
 impl From<sqlx::Error> for StoreError {
@@ -205,8 +206,8 @@ mod tests {
     #[test]
     fn the_chain_names_the_store_and_each_cause_once() {
         let error = StoreError::from(sqlx::Error::Io(std::io::Error::other("connection reset")));
-        let told = "Postgres failed: error communicating with database: connection reset";
-        assert_eq!(Chain(&error).to_string(), told);
+        let shown = "Postgres failed: error communicating with database: connection reset";
+        assert_eq!(Chain(&error).to_string(), shown);
         let late = StoreError::late(LOG, Duration::from_millis(2_500));
         assert_eq!(Chain(&late).to_string(), "the log failed: no answer in 2.5 s");
     }

@@ -7,8 +7,8 @@ use schemas::id::{EventHash, KeyId, LeaseId, ProjectId, TenantId};
 use schemas::time::Micros;
 use uuid::Uuid;
 
-/// What a request of that project brings, received a second after 1970 began, in a period that began with it: a test changes
-/// what it is about. What is received before its period can't be read.
+/// What a request of that project brings, received a second after 1970 began, in a period that began with it: a test
+/// changes what it is about. What is received before its period can't be read.
 #[must_use]
 pub fn envelope(tenant: TenantId, project: ProjectId) -> Envelope<'static> {
     Envelope {

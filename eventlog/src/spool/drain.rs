@@ -204,7 +204,10 @@ impl Spool {
             return;
         }
         while let Err(error) = charge(frames.clone()).await {
-            tracing::warn!(error = %Chain(&error), records = frames.len(), "copies can't be charged: the spool is not drained");
+            tracing::warn!(
+                error = %Chain(&error), records = frames.len(),
+                "copies can't be charged: the spool is not drained"
+            );
             tokio::time::sleep(CHARGE_PAUSE).await;
         }
         metrics::counter!(SPOOL_CHARGED_RECORDS).increment(frames.len() as u64);

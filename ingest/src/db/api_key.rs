@@ -34,8 +34,8 @@ pub(crate) async fn newer(
     .await
 }
 
-/// Notes that keys were used now. Keys that another node notes at this moment are left to it; and what was noted a moment ago
-/// is not noted again.
+/// Notes that keys were used now. Keys that another node notes at this moment are left to it; and what was noted a
+/// moment ago is not noted again.
 pub(crate) async fn note_used(executor: impl PgExecutor<'_>, keys: &[i64]) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE api_key SET last_used_at = now() WHERE id IN (

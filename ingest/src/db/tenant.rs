@@ -25,8 +25,8 @@ pub(crate) async fn newer(
     rows_max: i64,
 ) -> Result<Vec<TenantRow>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT t.id, t.status = 'active' AS active, coalesce(t.quota, p.quota) AS quota, coalesce(t.rate, p.rate) AS rate,
-                t.time_zone, greatest(t.change, p.change) AS change, t.client_ip
+        "SELECT t.id, t.status = 'active' AS active, coalesce(t.quota, p.quota) AS quota,
+                coalesce(t.rate, p.rate) AS rate, t.time_zone, greatest(t.change, p.change) AS change, t.client_ip
          FROM tenant t JOIN plan p ON p.id = t.plan_id
          WHERE (t.change > $1 OR p.change > $1) AND t.id > $2 ORDER BY t.id LIMIT $3",
     )

@@ -59,7 +59,8 @@ impl Scene {
         let raw = scene.frame(LeaseId::NONE, ids);
         scene.append(&raw, 0).await;
         for statement in [
-            "INSERT INTO dead_letter (partition, position, events, reason, raw) VALUES (0, 0, 1, 'of an older weir', $1)",
+            "INSERT INTO dead_letter (partition, position, events, reason, raw)
+             VALUES (0, 0, 1, 'of an older weir', $1)",
             "INSERT INTO batch_ledger SELECT 0, 0, 1, 0, 0, 1, 0 WHERE $1 IS NOT NULL",
             "UPDATE partition_cursor SET next_offset = 1 WHERE $1 IS NOT NULL",
         ] {

@@ -123,8 +123,8 @@ async fn a_geo_database_is_replaced_while_it_is_in_use_and_a_broken_one_is_refus
     .await;
 
     put(&whole[..whole.len() / 2]);
-    // Looked at twice in this time, and refused, which shows in the log alone: the one before it stays, and the next good one
-    // is taken.
+    // Looked at twice in this time, and refused, which shows in the log alone: the one before it stays, and the next
+    // good one is taken.
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(city_and_built(&river, &acme, "broken").await.0, "SE/");
     put(&whole);

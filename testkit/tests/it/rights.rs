@@ -1,7 +1,8 @@
 //! What processes do seldom, each as its own database role: a missing right is found here, and not at night.
 //!
-//! What is proved, repaired, erased and rolled up is done as a processor in the tests of these (`Stores::processor`); leases,
-//! spools and outcomes in those of the crate `metering`. The admin API of every river has the rights of its role.
+//! What is proved, repaired, erased and rolled up is done as a processor in the tests of these (`Stores::processor`);
+//! leases, spools and outcomes in those of the crate `metering`. The admin API of every river has the rights of its
+//! role.
 
 use std::time::Duration;
 

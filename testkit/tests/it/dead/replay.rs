@@ -210,10 +210,9 @@ async fn an_erasure_waits_for_copies_on_their_way_and_then_covers_them() {
     scene.append_letter(&[], &letter, &[]).await;
     let pool = &scene.river.stores.pool;
     // A process that has claimed it, and looked for erasures.
-    sqlx::query("UPDATE dead_letter SET state = 'asked', replay_asked_at = now(), claimed_until = now() + interval '1 hour'")
-        .execute(pool)
-        .await
-        .unwrap();
+    let claim = "UPDATE dead_letter
+        SET state = 'asked', replay_asked_at = now(), claimed_until = now() + interval '1 hour'";
+    sqlx::query(claim).execute(pool).await.unwrap();
     erase(&scene, "c").await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(scene.number("SELECT count(*) FROM erasure WHERE ends IS NULL").await, 1);

@@ -70,8 +70,8 @@ async fn letters_replayed_where_they_stood_stay_proved_and_one_that_is_being_rep
         "INSERT INTO batch_ledger SELECT 0, 0, 2, 2, 1, 1, $3 WHERE $1 IS NOT NULL AND $2 IS NOT NULL",
         "INSERT INTO usage_hour SELECT 1, 2, 'events', to_timestamp($2), to_timestamp($2), 2, 1, 0
          WHERE $1 IS NOT NULL AND $3 IS NOT NULL",
-        "INSERT INTO dead_letter (partition, position, tenant_id, project_id, events, reason, raw, state, replay_asked_at,
-                                  replayed_at, stored, duplicate, more_at, more_events, stored_events)
+        "INSERT INTO dead_letter (partition, position, tenant_id, project_id, events, reason, raw, state,
+                                  replay_asked_at, replayed_at, stored, duplicate, more_at, more_events, stored_events)
          SELECT 0, 0, 1, 2, 1, 'unknown', $1, 'replayed', now(), now(), 2, 1, 32768, 2, '\\x03'
          WHERE $2 IS NOT NULL AND $3 IS NOT NULL",
         "INSERT INTO dead_letter (partition, position, events, reason, raw, state, replay_asked_at)
