@@ -28,7 +28,7 @@ enum Covered {
 }
 
 impl Erased {
-    /// Reads all erasures of which the log may still have events.
+    /// Reads all erasures of which events may still come back: out of the log, or out of dead letters.
     ///
     /// # Errors
     /// If Postgres fails: nothing must be brought back then.

@@ -10,7 +10,7 @@
 //!     4 count     rows and xor of hashes by range of the batch ledger and by hour, each position once
 //!     5 write     ONE Postgres tx: these sums, and that the round is to be deleted; refused if there is a newer round
 //!     6 delete    one mutation of `events`, of exactly the rows noted; then none is left
-//!     7 end       the subject's name is dropped; a salted hash of it stays while the log has such events
+//!     7 end       the subject's name is dropped; a salted hash of it stays while such events can come back
 //! ```
 //!
 //! # What holds
@@ -34,6 +34,7 @@ use eventlog::EventLog;
 use schemas::lock::ERASER_TURN;
 use service::clock::Clock;
 use service::shutdown::Shutdown;
+use service::store::{CLICKHOUSE, in_time};
 use service::task::{Pace, every};
 use service::trace::Span;
 use sqlx::PgPool;
@@ -41,15 +42,17 @@ use sqlx::PgPool;
 use processor::ProcessorConfig;
 
 use crate::db::{erased_ids, erasure, events};
-use crate::error::{EraseError, STATEMENT_DEADLINE};
+use crate::error::EraseError;
 use crate::round::Round;
 use crate::turn::Turn;
 use crate::{metrics, retain};
 
 /// How often to look for erasures.
 const EVERY: Duration = Duration::from_secs(1);
-/// How often to look for events that are too old, and for subjects that the log no longer has.
+/// How often to look for events that are too old, and for subjects of which nothing can come back.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
+/// How long ClickHouse may take over one statement; after that it is looked at again.
+const STATEMENT_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Carries out erasures. Any number of processes may have one. Its steps are separate so that tests can stop between
 /// them.
@@ -93,7 +96,7 @@ impl Eraser {
         }
     }
 
-    /// Looks for events that are too old, and forgets the hashes of subjects of which the log has nothing left.
+    /// Looks for events that are too old, and forgets the hashes of subjects of which nothing can come back.
     ///
     /// # Errors
     /// [`EraseError`]: to be tried again.
@@ -148,7 +151,7 @@ impl Eraser {
     /// # Errors
     /// [`EraseError`]: this round is over.
     pub async fn note(&self, round: &Round) -> Result<(), EraseError> {
-        in_time(erased_ids::note(&self.clickhouse, round)).await
+        Ok(in_time(CLICKHOUSE, STATEMENT_DEADLINE, erased_ids::note(&self.clickhouse, round)).await?)
     }
 
     /// Steps 3 to 5, unless they were done. Whether the round is counted now: not if there is a newer one.
@@ -187,7 +190,7 @@ impl Eraser {
         if let Some(unfinished) = events::unfinished_mutation(&self.clickhouse).await? {
             return Err(EraseError::Mutating(unfinished));
         }
-        in_time(events::delete(&self.clickhouse, round)).await?;
+        in_time(CLICKHOUSE, STATEMENT_DEADLINE, events::delete(&self.clickhouse, round)).await?;
         let left = events::count(&self.clickhouse, round).await?;
         if left == 0 { Ok(()) } else { Err(EraseError::Mutating(format!("{left} rows are left"))) }
     }
@@ -199,11 +202,4 @@ impl Eraser {
     pub async fn end(&self, round: &Round) -> Result<(), EraseError> {
         Ok(books::end(&self.pool, round.number).await?)
     }
-}
-
-async fn in_time<T>(
-    statement: impl Future<Output = Result<T, clickhouse::error::Error>>,
-) -> Result<T, EraseError> {
-    let ended = tokio::time::timeout(STATEMENT_DEADLINE, statement).await;
-    Ok(ended.map_err(|_| EraseError::Slow)??)
 }

@@ -1,27 +1,11 @@
-//! What stops an erasure, retention or a roll-up.
-
-use std::time::Duration;
+//! What stops an erasure.
 
 use eventlog::LogError;
-
-/// How long ClickHouse may take over one statement; after that it is looked at again.
-pub(crate) const STATEMENT_DEADLINE: Duration = Duration::from_secs(3600);
+use service::store::StoreError;
 
 /// Why a round stopped; the next one goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum EraseError {
-    /// Postgres failed.
-    #[error("Postgres failed")]
-    Postgres(#[from] sqlx::Error),
-    /// ClickHouse failed.
-    #[error("ClickHouse failed")]
-    ClickHouse(#[from] clickhouse::error::Error),
-    /// The log failed.
-    #[error("the log failed")]
-    Log(#[from] LogError),
-    /// ClickHouse has not answered for an hour.
-    #[error("clickhouse has not answered for {} s", STATEMENT_DEADLINE.as_secs())]
-    Slow,
     /// A mutation of `events` is under way and has to end first.
     #[error("ClickHouse is still changing its parts: {0}")]
     Mutating(String),
@@ -37,4 +21,25 @@ pub enum EraseError {
         /// Rows by erasure.
         by_erasure: i64,
     },
+    /// Postgres, ClickHouse or the log failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for EraseError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<clickhouse::error::Error> for EraseError {
+    fn from(error: clickhouse::error::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<LogError> for EraseError {
+    fn from(error: LogError) -> Self {
+        Self::Store(error.into())
+    }
 }

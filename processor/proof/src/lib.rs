@@ -33,4 +33,4 @@ pub use erase::Eraser;
 pub use error::EraseError;
 pub use role::Processing;
 pub use round::Round;
-pub use verdict::{Verdict, VerifyError};
+pub use verdict::Verdict;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use service::error::Chain;
 use service::shutdown::Shutdown;
+use service::store::StoreError;
 use service::task::{Pace, every};
 use service::trace::Span;
 use sqlx::PgPool;
@@ -27,17 +28,6 @@ const RANGES_MAX: i64 = 2_000;
 /// In which every range is to be seen again.
 const DAY: Duration = Duration::from_hours(24);
 
-/// Why a run did not get to its end; the next one goes on.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
-    /// Postgres failed.
-    #[error("Postgres failed")]
-    Postgres(#[from] sqlx::Error),
-    /// ClickHouse failed.
-    #[error("ClickHouse failed")]
-    ClickHouse(#[from] clickhouse::error::Error),
-}
-
 /// Compares each `period` until `shutdown` is ordered. Any number of processes may run it: one at a time compares.
 pub async fn run(pool: PgPool, clickhouse: Client, period: Duration, shutdown: Shutdown) {
     let mut rounds = every("reconciliation", Pace::at_once(TICK), shutdown);
@@ -55,8 +45,8 @@ pub async fn run(pool: PgPool, clickhouse: Client, period: Duration, shutdown: S
 /// One run, if no other process is at it: how many ranges were compared.
 ///
 /// # Errors
-/// [`ReconcileError`].
-pub async fn round(pool: &PgPool, clickhouse: &Client, every: Duration) -> Result<usize, ReconcileError> {
+/// [`StoreError`]: the next run goes on.
+pub async fn round(pool: &PgPool, clickhouse: &Client, every: Duration) -> Result<usize, StoreError> {
     let Some(held) = below::try_reconcile(pool).await? else { return Ok(0) };
     let mut span = Span::job("reconcile");
     let compared = compare_all(pool, clickhouse, every).await;
@@ -68,7 +58,7 @@ pub async fn round(pool: &PgPool, clickhouse: &Client, every: Duration) -> Resul
     compared
 }
 
-async fn compare_all(pool: &PgPool, clickhouse: &Client, every: Duration) -> Result<usize, ReconcileError> {
+async fn compare_all(pool: &PgPool, clickhouse: &Client, every: Duration) -> Result<usize, StoreError> {
     reconciled_partition::add_new(pool).await?;
     let mut compared = 0;
     for (partition, mut new_to, old_to) in reconciled_partition::all(pool).await? {
@@ -88,7 +78,7 @@ async fn compare_all(pool: &PgPool, clickhouse: &Client, every: Duration) -> Res
 }
 
 /// What the last run of any process has found.
-async fn observe(pool: &PgPool) -> Result<(), ReconcileError> {
+async fn observe(pool: &PgPool) -> Result<(), StoreError> {
     let mismatched = mismatched_range::count(pool).await?;
     ::metrics::gauge!(metrics::MISMATCHED_RANGES)
         .set(f64::from(u32::try_from(mismatched).unwrap_or(u32::MAX)));
@@ -116,7 +106,7 @@ async fn old(
 }
 
 /// Those that did not agree.
-async fn again(pool: &PgPool, clickhouse: &Client, partition: i32) -> Result<usize, ReconcileError> {
+async fn again(pool: &PgPool, clickhouse: &Client, partition: i32) -> Result<usize, StoreError> {
     let known = batch_ledger::mismatched(pool, partition, RANGES_MAX).await?;
     compare(pool, clickhouse, partition, &known).await
 }
@@ -127,7 +117,7 @@ async fn compare(
     clickhouse: &Client,
     partition: i32,
     all: &[LedgerRange],
-) -> Result<usize, ReconcileError> {
+) -> Result<usize, StoreError> {
     let number = u32::try_from(partition).unwrap_or_default();
     let (all, erasures) = less_erased(pool, number, all).await?;
     let compared = found(clickhouse, number, &all, &erasures).await?;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::time::Micros;
 use serde::Serialize;
+use service::store::StoreError;
 
 use crate::db::events::{self, HOURS_MAX, RANGES_MAX};
 use crate::db::mismatched_range;
 use crate::replay::range::Mender;
-use crate::replay::task::{ReplayError, Report, Stores};
-use crate::verdict::{Verdict, VerifyError};
+use crate::replay::task::{Report, Stores};
+use crate::verdict::Verdict;
 use crate::verify::rows::{found, hours};
 use crate::verify::{ledger, verify};
 use processor::below;
@@ -27,8 +28,8 @@ pub struct Repair {
 /// position, and verifies again. Wrong books are not mended.
 ///
 /// # Errors
-/// [`VerifyError`] if one of the stores can't be used. What was mended before stays.
-pub async fn repair(stores: &Stores<'_>) -> Result<Repair, VerifyError> {
+/// [`StoreError`] if one of the stores can't be used. What was mended before stays.
+pub async fn repair(stores: &Stores<'_>) -> Result<Repair, StoreError> {
     let mut report = Report::default();
     let damaged = damaged(stores).await?;
     for (&partition, starts) in &damaged {
@@ -38,7 +39,7 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, VerifyError> {
         let books = ledger::read(stores.pool).await?;
         let ranges = books.ranges_of(partition).into_iter().filter(|range| starts.contains(&range.lo));
         let mut mender = Mender::new(stores, partition, &books, erased, None);
-        mender.mend_all(ranges, &mut report).await.map_err(as_unproved)?;
+        mender.mend_all(ranges, &mut report).await?;
         held.release().await;
     }
     report.ranges = damaged.values().map(BTreeSet::len).sum();
@@ -51,7 +52,7 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, VerifyError> {
 
 /// By partition: the first offsets of the ranges that do not agree, and of those that have rows in an hour in which a
 /// tenant's rows do not.
-async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, VerifyError> {
+async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, StoreError> {
     let _held = below::read_all(stores.pool).await?;
     let books = ledger::read(stores.pool).await?;
     let client = stores.clickhouse;
@@ -80,12 +81,4 @@ async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, Ve
     }
     damaged.retain(|_, starts| !starts.is_empty());
     Ok(damaged)
-}
-
-fn as_unproved(error: ReplayError) -> VerifyError {
-    match error {
-        ReplayError::Postgres(error) => VerifyError::Postgres(error),
-        ReplayError::ClickHouse(error) => VerifyError::ClickHouse(error),
-        ReplayError::Log(error) => VerifyError::Log(error),
-    }
 }

@@ -10,18 +10,20 @@ mod records;
 pub(crate) mod task;
 
 use processor::below;
+use service::store::StoreError;
 
 use crate::verify::ledger;
 use crate::verify::rows::found;
 
 use range::Mender;
-pub use task::{ReplayError, Report, Selection, Stores};
+pub use task::{Report, Selection, Stores};
 
 /// Inserts the selected rows that ClickHouse lacks. Removes none.
 ///
 /// # Errors
-/// [`ReplayError`]. A range that can't be brought back is not an error, but in the report.
-pub async fn replay(stores: &Stores<'_>, selection: Selection) -> Result<Report, ReplayError> {
+/// [`StoreError`]: what was done before stays, and the same can be asked for again. A range that can't be brought back
+/// is not an error, but in the report.
+pub async fn replay(stores: &Stores<'_>, selection: Selection) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let partitions: Vec<u32> = (0..stores.log.partitions()).collect();
     for partition in partitions {

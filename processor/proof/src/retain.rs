@@ -6,24 +6,24 @@ use std::time::Duration;
 use clickhouse::Client;
 use schemas::time::Micros;
 use service::clock::Clock;
+use service::store::StoreError;
 use sqlx::PgPool;
 
 use crate::db::tenant::{self, Retention};
 use crate::db::{erasure, events};
-use crate::error::EraseError;
 
 /// Asks for the erasure of all whole days (UTC) that are older than their tenant's plan keeps them, and never younger
 /// than the dedup window: for how many tenants. Rows of a day go at once, since each round rewrites the parts that hold
 /// them.
 ///
 /// # Errors
-/// [`EraseError`]: to be tried again.
+/// [`StoreError`]: to be tried again.
 pub(crate) async fn ask(
     pool: &PgPool,
     client: &Client,
     clock: &Clock,
     dedup_window: Duration,
-) -> Result<u64, EraseError> {
+) -> Result<u64, StoreError> {
     let now = clock.now_micros();
     let mut due: BTreeMap<Micros, Vec<i64>> = BTreeMap::new();
     for Retention { tenant, days, now: database_now } in tenant::retentions(pool).await? {

@@ -15,13 +15,13 @@ use schemas::lock::ROLLUP_TURN;
 use schemas::time::Micros;
 use service::clock::Clock;
 use service::shutdown::Shutdown;
+use service::store::StoreError;
 use service::task::{Pace, every};
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Connection, PgPool};
 
 use crate::db::rollup_hour::{self, Stale};
 use crate::db::{erasure, events_hourly, usage_hour};
-use crate::error::EraseError;
 use crate::turn::{Turn, connection};
 
 /// How often to look for hours that have changed.
@@ -59,7 +59,7 @@ impl Roller {
                 if is_whole {
                     whole_at = Some(Instant::now());
                 }
-                Ok::<_, EraseError>(())
+                Ok::<_, StoreError>(())
             };
             rounds.attempt(round).await;
         }
@@ -69,8 +69,8 @@ impl Roller {
     /// does. How many.
     ///
     /// # Errors
-    /// [`EraseError`]: to be tried again.
-    pub async fn turn(&self, is_whole: bool) -> Result<usize, EraseError> {
+    /// [`StoreError`]: to be tried again.
+    pub async fn turn(&self, is_whole: bool) -> Result<usize, StoreError> {
         let Some(turn) = Turn::take(&self.pool, ROLLUP_TURN).await? else { return Ok(0) };
         let open = Micros(self.clock.now_micros().saturating_sub(CLOSED_AFTER)).hour();
         let mut from = open.0.saturating_sub(RECENT);
@@ -93,7 +93,7 @@ impl Roller {
 
     /// Hours of `[from, to)` that have changed, and those before that are marked. Rows of a round of erasures that is
     /// being deleted may be there or not, so all hours wait for its end.
-    async fn stale(&self, from: Micros, to: Micros) -> Result<Vec<Stale>, EraseError> {
+    async fn stale(&self, from: Micros, to: Micros) -> Result<Vec<Stale>, StoreError> {
         let mut connection = connection(&self.pool).await?;
         let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         if erasure::counted(&mut *tx).await?.is_some() {
@@ -104,7 +104,7 @@ impl Roller {
         Ok(stale)
     }
 
-    async fn compute(&self, stale: Stale) -> Result<(), EraseError> {
+    async fn compute(&self, stale: Stale) -> Result<(), StoreError> {
         let version = rollup_hour::next_version(&self.pool).await?;
         let hour = Micros(stale.hour.timestamp_micros());
         events_hourly::compute(&self.clickhouse, hour, version).await?;

@@ -2,6 +2,8 @@
 
 use sqlx::{Connection, PgConnection, PgPool};
 
+use crate::db::lock;
+
 /// A connection that ends where its future is dropped, and a transaction on it with it. One of the pool would go back.
 pub(crate) async fn connection(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
     Ok(pool.acquire().await?.detach())
@@ -17,11 +19,7 @@ impl Turn {
     /// `None` if another process has it. `key` is one of Postgres's advisory locks.
     pub(crate) async fn take(pool: &PgPool, key: i64) -> Result<Option<Self>, sqlx::Error> {
         let mut connection = connection(pool).await?;
-        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(key)
-            .fetch_one(&mut connection)
-            .await?;
-        if is_ours {
+        if lock::try_take(&mut connection, key).await? {
             return Ok(Some(Self { connection, key }));
         }
         connection.close().await?;
@@ -30,7 +28,7 @@ impl Turn {
 
     pub(crate) async fn end(mut self) -> Result<(), sqlx::Error> {
         // The server may take its time to see that the connection is closed.
-        sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(&mut self.connection).await?;
+        lock::release(&mut self.connection, self.key).await?;
         self.connection.close().await
     }
 }

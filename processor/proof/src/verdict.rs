@@ -1,10 +1,10 @@
 //! What a proof comes to.
 
-use eventlog::LogError;
 use serde::Serialize;
 
 /// Mismatches that are named one by one; the others are counted.
 const NAMED_MAX: usize = 20;
+
 /// The verdict.
 #[derive(Debug, Default, Serialize)]
 pub struct Verdict {
@@ -51,18 +51,4 @@ impl Verdict {
             self.mismatches.push(format!("{}: {} {:?}, {} {:?}", what(), left.0, left.1, right.0, right.1));
         }
     }
-}
-
-/// Why nothing could be proved either way.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// Postgres failed.
-    #[error("Postgres can't be read")]
-    Postgres(#[from] sqlx::Error),
-    /// ClickHouse failed.
-    #[error("ClickHouse can't be read")]
-    ClickHouse(#[from] clickhouse::error::Error),
-    /// The log failed.
-    #[error("the log can't be read")]
-    Log(#[from] LogError),
 }

@@ -18,10 +18,11 @@ pub(crate) mod rows;
 use clickhouse::Client;
 use eventlog::EventLog;
 use processor::below;
+use service::store::StoreError;
 use sqlx::PgPool;
 
 use crate::db::erasure;
-use crate::verdict::{Verdict, VerifyError};
+use crate::verdict::Verdict;
 
 /// Comparisons, while rounds of erasures come between.
 const TRIES_MAX: usize = 5;
@@ -29,8 +30,8 @@ const TRIES_MAX: usize = 5;
 /// Compares log, ledgers and rows.
 ///
 /// # Errors
-/// [`VerifyError`] if one of the three can't be read. A mismatch is not an error, but a verdict.
-pub async fn verify(pool: &PgPool, clickhouse: &Client, log: &dyn EventLog) -> Result<Verdict, VerifyError> {
+/// [`StoreError`] if one of the three can't be read. A mismatch is not an error, but a verdict.
+pub async fn verify(pool: &PgPool, clickhouse: &Client, log: &dyn EventLog) -> Result<Verdict, StoreError> {
     let _held = below::read_all(pool).await?;
     let mut tries = 0;
     loop {

@@ -3,7 +3,7 @@
 use sqlx::PgExecutor;
 use sqlx::types::chrono::{DateTime, Utc};
 
-/// An erasure of which the log may still have events.
+/// An erasure of which events may still come back: out of the log, or out of dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) tenant_id: i64,
@@ -19,7 +19,7 @@ pub(crate) struct Row {
 
 service::from_row!(Row { tenant_id, project_id, kind, salt, subject_hash, before, ends });
 
-/// All erasures of which the log may still have events.
+/// All erasures of which events may still come back.
 pub(crate) async fn in_force(executor: impl PgExecutor<'_>) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as(
         "SELECT tenant_id, project_id, kind, salt, subject_hash, before, ends

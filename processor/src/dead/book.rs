@@ -1,29 +1,19 @@
 //! What operators see of dead letters, and ask for.
 
-use eventlog::{EventLog, LogError};
+use eventlog::EventLog;
+use service::store::StoreError;
 use sqlx::PgPool;
 
 use crate::db::partition_cursor;
 
 pub use crate::db::dead_letter::{Letter, PAGE_LETTERS_MAX, Which, ask_replay, discard, list, raw};
 
-/// Why the budget could not be lifted.
-#[derive(Debug, thiserror::Error)]
-pub enum ResumeError {
-    /// Postgres failed.
-    #[error("Postgres can't be used")]
-    Postgres(#[from] sqlx::Error),
-    /// The log failed.
-    #[error("the log can't be asked for its bounds")]
-    Log(#[from] LogError),
-}
-
 /// Lets all that is in the log now become dead letters without counting against the budget. What comes later counts.
 /// By partition: the end of what is forgiven.
 ///
 /// # Errors
-/// [`ResumeError`].
-pub async fn resume(pool: &PgPool, log: &dyn EventLog) -> Result<Vec<u64>, ResumeError> {
+/// [`StoreError`].
+pub async fn resume(pool: &PgPool, log: &dyn EventLog) -> Result<Vec<u64>, StoreError> {
     let ends: Vec<u64> = log.bounds().await?.into_iter().map(|bounds| bounds.end).collect();
     partition_cursor::forgive_dead(pool, &ends).await?;
     Ok(ends)

@@ -17,6 +17,7 @@ use eventlog::{AppendError, EventLog};
 use schemas::time::Micros;
 use service::clock::Clock;
 use service::shutdown::Shutdown;
+use service::store::{LOG, StoreError};
 use service::task::{Pace, every};
 use sqlx::PgPool;
 
@@ -45,17 +46,6 @@ pub struct Replayer {
     dedup_window: Duration,
 }
 
-/// Why a round ended early; the next one goes on.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// Postgres failed: what was appended may not be noted, and is appended again.
-    #[error("Postgres failed")]
-    Postgres(#[from] sqlx::Error),
-    /// The log did not take a letter, or did not confirm it.
-    #[error("the log failed")]
-    Append(#[from] AppendError),
-}
-
 impl Replayer {
     /// `log` must be the one that the database is bound to. Letters received longer ago than `dedup_window` are
     /// refused.
@@ -74,8 +64,8 @@ impl Replayer {
     /// Replays all that is asked for now and that nobody else is at.
     ///
     /// # Errors
-    /// [`ReplayError`]: to be tried again.
-    pub async fn round(&self) -> Result<(), ReplayError> {
+    /// [`StoreError`]: to be tried again. What was appended may not be noted; then it is appended once more.
+    pub async fn round(&self) -> Result<(), StoreError> {
         loop {
             let claimed_at = Instant::now();
             let Some(letter) = dead_letter::claim(&self.pool, CLAIM).await? else { return Ok(()) };
@@ -83,7 +73,7 @@ impl Replayer {
         }
     }
 
-    async fn replay(&self, letter: &Claimed, claimed_at: Instant) -> Result<(), ReplayError> {
+    async fn replay(&self, letter: &Claimed, claimed_at: Instant) -> Result<(), StoreError> {
         let id = letter.id;
         let erased = Erased::read(&mut *self.pool.acquire().await?).await?;
         let terms = Terms {
@@ -105,10 +95,10 @@ impl Replayer {
             Err(AppendError::Rejected(why)) => return self.refuse(letter, &why).await,
             Err(error @ AppendError::Refused(_)) => {
                 dead_letter::release(&self.pool, id).await?;
-                return Err(error.into());
+                return Err(StoreError::retry(LOG, error));
             }
             // It is tried again when the claim has run out.
-            Err(error @ AppendError::Unknown(_)) => return Err(error.into()),
+            Err(error @ AppendError::Unknown(_)) => return Err(StoreError::retry(LOG, error)),
         }
         dead_letter::note_replayed(&self.pool, id, copies.events).await?;
         tracing::info!(letter = %id, events = copies.events, "appended the events of a dead letter again");
@@ -117,7 +107,7 @@ impl Replayer {
         Ok(())
     }
 
-    async fn refuse(&self, letter: &Claimed, reason: &str) -> Result<(), ReplayError> {
+    async fn refuse(&self, letter: &Claimed, reason: &str) -> Result<(), StoreError> {
         dead_letter::refuse_replay(&self.pool, letter.id, reason).await?;
         tracing::warn!(letter = %letter.id, reason, "a dead letter could not be replayed");
         Ok(())

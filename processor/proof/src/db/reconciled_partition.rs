@@ -8,8 +8,8 @@ pub(crate) async fn add_new(executor: impl PgExecutor<'_>) -> Result<(), sqlx::E
         "INSERT INTO reconciled_partition (partition)
          SELECT partition FROM partition_cursor ON CONFLICT DO NOTHING",
     )
-        .execute(executor)
-        .await?;
+    .execute(executor)
+    .await?;
     Ok(())
 }
 

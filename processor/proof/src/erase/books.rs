@@ -6,11 +6,11 @@
 
 use eventlog::EventLog;
 use schemas::lock::ERASURE;
+use service::store::StoreError;
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::count::Taken;
-use crate::db::{dead_letter, erased_hour, erased_range, erasure, rollup_hour};
-use crate::error::EraseError;
+use crate::db::{dead_letter, erased_hour, erased_range, erasure, lock, rollup_hour};
 use crate::round::Round;
 use crate::turn::connection;
 
@@ -19,8 +19,8 @@ use crate::turn::connection;
 /// be a copy on its way ([`processor::dead::replay`]): they wait.
 ///
 /// # Errors
-/// [`EraseError`].
-pub(super) async fn note_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), EraseError> {
+/// [`StoreError`].
+pub(super) async fn note_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), StoreError> {
     let asked = erasure::without_ends(pool).await?;
     if asked.is_empty() || dead_letter::is_any_claimed(pool).await? {
         return Ok(());
@@ -37,7 +37,7 @@ pub(super) async fn note_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), E
 pub(super) async fn begin(pool: &PgPool) -> Result<Option<Round>, sqlx::Error> {
     let mut connection = connection(pool).await?;
     let mut tx = connection.begin().await?;
-    lock(&mut tx).await?;
+    wait_for_others(&mut tx).await?;
     let round = match erasure::counted(&mut *tx).await? {
         Some(round) => Some(round),
         None => match erasure::gather(&mut tx, false).await? {
@@ -50,9 +50,8 @@ pub(super) async fn begin(pool: &PgPool) -> Result<Option<Round>, sqlx::Error> {
 }
 
 /// Every process that brings back events of the log, and looked for erasures before these were asked for, has ended.
-async fn lock(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ERASURE).execute(tx).await?;
-    Ok(())
+async fn wait_for_others(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    lock::wait(tx, ERASURE).await
 }
 
 /// Writes what the round takes out next to the ledgers, and that it is to be deleted. Whether it was: not if another
@@ -63,7 +62,7 @@ async fn lock(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
 pub(super) async fn write(pool: &PgPool, round: &Round, taken: &Taken) -> Result<bool, sqlx::Error> {
     let mut connection = connection(pool).await?;
     let mut tx = connection.begin().await?;
-    lock(&mut tx).await?;
+    wait_for_others(&mut tx).await?;
     if !erasure::note_counted(&mut *tx, round, &taken.events).await? {
         tx.rollback().await?;
         return Ok(false);
@@ -89,8 +88,8 @@ pub(super) async fn end(pool: &PgPool, round: i64) -> Result<(), sqlx::Error> {
 /// Forgets the hashes of subjects that nothing can bring back any more.
 ///
 /// # Errors
-/// [`EraseError`].
-pub(super) async fn forget(pool: &PgPool, log: &dyn EventLog) -> Result<u64, EraseError> {
+/// [`StoreError`].
+pub(super) async fn forget(pool: &PgPool, log: &dyn EventLog) -> Result<u64, StoreError> {
     let bounds = log.bounds().await?;
     Ok(erasure::forget(pool, bounds.iter().map(|bounds| bounds.start)).await?)
 }

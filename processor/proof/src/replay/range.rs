@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use eventlog::LogError;
 use schemas::id::Position;
 use schemas::time::Micros;
+use service::store::StoreError;
 
 use super::first::Firsts;
 use super::records::Records;
-use super::task::{ReplayError, Report, Selection, Stores};
+use super::task::{Report, Selection, Stores};
 use crate::books::{Books, LedgerRange};
 use crate::db::partition_cursor;
 use processor::batch::{Letters, Placed, decode_as_judged};
@@ -34,6 +35,39 @@ struct Change {
     insert: BTreeSet<Position>,
 }
 
+/// Why a range was not mended.
+#[derive(Debug, thiserror::Error)]
+enum MendError {
+    /// The log has dropped some of it.
+    #[error(transparent)]
+    Trimmed(LogError),
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<LogError> for MendError {
+    fn from(error: LogError) -> Self {
+        if matches!(error, LogError::OutOfRange { .. }) {
+            Self::Trimmed(error)
+        } else {
+            Self::Store(error.into())
+        }
+    }
+}
+
+impl From<sqlx::Error> for MendError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<clickhouse::error::Error> for MendError {
+    fn from(error: clickhouse::error::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 type There = BTreeMap<Position, Vec<Identity>>;
 
 impl<'a> Mender<'a> {
@@ -48,12 +82,13 @@ impl<'a> Mender<'a> {
         Self { stores, partition, letters: &books.letters, firsts: Firsts::default(), erased, selection }
     }
 
-    /// Mends ranges, in order, and notes it in the report. Processors read the ids again that rows have brought back.
+    /// Mends ranges, in order, and notes in the report what it did. Processors read the ids again that rows have
+    /// brought back.
     pub(crate) async fn mend_all(
         &mut self,
         ranges: impl IntoIterator<Item = LedgerRange>,
         report: &mut Report,
-    ) -> Result<(), ReplayError> {
+    ) -> Result<(), StoreError> {
         let before = report.inserted;
         let mut ended = Ok(());
         for range in ranges {
@@ -68,8 +103,8 @@ impl<'a> Mender<'a> {
         ended
     }
 
-    /// Mends `range`, and notes it in the report.
-    async fn mend(&mut self, range: &LedgerRange, report: &mut Report) -> Result<(), ReplayError> {
+    /// Mends `range`, and notes in the report what it did.
+    async fn mend(&mut self, range: &LedgerRange, report: &mut Report) -> Result<(), StoreError> {
         let what = format!("partition {}, offsets [{}, {})", self.partition, range.lo, range.hi);
         report.damaged += 1;
         match self.try_mend(range).await {
@@ -82,17 +117,17 @@ impl<'a> Mender<'a> {
                 report.failed += 1;
                 report.notes.push(format!("{what}: not mended: {why}"));
             }
-            Err(ReplayError::Log(error @ LogError::OutOfRange { .. })) => {
+            Err(MendError::Trimmed(error)) => {
                 report.failed += 1;
                 report.notes.push(format!("{what}: not mended: the log no longer has all of it: {error}"));
             }
-            Err(error) => return Err(error),
+            Err(MendError::Store(error)) => return Err(error),
         }
         Ok(())
     }
 
     /// How many rows were inserted and removed; or why the range must be left alone.
-    async fn try_mend(&mut self, range: &LedgerRange) -> Result<Result<(usize, usize), String>, ReplayError> {
+    async fn try_mend(&mut self, range: &LedgerRange) -> Result<Result<(usize, usize), String>, MendError> {
         let offsets = (range.lo, range.hi);
         let there = rows::there(self.stores.clickhouse, self.partition, offsets).await?;
         let accepted = self.accepted(offsets).await?;
@@ -107,7 +142,7 @@ impl<'a> Mender<'a> {
     }
 
     /// The range's readable events, in order.
-    async fn accepted(&self, offsets: (u64, u64)) -> Result<Vec<(Position, Identity)>, ReplayError> {
+    async fn accepted(&self, offsets: (u64, u64)) -> Result<Vec<(Position, Identity)>, MendError> {
         let mut records = Records::open(self.stores.log, self.partition, offsets).await?;
         let mut accepted = Vec::new();
         loop {
@@ -126,7 +161,7 @@ impl<'a> Mender<'a> {
         range: &LedgerRange,
         accepted: &[(Position, Identity)],
         there: &There,
-    ) -> Result<Result<BTreeMap<Position, Identity>, String>, ReplayError> {
+    ) -> Result<Result<BTreeMap<Position, Identity>, String>, MendError> {
         let window = i64::try_from(self.stores.dedup_window.as_micros()).unwrap_or(i64::MAX);
         let oldest = accepted.iter().map(|(_, identity)| identity.received_at.0).min().unwrap_or_default();
         let since = Micros(oldest.saturating_sub(window)).hour();
@@ -177,12 +212,7 @@ impl<'a> Mender<'a> {
         change
     }
 
-    async fn remove(
-        &self,
-        range: &LedgerRange,
-        change: &Change,
-        there: &There,
-    ) -> Result<usize, ReplayError> {
+    async fn remove(&self, range: &LedgerRange, change: &Change, there: &There) -> Result<usize, MendError> {
         let (client, partition) = (self.stores.clickhouse, self.partition);
         if change.remove.len() == there.len() && !there.is_empty() {
             rows::remove_range(client, partition, (range.lo, range.hi)).await?;
@@ -194,7 +224,7 @@ impl<'a> Mender<'a> {
     }
 
     /// Reads the range again and inserts the rows at these positions.
-    async fn insert(&self, offsets: (u64, u64), missing: &BTreeSet<Position>) -> Result<usize, ReplayError> {
+    async fn insert(&self, offsets: (u64, u64), missing: &BTreeSet<Position>) -> Result<usize, MendError> {
         let mut inserted = 0;
         if missing.is_empty() {
             return Ok(inserted);
@@ -213,7 +243,7 @@ impl<'a> Mender<'a> {
         &self,
         mut events: Vec<Placed<'_>>,
         missing: &BTreeSet<Position>,
-    ) -> Result<usize, ReplayError> {
+    ) -> Result<usize, MendError> {
         let is_selected = |placed: &Placed<'_>| self.selection.is_none_or(|selection| selection.has(placed));
         events.retain(|placed| {
             missing.contains(&placed.position) && is_selected(placed) && !self.erased.covers(placed)

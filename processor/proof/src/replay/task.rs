@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clickhouse::Client;
-use eventlog::{EventLog, LogError};
+use eventlog::EventLog;
 use processor::ProcessorConfig;
 use processor::batch::Placed;
 use processor::enrich::Enricher;
@@ -101,18 +101,4 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Damaged ranges that could not be mended.
     pub failed: usize,
-}
-
-/// Why nothing more could be done. What was done before stays, and the same can be asked for again.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// Postgres failed.
-    #[error("Postgres can't be used")]
-    Postgres(#[from] sqlx::Error),
-    /// ClickHouse failed.
-    #[error("ClickHouse can't be used")]
-    ClickHouse(#[from] clickhouse::error::Error),
-    /// The log failed.
-    #[error("the log can't be read")]
-    Log(#[from] LogError),
 }

@@ -2,9 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use eventlog::{EventLog, LogError, Record};
+use service::store::StoreError;
 
 use crate::books::{Books, HourOf};
-use crate::verdict::{Verdict, VerifyError};
+use crate::verdict::Verdict;
 use processor::batch;
 
 const READ_BYTES: usize = 8 << 20;
@@ -24,7 +25,7 @@ pub(super) async fn check(
     books: &Books,
     log: &dyn EventLog,
     verdict: &mut Verdict,
-) -> Result<(), VerifyError> {
+) -> Result<(), StoreError> {
     let bounds = log.bounds().await?;
     let mut whole = true;
     let mut starts: BTreeMap<u32, u64> = BTreeMap::new();
@@ -74,7 +75,7 @@ async fn read(
     books: &Books,
     log: &dyn EventLog,
     starts: &BTreeMap<u32, u64>,
-) -> Result<Accepted, VerifyError> {
+) -> Result<Accepted, StoreError> {
     let mut left: BTreeMap<u32, u64> = books
         .cursors
         .iter()

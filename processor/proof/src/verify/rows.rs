@@ -2,13 +2,14 @@ use std::collections::BTreeSet;
 
 use clickhouse::Client;
 use clickhouse::error::Error;
+use service::store::StoreError;
 
 use crate::books::{Books, Erasures, Found, HourOf, LedgerRange};
 use crate::db::events::{self, RANGES_MAX, Rows};
-use crate::verdict::{Verdict, VerifyError};
+use crate::verdict::Verdict;
 
 /// Compares the rows before the cursors with the ledgers.
-pub(super) async fn check(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
+pub(super) async fn check(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), StoreError> {
     verdict.erasing = books.erased.deleting.is_some();
     for &partition in books.cursors.keys() {
         for ranges in books.ranges_of(partition).chunks(RANGES_MAX) {
@@ -25,7 +26,7 @@ async fn check_ranges(
     client: &Client,
     partition: u32,
     verdict: &mut Verdict,
-) -> Result<(), VerifyError> {
+) -> Result<(), StoreError> {
     for (range, found) in found(client, partition, ranges, erased).await? {
         verdict.rows += found.rows;
         verdict.erased += range.erased.counts.stored;
@@ -57,7 +58,7 @@ pub(crate) async fn found(
     Ok(all)
 }
 
-async fn check_hours(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), VerifyError> {
+async fn check_hours(books: &Books, client: &Client, verdict: &mut Verdict) -> Result<(), StoreError> {
     for (hour, rows, kept) in hours(books, client).await? {
         verdict.expect(|| format!("{hour:?}"), ("rows", &rows), ("billed, less what was erased", &kept));
     }
