@@ -48,7 +48,7 @@ const COLUMNS: [(&str, &str); 37] = [
     ("utm_content", "String"),
 ];
 
-/// Bytes of a row in addition to its event's own texts, their lengths included, as a rule at most.
+/// As a rule, so many bytes of a row at most are not texts of its event; the lengths of these texts are counted here.
 const FIXED_BYTES: usize = 256;
 
 /// The columns' names.

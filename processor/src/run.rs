@@ -137,7 +137,7 @@ impl<T: Table, B: Books> Processor<T, B> {
         });
         let ended = self.sessions(&shutdown).await;
         if let Err(error) = side_tasks.stop().await {
-            tracing::error!(error = %Chain(&error), "a task next to the loop did not end well");
+            tracing::error!(error = %Chain(&error), "a task of the processor did not end well");
         }
         if let Err(error) = self.workshop.books.leave(self.workshop.node).await {
             tracing::warn!(

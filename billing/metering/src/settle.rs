@@ -1,4 +1,4 @@
-//! Settling: what the processor has learnt of accepted events, brought home to their quota.
+//! Settling: how accepted events ended, booked on the quota that they were charged to.
 
 use std::collections::BTreeMap;
 

@@ -220,7 +220,8 @@ fn darwin(text: &str) -> Option<(&'static str, String)> {
     if has(text, "(x86_64)") {
         return Some(("Mac OS X", String::new()));
     }
-    let version = DARWINS.iter().find(|(known, _)| *known == digits(kernel)).map_or("", |(_, version)| version);
+    let version =
+        DARWINS.iter().find(|(known, _)| *known == digits(kernel)).map_or("", |(_, version)| version);
     Some(("iOS", version.to_owned()))
 }
 

@@ -183,7 +183,7 @@ fn a_place_is_that_of_the_address_that_the_event_names_or_came_from() {
         (changchun, "", r#"{"$ip":"89.160.20.112"}"#, LINKOEPING),
         (None, r#"{"ip":"::ffff:89.160.20.112"}"#, "", LINKOEPING),
         (changchun, r#"{"ip":""}"#, r#"{"$ip":null}"#, CHANGCHUN),
-        // A client that names an address that is none, or nobody's, is not where its request came from.
+        // An event that names an address that is none, or nobody's, gets no place: not that of its request either.
         (changchun, r#"{"ip":"0.0.0.0"}"#, "", NOTHING),
         (changchun, r#"{"ip":"localhost"}"#, "", NOTHING),
         (changchun, "", r#"{"$geoip_disable":true}"#, NOTHING),

@@ -5,7 +5,7 @@
 
 use super::{behind, has, places};
 
-/// Words of programs that nobody sits before, in lower case, in addition to `bot` itself.
+/// Words, in lower case, of programs that nobody sits before. `bot` itself is looked for, too.
 const BOTS: [&str; 27] = [
     "spider",
     "crawl",
