@@ -18,7 +18,7 @@ import weir
 import workspace
 from console import Problem, say, step
 from processes import Supervisor, end_leftovers
-from shapes import Shape
+from shapes import STORES, Shape
 from stores import kafka
 from workspace import ENV_FILE, RUN
 
@@ -45,6 +45,7 @@ Logs: {run}/log/*.log    Variables for scripts: {run}/env    Stop: Ctrl-C here, 
 
 
 def run(is_cluster, port):
+    forget_own_addresses()
     shape = Shape(is_cluster, port or FIRST_PORT)
     weir.check_tools(is_cluster=False)
     if "kafka" in shape.started():
@@ -115,6 +116,13 @@ def demo(binary, environment, database_is_ours):
     return values["WEIR_TENANT"], values["WEIR_KEY"]
 
 
+def forget_own_addresses():
+    """A shell that has read this folder's `.run/env` names stores that were ours, and end with each run."""
+    if os.environ.get("WEIR_RUN_FOLDER") == str(RUN):
+        for name in (*(name for name, _, _ in STORES.values()), "CLICKHOUSE_DATABASE", "WEIR_GEO_DATABASE"):
+            os.environ.pop(name, None)
+
+
 def turn_logs():
     """Puts logs that have grown large aside, so that all of them together stay bounded."""
     for log in (RUN / "log").glob("*.log"):
@@ -125,7 +133,8 @@ def turn_logs():
 def write_env(values, shape, supervisor):
     pids = supervisor.pids()
     listed = ",".join(f"{name}:{pid}" for name, pid in pids.items())
-    workspace.write_env(ENV_FILE, {**values, "WEIR_PID": pids[shape.names[0]], "WEIR_PIDS": listed})
+    own = {"WEIR_PID": pids[shape.names[0]], "WEIR_PIDS": listed, "WEIR_RUN_FOLDER": RUN}
+    workspace.write_env(ENV_FILE, {**values, **own})
 
 
 def welcome(values, binary):

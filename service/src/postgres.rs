@@ -94,6 +94,8 @@ pub fn pool(url: &Secret, connections_max: u32, role: Option<Role>) -> Result<Pg
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         ("timezone", "UTC"),
+        // It would warn of each `ROLLBACK` that has nothing to roll back.
+        ("client_min_messages", "error"),
     ]);
     let options = match role {
         Some(role) => options.options([("role", role.name())]),
@@ -103,5 +105,13 @@ pub fn pool(url: &Secret, connections_max: u32, role: Option<Role>) -> Result<Pg
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(IDLE_TIMEOUT)
+        // A caller that gave up while `BEGIN` was under way leaves a transaction that sqlx does not know of. The next
+        // caller's statement would run in it, and be lost with it.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql("ROLLBACK").execute(connection).await?;
+                Ok(true)
+            })
+        })
         .connect_lazy_with(options))
 }

@@ -246,8 +246,16 @@ fn kafka_settings(settings: &mut Settings) -> Vec<(String, String)> {
 }
 
 fn clickhouse(settings: &mut Settings) -> ClickHouseConfig {
+    let url = settings.get("CLICKHOUSE_URL", "http://127.0.0.1:8123".to_owned(), "http://host:port");
+    // What stands in a URL is shown.
+    if !url.starts_with("http://") || url.contains(['@', '?', '#']) {
+        settings.refuse(
+            "CLICKHOUSE_URL is not http://host:port: user and password are CLICKHOUSE_USER and CLICKHOUSE_PASSWORD"
+                .to_owned(),
+        );
+    }
     ClickHouseConfig {
-        url: settings.get("CLICKHOUSE_URL", "http://127.0.0.1:8123".to_owned(), "http://host:port"),
+        url,
         database: settings.get("CLICKHOUSE_DATABASE", "weir".to_owned(), "database of weir's tables"),
         user: settings.optional("CLICKHOUSE_USER", "user of that database"),
         password: settings.optional_secret("CLICKHOUSE_PASSWORD", "its password"),

@@ -19,9 +19,18 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
+/// Of Postgres: a text holds what it cannot store, the character U+0000.
+const NOT_A_TEXT: [&str; 2] = ["22021", "22P05"];
+
 impl From<sqlx::Error> for AccountError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        match code {
+            Some(code) if NOT_A_TEXT.contains(&code.as_ref()) => Self::Invalid(
+                "a text holds the character U+0000, which can't be stored: leave it out".to_owned(),
+            ),
+            _ => Self::Store(error.into()),
+        }
     }
 }
 

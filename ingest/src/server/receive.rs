@@ -340,7 +340,7 @@ fn refuse(known: &Known<'_>, problem: &Problem) -> Rejection {
 fn too_fast(wait: Duration) -> Refusal {
     let seconds = reply::whole_seconds(wait);
     let detail = format!(
-        "the tenant sends faster than its plan allows: wait {seconds} s, or send larger batches less often"
+        "the tenant sends faster than its plan allows: wait {seconds} s, and send fewer events a second"
     );
     Refusal { problem: Problem::new(Code::RateLimited, detail), retry_after: Some(seconds) }
 }

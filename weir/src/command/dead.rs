@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use chrono::{DateTime, Utc};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use processor::dead::book::{self, Letter, PAGE_LETTERS_MAX, Which};
 use processor::dead::{LetterId, State};
@@ -54,7 +55,7 @@ pub(crate) struct Filter {
     #[arg(long)]
     tenant: Option<String>,
     /// With these words in their reason only
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", value_parser = NonEmptyStringValueParser::new())]
     reason: Option<String>,
 }
 

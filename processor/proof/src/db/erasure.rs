@@ -145,7 +145,8 @@ pub(crate) async fn note_counted(
     let noted = sqlx::query(
         "UPDATE erasure e SET state = 'deleting', events = r.events, dead_letters = (
              SELECT count(*) FROM dead_letter d
-             WHERE d.tenant_id = e.tenant_id AND (e.project_id IS NULL OR d.project_id = e.project_id)
+             WHERE (d.tenant_id IS NULL OR d.tenant_id = e.tenant_id)
+                   AND (d.project_id IS NULL OR e.project_id IS NULL OR d.project_id = e.project_id)
                    AND position(convert_to(e.subject, 'UTF8') IN d.raw) > 0)
          FROM unnest($2::bigint[], $3::bigint[]) AS r (id, events)
          WHERE e.id = r.id AND e.round = $1 AND e.state = 'requested' AND $1 = (SELECT max(round) FROM erasure)",
