@@ -214,6 +214,7 @@ async fn an_erasure_waits_for_copies_on_their_way_and_then_covers_them() {
         SET state = 'asked', replay_asked_at = now(), claimed_until = now() + interval '1 hour'";
     sqlx::query(claim).execute(pool).await.unwrap();
     erase(&scene, "c").await;
+    // Nothing is to happen: time for three looks at what is asked for.
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(scene.number("SELECT count(*) FROM erasure WHERE ends IS NULL").await, 1);
     scene.append(&letter, 0).await;
