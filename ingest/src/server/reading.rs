@@ -14,8 +14,8 @@ use crate::rate::{Addresses, Rates};
 use crate::reply::Refusal;
 use crate::tenant::Tenant;
 
-/// A body of a tenant of which nothing was accepted counts as one event for each so many plain bytes, if it did not have
-/// more.
+/// A body of a tenant of which nothing was accepted counts as one event for each so many plain bytes, if it did not
+/// have more.
 const EVENT_BYTES: usize = 1024;
 
 /// One request's body under way: the turn that it holds, what it has cost, and who pays if nothing of it is accepted.

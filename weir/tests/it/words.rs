@@ -12,10 +12,11 @@ const COLUMNS_MAX: usize = 120;
 /// Folders whose words and lines are not held yet.
 const NOT_HELD: [&str; 1] = ["admin-api/"];
 /// Beginnings of paths that nothing here holds for, and why.
-const EXCEPTED: [(&str, &str); 4] = [
+const EXCEPTED: [(&str, &str); 5] = [
     ("docs/glossary.md", "it names the words"),
     ("migrations/postgres/2026112300", "released: the checksum of a migration is fixed"),
     ("migrations/postgres/20261130000001", "released: the checksum of a migration is fixed"),
+    ("migrations/postgres/20261130000023", "released: the checksum of a migration is fixed"),
     ("migrations/clickhouse/2026112300", "released: the checksum of a migration is fixed"),
 ];
 /// What is no text of weir's own, wherever it stands.
