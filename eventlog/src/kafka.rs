@@ -4,8 +4,10 @@
 //! `append` counts the request's bytes against the queue's bound, leaves its frames with the pump's thread under one
 //! shared acknowledgement, and waits for it. Each millisecond the pump hands over what has come together, the frames
 //! for one partition as one record. The producer is idempotent and waits for all in-sync replicas, so that librdkafka's
-//! own retries neither double nor reorder records. `append::Appender` → `pump::Pump` → brokers → `reader::Poller`, a
-//! thread of its own per reader → `inbox::Inbox` → `read`.
+//! own retries neither double nor reorder records. A producer that has not confirmed a record in time is replaced by
+//! another (`current`), because librdkafka would send records again that brokers may have.
+//! `append::Appender` → `pump::Pump` → brokers → `reader::Poller`, a thread of its own per reader → `inbox::Inbox` →
+//! `read`.
 //!
 //! # What holds
 //! * `Refused` is said before the first frame is left with the pump, `Rejected` when brokers refuse a record for what
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use rdkafka::producer::Producer as _;
 use tokio::sync::watch;
 
 use crate::{Append, AppendError, Bounds, EventLog, LogError, LogReader};
@@ -42,6 +45,7 @@ mod stamps;
 mod gate;
 mod ack;
 mod deliveries;
+mod current;
 mod pump;
 mod append;
 mod cursor;
@@ -104,14 +108,14 @@ impl KafkaLog {
             let because = appender.deliveries().because();
             LogError::Unavailable(format!("Kafka at {brokers}: {why}{because}"))
         };
-        let partitions = topic::partition_count(appender.client(), topic, *reach_timeout)
+        let partitions = topic::partition_count(appender.producer().client(), topic, *reach_timeout)
             .map_err(|error| unreachable(error.to_string()))?;
         let Some(partitions) = partitions else {
             return Err(LogError::Config(format!(
                 "there is no topic {topic} in Kafka at {brokers}: run `weir migrate`"
             )));
         };
-        let cluster = appender.client().fetch_cluster_id(*reach_timeout);
+        let cluster = appender.producer().client().fetch_cluster_id(*reach_timeout);
         let cluster = cluster.ok_or_else(|| unreachable("the cluster does not report its id".to_owned()))?;
         let identity = format!("kafka:{cluster}/{topic}");
         appender.serve(partitions);
@@ -172,7 +176,7 @@ impl EventLog for KafkaLog {
             (0..partitions)
                 .map(|partition| {
                     let left = until.saturating_duration_since(Instant::now());
-                    topic::bounds(appender.client(), &config.topic, partition, left)
+                    topic::bounds(appender.producer().client(), &config.topic, partition, left)
                 })
                 .collect()
         }))

@@ -1,7 +1,7 @@
 //! A Kafka broker of a test's own, which can be held up.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -36,14 +36,20 @@ impl Drop for Broker {
 impl Broker {
     /// Starts one; `None` where Kafka can't be had, which the output says.
     pub async fn start() -> Option<Self> {
+        let port = free_port();
+        Self::start_behind(port, SocketAddr::from(([127, 0, 0, 1], port))).await
+    }
+
+    /// Starts one that can also be reached on `port`. Clients that come there are sent on to `proxy`.
+    pub async fn start_behind(port: u16, proxy: SocketAddr) -> Option<Self> {
         let Some(jars) = optional("WEIR_TEST_KAFKA_JARS") else {
             println!("NO KAFKA: a test with a broker of its own was not run, see `make test`");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        let (port, controller) = (free_port(), free_port());
+        let (own, controller) = (free_port(), free_port());
         let properties = folder.path().join("server.properties");
-        std::fs::write(&properties, text(port, controller, folder.path())).unwrap();
+        std::fs::write(&properties, text(own, port, proxy, controller, folder.path())).unwrap();
         let cluster = URL_SAFE_NO_PAD.encode(Uuid::now_v7().as_bytes());
         let formatted = java(&jars)
             .args(["kafka.tools.StorageTool", "format", &format!("--cluster-id={cluster}"), "-c"])
@@ -65,7 +71,7 @@ impl Broker {
             std::fs::read_to_string(&log).unwrap().contains("Kafka Server started")
         })
         .await;
-        Some(Self { address: format!("127.0.0.1:{port}"), process, folder })
+        Some(Self { address: format!("127.0.0.1:{own}"), process, folder })
     }
 
     /// SIGSTOP: connections stay, and nobody answers.
@@ -92,13 +98,14 @@ fn java(jars: &str) -> Command {
     command
 }
 
-fn text(port: u16, controller: u16, folder: &Path) -> String {
+fn text(own: u16, port: u16, proxy: SocketAddr, controller: u16, folder: &Path) -> String {
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{own},PROXIED://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{own},PROXIED://{proxy}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={}/data
@@ -122,6 +129,7 @@ log.cleaner.dedupe.buffer.size=16777216
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! A TCP proxy that can be cut or frozen, for stores that all tests share.
+//! A TCP proxy that can be cut, frozen, or made to lose replies, for stores that all tests share.
 
 use std::net::SocketAddr;
 
@@ -12,10 +12,12 @@ enum State {
     Forwards,
     /// They stay open, and nothing goes through, as with a server that was stopped by a signal.
     Frozen,
+    /// What clients send goes through, and what they are answered does not.
+    Mute,
     Cut,
 }
 
-/// Forwards connections until it is cut or frozen.
+/// Forwards connections, until it is made to do harm.
 pub struct Proxy {
     address: SocketAddr,
     state: watch::Sender<State>,
@@ -51,6 +53,11 @@ impl Proxy {
         self.state.send_replace(State::Cut);
     }
 
+    /// Loses all replies, and ends nothing.
+    pub fn mute(&self) {
+        self.state.send_replace(State::Mute);
+    }
+
     /// Lets nothing through, and ends nothing.
     pub fn freeze(&self) {
         self.state.send_replace(State::Frozen);
@@ -78,8 +85,9 @@ async fn serve(listener: TcpListener, target: String, mut states: watch::Receive
             let Ok(server) = TcpStream::connect(&target).await else { return };
             let ((client_reads, client_writes), (server_reads, server_writes)) =
                 (client.into_split(), server.into_split());
-            let there = forward(client_reads, server_writes, states.clone());
-            let back = forward(server_reads, client_writes, states.clone());
+            let there = forward(client_reads, server_writes, states.clone(), |_| true);
+            let is_heard = |state| state != State::Mute;
+            let back = forward(server_reads, client_writes, states.clone(), is_heard);
             tokio::select! {
                 _ = async { tokio::join!(there, back) } => {}
                 _ = states.wait_for(|state| *state == State::Cut) => {}
@@ -88,16 +96,19 @@ async fn serve(listener: TcpListener, target: String, mut states: watch::Receive
     }
 }
 
-/// One direction of a connection, until its end.
+/// One direction of a connection, until its end. Pieces for which `passes` says no are lost.
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut states: watch::Receiver<State>,
+    passes: impl Fn(State) -> bool,
 ) {
     let mut piece = vec![0; 16 * 1024];
     while let Ok(len @ 1..) = from.read(&mut piece).await {
-        let thawed = states.wait_for(|state| *state != State::Frozen).await.is_ok();
-        if !thawed || to.write_all(&piece[..len]).await.is_err() {
+        let Ok(state) = states.wait_for(|state| *state != State::Frozen).await.map(|state| *state) else {
+            break;
+        };
+        if passes(state) && to.write_all(&piece[..len]).await.is_err() {
             break;
         }
     }

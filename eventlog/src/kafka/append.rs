@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Histogram};
-use rdkafka::client::Client;
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::Producer as _;
 use tokio::sync::watch;
 
 use super::KafkaConfig;
 use super::ack::{Ack, Settled};
+use super::current::{Current, Producer};
 use super::deliveries::Deliveries;
 use super::pump::Pump;
 use crate::metrics::{ACK_SECONDS, APPEND_BYTES};
@@ -18,7 +18,7 @@ use crate::{Append, AppendError, LogError};
 
 /// Hands records over and counts their bytes until they are settled.
 pub(super) struct Appender {
-    producer: Arc<BaseProducer<Deliveries>>,
+    current: Arc<Current>,
     pump: Pump,
     partitions: u32,
     queue_bytes_max: u64,
@@ -29,14 +29,12 @@ pub(super) struct Appender {
 
 impl Appender {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, LogError> {
-        let producer: BaseProducer<Deliveries> = config
-            .producer()?
-            .create_with_context(Deliveries::new())
+        let current = Current::new(config.producer()?)
             .map_err(|error| LogError::Config(format!("Kafka client: {error}")))?;
-        let producer = Arc::new(producer);
-        let pump = Pump::start(Arc::clone(&producer), config.topic.clone(), config.linger)?;
+        let current = Arc::new(current);
+        let pump = Pump::start(Arc::clone(&current), config)?;
         Ok(Self {
-            producer,
+            current,
             pump,
             partitions: 0,
             queue_bytes_max: config.queue_bytes_max,
@@ -117,7 +115,7 @@ impl Appender {
         if !deliveries.alarmed.load(Ordering::Relaxed) || !deliveries.alarmed.swap(false, Ordering::Acquire) {
             return;
         }
-        if let Some((code, reason)) = self.client().fatal_error() {
+        if let Some((code, reason)) = self.producer().client().fatal_error() {
             deliveries.fatal.send_if_modified(|fatal| {
                 let first = fatal.is_none();
                 if first {
@@ -129,12 +127,12 @@ impl Appender {
         }
     }
 
-    pub(super) fn client(&self) -> &Client<Deliveries> {
-        self.producer.client()
+    pub(super) fn producer(&self) -> Arc<Producer> {
+        self.current.producer()
     }
 
     pub(super) fn deliveries(&self) -> &Deliveries {
-        self.producer.client().context()
+        self.current.deliveries()
     }
 
     pub(super) fn fatal(&self) -> watch::Receiver<Option<String>> {

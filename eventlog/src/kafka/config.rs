@@ -11,6 +11,9 @@ use crate::LogError;
 const GROUP: &str = "weir-cursor-is-in-postgres";
 /// How long librdkafka waits for a connection's next reply before it drops the connection.
 const SOCKET_TIMEOUT_MS: u32 = 10_000;
+/// The pump gives a record up so long before librdkafka would. Only in a process that was suspended is librdkafka
+/// first.
+const GIVEN_UP_BEFORE: Duration = Duration::from_secs(2);
 
 /// How records are compressed between producer and disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,8 +37,8 @@ pub struct KafkaConfig {
     pub queue_bytes_max: u64,
     /// Bytes that one reader holds ahead of its caller, half of them inside librdkafka.
     pub read_ahead_bytes_max: usize,
-    /// How long brokers may take to acknowledge a record. Keep it below the deadline of the HTTP reply. librdkafka
-    /// looks once a second, so that giving up may take a second longer.
+    /// How long brokers may take to acknowledge a record. Keep it below the deadline of the HTTP reply. When it has
+    /// passed, the outcome of all records that are not acknowledged yet is unknown.
     pub ack_timeout: Duration,
     /// How long a reader may lag without receiving anything before it ends with [`LogError::Unavailable`].
     pub stall_timeout: Duration,
@@ -84,7 +87,7 @@ impl KafkaConfig {
         self.client_config(&[
             ("enable.idempotence", "true".to_owned()),
             ("acks", "all".to_owned()),
-            ("message.timeout.ms", self.ack_timeout.as_millis().max(1).to_string()),
+            ("message.timeout.ms", (self.ack_timeout + GIVEN_UP_BEFORE).as_millis().to_string()),
             ("queue.buffering.max.kbytes", queue_kbytes.to_string()),
             ("queue.buffering.max.messages", "0".to_owned()),
             // What waits, waits in the pump, for all partitions at once.
@@ -214,7 +217,7 @@ mod tests {
         for (settings, key, value) in [
             (&producer, "enable.idempotence", "true"),
             (&producer, "acks", "all"),
-            (&producer, "message.timeout.ms", "6000"),
+            (&producer, "message.timeout.ms", "8000"),
             (&consumer, "auto.offset.reset", "error"),
             (&consumer, "enable.auto.commit", "false"),
             (&consumer, "enable.auto.offset.store", "false"),

@@ -16,7 +16,7 @@ use super::ack::{Ack, Delivered};
 use super::gate::Gate;
 use crate::metrics::QUEUE_BYTES;
 
-/// What librdkafka calls back, from the pump's thread.
+/// What became of records, whichever producer had them.
 pub(super) struct Deliveries {
     /// Records that were acknowledged, or never will be.
     settled: AtomicU64,
@@ -35,6 +35,8 @@ pub(super) struct Waiters {
     pub(super) acks: Vec<Arc<Ack>>,
     /// Of their frames.
     pub(super) bytes: usize,
+    /// Dropped with this: the record is settled then.
+    pub(super) under_way: Arc<()>,
 }
 
 impl Waiters {
@@ -93,9 +95,12 @@ impl Deliveries {
     }
 }
 
-impl ClientContext for Deliveries {
+/// What one producer calls back, from the pump's thread.
+pub(super) struct Reports(pub(super) Arc<Deliveries>);
+
+impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
-        let mut last_error = self.last_error.lock();
+        let mut last_error = self.0.last_error.lock();
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             // Comes dozens of times a second. librdkafka has just reported why they are down.
             tracing::debug!(%error, reason, "Kafka producer");
@@ -104,31 +109,32 @@ impl ClientContext for Deliveries {
             tracing::warn!(%error, reason, "Kafka producer");
             *last_error = Some(reason.to_owned());
         }
-        self.alarmed.store(true, Ordering::Release);
+        self.0.alarmed.store(true, Ordering::Release);
     }
 }
 
-impl ProducerContext for Deliveries {
+impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Waiters>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiters>) {
+        let Self(deliveries) = self;
         let delivered = match result {
             Ok(message) => {
-                self.gate.acknowledged();
+                deliveries.gate.acknowledged();
                 Delivered::acknowledged(message.offset())
             }
             Err((error, message)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
                 if code == RDKafkaErrorCode::MessageTimedOut {
-                    self.gate.timed_out();
+                    deliveries.gate.timed_out();
                 }
-                self.alarmed.store(true, Ordering::Release);
+                deliveries.alarmed.store(true, Ordering::Release);
                 tracing::debug!(%code, partition = message.partition(), "record not acknowledged");
                 Delivered::from(code)
             }
         };
-        self.settled.fetch_add(1, Ordering::Relaxed);
-        self.release(waiting.bytes());
+        deliveries.settled.fetch_add(1, Ordering::Relaxed);
+        deliveries.release(waiting.bytes());
         waiting.settle(delivered);
     }
 }

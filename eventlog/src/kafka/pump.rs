@@ -6,17 +6,20 @@
 //! that brokers have acknowledged in the meantime. Frames for the same partition share a record then
 //! (`schemas::frame`): librdkafka and brokers are paid by the record.
 
+use std::collections::VecDeque;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 use schemas::frame::BundleWriter;
 
+use super::KafkaConfig;
 use super::ack::Ack;
-use super::deliveries::{Deliveries, Waiters};
+use super::current::{Current, Producer};
+use super::deliveries::Waiters;
 use crate::{Append, LogError};
 
 /// A record is full at this many bytes; a frame that is larger has one of its own.
@@ -25,14 +28,15 @@ const BUNDLE_BYTES: usize = 256 * 1024;
 const IDLE: Duration = Duration::from_millis(100);
 /// A shorter pause than this would not be one.
 const LINGER_MIN: Duration = Duration::from_micros(100);
+/// How long a producer that is given up may take to report so of each record, and how long one report is waited for.
+const GIVING_UP: Duration = Duration::from_secs(1);
+const REPORT: Duration = Duration::from_millis(10);
 
 /// Where requests leave their records. Dropped, it ends its thread.
 pub(super) struct Pump {
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
 }
-
-type Producer = BaseProducer<Deliveries>;
 
 #[derive(Default)]
 struct Queue {
@@ -54,10 +58,10 @@ struct State {
 
 impl Pump {
     /// Starts the thread.
-    pub(super) fn start(producer: Arc<Producer>, topic: String, linger: Duration) -> Result<Self, LogError> {
+    pub(super) fn start(current: Arc<Current>, config: &KafkaConfig) -> Result<Self, LogError> {
         let queue = Arc::new(Queue::default());
-        let thread = Thread { producer, topic, queue: Arc::clone(&queue), slots: Vec::new(), sent: 0 };
-        let linger = linger.max(LINGER_MIN);
+        let thread = Thread::new(current, config, Arc::clone(&queue));
+        let linger = config.linger.max(LINGER_MIN);
         let thread =
             std::thread::Builder::new().name("kafka-pump".to_owned()).spawn(move || thread.run(linger));
         let thread =
@@ -108,12 +112,16 @@ impl State {
 }
 
 struct Thread {
+    current: Arc<Current>,
     producer: Arc<Producer>,
     topic: String,
+    ack_timeout: Duration,
     queue: Arc<Queue>,
     /// By partition.
     slots: Vec<Slot>,
     sent: u64,
+    /// The records of this producer in the order in which it was handed them, and when. Settled ones are dead.
+    under_way: VecDeque<(Instant, Weak<()>)>,
 }
 
 /// What comes together for one partition.
@@ -125,6 +133,19 @@ struct Slot {
 }
 
 impl Thread {
+    fn new(current: Arc<Current>, config: &KafkaConfig, queue: Arc<Queue>) -> Self {
+        Self {
+            producer: current.producer(),
+            current,
+            topic: config.topic.clone(),
+            ack_timeout: config.ack_timeout,
+            queue,
+            slots: Vec::new(),
+            sent: 0,
+            under_way: VecDeque::new(),
+        }
+    }
+
     fn run(mut self, linger: Duration) {
         let mut taken = Vec::new();
         while self.take(&mut taken) {
@@ -140,6 +161,9 @@ impl Thread {
                 std::thread::sleep(linger);
             }
             self.hear();
+            if self.is_late() {
+                self.give_up();
+            }
         }
     }
 
@@ -187,6 +211,7 @@ impl Thread {
             return;
         }
         let waiting = Box::new(mem::take(&mut slot.waiting));
+        let under_way = Arc::downgrade(&waiting.under_way);
         let message: BaseRecord<'_, (), [u8], Box<Waiters>> =
             BaseRecord::with_opaque_to(&self.topic, waiting)
                 .partition(i32::try_from(partition).unwrap_or(i32::MAX))
@@ -194,14 +219,17 @@ impl Thread {
                 .payload(slot.bundle.record());
         // librdkafka copies the payload.
         match self.producer.send(message) {
-            Ok(()) => self.sent += 1,
-            Err((error, message)) => self.producer.context().not_taken(&error, &message.delivery_opaque),
+            Ok(()) => {
+                self.sent += 1;
+                self.under_way.push_back((Instant::now(), under_way));
+            }
+            Err((error, message)) => self.current.deliveries().not_taken(&error, &message.delivery_opaque),
         }
         slot.bundle.clear();
     }
 
     fn settled(&self) -> u64 {
-        self.producer.context().settled()
+        self.current.deliveries().settled()
     }
 
     /// Takes every report that has come: `poll` takes one a call.
@@ -214,22 +242,49 @@ impl Thread {
             }
         }
     }
+
+    /// Whether the oldest record that is under way has not been acknowledged in time.
+    fn is_late(&mut self) -> bool {
+        while self.under_way.pop_front_if(|(_, record)| record.strong_count() == 0).is_some() {}
+        self.under_way.front().is_some_and(|(since, _)| since.elapsed() >= self.ack_timeout)
+    }
+
+    /// Gives up all that is under way, and its producer with it: [`super::current`] says why.
+    fn give_up(&mut self) {
+        self.current.deliveries().gate.timed_out();
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let until = Instant::now() + GIVING_UP;
+        while self.sent > self.settled() && Instant::now() < until {
+            self.producer.poll(REPORT);
+        }
+        self.under_way.clear();
+        match self.current.replace() {
+            Ok(next) => end(mem::replace(&mut self.producer, next)),
+            Err(error) => tracing::error!(%error, "no new Kafka producer: the old one goes on"),
+        }
+    }
+}
+
+/// Lets go of a producer on a thread of its own: librdkafka waits for its own threads.
+fn end(producer: Arc<Producer>) {
+    let ended = std::thread::Builder::new().name("kafka-ended".to_owned()).spawn(move || drop(producer));
+    if let Err(error) = ended {
+        tracing::warn!(%error, "no thread to end a Kafka producer: it was ended by the pump");
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use rdkafka::ClientConfig;
 
     use super::*;
 
     /// A producer that reaches no broker, and the thread's own part without the thread.
     fn thread() -> Thread {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", "127.0.0.1:1");
-        let producer = Arc::new(config.create_with_context(Deliveries::new()).unwrap());
-        let topic = "events".to_owned();
-        Thread { producer, topic, queue: Arc::default(), slots: Vec::new(), sent: 0 }
+        let config =
+            KafkaConfig { ack_timeout: Duration::from_millis(10), ..KafkaConfig::new("127.0.0.1:1") };
+        let current = Current::new(config.producer().unwrap()).unwrap();
+        Thread::new(Arc::new(current), &config, Arc::default())
     }
 
     #[test]
@@ -249,5 +304,24 @@ mod tests {
         thread.send(0);
         assert!(thread.take(&mut taken));
         assert!(!thread.queue.state.lock().is_empty(), "outstanding");
+    }
+
+    #[test]
+    fn a_record_that_is_late_takes_all_others_and_its_producer_with_it() {
+        let mut thread = thread();
+        let ack = Ack::new(2);
+        for partition in [0, 1] {
+            thread.add(&Append { partition, timestamp_ms: 0, payload: Bytes::from_static(b"frame") }, &ack);
+        }
+        thread.send(0);
+        assert!(!thread.is_late(), "just handed over");
+        std::thread::sleep(thread.ack_timeout);
+        thread.send(1);
+        assert!(thread.is_late());
+        let first = Arc::clone(&thread.producer);
+        thread.give_up();
+        assert_eq!((thread.sent, thread.settled()), (2, 2), "the one that was in time, too");
+        assert!(!Arc::ptr_eq(&first, &thread.producer) && !thread.is_late());
+        assert!(Arc::ptr_eq(&thread.producer, &thread.current.producer()));
     }
 }
