@@ -29,6 +29,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Leases {
     node: Mutex<Node>,
+    /// When events were last charged that may never come into the log.
+    doubted_at: Mutex<Option<Instant>>,
     /// Tenants whose slice must be refilled. Each stands in it once at most.
     refills: mpsc::UnboundedSender<Arc<Tenant>>,
 }
@@ -84,6 +86,17 @@ impl Leases {
     /// Takes back what was spent on events that are certainly not in the log.
     pub fn refund(&self, tenant: &Tenant, spent: &Spent) {
         tenant.slice.refund(spent);
+    }
+
+    /// Takes note that events were charged that may never come into the log. Nobody knows which, so the node begins
+    /// with new leases, and the log settles the old ones ([`Keeper`]).
+    pub fn doubt(&self) {
+        *self.doubted_at.lock() = Some(Instant::now());
+    }
+
+    /// Whether there was a doubt, and none since for so long. Says so once.
+    fn had_doubts(&self, quiet: Duration) -> bool {
+        self.doubted_at.lock().take_if(|at| at.elapsed() >= quiet).is_some()
     }
 
     /// Whether there has been no word with Postgres yet, so that there is no sense in waiting for a slice.

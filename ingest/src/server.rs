@@ -235,6 +235,7 @@ impl SpoolKeeper {
         Some(Self {
             spool: Arc::clone(node.log.spool()?),
             pool: pool.clone(),
+            leases: Arc::clone(&node.leases),
             clock: node.clock.clone(),
             bound: bound.clone(),
             drain_deadline: node.config.connections.drain_deadline,

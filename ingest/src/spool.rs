@@ -14,6 +14,8 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::lease::Leases;
+
 /// How often to look for nodes that have ended, and to measure.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long Postgres may take over one statement.
@@ -29,6 +31,8 @@ pub struct SpoolKeeper {
     pub spool: Arc<Spool>,
     /// Where the books are.
     pub pool: PgPool,
+    /// What the node has leased.
+    pub leases: Arc<Leases>,
     /// What time it is.
     pub clock: Clock,
     /// Whether the database is bound to the log.
@@ -72,11 +76,13 @@ impl SpoolKeeper {
         );
     }
 
-    /// Charges copies, once the database is known to be the log's.
+    /// Charges copies, once the database is known to be the log's. The earlier copy may not be in the log, and a charge
+    /// without an answer is made again.
     fn charge(&self) -> ChargeCopies {
-        let (pool, bound) = (self.pool.clone(), self.bound.clone());
+        let (pool, leases, bound) = (self.pool.clone(), Arc::clone(&self.leases), self.bound.clone());
         Box::new(move |frames| {
             let (pool, mut bound) = (pool.clone(), bound.clone());
+            leases.doubt();
             Box::pin(async move {
                 bound.wait_for(|bound| *bound).await.map_err(|error| StoreError::retry(POSTGRES, error))?;
                 let copies = Copies::of(frames.iter().map(|frame| &frame[..]));

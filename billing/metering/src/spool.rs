@@ -5,7 +5,7 @@
 //! charged, or the refund is a gift, and a cap can be passed. A client's retry is charged like any request. A copy that
 //! weir makes itself is charged before it is made: ingest's copy for the spool out of the tenant's slice, the drain's
 //! by [`Copies`]. That one may pass the cap: nothing more is accepted for it, and it comes back with the duplicate, or
-//! with the node's lease if there was no earlier copy after all.
+//! with the node's lease if there was no earlier copy after all. librdkafka makes none (`eventlog::kafka`).
 //!
 //! # A dead node is settled after its spool
 //! Settling gives back `granted - processed`, so all that a node accepted must stand in the log by then
@@ -20,7 +20,7 @@
 //!
 //! Why nothing is missed: records of a node get into its spool only by the process that registered it, which held the
 //! lock on the spool's folder. If the process in step 1 is another one, that process is dead and all of its records
-//! stand before the mark. If it is the same one (a node that was silent for too long and registered again), no append
+//! stand before the mark. If it is the same one (a node that registered again while it ran), no append
 //! under the old leases begins after step 1, and those that were handed over before stand before the mark, because the
 //! spool writes in the order in which it was handed records. A node that was only thought dead comes back by its
 //! heartbeat, which moves `lease_until`: then step 3 leaves it alone. If the heartbeat comes after step 3, it sets the

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,12 @@ const ROUND_DEADLINE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often to look for slices that nobody spends.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// After the last append of an unknown outcome, before new leases are begun with.
+const DOUBT_QUIET: Duration = Duration::from_secs(5);
+/// Earlier registrations that are ended with the process; those before have long been settled.
+const FORMER_MAX: usize = 16;
+/// Why a node registers again: it was taken for dead.
+const SILENT: &str = "this node had been silent for too long";
 /// Tenants refilled in one round.
 const ROUND_TENANTS_MAX: usize = 10_000;
 
@@ -34,6 +40,8 @@ pub struct Keeper {
     timekeeper: Arc<Timekeeper>,
     lease_time: Duration,
     id: Uuid,
+    /// Earlier registrations of this process, whose leases are being settled.
+    former: VecDeque<Uuid>,
     /// Where this process may put events while the log is away.
     spool: Option<Uuid>,
     refills: mpsc::UnboundedReceiver<Arc<Tenant>>,
@@ -52,13 +60,14 @@ pub fn keep(
     let (sender, refills) = mpsc::unbounded_channel();
     let id = Uuid::now_v7();
     let node = Mutex::new(Node { generation: UNREGISTERED, valid_until: Instant::now() });
-    let leases = Arc::new(Leases { node, refills: sender });
+    let leases = Arc::new(Leases { node, doubted_at: Mutex::new(None), refills: sender });
     let keeper = Keeper {
         leases: Arc::clone(&leases),
         pool,
         timekeeper,
         lease_time,
         id,
+        former: VecDeque::new(),
         spool,
         refills,
         pending: Vec::new(),
@@ -117,7 +126,12 @@ impl Keeper {
                 () = shutdown.ordered() => break,
                 _ = heartbeat.tick() => self.heartbeat().await,
                 () = self.timekeeper.doubted() => self.heartbeat().await,
-                _ = sweep.tick() => self.sweep(false).await,
+                _ = sweep.tick() => {
+                    self.sweep(false).await;
+                    if self.leases.had_doubts(DOUBT_QUIET) {
+                        self.renew().await;
+                    }
+                }
                 Some(tenant) = self.refills.recv(), if self.pending.is_empty() => {
                     self.pending.push(tenant);
                 }
@@ -125,11 +139,15 @@ impl Keeper {
             }
         }
         self.sweep(true).await;
-        if let Err(error) = lease::end(&self.pool, self.id).await {
-            tracing::warn!(
-                error = %Chain(&error),
-                "the node did not sign off; its leases are reclaimed when they have run out"
-            );
+        // The former ones, too: no request is left that has spent of theirs, and this process drains the spool last.
+        self.former.push_back(self.id);
+        for id in &self.former {
+            if let Err(error) = lease::end(&self.pool, *id).await {
+                tracing::warn!(
+                    error = %Chain(&error),
+                    "the node did not sign off; its leases are reclaimed when they have run out"
+                );
+            }
         }
     }
 
@@ -146,7 +164,7 @@ impl Keeper {
         }
         let grants = match in_round(lease::grant(&self.pool, self.id, &wants)).await {
             Ok(grants) => grants,
-            Err(LeaseError::NodeGone) => return self.register_again().await,
+            Err(LeaseError::NodeGone) => return self.register_again(SILENT).await,
             Err(LeaseError::Store(error)) => return self.failed(&error).await,
         };
         ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "ok").increment(1);
@@ -183,15 +201,26 @@ impl Keeper {
                 self.leases.node.lock().valid_until = valid_until;
                 self.timekeeper.hears(asked, now);
             }
-            Err(LeaseError::NodeGone) => self.register_again().await,
+            Err(LeaseError::NodeGone) => self.register_again(SILENT).await,
             Err(LeaseError::Store(error)) => {
                 tracing::warn!(error = %Chain(&error), "the node's leases were not prolonged")
             }
         }
     }
 
+    /// Begins with new leases, since the old ones may be charged for events that are not in the log. What is not spent
+    /// goes back at once. The rest goes back like that of a dead node: nobody prolongs the old leases any more.
+    async fn renew(&mut self) {
+        let old = self.id;
+        self.sweep(true).await;
+        self.register_again("the log did not confirm events that were charged").await;
+        if self.id == old {
+            self.leases.doubt();
+        }
+    }
+
     /// Begins again as a new node: everything that the old one held is being settled.
-    async fn register_again(&mut self) {
+    async fn register_again(&mut self, why: &str) {
         let (asked, valid_until) = (self.timekeeper.asks(), Instant::now() + self.lease_time);
         let id = Uuid::now_v7();
         let registered = lease::register(&self.pool, id, self.lease_time, self.spool);
@@ -205,8 +234,11 @@ impl Keeper {
             *node = Node { generation: node.generation + 1, valid_until };
         }
         self.timekeeper.hears(asked, now);
-        tracing::warn!(old = %self.id, new = %id, "this node had been silent for too long and begins with new leases");
-        self.id = id;
+        tracing::warn!(old = %self.id, new = %id, why, "this node begins with new leases");
+        self.former.push_back(std::mem::replace(&mut self.id, id));
+        if self.former.len() > FORMER_MAX {
+            self.former.pop_front();
+        }
         self.held.clear();
     }
 

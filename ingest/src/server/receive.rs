@@ -278,6 +278,7 @@ impl Node {
                 Err(Problem::new(Code::Overloaded, detail).into())
             }
             Err(AppendError::Unknown(why)) => {
+                self.leases.doubt();
                 let copied =
                     self.append_copy(sender, events, &envelope, trace.as_ref(), spent, deadline).await;
                 let Err(no_copy) = copied else { return Ok(()) };

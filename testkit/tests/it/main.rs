@@ -25,6 +25,7 @@ mod outcomes;
 mod clock;
 mod gray;
 mod spool;
+mod doubt;
 mod queries;
 mod rights;
 mod erasure;
