@@ -28,7 +28,7 @@ pub enum Access {
     Session,
     /// A member or token of the tenant in the path with that permission; and operators.
     Tenant(Permission),
-    /// Whoever has the operator's token.
+    /// The holder of the operator's token.
     Operator,
 }
 

@@ -37,7 +37,8 @@ impl AdminConfig {
         let len = operator_token.expose().len();
         if (1..TOKEN_BYTES_MIN).contains(&len) {
             settings.refuse(format!(
-                "WEIR_OPERATOR_TOKEN has {len} letters where {TOKEN_BYTES_MIN} are the least: make one with `openssl rand -hex 32`"
+                "WEIR_OPERATOR_TOKEN has {len} letters where {TOKEN_BYTES_MIN} are the least: \
+                 make one with `openssl rand -hex 32`"
             ));
         }
         let accounts_key = settings.optional_secret(

@@ -28,12 +28,12 @@ pub(crate) fn created<T>(made: T) -> Created<T> {
     Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// A JSON body; what is wrong with it is told as a problem.
+/// A JSON body; what is wrong with it becomes a problem document.
 #[derive(FromRequest)]
 #[from_request(via(axum::Json), rejection(Refused))]
 pub(crate) struct Body<T>(pub(crate) T);
 
-/// Parameters of the URL; what is wrong with them is told as a problem.
+/// Parameters of the URL; what is wrong with them becomes a problem document.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Refused))]
 pub(crate) struct Parameters<T>(pub(crate) T);

@@ -35,7 +35,7 @@ pub(crate) fn address() -> Option<IpAddr> {
     ASKED.try_with(|asked| asked.address).ok().flatten()
 }
 
-/// Gives a request its id, and tells a trace of it.
+/// Gives a request its id, and its trace a span.
 pub(crate) async fn identified(request: Request, next: Next) -> Response {
     let request_id = Uuid::now_v7();
     let asked = Asked { id: request_id, address: request.extensions().get::<Peer>().map(|peer| peer.0) };

@@ -3,18 +3,19 @@
 
 SET LOCAL ROLE weir_owner;
 
--- A processor of the weir before may be at a letter: rows of it may be there that no ledger counts yet. It ends that within
--- a second or so, or makes the letter dead again.
+-- A processor of the version before may be at a letter: there may be rows of it that no ledger counts yet. It ends that
+-- within a second or so, or makes the letter dead again.
 LOCK TABLE dead_letter IN ACCESS EXCLUSIVE MODE;
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM dead_letter WHERE state = 'asked') THEN
-        RAISE EXCEPTION 'dead letters wait for their replay: let a processor of the weir before do it (weir dead list --state asked shows none then), and migrate again';
+        RAISE EXCEPTION 'dead letters wait for their replay: let a processor of the version before do it '
+            '(weir dead list --state asked shows none then), and migrate again';
     END IF;
 END $$;
 
--- Letters that were replayed where they stood: the ledgers count there what became of each event. So the letter stands for as
--- many, and for the hour in which its frame says that it was received.
+-- Letters that were replayed where they stood: the ledgers count there what became of each event. So the letter stands
+-- for as many, and for the hour in which its frame says that it was received.
 ALTER TABLE dead_letter DROP CONSTRAINT dead_letter_events_check;
 UPDATE dead_letter SET events = stored + duplicate, raw = '', received_at = coalesce(received_at, CASE
     WHEN length(raw) >= 76 AND get_byte(raw, 0) IN (1, 3) THEN 'epoch'::timestamptz + interval '1 microsecond' * (
@@ -33,7 +34,9 @@ ALTER TABLE dead_letter
     ADD COLUMN claimed_until timestamptz NOT NULL DEFAULT '-infinity';
 COMMENT ON COLUMN dead_letter.state IS 'asked: a processor is to append its events to the log again; replayed: it has';
 COMMENT ON COLUMN dead_letter.raw IS 'its whole frame; nothing once it is replayed or discarded';
-COMMENT ON COLUMN dead_letter.copies IS 'events that its replay appended to the log; 0 for one that was replayed where it stood, by a weir before';
-COMMENT ON COLUMN dead_letter.claimed_until IS 'until then a processor may be appending its events, and nobody else does';
+COMMENT ON COLUMN dead_letter.copies IS
+    'events that its replay appended to the log; 0 for one that was replayed where it stood, by a version before';
+COMMENT ON COLUMN dead_letter.claimed_until IS
+    'until then a processor may be appending its events, and nobody else does';
 
 RESET ROLE;

@@ -11,8 +11,7 @@ BEGIN
     EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', target);
     EXECUTE format('CREATE POLICY own_tenant ON %s TO weir_api USING (%s) WITH CHECK (%s)', target, seen, seen);
     -- They work on batches of many tenants. GRANTs say which tables; a constant costs no row anything. The owner's is
-    -- for
-    -- later migrations: without it they would silently change no row.
+    -- for later migrations: without it they would silently change no row.
     EXECUTE format(
         'CREATE POLICY every_tenant ON %s TO weir_ingest, weir_processor, weir_billing, weir_owner '
         'USING (true) WITH CHECK (true)',

@@ -1,12 +1,10 @@
 -- People, what they may do in tenants, and how they show who they are (docs/adr/0025). Written by accounts alone.
 -- No secret stands here in the clear: those with 256 random bits as SHA-256, passwords as Argon2id, what must be read
--- again
--- sealed under a key that is not in the database.
+-- again sealed under a key that is not in the database.
 SET LOCAL ROLE weir_owner;
 
 -- What people see of a tenant and a project. Apart from ingest's tables: a customer who renames a thing takes no lock
--- that
--- the directory's other writers wait for.
+-- that the directory's other writers wait for.
 CREATE TABLE tenant_profile (
     tenant_id bigint PRIMARY KEY REFERENCES tenant,
     public_id uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),

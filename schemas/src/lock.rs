@@ -1,14 +1,11 @@
 //! The keys of Postgres's advisory locks: all of them, so that no two locks share a key by accident.
 //!
 //! Postgres keeps keys of one number apart from keys of two. Keys of one number begin with "weir" in ASCII, so they
-//! stand
-//! outside the 32 bits in which the keys lie that SQL makes with `hashtext`. The migrations hold a lock of sqlx's as
-//! well,
-//! for as long as they run; sqlx makes its key from the database's name.
+//! stand outside the 32 bits in which the keys lie that SQL makes with `hashtext`. The migrations hold a lock of sqlx's
+//! as well, for as long as they run; sqlx makes its key from the database's name.
 
-/// `(ROWS, partition)`: held alone by a process that changes rows of the partition below its cursor, for one dead
-/// letter or
-/// for a whole repair; shared by a proof, for as long as it reads.
+/// `(ROWS, partition)`: held alone by a process that repairs rows of the partition below its cursor, until it is done;
+/// shared by a proof, for as long as it reads.
 pub const ROWS: i32 = 0x7765_6972;
 
 /// `(ROWS, RECONCILE)`: held by the one process that reconciles, for a run: seconds to minutes. No partition has this
@@ -16,8 +13,7 @@ pub const ROWS: i32 = 0x7765_6972;
 pub const RECONCILE: i32 = -1;
 
 /// Held alone by an eraser for the transaction that begins or counts a round, some milliseconds; shared by a process
-/// that
-/// brings events of the log back, from before it reads the erasures until it has inserted the rows.
+/// that brings events of the log back, from before it reads the erasures until it has inserted the rows.
 pub const ERASURE: i64 = 0x77_65_69_72_01;
 
 /// Held by the eraser at work, for all rounds that wait: up to hours. It spares work; no promise depends on it.

@@ -13,7 +13,7 @@ pub enum Actor {
     Person(PersonId),
     /// A machine with a machine token.
     Token(MachineTokenId),
-    /// Whoever has the operator's token, or the command line.
+    /// The holder of the operator's token, or the command line.
     Operator,
     /// Weir itself: signing in, and what follows from time alone.
     System,

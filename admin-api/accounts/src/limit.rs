@@ -17,7 +17,7 @@ impl<'de, N: Deserialize<'de>> Deserialize<'de> for Limit<N> {
     }
 }
 
-/// Tells `null` from an absent field, which needs `#[serde(default)]`.
+/// Distinguishes `null` from an absent field, which needs `#[serde(default)]`.
 pub(crate) fn present<'de, N: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Limit<N>>, D::Error> {

@@ -70,7 +70,7 @@ fn a_token_is_good_from_its_making_for_fifteen_minutes() {
 }
 
 #[test]
-fn no_other_claims_are_taken_whoever_signed_them() {
+fn no_other_claims_are_taken_even_if_a_known_key_signed_them() {
     let keys = keys();
     let token = good(&keys);
     let (header, claims) = (part(&token, 0), part(&token, 1));

@@ -18,7 +18,7 @@ pub struct Plan {
     pub quota: Option<i64>,
     /// Events a second; `None`: no limit.
     pub rate: Option<i64>,
-    /// For how many days events are kept, from their receipt; `None`: for ever.
+    /// For how many days events are kept, from their receipt; `None`: without limit.
     pub retention_days: Option<i32>,
 }
 
@@ -37,13 +37,13 @@ pub struct PlanLimits {
     #[serde(deserialize_with = "Limit::deserialize")]
     #[arg(long, value_name = "R|none", value_parser = limit::or_none::<i64>, allow_negative_numbers = true)]
     pub rate: Limit<i64>,
-    /// Days that events are kept; `none`: for ever. Without it, it stays as it is
+    /// Days that events are kept; `none`: without limit. Without it, it stays as it is
     #[serde(default, deserialize_with = "limit::present")]
     #[arg(long, value_name = "DAYS|none", value_parser = limit::or_none::<i32>, allow_negative_numbers = true)]
     pub retention_days: Option<Limit<i32>>,
 }
 
-/// Days that events are kept, if not for ever: not less than the shortest dedup window, since ids of removed rows are
+/// Days that events are kept, if they are not kept without limit: not less than the shortest dedup window, since ids of removed rows are
 /// forgotten.
 const RETENTION_DAYS: std::ops::RangeInclusive<i32> = 7..=36_500;
 

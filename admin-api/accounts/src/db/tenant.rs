@@ -170,8 +170,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT t.id, t.name, p.name AS plan, coalesce(t.quota, p.quota) AS quota, coalesce(t.rate, p.rate) AS rate,
-                    t.quota IS NOT NULL AS own_quota, t.rate IS NOT NULL AS own_rate, t.time_zone, t.status, t.client_ip,
-                    t.created_at
+                    t.quota IS NOT NULL AS own_quota, t.rate IS NOT NULL AS own_rate, t.time_zone, t.status,
+                    t.client_ip, t.created_at
              FROM tenant t JOIN plan p ON p.id = t.plan_id ",
             $rest
         )
@@ -354,7 +354,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_tells_null_from_absent_and_refuses_what_it_does_not_know() {
+    fn a_change_distinguishes_null_from_absent_and_refuses_what_it_does_not_know() {
         let change: TenantChange = serde_json::from_str(r#"{"quota":null}"#).unwrap();
         assert_eq!((change.quota, change.rate), (Some(Limit(None)), None));
         assert!(serde_json::from_str::<TenantChange>(r#"{"id":7}"#).is_err());
