@@ -1,7 +1,7 @@
 //! The producer that records go to, until it has let one wait for too long. Then another takes its place.
 //!
 //! Brokers know a record that comes a second time by its number. A record that librdkafka gives up leaves a gap in
-//! these numbers, so librdkafka numbers all others anew. Among them are some that brokers have already, because only
+//! these numbers, so librdkafka gives all others new ones. Among them are some that brokers have already, because only
 //! the acknowledgement was lost. Brokers take those for new records, and the log holds them twice. Nobody is charged
 //! for such a copy, so its refund as a duplicate would let a cap be passed.
 //!

@@ -1,4 +1,4 @@
-//! Records of which nobody knows whether they are in the log: none is there twice, and none holds quota for ever.
+//! Records of which nobody knows whether they are in the log: none is there twice, and none holds quota without end.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ async fn what_brokers_have_is_not_sent_again_when_another_record_is_given_up() {
     let Some(broker) = Broker::start_behind(port, proxy.address()).await else { return };
     let direct = KafkaConfig { ack_timeout: Duration::from_secs(6), ..KafkaConfig::new(&broker.address) };
     KafkaLog::create_topic(&direct, 2, 1, None).await.unwrap();
-    let beside = KafkaLog::open(direct.clone()).await.unwrap();
+    let direct_log = KafkaLog::open(direct.clone()).await.unwrap();
     let log = KafkaLog::open(KafkaConfig { brokers: proxy.address().to_string(), ..direct }).await.unwrap();
     let log = Arc::new(log);
     log.append(vec![record(0, "before"), record(1, "before")], SOON).await.unwrap();
     let ends_are = async |wanted: [u64; 2]| {
         eventually("the broker has them", SOON, async || {
-            beside.bounds().await.unwrap().iter().map(|bounds| bounds.end).eq(wanted)
+            direct_log.bounds().await.unwrap().iter().map(|bounds| bounds.end).eq(wanted)
         })
         .await;
     };
@@ -46,7 +46,7 @@ async fn what_brokers_have_is_not_sent_again_when_another_record_is_given_up() {
     assert!(matches!(first.await.unwrap(), Err(AppendError::Unknown(_))));
     proxy.mend();
     let second = second.await.unwrap();
-    let ends: Vec<u64> = beside.bounds().await.unwrap().iter().map(|bounds| bounds.end).collect();
+    let ends: Vec<u64> = direct_log.bounds().await.unwrap().iter().map(|bounds| bounds.end).collect();
     assert_eq!(ends, [2, 2], "the second is there once, whatever is said of it: {second:?}");
     assert!(matches!(second, Err(AppendError::Unknown(_))), "{second:?}");
 

@@ -43,8 +43,8 @@ pub struct PlanLimits {
     pub retention_days: Option<Limit<i32>>,
 }
 
-/// Days that events are kept, if they are not kept without limit: not less than the shortest dedup window, since ids of removed rows are
-/// forgotten.
+/// Days that events are kept, if there is a limit: not less than the shortest dedup window, since ids of removed rows
+/// are forgotten.
 const RETENTION_DAYS: std::ops::RangeInclusive<i32> = 7..=36_500;
 
 /// All plans by name.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use schemas::id::TenantId;
 use schemas::time::Micros;
 use service::postgres::Role;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use testkit::Stores;
 use uuid::Uuid;
 
@@ -46,6 +46,14 @@ impl Place {
              SELECT gen_random_uuid()::text, min(id), $1 FROM plan RETURNING id";
         let id = sqlx::query_scalar(make).bind(quota).fetch_one(&self.stores.pool).await.unwrap();
         TenantId(id)
+    }
+
+    /// A transaction of the API's role that sees every tenant, as an operator's does.
+    async fn operator(&self) -> Transaction<'static, Postgres> {
+        let mut transaction = self.api.begin().await.unwrap();
+        let sees = "SELECT set_config('weir.tenant', 'all', true)";
+        sqlx::query(sees).execute(&mut *transaction).await.unwrap();
+        transaction
     }
 
     /// A node that lives.

@@ -36,7 +36,7 @@ fn row(minute: i64, events: i64) -> Row {
 
 /// Events and requests of the tenant 1, in all.
 async fn sums(place: &Place) -> (i64, i64) {
-    let mut connection = place.api.acquire().await.unwrap();
+    let mut connection = place.operator().await;
     let page = of_tenant(&mut connection, TenantId(1), &last_day(Interval::Total)).await.unwrap();
     page.outcomes
         .iter()
@@ -88,7 +88,7 @@ async fn what_is_too_old_is_deleted_in_pieces_and_what_is_not_stays() {
 async fn pages_show_each_count_once() {
     let place = Place::new().await;
     let tenant = place.tenant(10).await;
-    let mut connection = place.api.acquire().await.unwrap();
+    let mut connection = place.operator().await;
     let insert = "INSERT INTO outcome_minute
              (tenant_id, minute, project_id, key_id, outcome, events, requests, node_run)
         SELECT $1, date_trunc('minute', now(), 'UTC') - minute * interval '1 minute', project, nullif(key, 0),

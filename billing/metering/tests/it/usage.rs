@@ -23,7 +23,7 @@ async fn what_batches_add_is_summed() {
     usage.apply(&mut tx).await.unwrap();
     usage.apply(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
-    let mut connection = place.api.acquire().await.unwrap();
+    let mut connection = place.operator().await;
     let sums = of_tenant(&mut connection, tenant, NOVEMBER).await.unwrap().unwrap();
     assert_eq!((sums.stored, sums.duplicate, sums.dead, sums.quota), (18, 4, 2, Some(10)));
     assert_eq!(of_tenant(&mut connection, TenantId(404), NOVEMBER).await.unwrap(), None);
