@@ -53,7 +53,8 @@ fn context() -> Arc<Vec<u8>> {
     request("/v1/batch", open, r#""":0,"#, r#""z":0}}"#, 15 << 20)
 }
 
-async fn send(address: SocketAddr, request: Arc<Vec<u8>>) -> u16 {
+/// The status of the reply, however long it takes on a busy machine; 0 if the connection ends without one.
+pub(super) async fn send(address: SocketAddr, request: Arc<Vec<u8>>) -> u16 {
     let mut raw = Raw::connect(address).await;
     raw.send(request.as_slice()).await;
     loop {

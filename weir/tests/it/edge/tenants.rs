@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::Edge;
+use super::keyless::send;
 use super::raw::{End, Raw};
 
 /// As the default, for a node of 40 MB.
@@ -113,17 +114,15 @@ async fn bombs_of_a_tenant_end_at_its_share_and_cost_no_more_memory() {
     std::io::Write::write_all(&mut encoder, &vec![b' '; 30 << 20]).unwrap();
     let bomb = encoder.finish().unwrap();
     let head = edge.head(&format!("Content-Encoding: gzip\r\nContent-Length: {}\r\n", bomb.len()));
-    let bomb = [head.replace(&edge.key, &greedy).as_bytes(), &bomb].concat();
+    let bomb = Arc::new([head.replace(&edge.key, &greedy).as_bytes(), &bomb].concat());
     let resident = edge.process().resident_bytes();
     let mut clients = JoinSet::new();
     for _ in 0..32 {
-        let (address, bomb) = (edge.address, bomb.clone());
+        let (address, bomb) = (edge.address, Arc::clone(&bomb));
         clients.spawn(async move {
             let mut statuses = Vec::new();
             for _ in 0..3 {
-                let mut raw = Raw::connect(address).await;
-                raw.send(&bomb).await;
-                statuses.push(raw.reply().await.unwrap().status);
+                statuses.push(send(address, Arc::clone(&bomb)).await);
             }
             statuses
         });
