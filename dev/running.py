@@ -79,7 +79,7 @@ def bring_up(shape, supervisor):
     if postgres is not None:
         postgres.ensure_database(shape.database)
         addresses["DATABASE_URL"] = postgres.url(shape.database)
-    binary = weir.given_or_built()
+    binary = linked(weir.given_or_built("start"))
     values = {
         "WEIR_OPERATOR_TOKEN": workspace.operator_token(),
         **shape.given,
@@ -96,6 +96,14 @@ def bring_up(shape, supervisor):
     supervisor.start(*shape.specs(binary, {**environment, **shape.through_proxies(values)}))
     admin = f"http://127.0.0.1:{shape.admin}"
     return {"WEIR_URL": shape.urls(), "WEIR_ADMIN_URL": admin, "WEIR_KEY": key, "WEIR_TENANT": tenant, **values}, binary
+
+
+def linked(binary):
+    """The program under the name that does not depend on what it was built for: `.run/weir`."""
+    link = RUN / "weir"
+    link.unlink(missing_ok=True)
+    link.symlink_to(binary)
+    return link
 
 
 def demo(binary, environment, database_is_ours):
@@ -138,11 +146,9 @@ def write_env(values, shape, supervisor):
 
 
 def welcome(values, binary):
-    with contextlib.suppress(ValueError):
-        binary = binary.relative_to(workspace.ROOT)
     clickhouse = values["CLICKHOUSE_URL"].split("?")[0].rstrip("/") + f"/?database={values['CLICKHOUSE_DATABASE']}"
     url = values["WEIR_URL"].split(",")[0]
-    say(WELCOME.format(**values, url=url, clickhouse=clickhouse, binary=binary, run=workspace.shown(RUN)))
+    say(WELCOME.format(**values, url=url, clickhouse=clickhouse, binary=workspace.shown(binary), run=workspace.shown(RUN)))
 
 
 def running_pid():

@@ -34,8 +34,11 @@ def given_or_built(profile="release"):
 def built(profile, *options):
     """The weir that cargo builds."""
     say("- building weir; the first time takes some minutes")
-    options = [*options, *(["--release"] if profile == "release" else [])]
-    if run_visibly(["cargo", "build", "-p", "weir", *options], cwd=workspace.ROOT) != 0:
+    # Cargo calls the profile of the folder target/debug dev.
+    named = ["--profile", "dev" if profile == "debug" else profile]
+    # Of C, librdkafka alone has a level of its own, 2, which only this variable lowers.
+    flags = {"CFLAGS": "-O1", **os.environ} if profile == "start" else None
+    if run_visibly(["cargo", "build", "-p", "weir", *named, *options], cwd=workspace.ROOT, env=flags) != 0:
         raise Problem("weir could not be built; cargo's message stands above")
     return workspace.ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target") / profile / "weir"
 

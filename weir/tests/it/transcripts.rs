@@ -45,10 +45,10 @@ async fn the_commands_of_the_readme_print_what_it_shows() {
     for (command, shown) in steps {
         session.check(&command, &shown, Numbers::Exact).await;
     }
-    let cap = page.next("target/release/weir tenant create capped");
+    let cap = page.next(".run/weir tenant create capped");
     let printed = session.run(&cap.text).await;
     assert!(printed.trim_end().ends_with(cap.printed()), "{printed}");
-    let raise = page.next("target/release/weir tenant set capped");
+    let raise = page.next(".run/weir tenant set capped");
     let (_, rest) = cap.text.split_once("for n in 1 2 3 4 5;").unwrap();
     let printed = session.run(&format!("{}\nsleep 1\nfor n in 4 5 6;{rest}", raise.text)).await;
     assert!(printed.trim_end().ends_with(raise.printed()), "{printed}");
@@ -59,7 +59,7 @@ async fn the_commands_of_the_readme_print_what_it_shows() {
 /// The proof, where nothing else was sent, with fewer events.
 async fn proof(page: &mut Page) {
     let (_place, _process, mut session) = after_make_run("", &[]).await;
-    let commands = page.next("target/release/weir load --events 100000").text.replace("100000", "2000");
+    let commands = page.next(".run/weir load --events 100000").text.replace("100000", "2000");
     let shown = page.next("promised").text;
     let (load, last_two) = commands.split_once('\n').unwrap();
     session.run(load).await;

@@ -9,7 +9,7 @@ use crate::pages::texts;
 
 /// What the requests below begin with. A new or changed key is known within a second.
 const SETUP: &str = r#"
-weir() { target/release/weir "$@"; }
+weir() { .run/weir "$@"; }
 key() { weir key create "$@" | sed -n 1p; }
 send() { curl -s $WEIR_URL/v1/events -H "Authorization: Bearer $KEY" "$@"; }
 post() { send -H 'Content-Type: application/json' "$@"; }

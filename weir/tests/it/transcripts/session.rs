@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Within this a reply that lags behind, such as usage, must be what is shown.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
-/// A shell in a folder with `.run/env` and `target/release/weir`, as `make run` leaves them.
+/// A shell in a folder with `.run/env` and `.run/weir`, as `make run` leaves them.
 pub(super) struct Session {
     _shell: Child,
     input: ChildStdin,
@@ -34,8 +34,7 @@ impl Session {
     pub(super) async fn start(place: &Place, process: &Process, key: &str, names: Names) -> Self {
         let folder = place.stores.folder.path().join("shell");
         std::fs::create_dir_all(folder.join(".run")).unwrap();
-        std::fs::create_dir_all(folder.join("target/release")).unwrap();
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_weir"), folder.join("target/release/weir")).unwrap();
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_weir"), folder.join(".run/weir")).unwrap();
         let admin = format!("http://{}", process.admin_address());
         let mut settings = place.settings();
         for (name, value) in
