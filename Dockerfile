@@ -31,9 +31,10 @@ LABEL org.opencontainers.image.title="weir" \
 # From outside a container its loopback can't be reached. Who may reach these ports is for the network to say.
 ENV WEIR_INGEST_ADDR=0.0.0.0:7400 \
     WEIR_ADMIN_ADDR=0.0.0.0:7401 \
+    WEIR_OPERATOR_ADDR=0.0.0.0:7405 \
     WEIR_OPS_ADDR=0.0.0.0:7402 \
     WEIR_DATA_DIR=/var/lib/weir
-EXPOSE 7400 7401 7402
+EXPOSE 7400 7401 7402 7405
 
 # A number, so that a cluster that forbids root can see that this is not root.
 USER 10001:10001

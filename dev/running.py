@@ -82,6 +82,8 @@ def bring_up(shape, supervisor):
     binary = linked(weir.given_or_built("start"))
     values = {
         "WEIR_OPERATOR_TOKEN": workspace.operator_token(),
+        "WEIR_ACCOUNTS_KEY": workspace.accounts_key(),
+        "WEIR_PUBLIC_URL": shape.admin_urls()["WEIR_ADMIN_URL"],
         **shape.given,
         **addresses,
         "CLICKHOUSE_DATABASE": os.environ.get("CLICKHOUSE_DATABASE") or shape.database,
@@ -94,8 +96,8 @@ def bring_up(shape, supervisor):
         weir.run(binary, environment, "migrate")
     tenant, key = demo(binary, environment, postgres is not None)
     supervisor.start(*shape.specs(binary, {**environment, **shape.through_proxies(values)}))
-    admin = f"http://127.0.0.1:{shape.admin}"
-    return {"WEIR_URL": shape.urls(), "WEIR_ADMIN_URL": admin, "WEIR_KEY": key, "WEIR_TENANT": tenant, **values}, binary
+    demo_values = {"WEIR_KEY": key, "WEIR_TENANT": tenant}
+    return {"WEIR_URL": shape.urls(), **shape.admin_urls(), **demo_values, **values}, binary
 
 
 def linked(binary):

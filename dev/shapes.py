@@ -18,19 +18,19 @@ PORTS = 20
 STORES = {
     "postgres": ("DATABASE_URL", 3, 16),
     "clickhouse": ("CLICKHOUSE_URL", 4, 17),
-    "kafka": ("KAFKA_BROKERS", 5, 18),
+    "kafka": ("KAFKA_BROKERS", 9, 18),
     "redis": ("REDIS_URL", 7, 19),
 }
 KAFKA_CONTROLLER = 6
 # weir's processes: name, subcommand, and the places of their ports by what they serve.
-STANDALONE = (("weir", "standalone", {"ingest": 0, "admin": 1, "ops": 2}),)
+STANDALONE = (("weir", "standalone", {"ingest": 0, "admin": 1, "operator": 5, "ops": 2}),)
 CLUSTER = (
     ("ingest-1", "ingest", {"ingest": 0, "ops": 10}),
     ("ingest-2", "ingest", {"ingest": 8, "ops": 11}),
     ("processor-1", "processor", {"ops": 12}),
     ("processor-2", "processor", {"ops": 13}),
     ("billing", "billing", {"ops": 14}),
-    ("admin", "admin", {"admin": 1, "ops": 15}),
+    ("admin", "admin", {"admin": 1, "operator": 5, "ops": 15}),
 )
 # A weir process drains for up to 20 s.
 DRAIN_SECONDS = 25
@@ -51,7 +51,7 @@ class Shape:
         ]
         self.names = [name for name, _, _ in self.roles]
         # Of the first process that serves it.
-        self.ingest, self.ops, self.admin = (self.of_each(what)[0] for what in ("ingest", "ops", "admin"))
+        self.ingest, self.ops = self.of_each("ingest")[0], self.of_each("ops")[0]
 
     def of_each(self, what):
         return [listening[what] for _, _, listening in self.roles if what in listening]
@@ -88,6 +88,11 @@ class Shape:
     def urls(self):
         """What customers send events to; several with commas between."""
         return ",".join(f"http://127.0.0.1:{port}" for port in self.of_each("ingest"))
+
+    def admin_urls(self):
+        """Where tenants, operators and the console's users are served, by the variables that name it."""
+        admin, operator = (f"http://127.0.0.1:{self.of_each(what)[0]}" for what in ("admin", "operator"))
+        return {"WEIR_ADMIN_URL": admin, "WEIR_OPERATOR_URL": operator, "WEIR_CONSOLE_URL": admin}
 
     def data_folder(self, name):
         return workspace.RUN / "data" / (f"cluster/{name}" if self.is_cluster else "standalone")

@@ -10,6 +10,7 @@
     .run/env             how to reach what is running; exists only while it is ready
     .run/demo-*.env      the demo tenant's key, which weir shows only once
     .run/operator.token  the operator's token, made once
+    .run/accounts.key    what seals people's secrets in the database, made once
 
 WEIR_RUN_DIR names another folder in the place of `.run`, for a second weir on this machine (on other ports); the cache
 stays shared.
@@ -71,9 +72,17 @@ def read_env(path):
 
 
 def operator_token():
-    path = RUN / "operator.token"
+    return made_once(RUN / "operator.token", f"wo_{secrets.token_hex(24)}")
+
+
+def accounts_key():
+    return made_once(RUN / "accounts.key", secrets.token_hex(32))
+
+
+def made_once(path, secret):
+    """What the file holds; the secret, from now on, if there is no such file."""
     if not path.exists():
-        write_atomically(path, f"wo_{secrets.token_hex(24)}\n")
+        write_atomically(path, f"{secret}\n")
     return path.read_text().strip()
 
 

@@ -16,8 +16,9 @@ pub struct Api {
     pub(crate) pool: PgPool,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-    pub(crate) token: Arc<Secret>,
-    /// `None`: nobody but the operator is let in.
+    /// The operator's; `None` on the tenants' listener, which does not know it.
+    pub(crate) token: Option<Arc<Secret>>,
+    /// `None`: nobody can sign in.
     pub(crate) auth: Option<Arc<Authenticator>>,
 }
 

@@ -26,7 +26,8 @@ pub enum Access {
     Anyone,
     /// A person with an open session.
     Session,
-    /// A member or token of the tenant in the path with that permission; and operators.
+    /// A member or token of the tenant in the path with that permission; on the operators' listener the holder of the
+    /// operator's token.
     Tenant(Permission),
     /// The holder of the operator's token.
     Operator,
@@ -42,6 +43,9 @@ impl fmt::Display for Access {
         }
     }
 }
+
+/// What is answered to somebody who has no good credential where the operator's token is one.
+const SEND_TOKEN: &str = "send the operator's token as `Authorization: Bearer <token>`";
 
 /// A scope of the tenant in the path, which the guard has opened. A handler takes it once.
 #[derive(Clone)]
@@ -69,7 +73,7 @@ pub(crate) async fn guard(
         Access::Anyone => from_our_pages(&request)?,
         Access::Operator => {
             if !is_operator(&api, &bearer) {
-                return Err(unauthorized("send the operator's token as `Authorization: Bearer <token>`"));
+                return Err(unauthorized(SEND_TOKEN));
             }
         }
         Access::Session => {
@@ -99,9 +103,7 @@ async fn admitted(
     permission: Permission,
     headers: &HeaderMap,
 ) -> Result<(Scope, Grants), Refused> {
-    let Some(auth) = &api.auth else {
-        return Err(unauthorized("send the operator's token as `Authorization: Bearer <token>`"));
-    };
+    let auth = authenticator(api)?;
     let Admitted { mut scope, grants } = auth.admit(bearer, &client(headers)).await?;
     if named != "me" && !tenant::is_named(&mut scope, named).await? {
         return Err(Refused::new(Problem::new(Code::NotFound, format!("there is no tenant {named}"))));
@@ -185,9 +187,14 @@ fn from_our_pages(request: &Request) -> Result<(), Refused> {
 }
 
 /// # Errors
-/// 401, if nobody but the operator is let in.
+/// 401, if nobody can sign in.
 pub(crate) fn authenticator(api: &Api) -> Result<&Authenticator, Refused> {
-    api.auth.as_deref().ok_or_else(|| unauthorized("nobody can sign in here: WEIR_ACCOUNTS_KEY is not set"))
+    let nobody = if api.token.is_some() {
+        SEND_TOKEN
+    } else {
+        "nobody can sign in here: WEIR_ACCOUNTS_KEY is not set"
+    };
+    api.auth.as_deref().ok_or_else(|| unauthorized(nobody))
 }
 
 fn bearer(headers: &HeaderMap) -> String {
@@ -196,7 +203,7 @@ fn bearer(headers: &HeaderMap) -> String {
 }
 
 fn is_operator(api: &Api, bearer: &str) -> bool {
-    bearer.as_bytes().ct_eq(api.token.expose().as_bytes()).into()
+    api.token.as_ref().is_some_and(|token| bearer.as_bytes().ct_eq(token.expose().as_bytes()).into())
 }
 
 fn unauthorized(detail: &'static str) -> Refused {

@@ -12,15 +12,17 @@ const TOKEN_BYTES_MIN: usize = 32;
 /// How the admin API works. [`AdminConfig::read`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct AdminConfig {
-    /// Where to listen: not for the public.
+    /// Where to listen for people and machines of tenants.
     pub listen: SocketAddr,
+    /// Where to listen for operators: not for the public.
+    pub operator_listen: SocketAddr,
     /// What an operator presents as `Authorization: Bearer`.
     pub operator_token: Secret,
     /// What seals secrets in the database, as [`SealKey`] reads it; `None`: nobody but the operator is let in.
     pub accounts_key: Option<Secret>,
     /// Where people reach this weir: stands in access tokens.
     pub public_url: String,
-    /// `None`: plain HTTP.
+    /// Of both listeners; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
 }
 
@@ -30,10 +32,17 @@ impl AdminConfig {
         let listen = settings.get(
             "WEIR_ADMIN_ADDR",
             SocketAddr::from(([127, 0, 0, 1], 7401)),
-            "address and port of the admin API",
+            "address and port of the admin API for people and machines of tenants",
         );
-        let operator_token = settings
-            .secret("WEIR_OPERATOR_TOKEN", "the operator's token for the admin API, 32 letters at least");
+        let operator_listen = settings.get(
+            "WEIR_OPERATOR_ADDR",
+            SocketAddr::from(([127, 0, 0, 1], 7405)),
+            "address and port of the admin API for operators: keep it on a private network",
+        );
+        let operator_token = settings.secret(
+            "WEIR_OPERATOR_TOKEN",
+            "the operator's token for WEIR_OPERATOR_ADDR, 32 letters at least",
+        );
         let len = operator_token.expose().len();
         if (1..TOKEN_BYTES_MIN).contains(&len) {
             settings.refuse(format!(
@@ -54,6 +63,6 @@ impl AdminConfig {
             "where people reach the admin API; stands in access tokens",
         );
         let tls = TlsFiles::read(settings, "WEIR_ADMIN_TLS_CERT", "WEIR_ADMIN_TLS_KEY");
-        Self { listen, operator_token, accounts_key, public_url, tls }
+        Self { listen, operator_listen, operator_token, accounts_key, public_url, tls }
     }
 }

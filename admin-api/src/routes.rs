@@ -29,21 +29,34 @@ use schemas::problem::{Code, Problem};
 
 use crate::api::Api;
 use crate::auth::{Access, guard};
+use crate::listener::Listener;
 use crate::reply::Refused;
 use crate::request;
 
+/// One line of the table, without what answers.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// How it is called.
+    pub method: Method,
+    /// Where, with `{name}` for what varies.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// Where it is.
+    pub listeners: &'static [Listener],
+}
+
 /// One line of the table.
 struct Row {
-    method: Method,
-    path: &'static str,
-    access: Access,
+    route: Route,
     handler: MethodRouter<Api>,
 }
 
 macro_rules! rows_of {
     ($($name:ident $method:ident),+) => {$(
         fn $name<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Row {
-            Row { method: Method::$method, path, access, handler: axum::routing::$name(handler) }
+            let route = Route { method: Method::$method, path, access, listeners: &[] };
+            Row { route, handler: axum::routing::$name(handler) }
         }
     )+};
 }
@@ -118,24 +131,32 @@ fn of_tenants() -> Vec<Row> {
 fn of_operators() -> Vec<Row> {
     use Access::Operator;
     vec![
-        get("/v1/plans", Operator, plans::list),
-        put("/v1/plans/{plan}", Operator, plans::put),
-        get("/v1/tenants", Operator, tenants::list),
-        post("/v1/tenants", Operator, tenants::create),
-        patch("/v1/tenants/{tenant}", Operator, tenants::change),
-        delete("/v1/keys/{key}", Operator, keys::revoke_any),
+        get("/v1/operator/plans", Operator, plans::list),
+        put("/v1/operator/plans/{plan}", Operator, plans::put),
+        get("/v1/operator/tenants", Operator, tenants::list),
+        post("/v1/operator/tenants", Operator, tenants::create),
+        patch("/v1/operator/tenants/{tenant}", Operator, tenants::change),
+        delete("/v1/operator/keys/{key}", Operator, keys::revoke_any),
     ]
 }
 
-/// Every route, with who may call it.
+/// Every route.
 fn table() -> Vec<Row> {
-    of_people().into_iter().chain(of_tenants()).chain(of_operators()).collect()
+    let on = |listeners: &'static [Listener], rows: Vec<Row>| {
+        rows.into_iter()
+            .map(move |Row { route, handler }| Row { route: Route { listeners, ..route }, handler })
+    };
+    on(TENANTS, of_people()).chain(on(BOTH, of_tenants())).chain(on(OPERATORS, of_operators())).collect()
 }
 
-/// Method, path and who may call it, of every route.
+const TENANTS: &[Listener] = &[Listener::Tenants];
+const BOTH: &[Listener] = &[Listener::Tenants, Listener::Operators];
+const OPERATORS: &[Listener] = &[Listener::Operators];
+
+/// Every route, with who may call it, and where.
 #[must_use]
-pub fn routes() -> Vec<(Method, &'static str, Access)> {
-    table().into_iter().map(|row| (row.method, row.path, row.access)).collect()
+pub fn routes() -> Vec<Route> {
+    table().into_iter().map(|row| row.route).collect()
 }
 
 /// `docs/permissions.md`: the roles' permissions, and what each route takes.
@@ -143,9 +164,20 @@ pub fn routes() -> Vec<(Method, &'static str, Access)> {
 pub fn page() -> String {
     let mut page = permission::page();
     page.push_str(HEAD);
-    for (method, path, access) in routes() {
+    for (title, listeners) in [
+        ("On the tenants' listener", TENANTS),
+        (
+            "On both: of the tenant in the path; on the operators' listener operators may call them of any tenant",
+            BOTH,
+        ),
+        ("On the operators' listener", OPERATORS),
+    ] {
         // Writing to a string does not fail.
-        let _ = writeln!(page, "| {method} {path} | {access} |");
+        let _ = write!(page, "\n{title}:\n\n| route | who may call it |\n|---|---|\n");
+        for Route { method, path, access, .. } in routes().iter().filter(|route| route.listeners == listeners)
+        {
+            let _ = writeln!(page, "| {method} {path} | {access} |");
+        }
     }
     page
 }
@@ -153,18 +185,18 @@ pub fn page() -> String {
 const HEAD: &str = "
 ## Routes
 
-What is not here is not there. Of the tenant in the path; operators may call these routes of any tenant, too.
-
-| route | who may call it |
-|---|---|
+There are two listeners: `WEIR_ADMIN_ADDR` for tenants, `WEIR_OPERATOR_ADDR` for operators. What is not here is not
+there.
 ";
 
-/// The routes.
-pub(crate) fn router(api: Api) -> Router {
+/// The routes of a listener.
+pub(crate) fn router(listener: Listener, api: Api) -> Router {
     let mut router = Router::new();
-    for Row { path, access, handler, .. } in table() {
-        let guarded = from_fn_with_state((api.clone(), access), guard);
-        router = router.route(path, handler.route_layer(guarded));
+    for Row { route, handler } in table() {
+        if route.listeners.contains(&listener) {
+            let guarded = from_fn_with_state((api.clone(), route.access), guard);
+            router = router.route(route.path, handler.route_layer(guarded));
+        }
     }
     router
         .fallback(async || {
@@ -189,11 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn a_route_of_a_tenant_names_it_and_no_other_does_without_the_operators_token() {
-        for (method, path, access) in routes() {
+    fn a_route_of_a_tenant_names_it_and_one_of_operators_is_on_their_listener_alone() {
+        for Route { method, path, access, listeners } in routes() {
             let of_tenant = path.starts_with("/v1/tenants/{tenant}");
-            assert!(of_tenant || !matches!(access, Access::Tenant(_)), "{method} {path}");
-            assert!(!of_tenant || matches!(access, Access::Tenant(_) | Access::Operator), "{method} {path}");
+            assert_eq!(of_tenant, matches!(access, Access::Tenant(_)), "{method} {path}");
+            let of_operators = path.starts_with("/v1/operator/");
+            assert_eq!(of_operators, access == Access::Operator, "{method} {path}");
+            assert_eq!(of_operators, listeners == OPERATORS, "{method} {path}");
         }
     }
 }

@@ -17,10 +17,11 @@ use tokio::net::TcpListener;
 
 use crate::api::Api;
 use crate::config::AdminConfig;
+use crate::listener::Listener;
 use crate::request::Peer;
 use crate::routes::router;
 
-const LIMITS: HttpLimits = HttpLimits {
+const TENANTS: HttpLimits = HttpLimits {
     name: "admin",
     connections_max: 1_000,
     header_deadline: Duration::from_secs(10),
@@ -30,8 +31,16 @@ const LIMITS: HttpLimits = HttpLimits {
     drain_deadline: Duration::from_secs(5),
 };
 
+const OPERATORS: HttpLimits = HttpLimits { name: "operator", ..TENANTS };
+
 /// An admin API that is ready to run.
 pub struct Admin {
+    tenants: Bound,
+    operators: Bound,
+}
+
+/// An address, and what is served there.
+struct Bound {
     listener: TcpListener,
     tls: Option<Tls>,
     router: Router,
@@ -41,8 +50,8 @@ pub struct Admin {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address can't be listened on.
-    #[error("can't listen on {0} (WEIR_ADMIN_ADDR)")]
-    Listen(SocketAddr, #[source] std::io::Error),
+    #[error("can't listen on {0} ({1})")]
+    Listen(SocketAddr, &'static str, #[source] std::io::Error),
     /// Certificate or key are no good.
     #[error("the admin API can't speak TLS")]
     Tls(#[from] TlsError),
@@ -55,43 +64,72 @@ pub enum StartError {
 }
 
 impl Admin {
-    /// Binds the address.
+    /// Binds the addresses.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn build(config: AdminConfig, pool: PgPool, clock: Clock) -> Result<Self, StartError> {
-        let listen = config.listen;
-        let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
-        let tls = match config.tls {
-            Some(files) => Some(Tls::load(files).await?),
-            None => None,
-        };
         let auth = match &config.accounts_key {
-            Some(key) => Some(Arc::new(authenticator(key, config.public_url, &pool, &clock)?)),
+            Some(key) => Some(Arc::new(authenticator(key, config.public_url.clone(), &pool, &clock)?)),
             None => None,
         };
-        let router = router(Api {
-            pool,
-            clock,
-            random: Random::system(),
-            token: Arc::new(config.operator_token),
-            auth,
-        });
-        Ok(Self { listener, tls, router })
+        let tenants = Api { pool, clock, random: Random::system(), token: None, auth };
+        let token = Some(Arc::new(config.operator_token.clone()));
+        let operators = Api { token, auth: None, ..tenants.clone() };
+        Ok(Self {
+            tenants: Bound::new(
+                config.listen,
+                "WEIR_ADMIN_ADDR",
+                &config,
+                router(Listener::Tenants, tenants),
+            )
+            .await?,
+            operators: Bound::new(
+                config.operator_listen,
+                "WEIR_OPERATOR_ADDR",
+                &config,
+                router(Listener::Operators, operators),
+            )
+            .await?,
+        })
     }
 
-    /// The address that was bound.
+    /// The address that was bound for that listener.
     ///
     /// # Errors
     /// If the system does not know.
-    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn local_addr(&self, listener: Listener) -> std::io::Result<SocketAddr> {
+        match listener {
+            Listener::Tenants => self.tenants.listener.local_addr(),
+            Listener::Operators => self.operators.listener.local_addr(),
+        }
     }
 
     /// Serves until `shutdown` is ordered and requests in flight have ended.
     pub async fn run(self, shutdown: Shutdown) {
+        tokio::join!(self.tenants.run(TENANTS, shutdown.clone()), self.operators.run(OPERATORS, shutdown));
+    }
+}
+
+impl Bound {
+    async fn new(
+        listen: SocketAddr,
+        setting: &'static str,
+        config: &AdminConfig,
+        router: Router,
+    ) -> Result<Self, StartError> {
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|error| StartError::Listen(listen, setting, error))?;
+        let tls = match &config.tls {
+            Some(files) => Some(Tls::load(files.clone()).await?),
+            None => None,
+        };
+        Ok(Self { listener, tls, router })
+    }
+
+    async fn run(self, limits: HttpLimits, shutdown: Shutdown) {
         let router = self.router;
-        serve(self.listener, self.tls, LIMITS, shutdown, move |peer| {
+        serve(self.listener, self.tls, limits, shutdown, move |peer| {
             TowerToHyperService::new(router.clone().layer(Extension(Peer(peer.ip()))))
         })
         .await;

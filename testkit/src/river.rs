@@ -8,7 +8,7 @@ use accounts::key::{self, NewKey};
 use accounts::project;
 use accounts::tenant::{self, NewTenant};
 use accounts::{Caller, PlatformScope, Scope};
-use admin_api::{Admin, AdminConfig};
+use admin_api::{Admin, AdminConfig, Listener};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
 use ingest::{Ingest, IngestConfig};
@@ -39,8 +39,10 @@ pub struct River {
     pub log: Arc<dyn EventLog>,
     /// Where ingest listens.
     pub ingest: SocketAddr,
-    /// Where the admin API listens.
+    /// Where the admin API listens for tenants.
     pub admin: SocketAddr,
+    /// Where it listens for operators.
+    pub operators: SocketAddr,
     /// As the admin API has it.
     api_pool: PgPool,
     front: Tasks,
@@ -99,6 +101,7 @@ impl River {
         let mut settings = vec![
             ("WEIR_INGEST_ADDR", "127.0.0.1:0".to_owned()),
             ("WEIR_ADMIN_ADDR", "127.0.0.1:0".to_owned()),
+            ("WEIR_OPERATOR_ADDR", "127.0.0.1:0".to_owned()),
             ("WEIR_OPERATOR_TOKEN", OPERATOR_TOKEN.to_owned()),
             ("WEIR_BATCH_LINGER_MS", "20".to_owned()),
             ("WEIR_DRAIN_DEADLINE_MS", "2000".to_owned()),
@@ -127,7 +130,8 @@ impl River {
         front.try_spawn("ingest", node.run(front.shutdown()));
         let api_pool = stores.pool_of(Role::Api);
         let api = Admin::build(admin, api_pool.clone(), clock.clone()).await.unwrap();
-        let admin = api.local_addr().unwrap();
+        let (admin, operators) =
+            (api.local_addr(Listener::Tenants).unwrap(), api.local_addr(Listener::Operators).unwrap());
         front.spawn("the admin API", api.run(front.shutdown()));
         for _ in 0..config.processors {
             let (config, pool, log) = (processor.clone(), processor_pool.clone(), Arc::clone(&log));
@@ -136,7 +140,7 @@ impl River {
         }
         let billing = Billing::build(retention, billing_pool, Arc::clone(&log));
         back.try_spawn("billing", billing.run(back.shutdown()));
-        Self { stores, log, ingest, admin, api_pool, front, back }
+        Self { stores, log, ingest, admin, operators, api_pool, front, back }
     }
 
     /// Drains and stops; a role that broke fails the test here. The stores stay.
@@ -159,10 +163,10 @@ impl River {
         Node::start(NodeConfig { pool, log, settings, directory_file, is_bound, clock }).await
     }
 
-    /// A client of the admin API with the operator's token.
+    /// A client of the operators' listener with the operator's token.
     #[must_use]
     pub fn operator(&self) -> Client {
-        Client::new(self.admin, Some(OPERATOR_TOKEN))
+        Client::new(self.operators, Some(OPERATOR_TOKEN))
     }
 
     /// Makes a tenant, with a quota of its own or none, and a key.

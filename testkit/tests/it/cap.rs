@@ -91,7 +91,8 @@ async fn a_larger_quota_lets_the_tenant_in_within_a_second_by_sql_and_by_http() 
     assert!(took < Duration::from_secs(1), "{took:?}");
     assert_eq!(client.post_ids(["y"]).await.status, 402);
     let change = [("content-type", "application/json")];
-    let changed = river.operator().send(Method::PATCH, "/v1/tenants/capped", &change, r#"{"quota":5}"#).await;
+    let changed =
+        river.operator().send(Method::PATCH, "/v1/operator/tenants/capped", &change, r#"{"quota":5}"#).await;
     assert_eq!(changed.status, 200, "{changed:?}");
     let took =
         eventually("let in", Duration::from_secs(5), async || client.post_ids(["y"]).await.status == 202)

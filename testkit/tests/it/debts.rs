@@ -48,7 +48,7 @@ async fn repetitions_and_bad_events_are_charged_and_a_debt_is_refused_before_the
     for (name, body, first) in [("repeats", repeated, 202), ("bad", bad, 400)] {
         let customer = river.customer(name, None).await;
         let change = river.operator();
-        let path = format!("/v1/tenants/{name}");
+        let path = format!("/v1/operator/tenants/{name}");
         assert_eq!(change.send(Method::PATCH, &path, &[JSON], r#"{"rate":100}"#).await.status, 200);
         let client = river.client(&customer.key);
         let began = Instant::now();
@@ -92,7 +92,7 @@ async fn a_body_of_which_nothing_is_accepted_is_charged_by_its_bytes_to_the_tena
 async fn charged_by_bytes(river: &River, name: &str, broken: String) {
     let customer = river.customer(name, None).await;
     let change = river.operator();
-    let path = format!("/v1/tenants/{name}");
+    let path = format!("/v1/operator/tenants/{name}");
     assert_eq!(change.send(Method::PATCH, &path, &[JSON], r#"{"rate":1}"#).await.status, 200);
     let client = river.client(&customer.key);
     let mut seen = Vec::new();
@@ -126,7 +126,10 @@ async fn a_quota_that_is_used_up_is_refused_before_the_body_is_read_until_the_pl
     })
     .await;
     let more = r#"{"quota":4}"#;
-    assert_eq!(river.operator().send(Method::PATCH, "/v1/tenants/acme", &[JSON], more).await.status, 200);
+    assert_eq!(
+        river.operator().send(Method::PATCH, "/v1/operator/tenants/acme", &[JSON], more).await.status,
+        200
+    );
     let took = eventually("the plan is known", Duration::from_secs(5), async || {
         client.post_ids(6..7).await.status == 202
     })

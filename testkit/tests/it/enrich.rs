@@ -170,7 +170,7 @@ async fn a_tenant_decides_within_a_second_how_much_of_an_address_is_kept() {
         [("truncated", "::ffff:175.16.199.0", "2001:218:5::", "Changchun"), ("none", "::", "::", "")]
     {
         let body = json!({"client_ip": policy}).to_string();
-        let reply = river.operator().send(Method::PATCH, "/v1/tenants/acme", &[JSON], body).await;
+        let reply = river.operator().send(Method::PATCH, "/v1/operator/tenants/acme", &[JSON], body).await;
         assert_eq!((reply.status, &reply.json()["client_ip"]), (200, &policy.into()));
         // The promise: what comes a second later is kept by the new policy.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -181,10 +181,10 @@ async fn a_tenant_decides_within_a_second_how_much_of_an_address_is_kept() {
         assert_eq!(kept(&other.key, v4, named.clone()).await, ["::ffff:175.16.199.9", "0", "Linköping"]);
     }
     let body = json!({"client_ip": "half"}).to_string();
-    let reply = river.operator().send(Method::PATCH, "/v1/tenants/acme", &[JSON], body).await;
+    let reply = river.operator().send(Method::PATCH, "/v1/operator/tenants/acme", &[JSON], body).await;
     assert_eq!(reply.code(), "invalid_argument");
     let made = json!({"name": "third", "client_ip": "none"}).to_string();
-    let made = river.operator().send(Method::POST, "/v1/tenants", &[JSON], made).await.json();
+    let made = river.operator().send(Method::POST, "/v1/operator/tenants", &[JSON], made).await.json();
     assert_eq!(made["client_ip"], "none");
     river.stop().await;
 }

@@ -30,7 +30,10 @@ async fn keys_that_are_not_good_are_refused_by_their_kind() {
     let unknown = ApiKey::generate();
     assert_problem(&river.client(unknown.expose()).post_json("/v1/events", body).await, 401, "unknown_key");
     let id = &customer.key[8..18];
-    assert_eq!(river.operator().send(Method::DELETE, &format!("/v1/keys/{id}"), &[], "").await.status, 204);
+    assert_eq!(
+        river.operator().send(Method::DELETE, &format!("/v1/operator/keys/{id}"), &[], "").await.status,
+        204
+    );
     let client = river.client(&customer.key);
     let took = eventually("the key is refused", std::time::Duration::from_secs(5), async || {
         client.post_json("/v1/events", body).await.status == 401
@@ -48,7 +51,10 @@ async fn a_frozen_tenant_is_refused_and_let_in_again() {
     let client = river.client(&customer.key);
     for (status, expected) in [("frozen", 403), ("active", 202)] {
         let body = format!(r#"{{"status":"{status}"}}"#);
-        assert_eq!(river.operator().send(Method::PATCH, "/v1/tenants/acme", &[JSON], body).await.status, 200);
+        assert_eq!(
+            river.operator().send(Method::PATCH, "/v1/operator/tenants/acme", &[JSON], body).await.status,
+            200
+        );
         eventually(status, std::time::Duration::from_secs(1), async || {
             client.post_ids(["x"]).await.status == expected
         })
@@ -122,7 +128,10 @@ async fn a_rate_is_held_and_says_when_to_come_back() {
     let river = River::start().await;
     let customer = river.customer("acme", None).await;
     let change = r#"{"rate":1}"#;
-    assert_eq!(river.operator().send(Method::PATCH, "/v1/tenants/acme", &[JSON], change).await.status, 200);
+    assert_eq!(
+        river.operator().send(Method::PATCH, "/v1/operator/tenants/acme", &[JSON], change).await.status,
+        200
+    );
     let client = river.client(&customer.key);
     // The burst is a thousand.
     eventually("the rate holds", std::time::Duration::from_secs(20), async || {
@@ -137,14 +146,16 @@ async fn a_rate_is_held_and_says_when_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_api_is_the_operators_alone_and_says_what_is_wrong() {
+async fn the_operators_listener_is_the_operators_alone_and_says_what_is_wrong() {
     let river = River::start().await;
     for token in [None, Some("wrong"), Some("0123456789abcdef0123456789abcdeF")] {
-        let reply = Client::new(river.admin, token).send(Method::GET, "/v1/tenants", &[], "").await;
+        let reply =
+            Client::new(river.operators, token).send(Method::GET, "/v1/operator/tenants", &[], "").await;
         assert_eq!((reply.status, reply.code().as_str()), (401, "unauthorized"), "{token:?}");
     }
     let operator = river.operator();
-    let create = async |body: &'static str| operator.send(Method::POST, "/v1/tenants", &[JSON], body).await;
+    let create =
+        async |body: &'static str| operator.send(Method::POST, "/v1/operator/tenants", &[JSON], body).await;
     assert_eq!(create(r#"{"name":"acme","plan":"developer"}"#).await.status, 201);
     assert_eq!(create(r#"{"name":"acme","plan":"developer"}"#).await.code(), "conflict");
     assert_eq!(create(r#"{"name":"other","plan":"none"}"#).await.code(), "not_found");
@@ -163,13 +174,20 @@ async fn the_admin_api_is_the_operators_alone_and_says_what_is_wrong() {
     let listed = operator.send(Method::GET, "/v1/tenants/acme/keys", &[], "").await;
     assert_eq!(listed.json()[0]["id"], key[8..18]);
     assert!(!String::from_utf8_lossy(&listed.body).contains(&key[19..]), "a key is shown once");
-    let half = operator.send(Method::PUT, "/v1/plans/small", &[JSON], r#"{"quota":5}"#).await;
+    let half = operator.send(Method::PUT, "/v1/operator/plans/small", &[JSON], r#"{"quota":5}"#).await;
     assert_eq!(half.code(), "invalid_argument", "a limit is never dropped by leaving it out");
-    let plan = operator.send(Method::PUT, "/v1/plans/small", &[JSON], r#"{"quota":5,"rate":null}"#).await;
+    let plan =
+        operator.send(Method::PUT, "/v1/operator/plans/small", &[JSON], r#"{"quota":5,"rate":null}"#).await;
     assert_eq!(plan.status, 200);
-    let moved = operator.send(Method::PATCH, "/v1/tenants/acme", &[JSON], r#"{"plan":"small"}"#).await.json();
+    let moved = operator
+        .send(Method::PATCH, "/v1/operator/tenants/acme", &[JSON], r#"{"plan":"small"}"#)
+        .await
+        .json();
     assert_eq!((&moved["plan"], &moved["quota"]), (&"small".into(), &5.into()));
     assert_eq!(operator.send(Method::GET, "/v1/nothing", &[], "").await.code(), "not_found");
-    assert_eq!(operator.send(Method::DELETE, "/v1/tenants", &[], "").await.code(), "method_not_allowed");
+    assert_eq!(
+        operator.send(Method::DELETE, "/v1/operator/tenants", &[], "").await.code(),
+        "method_not_allowed"
+    );
     river.stop().await;
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::Admin;
+use admin_api::{Admin, Listener};
 use anyhow::{Context, bail};
 use eventlog::EventLog;
 use ingest::Ingest;
@@ -144,7 +144,9 @@ impl<'a> Serving<'a> {
         let (config, pools, log, clock) = (self.config, self.pools, self.log, Clock::system());
         if let Some(admin) = &config.admin {
             let admin = Admin::build(admin.clone(), pools.api.clone(), clock.clone()).await?;
-            tracing::info!(address = %admin.local_addr()?, "the admin API listens");
+            let (tenants, operators) =
+                (admin.local_addr(Listener::Tenants)?, admin.local_addr(Listener::Operators)?);
+            tracing::info!(address = %tenants, %operators, "the admin API listens");
             self.front.spawn("the admin API", admin.run(self.front.shutdown()));
         }
         if let Some(settings) = &config.processor {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testkit::{Client, Proxy, eventually};
 
-use crate::process::Place;
+use crate::process::{ADDRESSES, Place};
 
 /// Databases whose Postgres can be cut off, a key of a tenant without a cap, and a node that has saved both and was
 /// killed.
@@ -52,9 +52,8 @@ async fn nothing_is_appended_to_a_log_that_may_be_another_databases_and_the_proc
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let process = place
         .command(&["standalone"])
+        .envs(ADDRESSES.map(|name| (name, "127.0.0.1:0")))
         .env("WEIR_INGEST_ADDR", address.to_string())
-        .env("WEIR_ADMIN_ADDR", "127.0.0.1:0")
-        .env("WEIR_OPS_ADDR", "127.0.0.1:0")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)

@@ -1,6 +1,6 @@
 //! The operator's command line.
 
-use crate::process::Place;
+use crate::process::{ADDRESSES, Place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_projects_keys_and_plans_are_made_changed_and_listed() {
@@ -185,9 +185,7 @@ async fn a_second_process_on_the_same_log_is_refused_and_sigterm_ends_the_first_
     let first = place.start("standalone").await;
     let output = place
         .command(&["standalone"])
-        .env("WEIR_INGEST_ADDR", "127.0.0.1:0")
-        .env("WEIR_ADMIN_ADDR", "127.0.0.1:0")
-        .env("WEIR_OPS_ADDR", "127.0.0.1:0")
+        .envs(ADDRESSES.map(|name| (name, "127.0.0.1:0")))
         .output()
         .await
         .unwrap();

@@ -8,7 +8,7 @@ use eventlog::local::{LocalConfig, LocalLog};
 use eventlog::{Append, EventLog};
 use testkit::eventually;
 
-use crate::process::{Place, Process};
+use crate::process::{ADDRESSES, Place, Process};
 
 fn log_folder(place: &Place) -> PathBuf {
     place.stores.folder.path().join("data/log")
@@ -95,7 +95,7 @@ async fn too_many_dead_letters_end_the_process_which_says_why_until_somebody_dec
     place.set("WEIR_DEAD_EVENTS_MAX", "1");
     place.run(&["migrate"]).await;
     append_junk(&place, 2).await;
-    let any_port = ["WEIR_INGEST_ADDR", "WEIR_ADMIN_ADDR", "WEIR_OPS_ADDR"].map(|name| (name, "127.0.0.1:0"));
+    let any_port = ADDRESSES.map(|name| (name, "127.0.0.1:0"));
     let output = place.command(&["standalone"]).envs(any_port).output().await.unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");

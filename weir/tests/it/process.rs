@@ -26,8 +26,20 @@ pub(crate) struct Process {
 struct Ports {
     ingest: u16,
     admin: u16,
+    operator: u16,
     ops: u16,
 }
+
+impl Ports {
+    /// Free a moment ago.
+    fn free() -> Self {
+        Self { ingest: free_port(), admin: free_port(), operator: free_port(), ops: free_port() }
+    }
+}
+
+/// The settings of all addresses on which a process may listen.
+pub(crate) const ADDRESSES: [&str; 4] =
+    ["WEIR_INGEST_ADDR", "WEIR_ADMIN_ADDR", "WEIR_OPERATOR_ADDR", "WEIR_OPS_ADDR"];
 
 impl Place {
     /// New databases; the log is on the local disk, unless brokers are named.
@@ -69,7 +81,7 @@ impl Place {
 
     /// Starts a role that may have so many descriptors open until it asks for more.
     pub(crate) async fn start_with_descriptors(&self, role: &str, soft_limit: u32) -> Process {
-        let ports = Ports { ingest: free_port(), admin: free_port(), ops: free_port() };
+        let ports = Ports::free();
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", r#"ulimit -S -n "$1" && exec "$0" "$2""#, env!("CARGO_BIN_EXE_weir")])
@@ -113,7 +125,7 @@ impl Place {
 
     /// Starts a role and waits until it is ready.
     pub(crate) async fn start(&self, role: &str) -> Process {
-        let ports = Ports { ingest: free_port(), admin: free_port(), ops: free_port() };
+        let ports = Ports::free();
         self.start_on(role, ports).await
     }
 
@@ -124,7 +136,7 @@ impl Place {
 
     /// Starts a role that logs all it can into `log`.
     pub(crate) async fn start_traced(&self, role: &str, log: std::fs::File) -> Process {
-        let ports = Ports { ingest: free_port(), admin: free_port(), ops: free_port() };
+        let ports = Ports::free();
         let mut command = self.command(&[role]);
         command.env("WEIR_LOG", "trace").stderr(log);
         self.spawn(command, role, ports).await
@@ -141,13 +153,11 @@ impl Place {
         if self.settings.iter().any(|(name, _)| name == "KAFKA_BROKERS") {
             command.env("WEIR_DATA_DIR", self.stores.folder.path().join(format!("data-{}", ports.ops)));
         }
-        let child = command
-            .env("WEIR_INGEST_ADDR", format!("127.0.0.1:{}", ports.ingest))
-            .env("WEIR_ADMIN_ADDR", format!("127.0.0.1:{}", ports.admin))
-            .env("WEIR_OPS_ADDR", format!("127.0.0.1:{}", ports.ops))
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let Ports { ingest, admin, operator, ops } = ports;
+        for (name, port) in ADDRESSES.into_iter().zip([ingest, admin, operator, ops]) {
+            command.env(name, format!("127.0.0.1:{port}"));
+        }
+        let child = command.kill_on_drop(true).spawn().unwrap();
         let url = format!("http://127.0.0.1:{}", ports.ingest);
         let process = Process { child, role: role.to_owned(), url, ports };
         process.ready().await;
@@ -170,14 +180,19 @@ impl Process {
         Client::new(([127, 0, 0, 1], self.ports.ingest).into(), key)
     }
 
-    /// A client of its admin API with the operator's token.
+    /// A client of its operators' listener with the operator's token.
     pub(crate) fn operator(&self) -> Client {
-        Client::new(self.admin_address(), Some(testkit::river::OPERATOR_TOKEN))
+        Client::new(self.operator_address(), Some(testkit::river::OPERATOR_TOKEN))
     }
 
-    /// Where its admin API listens.
+    /// Where its admin API listens for tenants.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.ports.admin).into()
+    }
+
+    /// Where its admin API listens for operators.
+    pub(crate) fn operator_address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.ports.operator).into()
     }
 
     /// Its process id.

@@ -123,7 +123,7 @@ async fn four_nodes_and_64_clients_fill_a_cap_exactly_and_a_larger_one_is_known_
     let crowd = Crowd::start(64, cluster.ingest.iter().map(|node| node.client(Some(&key))).collect());
     filled(&crowd, STEP).await;
 
-    let tenant = "/v1/tenants/capped";
+    let tenant = "/v1/operator/tenants/capped";
     crowd.forget_first_accepted();
     let changed = cluster.change(Method::PATCH, tenant, json!({"plan": "larger"})).await;
     raised(&crowd, "another plan", changed).await;
@@ -131,7 +131,7 @@ async fn four_nodes_and_64_clients_fill_a_cap_exactly_and_a_larger_one_is_known_
 
     crowd.forget_first_accepted();
     let plan = json!({"quota": 3 * STEP, "rate": null});
-    let changed = cluster.change(Method::PUT, "/v1/plans/larger", plan).await;
+    let changed = cluster.change(Method::PUT, "/v1/operator/plans/larger", plan).await;
     raised(&crowd, "the plan itself", changed).await;
     filled(&crowd, 3 * STEP).await;
 

@@ -45,11 +45,14 @@ async fn send(process: &Process, key: &str) {
 async fn over_http(process: &Process) -> String {
     let operator = process.operator();
     let tenant = json!({"name": "acme", "plan": "unlimited"}).to_string();
-    assert_eq!(operator.post_json("/v1/tenants", tenant).await.status, 201);
+    assert_eq!(operator.post_json("/v1/operator/tenants", tenant).await.status, 201);
     let made = operator.post_json("/v1/tenants/acme/keys", "{}").await;
-    let admin = process.admin_address();
-    let refused = Client::new(admin, Some(WRONG_TOKEN)).send(Method::GET, "/v1/tenants", &[], "").await;
-    assert_eq!(refused.status, 401);
+    for (address, path) in
+        [(process.operator_address(), "/v1/operator/tenants"), (process.admin_address(), "/v1/tenants/acme")]
+    {
+        let refused = Client::new(address, Some(WRONG_TOKEN)).send(Method::GET, path, &[], "").await;
+        assert_eq!(refused.status, 401);
+    }
     made.json()["key"].as_str().unwrap().to_owned()
 }
 

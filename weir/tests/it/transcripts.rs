@@ -78,12 +78,12 @@ async fn the_commands_of_the_api_s_page_print_what_it_shows() {
     let results = page.next(r#"{"results""#).text;
     let problem = page.next(r#"{"type":"/errors/quota_exceeded""#).text;
     let headers = page.next("RateLimit-Policy").text;
-    let (setup, steps) = page.next("admin() {").transcript();
+    let (setup, steps) = page.next("operator() {").transcript();
     session.run(&setup).await;
     for (command, shown) in steps {
         session.check(&command, &shown, Numbers::Exact).await;
     }
-    let (_, steps) = page.next("$ admin").transcript();
+    let (_, steps) = page.next("$ operator").transcript();
     for (command, shown) in steps {
         session.check(&command, &shown, Numbers::Exact).await;
     }

@@ -25,7 +25,7 @@ async fn after_forty_days() -> (River, [testkit::river::Customer; 2]) {
         .operator()
         .send(
             hyper::Method::PUT,
-            "/v1/plans/brief",
+            "/v1/operator/plans/brief",
             &[("content-type", "application/json")],
             plan.to_string(),
         )
@@ -33,7 +33,7 @@ async fn after_forty_days() -> (River, [testkit::river::Customer; 2]) {
     assert_eq!(reply.json()["retention_days"], 30, "{reply:?}");
     let change = json!({"plan": "brief"}).to_string();
     let headers = [("content-type", "application/json")];
-    river.operator().send(hyper::Method::PATCH, "/v1/tenants/short", &headers, change).await;
+    river.operator().send(hyper::Method::PATCH, "/v1/operator/tenants/short", &headers, change).await;
     let (stores, log) = river.stop().await;
     let config = RiverConfig { erases: false, ..RiverConfig::default() };
     let river = River::start_on(stores, log, config).await;

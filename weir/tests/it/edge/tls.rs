@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::raw::End;
 use super::{DEADLINE, Edge, SOON};
-use crate::process::Place;
+use crate::process::{ADDRESSES, Place};
 
 /// Two files, and what a client must trust to believe them.
 struct Pair {
@@ -191,9 +191,7 @@ async fn half_a_pair_and_a_bad_pair_are_refused_at_the_start() {
     ] {
         let files = [("TLS_CERT", &pair.certificate), ("TLS_KEY", &pair.key)];
         let mut command = place.command(&["standalone"]);
-        for name in ["WEIR_INGEST_ADDR", "WEIR_ADMIN_ADDR", "WEIR_OPS_ADDR"] {
-            command.env(name, "127.0.0.1:0");
-        }
+        command.envs(ADDRESSES.map(|name| (name, "127.0.0.1:0")));
         command.envs(files.iter().take(set).map(|(name, path)| (format!("{listener}_{name}"), *path)));
         let output = tokio::time::timeout(Duration::from_secs(20), command.output()).await.unwrap().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();

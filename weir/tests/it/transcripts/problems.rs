@@ -13,8 +13,8 @@ weir() { .run/weir "$@"; }
 key() { weir key create "$@" | sed -n 1p; }
 send() { curl -s $WEIR_URL/v1/events -H "Authorization: Bearer $KEY" "$@"; }
 post() { send -H 'Content-Type: application/json' "$@"; }
-admin() { curl -s -H "Authorization: Bearer $WEIR_OPERATOR_TOKEN" -H 'Content-Type: application/json' "$@"; }
-admin $WEIR_ADMIN_URL/v1/tenants -d '{"name":"acme"}'
+operator() { curl -s -H "Authorization: Bearer $WEIR_OPERATOR_TOKEN" -H 'Content-Type: application/json' "$@"; }
+operator $WEIR_OPERATOR_URL/v1/operator/tenants -d '{"name":"acme"}'
 weir tenant create frozen; FROZEN=$(key frozen); weir tenant set frozen --status frozen
 weir tenant create poor --quota 0; POOR=$(key poor)
 weir tenant create slow --rate 1; SLOW=$(key slow)
@@ -29,14 +29,17 @@ const REQUESTS: [(&str, &str); 23] = [
         "body_too_large",
         "head -c 33554433 /dev/zero | gzip | post -H 'Content-Encoding: gzip' --data-binary @-",
     ),
-    ("conflict", r#"admin $WEIR_ADMIN_URL/v1/tenants -d '{"name":"acme"}'"#),
+    ("conflict", r#"operator $WEIR_OPERATOR_URL/v1/operator/tenants -d '{"name":"acme"}'"#),
     (
         "event_too_large",
         r#"text=$(head -c 600000 /dev/zero | tr '\0' x)
            printf '{"batch":[{"event":"e","context":{"x":"%s"}}]}' $text | post --data-binary @-"#,
     ),
     ("expired_key", "KEY=$EXPIRED post -d '{}'"),
-    ("invalid_argument", r#"admin -X PUT $WEIR_ADMIN_URL/v1/plans/small -d '{"quota":-1,"rate":1}'"#),
+    (
+        "invalid_argument",
+        r#"operator -X PUT $WEIR_OPERATOR_URL/v1/operator/plans/small -d '{"quota":-1,"rate":1}'"#,
+    ),
     ("invalid_batch", r#"post -d '{"batch":7}'"#),
     (
         "invalid_encoding",
@@ -57,7 +60,7 @@ const REQUESTS: [(&str, &str); 23] = [
     ("request_timeout", "(printf '{'; sleep 10) | post -X POST -T -"),
     ("revoked_key", "KEY=$REVOKED post -d '{}'"),
     ("tenant_frozen", r#"KEY=$FROZEN post -d '{"event":"e"}'"#),
-    ("unauthorized", "curl -s $WEIR_ADMIN_URL/v1/tenants"),
+    ("unauthorized", "curl -s $WEIR_OPERATOR_URL/v1/operator/tenants"),
     ("unknown_key", "KEY=$UNKNOWN post -d '{}'"),
     ("unsupported_encoding", "post -H 'Content-Encoding: lz4' -d '{}'"),
     ("unsupported_media_type", "send -H 'Content-Type: text/xml' -d '{}'"),

@@ -36,10 +36,14 @@ impl Session {
         std::fs::create_dir_all(folder.join(".run")).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_weir"), folder.join(".run/weir")).unwrap();
         let admin = format!("http://{}", process.admin_address());
+        let operator = format!("http://{}", process.operator_address());
         let mut settings = place.settings();
-        for (name, value) in
-            [("WEIR_URL", process.url.as_str()), ("WEIR_ADMIN_URL", &admin), ("WEIR_KEY", key)]
-        {
+        for (name, value) in [
+            ("WEIR_URL", process.url.as_str()),
+            ("WEIR_ADMIN_URL", &admin),
+            ("WEIR_OPERATOR_URL", &operator),
+            ("WEIR_KEY", key),
+        ] {
             settings.push((name.to_owned(), value.to_owned()));
         }
         let lines: Vec<String> = settings.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
