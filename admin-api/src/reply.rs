@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use schemas::problem::{Code, Problem};
+use serde::Serialize;
 use service::error::Chain;
 use service::store::StoreError;
 
@@ -26,6 +27,19 @@ pub(crate) type Created<T> = Result<(StatusCode, Json<T>), Refused>;
 
 pub(crate) fn created<T>(made: T) -> Created<T> {
     Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// What was asked for is under way, or was done.
+#[derive(Serialize)]
+pub(crate) struct Taken {
+    pub(crate) status: &'static str,
+}
+
+pub(crate) type Accepted = Result<(StatusCode, Json<Taken>), Refused>;
+
+/// The same reply always, whether or not an address is known.
+pub(crate) fn taken() -> Accepted {
+    Ok((StatusCode::ACCEPTED, Json(Taken { status: "accepted" })))
 }
 
 /// A JSON body; what is wrong with it becomes a problem document.

@@ -79,6 +79,8 @@ fn of_people() -> Vec<Row> {
         post("/v1/auth/logout", Session, auth::logout),
         post("/v1/auth/switch", Session, auth::switch),
         get("/v1/me", Session, me::show),
+        patch("/v1/me", Session, me::change),
+        post("/v1/me/email", Session, me::change_email),
         post("/v1/me/password", Session, me::change_password),
         get("/v1/me/tenants", Session, me::tenants),
         get("/v1/me/sessions", Session, me::sessions),
@@ -87,6 +89,10 @@ fn of_people() -> Vec<Row> {
         post("/v1/me/totp", Session, me::propose_totp),
         delete("/v1/me/totp", Session, me::remove_totp),
         post("/v1/me/totp/confirm", Session, me::confirm_totp),
+        post("/v1/me/recovery-codes", Session, me::renew_recovery_codes),
+        get("/v1/me/notifications", Session, me::notifications),
+        patch("/v1/me/notifications", Session, me::change_notifications),
+        post("/v1/invitations/accept", Session, invitations::accept),
     ]
 }
 
@@ -116,6 +122,11 @@ fn of_tenants() -> Vec<Row> {
             may(Permission::MembersManage),
             invitations::revoke,
         ),
+        post(
+            "/v1/tenants/{tenant}/invitations/{invitation}/resend",
+            may(Permission::MembersManage),
+            invitations::resend,
+        ),
         get("/v1/tenants/{tenant}/roles", may(Permission::MembersRead), roles::list),
         post("/v1/tenants/{tenant}/roles", may(Permission::RolesManage), roles::create),
         put("/v1/tenants/{tenant}/roles/{role}", may(Permission::RolesManage), roles::put),
@@ -124,6 +135,7 @@ fn of_tenants() -> Vec<Row> {
         delete("/v1/tenants/{tenant}/tokens/{token}", may(Permission::TokensManage), tokens::revoke),
         get("/v1/tenants/{tenant}/audit", may(Permission::AuditRead), audit::list),
         get("/v1/tenants/{tenant}/audit/verify", may(Permission::AuditRead), audit::verify),
+        get("/v1/tenants/{tenant}/audit/export", may(Permission::AuditRead), audit::export),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Texts in bodies that are not what others are.
 
+use accounts::Proof;
 use accounts::membership::Role;
 use serde::{Deserialize, Deserializer};
 use service::config::Secret;
@@ -12,6 +13,30 @@ impl<'de> Deserialize<'de> for Password {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Ok(Self(Secret::from(text.as_str())))
+    }
+}
+
+/// A proof in a body of somebody who is signed in: `password`, or a `code` of the app.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Again {
+    password: Option<Password>,
+    code: Option<String>,
+}
+
+impl Again {
+    pub(crate) fn new(password: Option<Password>, code: Option<String>) -> Self {
+        Self { password, code }
+    }
+
+    /// # Errors
+    /// What to say if it is none or both.
+    pub(crate) fn proof(self) -> Result<Proof, &'static str> {
+        match (self.password, self.code) {
+            (Some(Password(password)), None) => Ok(Proof::Password(password)),
+            (None, Some(code)) => Ok(Proof::Code(code)),
+            _ => Err("send your password, or instead a code of your app"),
+        }
     }
 }
 

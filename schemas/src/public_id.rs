@@ -96,6 +96,8 @@ public_id! {
     InvitationId = "ivt_";
     /// A token for a machine that calls the admin API.
     MachineTokenId = "tok_";
+    /// A passkey of a person.
+    PasskeyId = "pky_";
     /// An entry of the audit.
     AuditId = "aud_";
     /// A mail or another message to be sent.

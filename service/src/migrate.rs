@@ -35,6 +35,8 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130100001 "isolate_tenants",
     20261130100002 "create_audit",
     20261130100003 "create_people",
+    20261130110001 "extend_people",
+    20261130110002 "index_audit",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

@@ -15,6 +15,7 @@ mod dead;
 mod spool;
 mod erasure;
 mod rollup;
+mod audit;
 mod load;
 
 use std::process::ExitCode;
@@ -102,6 +103,9 @@ enum Command {
     /// Erasures that were asked for
     #[command(subcommand)]
     Erasure(erasure::ErasureCommand),
+    /// Who changed what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Counts by hour, for dashboards
     #[command(subcommand)]
     Rollup(rollup::RollupCommand),
@@ -136,6 +140,7 @@ impl Cli {
             Command::Outcomes(outcomes) => outcomes.carry_out(json).await,
             Command::Erase(erase) => erase.carry_out(json).await,
             Command::Erasure(erasure) => erasure.carry_out(json).await,
+            Command::Audit(audit) => audit.carry_out(json).await,
             Command::Rollup(rollup) => rollup.carry_out(json).await,
         }
     }

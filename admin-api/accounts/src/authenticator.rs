@@ -7,14 +7,15 @@
 mod keys;
 mod open;
 mod mail;
+mod again;
 mod register;
 mod login;
 mod factor;
+mod profile;
 mod refresh;
 mod reset;
 mod admit;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -22,11 +23,11 @@ use parking_lot::RwLock;
 use serde::Serialize;
 use service::clock::Clock;
 use sqlx::PgPool;
-use uuid::Uuid;
 
 use crate::access::KeyRing;
 use crate::auth_error::AuthError;
-use crate::caller::{Actor, Caller};
+use crate::caller::Actor;
+use crate::client::Client;
 use crate::db::membership::TenantOfPerson;
 use crate::db::person::Person;
 use crate::db::scope::PlatformScope;
@@ -36,14 +37,13 @@ use crate::seal::SealKey;
 use crate::secret::SecretText;
 
 pub use admit::{Admitted, SignedInPerson};
+pub use again::Proof;
 pub use factor::{ProposedTotp, RecoveryCodes};
 pub use login::Login;
-pub use mail::Mail;
+pub use mail::{Mail, MailKind};
+pub use profile::{ListedSession, Me, SecondFactors, TenantAtWork};
 pub use refresh::Refreshed;
 pub use register::Registration;
-
-/// What stands in audit and session of a client that says nothing of itself, or too much.
-const USER_AGENT_BYTES_MAX: usize = 512;
 
 /// Everything that signing in needs.
 pub struct Authenticator {
@@ -79,19 +79,6 @@ pub struct AuthParts {
     pub issuer: String,
 }
 
-/// Where a request comes from.
-#[derive(Debug, Clone, Default)]
-pub struct Client {
-    /// The address.
-    pub address: Option<IpAddr>,
-    /// What the client calls itself.
-    pub user_agent: String,
-    /// What the cookie of a device holds that somebody signed in on.
-    pub device: Option<String>,
-    /// The id of the request.
-    pub request_id: Option<Uuid>,
-}
-
 /// Somebody who has just signed in.
 #[derive(Debug, Serialize)]
 pub struct SignedIn {
@@ -122,30 +109,5 @@ impl Authenticator {
     async fn platform(&self, client: &Client, actor: Actor) -> Result<PlatformScope, AuthError> {
         let caller = client.caller(actor);
         Ok(PlatformScope::open_platform(&self.pool, &self.clock, caller).await?)
-    }
-}
-
-impl Client {
-    fn caller(&self, actor: Actor) -> Caller {
-        Caller { actor, address: self.address, request_id: self.request_id }
-    }
-
-    /// Where attempts are counted by: an IPv4 address, or the network of an IPv6 one, of which anybody has many.
-    fn source(&self) -> Option<String> {
-        Some(match self.address?.to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
-        })
-    }
-
-    fn shown_user_agent(&self) -> String {
-        let mut end = self.user_agent.len().min(USER_AGENT_BYTES_MAX);
-        while !self.user_agent.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.user_agent[..end].chars().filter(|c| !c.is_control()).collect()
     }
 }

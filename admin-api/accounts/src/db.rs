@@ -9,6 +9,7 @@ pub mod key;
 pub mod erasure;
 pub mod audit;
 pub mod person;
+pub mod muted_mail;
 pub mod member_role;
 pub mod membership;
 pub mod invitation;

@@ -28,6 +28,7 @@ mod totp;
 mod password;
 mod access;
 mod caller;
+mod client;
 mod grants;
 mod db;
 mod auth_error;
@@ -36,14 +37,15 @@ mod authenticator;
 pub use access::{ACCESS_TOKEN_SECONDS, Claims, Jwk, Jwks};
 pub use auth_error::AuthError;
 pub use authenticator::{
-    Admitted, AuthParts, Authenticator, Client, Login, Mail, ProposedTotp, RecoveryCodes, Refreshed,
-    Registration, SignedIn, SignedInPerson,
+    Admitted, AuthParts, Authenticator, ListedSession, Login, Mail, MailKind, Me, Proof, ProposedTotp,
+    RecoveryCodes, Refreshed, Registration, SecondFactors, SignedIn, SignedInPerson, TenantAtWork,
 };
 pub use caller::{Actor, Caller};
+pub use client::Client;
 pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Scope};
 pub use db::{
-    audit, erasure, invitation, key, machine_token, member_role, membership, person, plan, project, session,
-    tenant,
+    audit, erasure, invitation, key, machine_token, member_role, membership, muted_mail, person, plan,
+    project, session, tenant,
 };
 pub use error::AccountError;
 pub use grants::Grants;

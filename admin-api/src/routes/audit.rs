@@ -1,17 +1,32 @@
-use accounts::audit::{self, Entry, Verified};
+use accounts::audit::{self, Entry, Filter, Verified};
+use accounts::{Caller, Scope};
 use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use futures_util::stream;
+use schemas::id::TenantId;
 use serde::{Deserialize, Serialize};
+use service::error::Chain;
 
+use crate::api::Api;
 use crate::auth::InTenant;
 use crate::reply::{Answer, Parameters, Refused};
 use crate::text::limit;
 
-/// Which page.
+/// Which page of which entries.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     limit: Option<i64>,
     cursor: Option<i64>,
+    actor: Option<String>,
+    action: Option<String>,
+    target: Option<String>,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
 }
 
 /// A page, the newest entries first.
@@ -25,13 +40,66 @@ pub(super) async fn list(
     InTenant { mut scope, .. }: InTenant,
     Parameters(asked): Parameters<Asked>,
 ) -> Answer<Page> {
-    let limit = limit(asked.limit).map_err(Refused::invalid)?;
-    let items = audit::list(&mut scope, asked.cursor, limit).await?;
-    // Numbers have no gap: the first entry is the last of the last page.
-    let next_cursor = items.last().map(|entry| entry.seq).filter(|seq| *seq > 1);
+    let Asked { limit: asked_limit, cursor, actor, action, target, from, to } = asked;
+    let limit = limit(asked_limit).map_err(Refused::invalid)?;
+    let filter = Filter { actor, action, target, from, to };
+    let items = audit::list(&mut scope, &filter, cursor, limit).await?;
+    let is_full = i64::try_from(items.len()).unwrap_or(i64::MAX) == limit;
+    // Number 1 is the first there is.
+    let next_cursor = items.last().map(|entry| entry.seq).filter(|seq| is_full && *seq > 1);
     Ok(Json(Page { items, next_cursor }))
 }
 
 pub(super) async fn verify(InTenant { mut scope, .. }: InTenant) -> Answer<Verified> {
     Ok(Json(audit::verify(&mut scope).await?))
+}
+
+/// An export under way. Each page is read in a transaction of its own.
+#[derive(Clone)]
+struct Export {
+    api: Api,
+    caller: Caller,
+    tenant: TenantId,
+    filter: Filter,
+    last: i64,
+}
+
+/// All entries that are asked for, the oldest first, a line of JSON for each.
+pub(super) async fn export(
+    State(api): State<Api>,
+    InTenant { mut scope, .. }: InTenant,
+    Parameters(filter): Parameters<Filter>,
+) -> Result<Response, Refused> {
+    let (tenant, caller) = (scope.tenant(), scope.caller().clone());
+    let last = audit::begin_export(&mut scope, &filter).await?;
+    scope.commit().await?;
+    let export = Export { api, caller, tenant, filter, last };
+    let pages = stream::try_unfold((export, 0), |(export, after)| async move {
+        let page = export.page(after).await.inspect_err(|error| {
+            tracing::error!(error = %Chain(error), "an export of the audit broke off");
+        })?;
+        Ok::<_, sqlx::Error>(page.map(|(lines, after)| (lines, (export, after))))
+    });
+    let headers = [
+        (CONTENT_TYPE, "application/x-ndjson"),
+        (CONTENT_DISPOSITION, "attachment; filename=\"audit.ndjson\""),
+    ];
+    Ok((headers, Body::from_stream(pages)).into_response())
+}
+
+impl Export {
+    /// The lines of some entries after `after`, and the number of the last one.
+    async fn page(&self, after: i64) -> Result<Option<(Vec<u8>, i64)>, sqlx::Error> {
+        let Self { api, caller, tenant, filter, last } = self;
+        let mut scope = Scope::open(&api.pool, &api.clock, caller.clone(), *tenant).await?;
+        let entries = audit::export_page(&mut scope, filter, after, *last).await?;
+        let Some(after) = entries.last().map(|entry| entry.seq) else { return Ok(None) };
+        let mut lines = Vec::new();
+        for entry in &entries {
+            // A struct of texts and numbers always serialises.
+            lines.extend(serde_json::to_vec(entry).unwrap_or_default());
+            lines.push(b'\n');
+        }
+        Ok(Some((lines, after)))
+    }
 }

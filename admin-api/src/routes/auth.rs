@@ -5,11 +5,11 @@ use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use axum::response::{IntoResponse, Response};
 use schemas::problem::{Code, Problem};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::api::Api;
 use crate::auth::{DEVICE_COOKIE, Sender, Signed, authenticator, cookie};
-use crate::reply::{Answer, Body, Refused};
+use crate::reply::{Accepted, Answer, Body, Refused, Taken, taken};
 use crate::text::Password;
 
 /// Holds the refresh token. `__Host-`: of this host alone, over TLS alone (a browser takes the local machine for that).
@@ -66,18 +66,6 @@ pub(super) struct Reset {
 #[serde(deny_unknown_fields)]
 pub(super) struct Switch {
     tenant: String,
-}
-
-/// The same body always, whether or not the address is known.
-#[derive(Serialize)]
-pub(super) struct Taken {
-    status: &'static str,
-}
-
-type Accepted = Result<(StatusCode, Json<Taken>), Refused>;
-
-fn taken() -> Accepted {
-    Ok((StatusCode::ACCEPTED, Json(Taken { status: "accepted" })))
 }
 
 pub(super) async fn jwks(State(api): State<Api>) -> Answer<Jwks> {

@@ -1,12 +1,13 @@
 use accounts::AccountError;
 use accounts::invitation::{self, Invitation};
+use accounts::membership::TenantOfPerson;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 
 use crate::api::Api;
-use crate::auth::{InTenant, authenticator};
+use crate::auth::{InTenant, Sender, Signed, authenticator};
 use crate::reply::{Answer, Body, Created, Refused, created};
 use crate::text::RoleName;
 
@@ -15,6 +16,12 @@ use crate::text::RoleName;
 pub(super) struct New {
     email: String,
     role: RoleName,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Link {
+    token: String,
 }
 
 pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<Invitation>> {
@@ -32,6 +39,30 @@ pub(super) async fn create(
     auth.mail_invitation(&mut scope, &made).await?;
     scope.commit().await?;
     created(made.invitation)
+}
+
+/// Another link, in another mail. The link before is worth nothing any more.
+pub(super) async fn resend(
+    State(api): State<Api>,
+    InTenant { mut scope, grants }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+) -> Answer<Invitation> {
+    let auth = authenticator(&api)?;
+    let invited = id.parse().map_err(|_| AccountError::NotFound(format!("open invitation {id}")))?;
+    let made = invitation::resend(&mut scope, &api.random, &grants, invited).await?;
+    auth.mail_invitation(&mut scope, &made).await?;
+    scope.commit().await?;
+    Ok(Json(made.invitation))
+}
+
+/// Makes somebody who is signed in a member: for people whom weir knows already.
+pub(super) async fn accept(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Body(Link { token }): Body<Link>,
+) -> Answer<TenantOfPerson> {
+    Ok(Json(authenticator(&api)?.accept_invitation(who.person(), &token, &from).await?))
 }
 
 pub(super) async fn revoke(

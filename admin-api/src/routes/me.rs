@@ -1,7 +1,6 @@
 use accounts::membership::TenantOfPerson;
-use accounts::person::Person;
-use accounts::session::Session;
-use accounts::{ProposedTotp, RecoveryCodes};
+use accounts::muted_mail::{WantedMails, WantedMailsChange};
+use accounts::{ListedSession, Me, ProposedTotp, RecoveryCodes};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -10,8 +9,8 @@ use serde::Deserialize;
 
 use crate::api::Api;
 use crate::auth::{Sender, Signed, authenticator};
-use crate::reply::{Answer, Body, Refused};
-use crate::text::Password;
+use crate::reply::{Accepted, Answer, Body, Refused, taken};
+use crate::text::{Again, Password};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,8 +21,16 @@ pub(super) struct PasswordChange {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Again {
-    password: Password,
+pub(super) struct Change {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EmailChange {
+    email: String,
+    password: Option<Password>,
+    code: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -34,12 +41,46 @@ pub(super) struct Shown {
 
 type Done = Result<StatusCode, Refused>;
 
-pub(super) async fn show(
+pub(super) async fn show(State(api): State<Api>, Sender(from): Sender, Signed(who): Signed) -> Answer<Me> {
+    Ok(Json(authenticator(&api)?.me(&who, &from).await?))
+}
+
+pub(super) async fn change(
     State(api): State<Api>,
     Sender(from): Sender,
     Signed(who): Signed,
-) -> Answer<Person> {
-    Ok(Json(authenticator(&api)?.person(&who, &from).await?))
+    Body(Change { name }): Body<Change>,
+) -> Answer<Me> {
+    Ok(Json(authenticator(&api)?.rename(&who, &name, &from).await?))
+}
+
+/// The same reply whether or not the new address is known.
+pub(super) async fn change_email(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Body(EmailChange { email, password, code }): Body<EmailChange>,
+) -> Accepted {
+    let proof = Again::new(password, code).proof().map_err(Refused::invalid)?;
+    authenticator(&api)?.ask_email_change(&who, &email, proof, &from).await?;
+    taken()
+}
+
+pub(super) async fn notifications(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+) -> Answer<WantedMails> {
+    Ok(Json(authenticator(&api)?.wanted_mails(&who, &from).await?))
+}
+
+pub(super) async fn change_notifications(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Body(change): Body<WantedMailsChange>,
+) -> Answer<WantedMails> {
+    Ok(Json(authenticator(&api)?.change_wanted_mails(&who, change, &from).await?))
 }
 
 pub(super) async fn tenants(
@@ -54,7 +95,7 @@ pub(super) async fn sessions(
     State(api): State<Api>,
     Sender(from): Sender,
     Signed(who): Signed,
-) -> Answer<Vec<Session>> {
+) -> Answer<Vec<ListedSession>> {
     Ok(Json(authenticator(&api)?.sessions(&who, &from).await?))
 }
 
@@ -96,9 +137,10 @@ pub(super) async fn propose_totp(
     State(api): State<Api>,
     Sender(from): Sender,
     Signed(who): Signed,
-    Body(Again { password: Password(password) }): Body<Again>,
+    Body(again): Body<Again>,
 ) -> Answer<ProposedTotp> {
-    Ok(Json(authenticator(&api)?.propose_totp(who.person(), password, &from).await?))
+    let proof = again.proof().map_err(Refused::invalid)?;
+    Ok(Json(authenticator(&api)?.propose_totp(who.person(), proof, &from).await?))
 }
 
 pub(super) async fn confirm_totp(
@@ -114,8 +156,19 @@ pub(super) async fn remove_totp(
     State(api): State<Api>,
     Sender(from): Sender,
     Signed(who): Signed,
-    Body(Again { password: Password(password) }): Body<Again>,
+    Body(again): Body<Again>,
 ) -> Done {
-    authenticator(&api)?.remove_totp(who.person(), password, &from).await?;
+    let proof = again.proof().map_err(Refused::invalid)?;
+    authenticator(&api)?.remove_totp(who.person(), proof, &from).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn renew_recovery_codes(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Body(again): Body<Again>,
+) -> Answer<RecoveryCodes> {
+    let proof = again.proof().map_err(Refused::invalid)?;
+    Ok(Json(authenticator(&api)?.renew_recovery_codes(who.person(), proof, &from).await?))
 }

@@ -3,22 +3,22 @@
 use data_encoding::BASE32_NOPAD;
 use schemas::public_id::PersonId;
 use serde::Serialize;
-use service::config::Secret;
 use sha2::{Digest, Sha256};
 
+use super::again::{Proof, WRONG_CODE};
+use super::mail::{self, MailKind};
 use super::{Authenticator, Client, SignedIn};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::attempt::{self, Guarded};
 use crate::db::chain::{Chain, Note};
 use crate::db::one_time::{self, OneTime};
+use crate::db::person::Person;
 use crate::db::scope::PlatformScope;
 use crate::db::{device, person, second_factor};
 use crate::secret::{Purpose, SecretHash, SecretText};
 use crate::totp::TotpSecret;
 
-/// What every wrong, used or expired code or challenge is answered.
-const WRONG_CODE: &str = "the code is wrong, was used, or the sign-in has taken too long";
 /// Recovery codes of a person.
 const RECOVERY_CODES: usize = 10;
 
@@ -125,7 +125,7 @@ impl Authenticator {
     }
 
     /// In a transaction of its own: an attempt counts whatever becomes of it.
-    async fn count_code(&self, id: PersonId, client: &Client) -> Result<(), AuthError> {
+    pub(super) async fn count_code(&self, id: PersonId, client: &Client) -> Result<(), AuthError> {
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
         let counted = attempt::count(scope.connection(), Guarded::SecondFactor(id), now).await?;
@@ -134,7 +134,7 @@ impl Authenticator {
     }
 
     /// Whether it is a code of the person's app that nobody has shown before.
-    async fn take_code(
+    pub(super) async fn take_code(
         &self,
         scope: &mut PlatformScope,
         id: PersonId,
@@ -148,17 +148,22 @@ impl Authenticator {
         Ok(second_factor::take_step(scope.connection(), id, step, now).await?)
     }
 
-    /// Makes a secret for an app, which counts once it is confirmed. Asks for the password again.
+    pub(super) async fn has_totp(&self, scope: &mut PlatformScope, id: PersonId) -> Result<bool, AuthError> {
+        let factor = second_factor::find(scope.connection(), id).await?;
+        Ok(factor.is_some_and(|factor| factor.confirmed_at.is_some()))
+    }
+
+    /// Makes a secret for an app, which counts once it is confirmed. Asks again who it is.
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for a wrong password; [`AuthError::Invalid`] if a second factor is on.
+    /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Invalid`] if a secret is confirmed already.
     pub async fn propose_totp(
         &self,
         id: PersonId,
-        password: Secret,
+        proof: Proof,
         client: &Client,
     ) -> Result<ProposedTotp, AuthError> {
-        let email = self.ask_again(id, password, client).await?;
+        let Person { email, .. } = self.ask_again(id, proof, client).await?;
         let secret = TotpSecret::make(&self.random);
         let sealed = self.seal.seal(&place(id), secret.as_bytes())?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
@@ -186,36 +191,70 @@ impl Authenticator {
         if factor.is_none_or(|factor| factor.confirmed_at.is_some()) {
             return Err(AuthError::Invalid("there is no second factor to confirm".to_owned()));
         }
+        let known = person::by_id(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG_CODE))?;
         if !self.take_code(&mut scope, id, code).await? {
             return Err(AuthError::Refused(WRONG_CODE));
         }
         attempt::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
         scope.note(Chain::of_person(id), Note::new("second_factor.on", id));
+        self.mail_change(&mut scope, &known, "codes of an app are asked for", client).await?;
         let codes = self.new_recovery_codes(&mut scope, id).await?;
         scope.commit().await?;
         Ok(codes)
     }
 
-    /// Turns the second factor off. Asks for the password again.
+    /// Makes recovery codes in the place of all former ones. Asks again who it is.
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for a wrong password; [`AuthError::Invalid`] if none is on.
-    pub async fn remove_totp(
+    /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Invalid`] if no second factor is on.
+    pub async fn renew_recovery_codes(
         &self,
         id: PersonId,
-        password: Secret,
+        proof: Proof,
         client: &Client,
-    ) -> Result<(), AuthError> {
-        self.ask_again(id, password, client).await?;
+    ) -> Result<RecoveryCodes, AuthError> {
+        let known = self.ask_again(id, proof, client).await?;
+        let mut scope = self.platform(client, Actor::Person(id)).await?;
+        if !self.has_totp(&mut scope, id).await? {
+            return Err(AuthError::Invalid(
+                "no second factor is on: recovery codes stand in for one".to_owned(),
+            ));
+        }
+        scope.note(Chain::of_person(id), Note::new("recovery_codes.create", id));
+        self.mail_change(&mut scope, &known, "recovery codes were made", client).await?;
+        let codes = self.new_recovery_codes(&mut scope, id).await?;
+        scope.commit().await?;
+        Ok(codes)
+    }
+
+    /// Turns the second factor off. Asks again who it is.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Invalid`] if none is on.
+    pub async fn remove_totp(&self, id: PersonId, proof: Proof, client: &Client) -> Result<(), AuthError> {
+        let known = self.ask_again(id, proof, client).await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         if !second_factor::remove(scope.connection(), id).await? {
             return Err(AuthError::Invalid("no second factor is on".to_owned()));
         }
         scope.note(Chain::of_person(id), Note::new("second_factor.off", id));
+        self.mail_change(&mut scope, &known, "codes of an app are not asked for any more", client).await?;
         Ok(scope.commit().await?)
     }
 
-    async fn new_recovery_codes(
+    /// Notice of a change to how somebody signs in.
+    pub(super) async fn mail_change(
+        &self,
+        scope: &mut PlatformScope,
+        known: &Person,
+        change: &str,
+        client: &Client,
+    ) -> Result<(), AuthError> {
+        let content = mail::done_by(scope, known, client).with("change", change);
+        self.mail(scope, MailKind::SecondFactorChanged, &known.email, content).await
+    }
+
+    pub(super) async fn new_recovery_codes(
         &self,
         scope: &mut PlatformScope,
         id: PersonId,
@@ -225,31 +264,6 @@ impl Authenticator {
         let hashes: Vec<SecretHash> = recovery_codes.iter().map(|code| recovery_hash(id, code)).collect();
         second_factor::set_recovery_codes(scope.connection(), id, &hashes).await?;
         Ok(RecoveryCodes { recovery_codes })
-    }
-
-    /// Holds somebody who is signed in to the password once more. Gives the address.
-    pub(super) async fn ask_again(
-        &self,
-        id: PersonId,
-        password: Secret,
-        client: &Client,
-    ) -> Result<String, AuthError> {
-        let wrong = AuthError::Refused("the password is wrong");
-        let mut scope = self.platform(client, Actor::Person(id)).await?;
-        let now = scope.now();
-        let Some(known) = person::by_id(scope.connection(), id).await? else { return Err(wrong) };
-        let counted = attempt::count(scope.connection(), Guarded::Password(id), now).await?;
-        let found = person::credentials(scope.connection(), &known.email).await?;
-        scope.commit().await?;
-        counted.map_err(|seconds| AuthError::Wait { seconds })?;
-        let checked = self.hasher.check(password, found.map(|found| found.password_hash)).await?;
-        if !checked.matches {
-            return Err(wrong);
-        }
-        let mut scope = self.platform(client, Actor::Person(id)).await?;
-        attempt::forgive(scope.connection(), Guarded::Password(id)).await?;
-        scope.commit().await?;
-        Ok(known.email)
     }
 }
 

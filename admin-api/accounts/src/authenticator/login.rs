@@ -10,10 +10,10 @@ use crate::caller::Actor;
 use crate::check;
 use crate::db::attempt::{self, Guarded};
 use crate::db::chain::{Chain, Note};
+use crate::db::device;
 use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Credentials};
 use crate::db::scope::PlatformScope;
-use crate::db::{device, second_factor};
 use crate::secret::{Purpose, SecretHash, SecretText};
 
 /// What every wrong sign-in is answered.
@@ -85,8 +85,7 @@ impl Authenticator {
             attempt::take_back(scope.connection(), Guarded::Source(source), now).await?;
         }
         attempt::forgive(scope.connection(), counted.guarded()).await?;
-        let factor = second_factor::find(scope.connection(), id).await?;
-        if factor.is_some_and(|factor| factor.confirmed_at.is_some()) {
+        if self.has_totp(&mut scope, id).await? {
             return self.challenge(scope, id).await;
         }
         let signed_in = self.open_session(scope, id, client, counted.device.is_some()).await?;

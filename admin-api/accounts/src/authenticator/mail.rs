@@ -1,6 +1,10 @@
-//! Mails that wait to be sent. What sends them asks here, since their links are sealed.
+//! Mails that wait to be sent. What sends them asks here, since what they hold is sealed.
 
+use std::collections::BTreeMap;
+
+use chrono::SecondsFormat;
 use schemas::public_id::MessageId;
+use serde::{Deserialize, Serialize};
 use service::config::Secret;
 
 use super::{Authenticator, Client};
@@ -8,37 +12,126 @@ use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::invitation::MadeInvitation;
 use crate::db::outbox;
+use crate::db::person::Person;
 use crate::db::scope::Scope;
 use crate::secret::SecretText;
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])* $variant:ident = $word:literal;)*) => {
+        /// Which mail: each has a template of its name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum MailKind {
+            $($(#[doc = $doc])* $variant,)*
+        }
+
+        impl MailKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The word in the outbox.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Registration: the link makes the person.
+    VerifyEmail = "verify_email";
+    /// Somebody registered with an address that is known, or wants to change theirs to it.
+    AddressKnown = "address_known";
+    /// The link lets one choose another password.
+    ResetPassword = "reset_password";
+    /// Somebody forgot the password of an address that is nobody's.
+    AddressUnknown = "address_unknown";
+    /// The link makes a member. Details: `tenant`.
+    Invitation = "invitation";
+    /// A person was made. Details: `name`; `tenant`.
+    Welcome = "welcome";
+    /// Somebody signed in on a device that was not known. Details: `name`, `device`, `address`, `at`.
+    NewDevice = "new_device";
+    /// The password is another one. Details: `name`, `device`, `address`, `at`.
+    PasswordChanged = "password_changed";
+    /// The link makes the address the person's. Details: `name`.
+    ConfirmEmail = "confirm_email";
+    /// To the old address: somebody wants to change it. Details: `name`, `new_email`, `device`, `address`, `at`.
+    EmailChangeAsked = "email_change_asked";
+    /// To the old address: it was changed. Details: `name`, `new_email`, `device`, `address`, `at`.
+    EmailChanged = "email_changed";
+    /// A second factor was added or removed, or recovery codes were made. Details: `name`, `change`, `device`,
+    /// `address`, `at`.
+    SecondFactorChanged = "second_factor_changed";
+}
 
 /// A mail that waits to be sent.
 #[derive(Debug, Clone)]
 pub struct Mail {
     /// Its id.
     pub id: MessageId,
-    /// Which template: `verify_email`, `address_known`, `reset_password`, `address_unknown`,
-    /// `invitation`.
+    /// Which template: [`MailKind::as_str`].
     pub kind: String,
     /// To whom.
     pub recipient: String,
     /// What its link holds, if it has one.
     pub token: Option<Secret>,
+    /// What the template says, by name. Texts that people have typed: a template escapes them.
+    pub details: BTreeMap<String, String>,
+}
+
+/// What is sealed of a mail.
+#[derive(Default, Serialize, Deserialize)]
+struct Body {
+    token: Option<String>,
+    details: BTreeMap<String, String>,
+}
+
+/// What a mail says, apart from its kind.
+#[derive(Default)]
+pub(super) struct Content<'a> {
+    token: Option<&'a SecretText>,
+    details: BTreeMap<String, String>,
+}
+
+impl<'a> Content<'a> {
+    pub(super) fn link(token: &'a SecretText) -> Self {
+        Self { token: Some(token), ..Self::default() }
+    }
+
+    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.details.insert(name.to_owned(), value.to_string());
+        self
+    }
+}
+
+/// What a person is shown of something that was done in their name.
+pub(super) fn done_by<'a, Of>(scope: &Scope<Of>, person: &Person, client: &Client) -> Content<'a> {
+    let address = client.address.map(|address| address.to_canonical().to_string()).unwrap_or_default();
+    Content::default()
+        .with("name", &person.name)
+        .with("device", client.device_name())
+        .with("address", address)
+        .with("at", scope.now().to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 impl Authenticator {
-    /// Puts a mail into the outbox. Its link's secret is sealed.
+    /// Puts a mail into the outbox. What it holds is sealed.
     pub(super) async fn mail<Of>(
         &self,
         scope: &mut Scope<Of>,
-        kind: &str,
+        kind: MailKind,
         recipient: &str,
-        token: Option<&SecretText>,
+        content: Content<'_>,
     ) -> Result<(), AuthError> {
         let id = MessageId::of_random(self.random.bytes());
-        let body = token.map(SecretText::expose).unwrap_or_default();
-        let sealed = self.seal.seal(&place(id), body.as_bytes())?;
+        let body =
+            Body { token: content.token.map(|token| token.expose().to_owned()), details: content.details };
+        // A struct of texts always serialises.
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let sealed = self.seal.seal(&place(id), &body)?;
         let now = scope.now();
-        Ok(outbox::insert(scope.connection(), id, kind, recipient, &sealed, now).await?)
+        Ok(outbox::insert(scope.connection(), id, kind.as_str(), recipient, &sealed, now).await?)
     }
 
     /// Puts the mail with an invitation's link into the outbox.
@@ -46,7 +139,8 @@ impl Authenticator {
     /// # Errors
     /// [`AuthError::Store`], [`AuthError::Sealed`].
     pub async fn mail_invitation(&self, scope: &mut Scope, made: &MadeInvitation) -> Result<(), AuthError> {
-        self.mail(scope, "invitation", &made.invitation.email, Some(&made.token)).await
+        let content = Content::link(&made.token).with("tenant", &made.tenant_title);
+        self.mail(scope, MailKind::Invitation, &made.invitation.email, content).await
     }
 
     /// Mails that wait, the oldest first.
@@ -58,8 +152,10 @@ impl Authenticator {
         let mut mails = Vec::new();
         for row in outbox::unsent(scope.connection(), limit).await? {
             let body = self.seal.open(&place(row.id), &row.sealed_body)?;
-            let token = std::str::from_utf8(&body).ok().filter(|text| !text.is_empty()).map(Secret::from);
-            mails.push(Mail { id: row.id, kind: row.kind, recipient: row.recipient, token });
+            let Body { token, details } = serde_json::from_slice(&body)
+                .map_err(|cause| service::store::StoreError::reject(service::store::POSTGRES, cause))?;
+            let token = token.as_deref().map(Secret::from);
+            mails.push(Mail { id: row.id, kind: row.kind, recipient: row.recipient, token, details });
         }
         Ok(mails)
     }

@@ -2,6 +2,7 @@
 
 use schemas::public_id::{PersonId, SessionId};
 
+use super::mail::{self, MailKind};
 use super::{Authenticator, Client, SignedIn};
 use crate::access::{self, ACCESS_TOKEN_SECONDS, Subject};
 use crate::auth_error::AuthError;
@@ -31,12 +32,18 @@ impl Authenticator {
             id: SessionId::of_random(self.random.bytes()),
             user_agent: client.shown_user_agent(),
             address: client.address.map(|address| address.to_string()),
+            country: None,
             created_at: now,
             last_seen_at: now,
         };
         let refresh = SecretText::make(Purpose::Refresh, &self.random);
         let of =
             OpenSession { id: session.id, person: id, tenant: tenant.as_ref().map(|tenant| tenant.tenant) };
+        // Who has registered a moment ago needs no warning.
+        if !device_is_known && session::has_any(scope.connection(), id).await? {
+            let content = mail::done_by(&scope, &person, client);
+            self.mail(&mut scope, MailKind::NewDevice, &person.email, content).await?;
+        }
         session::insert(scope.connection(), &session, of, &refresh.hash()).await?;
         let device = if device_is_known {
             None

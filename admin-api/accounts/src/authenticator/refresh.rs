@@ -10,13 +10,12 @@ use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::chain::Note;
 use crate::db::membership::{self, TenantOfPerson};
-use crate::db::person::{self, Person};
 use crate::db::scope::PlatformScope;
-use crate::db::session::{self, GRACE, OpenSession, Session, Which};
+use crate::db::session::{self, GRACE, OpenSession, Which};
 use crate::secret::{Purpose, SecretText};
 
 /// What every refresh token that is not taken is answered.
-const OVER: &str = "the session is over: sign in again";
+pub(super) const OVER: &str = "the session is over: sign in again";
 
 /// Another access token.
 #[derive(Debug, Serialize)]
@@ -114,26 +113,6 @@ impl Authenticator {
         scope.note(chain_of(who.session), Note::new("session.end", who.session.person).after(&after));
         scope.commit().await?;
         Ok(ended)
-    }
-
-    /// Who it is.
-    ///
-    /// # Errors
-    /// [`AuthError::Refused`] if there is no such person any more; [`AuthError::Store`].
-    pub async fn person(&self, who: &SignedInPerson, client: &Client) -> Result<Person, AuthError> {
-        let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
-        let found = person::by_id(scope.connection(), who.session.person).await?;
-        found.ok_or(AuthError::Refused(OVER))
-    }
-
-    /// The person's open sessions.
-    ///
-    /// # Errors
-    /// [`AuthError::Store`].
-    pub async fn sessions(&self, who: &SignedInPerson, client: &Client) -> Result<Vec<Session>, AuthError> {
-        let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
-        let now = scope.now();
-        Ok(session::list(scope.connection(), who.session.person, now).await?)
     }
 
     /// The person's tenants.

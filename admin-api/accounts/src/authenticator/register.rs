@@ -6,13 +6,14 @@ use schemas::public_id::{MembershipId, PersonId};
 use serde::{Deserialize, Serialize};
 use service::config::Secret;
 
+use super::mail::{Content, MailKind};
 use super::{Authenticator, Client};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::check;
 use crate::db::attempt::{self, Guarded};
 use crate::db::chain::Note;
-use crate::db::membership::{self, Role};
+use crate::db::membership::{self, Role, TenantOfPerson};
 use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Person};
 use crate::db::scope::{PlatformScope, Scope};
@@ -72,12 +73,16 @@ impl Authenticator {
             serde_json::to_string(&pending).map_err(|error| AuthError::Invalid(error.to_string()))?;
         let (behind, now) = (Behind { person: None, payload: Some(payload) }, scope.now());
         one_time::insert(scope.connection(), OneTime::Register, &token.hash(), &behind, now).await?;
-        let kind = if is_known { "address_known" } else { "verify_email" };
-        self.mail(&mut scope, kind, &email, (!is_known).then_some(&token)).await?;
+        let (kind, content) = match is_known {
+            true => (MailKind::AddressKnown, Content::default()),
+            false => (MailKind::VerifyEmail, Content::link(&token)),
+        };
+        self.mail(&mut scope, kind, &email, content).await?;
         Ok(scope.commit().await?)
     }
 
-    /// Makes person, tenant, owner's membership and project `default`, as the link's registration says.
+    /// Makes person, tenant, owner's membership and project `default`, as the link's registration says. Or gives a
+    /// person the address that the link was sent to.
     ///
     /// # Errors
     /// [`AuthError::Refused`] for a link that is none, was used, or is too old; [`AuthError::Invalid`] if the address
@@ -86,10 +91,15 @@ impl Authenticator {
         let token = SecretText::parse(Purpose::OneTime, token).ok_or(AuthError::Refused(LINK))?.hash();
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
+        if let Some(behind) = one_time::spend(scope.connection(), OneTime::ChangeEmail, &token, now).await? {
+            return self.change_email(scope, behind, client).await;
+        }
         let behind = one_time::spend(scope.connection(), OneTime::Register, &token, now).await?;
         let pending = behind.and_then(|behind| serde_json::from_str(&behind.payload?).ok());
         let Pending { email, name, password_hash, tenant_name } = pending.ok_or(AuthError::Refused(LINK))?;
         let person = self.insert_person(&mut scope, &email, &name, &password_hash).await?;
+        let welcome = Content::default().with("name", &name).with("tenant", &tenant_name);
+        self.mail(&mut scope, MailKind::Welcome, &email, welcome).await?;
         let mut slug = slug(&tenant_name);
         if tenant::is_taken(&mut scope, &slug).await? {
             slug = format!("{slug}-{}", HEXLOWER.encode(&self.random.bytes::<6>()));
@@ -123,6 +133,8 @@ impl Authenticator {
         let accepted = invitation::accept(scope.connection(), &token, now).await?;
         let accepted = accepted.ok_or(AuthError::Refused(LINK))?;
         let person = self.insert_person(&mut scope, &accepted.email, name, &password_hash).await?;
+        let welcome = Content::default().with("name", name).with("tenant", &accepted.tenant_title);
+        self.mail(&mut scope, MailKind::Welcome, &accepted.email, welcome).await?;
         let mut scope = scope.enter(accepted.tenant).await?;
         self.join(&mut scope, person, accepted.role).await?;
         scope.commit().await?;
@@ -138,7 +150,7 @@ impl Authenticator {
         person: PersonId,
         token: &str,
         client: &Client,
-    ) -> Result<(), AuthError> {
+    ) -> Result<TenantOfPerson, AuthError> {
         let token = SecretText::parse(Purpose::Invitation, token).ok_or(AuthError::Refused(LINK))?.hash();
         let mut scope = self.platform(client, Actor::Person(person)).await?;
         let now = scope.now();
@@ -150,7 +162,10 @@ impl Authenticator {
         }
         let mut scope = scope.enter(accepted.tenant).await?;
         self.join(&mut scope, person, accepted.role).await?;
-        Ok(scope.commit().await?)
+        let tenants = membership::tenants_of(scope.connection(), person).await?;
+        let joined = tenants.into_iter().find(|of| of.tenant == accepted.tenant);
+        scope.commit().await?;
+        joined.ok_or(AuthError::Refused(LINK))
     }
 
     async fn insert_person(

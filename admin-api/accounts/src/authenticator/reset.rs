@@ -2,6 +2,7 @@
 
 use service::config::Secret;
 
+use super::mail::{self, Content, MailKind};
 use super::register::LINK;
 use super::{Authenticator, Client, SignedInPerson};
 use crate::auth_error::AuthError;
@@ -33,8 +34,11 @@ impl Authenticator {
         let (behind, now) =
             (Behind { person: found.as_ref().map(|found| found.id), payload: None }, scope.now());
         one_time::insert(scope.connection(), OneTime::ResetPassword, &token.hash(), &behind, now).await?;
-        let kind = if found.is_some() { "reset_password" } else { "address_unknown" };
-        self.mail(&mut scope, kind, &email, found.is_some().then_some(&token)).await?;
+        let (kind, content) = match found {
+            Some(_) => (MailKind::ResetPassword, Content::link(&token)),
+            None => (MailKind::AddressUnknown, Content::default()),
+        };
+        self.mail(&mut scope, kind, &email, content).await?;
         Ok(scope.commit().await?)
     }
 
@@ -67,6 +71,8 @@ impl Authenticator {
         session::end(scope.connection(), id, Which::All, "password_reset", now).await?;
         device::forget_all(scope.connection(), id).await?;
         scope.note(Chain::of_person(id), Note::new("password.reset", id));
+        let content = mail::done_by(&scope, &known, client);
+        self.mail(&mut scope, MailKind::PasswordChanged, &known.email, content).await?;
         Ok(scope.commit().await?)
     }
 
@@ -82,8 +88,8 @@ impl Authenticator {
         client: &Client,
     ) -> Result<(), AuthError> {
         let id = who.session.person;
-        let email = self.ask_again(id, old, client).await?;
-        password::check(&new, &[&email])?;
+        let known = self.ask_password(id, old, client).await?;
+        password::check(&new, &[&known.email, &known.name])?;
         let hash = self.hasher.hash(new, self.random.bytes()).await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();
@@ -92,6 +98,8 @@ impl Authenticator {
             .await?;
         device::forget_all(scope.connection(), id).await?;
         scope.note(Chain::of_person(id), Note::new("password.change", id));
+        let content = mail::done_by(&scope, &known, client);
+        self.mail(&mut scope, MailKind::PasswordChanged, &known.email, content).await?;
         Ok(scope.commit().await?)
     }
 }

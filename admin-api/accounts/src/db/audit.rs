@@ -1,19 +1,56 @@
 //! The audit, for those who read it.
 
-use crate::db::chain::{self, Chain};
-pub use crate::db::chain::{Broken, Entry, Verified};
-use crate::db::scope::Scope;
+use schemas::id::TenantId;
+use serde::Serialize;
+
+use crate::db::chain::{self, Chain, Note, Onward};
+pub use crate::db::chain::{Broken, Entry, Filter, Verified};
+use crate::db::scope::{PlatformScope, Scope};
 
 /// Entries in one page at most.
 pub const PAGE_ROWS_MAX: i64 = 200;
+/// Entries that an export reads at once.
+const EXPORT_ROWS: i64 = 1_000;
 
 /// Entries of the tenant before number `before`, the newest first; without it from the last on.
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn list(scope: &mut Scope, before: Option<i64>, limit: i64) -> Result<Vec<Entry>, sqlx::Error> {
-    let (chain, before) = (Chain::Tenant(scope.tenant()), before.unwrap_or(i64::MAX));
-    chain::newest(scope.connection(), chain, before, limit.clamp(1, PAGE_ROWS_MAX)).await
+pub async fn list(
+    scope: &mut Scope,
+    filter: &Filter,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    let (chain, onward) = (Chain::Tenant(scope.tenant()), Onward::Before(before.unwrap_or(i64::MAX)));
+    chain::page(scope.connection(), chain, filter, onward, limit.clamp(1, PAGE_ROWS_MAX)).await
+}
+
+/// Notes that somebody exports the tenant's audit. Gives the number of the last entry that the export is to hold.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn begin_export(scope: &mut Scope, filter: &Filter) -> Result<i64, sqlx::Error> {
+    let chain = Chain::Tenant(scope.tenant());
+    let last = chain::head(scope.connection(), chain).await?.seq;
+    scope.note(Note::new("audit.export", "audit").after(filter));
+    Ok(last)
+}
+
+/// Some entries of an export after number `after`, the oldest first; none: that was all.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn export_page(
+    scope: &mut Scope,
+    filter: &Filter,
+    after: i64,
+    last: i64,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    let chain = Chain::Tenant(scope.tenant());
+    let mut page = chain::page(scope.connection(), chain, filter, Onward::After(after), EXPORT_ROWS).await?;
+    page.retain(|entry| entry.seq <= last);
+    Ok(page)
 }
 
 /// Reads the tenant's chain from its beginning and computes every hash again.
@@ -23,4 +60,32 @@ pub async fn list(scope: &mut Scope, before: Option<i64>, limit: i64) -> Result<
 pub async fn verify(scope: &mut Scope) -> Result<Verified, sqlx::Error> {
     let chain = Chain::Tenant(scope.tenant());
     chain::verify(scope.connection(), chain).await
+}
+
+/// What was found in one of all chains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifiedChain {
+    /// Whose it is; `None`: the platform's.
+    pub tenant: Option<TenantId>,
+    /// As the database has it: the tenant's id, or a negative number.
+    pub chain: i64,
+    /// What was found.
+    #[serde(flatten)]
+    pub verified: Verified,
+}
+
+/// Chains after `after` in the order of their numbers, each as by [`verify`]; none: that was all.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn verify_after(
+    scope: &mut PlatformScope,
+    after: Option<i64>,
+) -> Result<Vec<VerifiedChain>, sqlx::Error> {
+    let mut found = Vec::new();
+    for chain in chain::after(scope.connection(), after.unwrap_or(i64::MIN)).await? {
+        let verified = chain::verify(scope.connection(), chain).await?;
+        found.push(VerifiedChain { tenant: chain.tenant(), chain: chain.number(), verified });
+    }
+    Ok(found)
 }

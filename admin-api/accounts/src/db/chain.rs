@@ -17,9 +17,9 @@ use sqlx::PgConnection;
 
 use crate::caller::Caller;
 
-pub use entry::Entry;
 use entry::Head;
-pub(crate) use entry::newest;
+pub use entry::{Entry, Filter};
+pub(crate) use entry::{Onward, head, page};
 pub(crate) use verify::verify;
 pub use verify::{Broken, Verified};
 
@@ -57,6 +57,15 @@ impl Chain {
         match self {
             Self::Tenant(tenant) => tenant.0,
             Self::Platform(chain) => -1 - i64::from(chain),
+        }
+    }
+
+    /// As [`Chain::number`] has it. `None`: there is no such chain.
+    fn numbered(number: i64) -> Option<Self> {
+        match u8::try_from(-1 - number) {
+            _ if number > 0 => Some(Self::Tenant(TenantId(number))),
+            Ok(chain) if chain < PLATFORM_CHAINS => Some(Self::Platform(chain)),
+            _ => None,
         }
     }
 
@@ -99,6 +108,19 @@ impl Note {
 /// Structs of texts and numbers always serialise.
 fn json(value: &impl Serialize) -> Option<String> {
     serde_json::to_string(value).ok()
+}
+
+/// Some chains after that number, in the order of their numbers.
+pub(crate) async fn after(connection: &mut PgConnection, number: i64) -> Result<Vec<Chain>, sqlx::Error> {
+    // Those of entries, too: a head that is gone must be missed.
+    let numbers: Vec<i64> = sqlx::query_scalar(
+        "SELECT chain FROM audit_head WHERE chain > $1
+         UNION SELECT chain FROM audit_entry WHERE chain > $1 AND seq = 1 ORDER BY chain LIMIT 100",
+    )
+    .bind(number)
+    .fetch_all(connection)
+    .await?;
+    Ok(numbers.into_iter().filter_map(Chain::numbered).collect())
 }
 
 /// Writes entries at the ends of their chains, whose heads stay locked until the transaction ends.

@@ -41,6 +41,8 @@ pub struct MadeInvitation {
     pub invitation: Invitation,
     /// What its link holds.
     pub token: SecretText,
+    /// What the tenant's people call it.
+    pub tenant_title: String,
 }
 
 /// What an invitation's link is good for.
@@ -49,6 +51,7 @@ pub(crate) struct Accepted {
     pub(crate) tenant: TenantId,
     pub(crate) email: String,
     pub(crate) role: Role,
+    pub(crate) tenant_title: String,
 }
 
 /// Invites somebody. A former invitation of the same address is revoked.
@@ -111,10 +114,15 @@ pub async fn create(
     .map_err(AccountError::of_insert(|| format!("an invitation of {email}")))?;
     let invitation = Invitation { id, email, role, created_at: now, expires_at };
     scope.note(Note::new("invitation.create", id).after(&invitation));
-    Ok(MadeInvitation { invitation, token })
+    Ok(MadeInvitation { invitation, token, tenant_title: tenant_title(scope).await? })
 }
 
 type Row = (uuid::Uuid, String, Option<String>, Option<uuid::Uuid>, DateTime<Utc>, DateTime<Utc>);
+
+fn invitation((id, email, built_in, custom, created_at, expires_at): Row) -> Option<Invitation> {
+    let role = Role::of_columns(built_in.as_deref(), custom)?;
+    Some(Invitation { id: id.into(), email, role, created_at, expires_at })
+}
 
 /// The tenant's open invitations, the newest first.
 ///
@@ -131,11 +139,46 @@ pub async fn list(scope: &mut Scope) -> Result<Vec<Invitation>, AccountError> {
     .bind(now)
     .fetch_all(scope.connection())
     .await?;
-    let invitation = |(id, email, built_in, custom, created_at, expires_at): Row| {
-        let role = Role::of_columns(built_in.as_deref(), custom)?;
-        Some(Invitation { id: id.into(), email, role, created_at, expires_at })
-    };
     Ok(rows.into_iter().filter_map(invitation).collect())
+}
+
+/// What the tenant's people call it.
+async fn tenant_title(scope: &mut Scope) -> Result<String, AccountError> {
+    let query = sqlx::query_scalar("SELECT title FROM tenant_profile WHERE tenant_id = $1");
+    let tenant = scope.tenant();
+    Ok(query.bind(tenant.0).fetch_one(scope.connection()).await?)
+}
+
+/// Gives an invitation that nobody has accepted or revoked another link, which is good for a week from now. The old
+/// link is worth nothing any more.
+///
+/// # Errors
+/// [`AccountError::NotFound`] if there is no such invitation; [`AccountError::Invalid`] for a role that holds more than
+/// `by`.
+pub async fn resend(
+    scope: &mut Scope,
+    random: &Random,
+    by: &Grants,
+    id: InvitationId,
+) -> Result<MadeInvitation, AccountError> {
+    let (tenant, now) = (scope.tenant(), scope.now());
+    let token = SecretText::make(Purpose::Invitation, random);
+    let row: Option<Row> = sqlx::query_as(
+        "UPDATE invitation SET token_hash = $3, expires_at = $4
+         WHERE tenant_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL
+         RETURNING id, email, built_in, custom, created_at, expires_at",
+    )
+    .bind(tenant.0)
+    .bind(id.uuid())
+    .bind(token.hash().as_slice())
+    .bind(now + LIFE)
+    .fetch_optional(scope.connection())
+    .await?;
+    let invitation = row.and_then(invitation);
+    let invitation = invitation.ok_or_else(|| AccountError::NotFound(format!("open invitation {id}")))?;
+    hold_within(scope, by, invitation.role).await?;
+    scope.note(Note::new("invitation.resend", id).after(&invitation));
+    Ok(MadeInvitation { invitation, token, tenant_title: tenant_title(scope).await? })
 }
 
 /// Makes an invitation's link worthless.
@@ -166,17 +209,19 @@ pub(crate) async fn accept(
     token: &SecretHash,
     now: DateTime<Utc>,
 ) -> Result<Option<Accepted>, sqlx::Error> {
-    let row: Option<(i64, String, Option<String>, Option<uuid::Uuid>)> = sqlx::query_as(
-        "UPDATE invitation SET accepted_at = $2
-         WHERE token_hash = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2
-         RETURNING tenant_id, email, built_in, custom",
+    type Row = (i64, String, Option<String>, Option<uuid::Uuid>, String);
+    let row: Option<Row> = sqlx::query_as(
+        "UPDATE invitation i SET accepted_at = $2 FROM tenant_profile p
+         WHERE i.token_hash = $1 AND i.accepted_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > $2
+             AND p.tenant_id = i.tenant_id
+         RETURNING i.tenant_id, i.email, i.built_in, i.custom, p.title",
     )
     .bind(token.as_slice())
     .bind(now)
     .fetch_optional(connection)
     .await?;
-    Ok(row.and_then(|(tenant, email, built_in, custom)| {
+    Ok(row.and_then(|(tenant, email, built_in, custom, tenant_title)| {
         let role = Role::of_columns(built_in.as_deref(), custom)?;
-        Some(Accepted { tenant: TenantId(tenant), email, role })
+        Some(Accepted { tenant: TenantId(tenant), email, role, tenant_title })
     }))
 }

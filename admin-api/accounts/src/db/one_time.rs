@@ -13,6 +13,8 @@ pub(crate) enum OneTime {
     Register,
     /// Choose another password.
     ResetPassword,
+    /// Have the address that the payload says.
+    ChangeEmail,
     /// Show the second factor.
     Challenge,
 }
@@ -22,6 +24,7 @@ impl OneTime {
         match self {
             Self::Register => "register",
             Self::ResetPassword => "reset_password",
+            Self::ChangeEmail => "change_email",
             Self::Challenge => "challenge",
         }
     }
@@ -29,7 +32,7 @@ impl OneTime {
     /// For how long it is good.
     fn life(self) -> TimeDelta {
         match self {
-            Self::Register => TimeDelta::days(1),
+            Self::Register | Self::ChangeEmail => TimeDelta::days(1),
             Self::ResetPassword => TimeDelta::hours(1),
             Self::Challenge => TimeDelta::minutes(5),
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::db::scope::PlatformScope;
+use crate::error::AccountError;
 
 /// A person, as the person sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,6 +65,31 @@ pub(crate) async fn credentials(
 ) -> Result<Option<Credentials>, sqlx::Error> {
     let query = sqlx::query_as("SELECT id, password_hash FROM person WHERE email = $1");
     query.bind(email).fetch_optional(connection).await
+}
+
+/// Calls the person something else.
+pub(crate) async fn set_name(
+    connection: &mut PgConnection,
+    id: PersonId,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("UPDATE person SET name = $2 WHERE id = $1");
+    query.bind(id.uuid()).bind(name).execute(connection).await?;
+    Ok(())
+}
+
+/// Gives the person another address.
+///
+/// # Errors
+/// [`AccountError::Exists`] if it is somebody's.
+pub(crate) async fn set_email(
+    connection: &mut PgConnection,
+    id: PersonId,
+    email: &str,
+) -> Result<(), AccountError> {
+    let query = sqlx::query("UPDATE person SET email = $2 WHERE id = $1").bind(id.uuid()).bind(email);
+    let changed = query.execute(connection).await;
+    changed.map(|_| ()).map_err(AccountError::of_insert(|| format!("a person of the address {email}")))
 }
 
 /// Gives the person another password, if the hash is still `old`, or in any case without one.

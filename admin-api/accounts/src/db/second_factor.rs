@@ -60,6 +60,15 @@ pub(crate) async fn take_step(
     Ok(taken.rows_affected() == 1)
 }
 
+/// Recovery codes that the person has not used.
+pub(crate) async fn recovery_codes_left(
+    connection: &mut PgConnection,
+    person: PersonId,
+) -> Result<i64, sqlx::Error> {
+    let query = "SELECT count(*) FROM recovery_code WHERE person_id = $1 AND used_at IS NULL";
+    sqlx::query_scalar(query).bind(person.uuid()).fetch_one(connection).await
+}
+
 /// The person has no second factor any more.
 pub(crate) async fn remove(connection: &mut PgConnection, person: PersonId) -> Result<bool, sqlx::Error> {
     let codes = sqlx::query("DELETE FROM recovery_code WHERE person_id = $1").bind(person.uuid());

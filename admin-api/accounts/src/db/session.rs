@@ -24,13 +24,15 @@ pub struct Session {
     pub user_agent: String,
     /// Where it signed in from.
     pub address: Option<String>,
+    /// The country of that address in two letters; `None`: no geo database says so.
+    pub country: Option<String>,
     /// When it signed in.
     pub created_at: DateTime<Utc>,
     /// When it last asked for an access token.
     pub last_seen_at: DateTime<Utc>,
 }
 
-service::from_row!(Session { id: uuid, user_agent, address, created_at, last_seen_at });
+service::from_row!(Session { id: uuid, user_agent, address, country, created_at, last_seen_at });
 
 /// An open session: whose, and for which tenant it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +58,8 @@ pub(crate) async fn insert(
     sqlx::query(
         "WITH made AS (
              INSERT INTO session (id, person_id, current_tenant, user_agent, address, created_at, last_seen_at,
-                                  expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $6, $7) RETURNING id)
+                                  expires_at, country)
+             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $9) RETURNING id)
          INSERT INTO refresh_token (hash, session_id, created_at) SELECT $8, id, $6 FROM made",
     )
     .bind(of.id.uuid())
@@ -68,9 +70,16 @@ pub(crate) async fn insert(
     .bind(now)
     .bind(now + LIFE)
     .bind(refresh.as_slice())
+    .bind(&session.country)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether the person has ever signed in.
+pub(crate) async fn has_any(connection: &mut PgConnection, person: PersonId) -> Result<bool, sqlx::Error> {
+    let query = sqlx::query_scalar("SELECT EXISTS (SELECT FROM session WHERE person_id = $1)");
+    query.bind(person.uuid()).fetch_one(connection).await
 }
 
 /// Exchanges the refresh token `old` for `new`, in one statement: of many that try at once, one does.
@@ -143,7 +152,7 @@ pub(crate) async fn list(
     now: DateTime<Utc>,
 ) -> Result<Vec<Session>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT id, user_agent, address, created_at, last_seen_at FROM session
+        "SELECT id, user_agent, address, country, created_at, last_seen_at FROM session
          WHERE person_id = $1 AND ended_at IS NULL AND expires_at > $2 AND last_seen_at > $3
          ORDER BY created_at DESC, id LIMIT 200",
     )

@@ -1,13 +1,14 @@
 //! The audit: what is in it, and that nobody changes it unseen.
 
-use accounts::audit::{self, Broken, Verified};
+use accounts::audit::{self, Broken, Filter, Verified};
 use accounts::key::{self, NewKey};
 use accounts::{Actor, Caller, Scope, project};
+use chrono::DateTime;
 use schemas::id::TenantId;
 use schemas::public_id::PersonId;
 use service::postgres::Role;
 
-use crate::place::{NOON, Place};
+use crate::place::{NOON, Place, SECOND};
 
 async fn verified(place: &Place, tenant: TenantId) -> Verified {
     audit::verify(&mut place.scope(tenant).await).await.unwrap()
@@ -38,7 +39,7 @@ async fn an_entry_says_who_did_what_from_where_and_no_secret() {
     let mut scope = Scope::open(&place.pool, &place.clock, caller, acme).await.unwrap();
     let made = key::create(&mut scope, &NewKey::default()).await.unwrap();
     scope.commit().await.unwrap();
-    let entries = audit::list(&mut place.scope(acme).await, None, 1).await.unwrap();
+    let entries = audit::list(&mut place.scope(acme).await, &Filter::default(), None, 1).await.unwrap();
     let [entry] = &entries[..] else { panic!("one entry") };
     assert_eq!((entry.seq, entry.action.as_str()), (2, "key.create"));
     assert_eq!(entry.target, format!("key {}", made.id));
@@ -83,6 +84,11 @@ async fn an_entry_that_was_changed_deleted_moved_or_cut_off_is_found() {
             Broken::Missing { seq: 2 },
         ),
         ("UPDATE audit_head SET hash = sha256('x')", Broken::Changed { seq: 5 }),
+        ("DELETE FROM audit_head", Broken::Changed { seq: 1 }),
+        (
+            "UPDATE audit_head h SET seq = 4, hash = e.hash FROM audit_entry e WHERE e.seq = 4",
+            Broken::Changed { seq: 5 },
+        ),
     ] {
         let place = Place::fresh().await;
         let acme = five_entries(&place).await;
@@ -134,10 +140,75 @@ async fn a_tenant_does_not_see_the_audit_of_another_or_of_the_platform() {
     accounts::plan::put(&mut scope, "small", &limits).await.unwrap();
     scope.commit().await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM audit_entry WHERE tenant_id IS NULL").await, 1);
-    assert_eq!(audit::list(&mut place.scope(acme).await, None, 200).await.unwrap().len(), 5);
+    assert_eq!(
+        audit::list(&mut place.scope(acme).await, &Filter::default(), None, 200).await.unwrap().len(),
+        5
+    );
     let mut scope = place.scope(zeta).await;
-    assert_eq!(audit::list(&mut scope, None, 200).await.unwrap().len(), 1);
+    assert_eq!(audit::list(&mut scope, &Filter::default(), None, 200).await.unwrap().len(), 1);
     let seen: i64 =
         sqlx::query_scalar("SELECT count(*) FROM audit_entry").fetch_one(scope.connection()).await.unwrap();
     assert_eq!(seen, 1);
+}
+
+#[tokio::test]
+async fn entries_are_found_by_who_what_and_when() {
+    let place = Place::fresh().await;
+    let acme = five_entries(&place).await;
+    place.clock.set(NOON + SECOND);
+    let person = PersonId::of_random([7; 16]);
+    let caller = Caller::local(Actor::Person(person));
+    let mut scope = Scope::open(&place.pool, &place.clock, caller, acme).await.unwrap();
+    let made = key::create(&mut scope, &NewKey::default()).await.unwrap();
+    key::revoke(&mut scope, made.id).await.unwrap();
+    scope.commit().await.unwrap();
+    let later = DateTime::from_timestamp_micros(NOON + SECOND);
+    for (filter, found) in [
+        (Filter { actor: Some(person.to_string()), ..Filter::default() }, vec![7, 6]),
+        (Filter { actor: Some("operator".to_owned()), ..Filter::default() }, vec![5, 4, 3, 2, 1]),
+        (Filter { action: Some("key.create".to_owned()), ..Filter::default() }, vec![6, 5]),
+        (Filter { action: Some("key.*".to_owned()), ..Filter::default() }, vec![7, 6, 5]),
+        (Filter { action: Some("key".to_owned()), ..Filter::default() }, vec![]),
+        (Filter { action: Some("%.*".to_owned()), ..Filter::default() }, vec![]),
+        (Filter { target: Some(format!("key {}", made.id)), ..Filter::default() }, vec![7, 6]),
+        (Filter { from: later, ..Filter::default() }, vec![7, 6]),
+        (Filter { to: later, action: Some("key.*".to_owned()), ..Filter::default() }, vec![5]),
+    ] {
+        let entries = audit::list(&mut place.scope(acme).await, &filter, None, 200).await.unwrap();
+        let numbers: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
+        assert_eq!(numbers, found, "{filter:?}");
+        let page = audit::list(&mut place.scope(acme).await, &filter, Some(6), 2).await.unwrap();
+        let before: Vec<i64> = found.into_iter().filter(|seq| *seq < 6).take(2).collect();
+        assert_eq!(page.iter().map(|entry| entry.seq).collect::<Vec<_>>(), before, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_is_noted_and_holds_what_was_there_when_it_began() {
+    let place = Place::fresh().await;
+    let acme = five_entries(&place).await;
+    let mut scope = place.scope(acme).await;
+    let last = audit::begin_export(&mut scope, &Filter::default()).await.unwrap();
+    scope.commit().await.unwrap();
+    let mut scope = place.scope(acme).await;
+    let entries = audit::export_page(&mut scope, &Filter::default(), 0, last).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert!(audit::export_page(&mut scope, &Filter::default(), 5, last).await.unwrap().is_empty());
+    assert_eq!(place.number("SELECT count(*) FROM audit_entry WHERE action = 'audit.export'").await, 1);
+}
+
+#[tokio::test]
+async fn all_chains_are_verified_one_after_the_other() {
+    let place = Place::fresh().await;
+    let (acme, zeta) = (five_entries(&place).await, place.tenant("zeta").await);
+    let mut scope = place.platform().await;
+    let limits = serde_json::from_str(r#"{"quota":1,"rate":1}"#).unwrap();
+    accounts::plan::put(&mut scope, "small", &limits).await.unwrap();
+    scope.commit().await.unwrap();
+    place.forge("DELETE FROM audit_entry WHERE action = 'key.create'").await;
+    let chains = audit::verify_after(&mut place.platform().await, None).await.unwrap();
+    let seen: Vec<_> = chains.iter().map(|of| (of.tenant, of.verified.entries, of.verified.broken)).collect();
+    let cut = Some(Broken::CutOff { seq: 5 });
+    assert_eq!(seen, [(None, 1, None), (Some(acme), 4, cut), (Some(zeta), 1, None)]);
+    assert!(audit::verify_after(&mut place.platform().await, Some(zeta.0)).await.unwrap().is_empty());
 }

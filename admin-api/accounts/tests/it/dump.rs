@@ -5,7 +5,7 @@ use accounts::membership::Role;
 use accounts::{Admitted, Random, invitation};
 use schemas::permission::BuiltInRole;
 
-use crate::house::{House, PASSWORD, client, secret};
+use crate::house::{House, PASSWORD, client, password};
 
 /// All rows of all tables as text, bytes both as they are printed and as the text that they may be.
 async fn dump(house: &House) -> String {
@@ -42,7 +42,7 @@ async fn no_secret_stands_in_the_database() {
         invitation::create(&mut scope, &Random::system(), &grants, "bob@example.com", role).await.unwrap();
     let key = key::create(&mut scope, &NewKey::default()).await.unwrap();
     scope.commit().await.unwrap();
-    let totp = house.auth.propose_totp(id, secret(PASSWORD), &client(1)).await.unwrap();
+    let totp = house.auth.propose_totp(id, password(), &client(1)).await.unwrap();
     let links: Vec<String> =
         house.mails().await.into_iter().filter_map(|mail| Some(mail.token?.expose().to_owned())).collect();
     assert_eq!(links.len(), 3);

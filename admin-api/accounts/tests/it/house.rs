@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use accounts::{
-    Admitted, AuthError, AuthParts, Authenticator, Client, HashCost, Hasher, Login, Mail, Random,
-    Registration, SealKey, SignedIn,
+    Admitted, AuthError, AuthParts, Authenticator, Client, HashCost, Hasher, Login, Mail, Proof, Random,
+    Registration, SealKey, SignedIn, SignedInPerson,
 };
 use schemas::public_id::PersonId;
 use service::config::Secret;
@@ -32,6 +32,10 @@ pub(crate) fn client(last: u8) -> Client {
 
 pub(crate) fn secret(text: &str) -> Secret {
     Secret::from(text)
+}
+
+pub(crate) fn password() -> Proof {
+    Proof::Password(secret(PASSWORD))
 }
 
 impl House {
@@ -64,9 +68,21 @@ impl House {
         self.mails().await.into_iter().rfind(|mail| mail.recipient == email).unwrap()
     }
 
-    /// What the link of the last mail to that address holds.
+    /// How many mails of that kind wait for that address.
+    pub(crate) async fn mails_of(&self, kind: &str, email: &str) -> usize {
+        self.mails().await.iter().filter(|mail| mail.kind == kind && mail.recipient == email).count()
+    }
+
+    /// Who has that access token.
+    pub(crate) async fn who(&self, bearer: &str) -> SignedInPerson {
+        self.auth.signed_in(bearer, &client(1)).await.unwrap()
+    }
+
+    /// What the link of the last mail to that address that has one holds.
     pub(crate) async fn link_to(&self, email: &str) -> String {
-        self.mail_to(email).await.token.unwrap().expose().to_owned()
+        let mails = self.mails().await;
+        let mail = mails.into_iter().rfind(|mail| mail.recipient == email && mail.token.is_some());
+        mail.unwrap().token.unwrap().expose().to_owned()
     }
 
     /// Somebody who has registered, and followed the link.

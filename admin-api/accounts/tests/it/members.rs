@@ -226,7 +226,7 @@ async fn what_members_do_is_in_the_audit_with_their_names() {
     let house = House::acme().await;
     house.joins("bob@example.com", VIEWER).await;
     let Admitted { mut scope, .. } = house.works("ada@example.com").await;
-    let entries = accounts::audit::list(&mut scope, None, 200).await.unwrap();
+    let entries = accounts::audit::list(&mut scope, &Default::default(), None, 200).await.unwrap();
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     for action in ["tenant.create", "person.join", "membership.create", "login", "invitation.create"] {
         assert!(actions.contains(&action), "{action} {actions:?}");

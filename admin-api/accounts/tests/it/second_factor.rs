@@ -1,12 +1,12 @@
 //! One-time codes and recovery codes: each is good once.
 
-use accounts::{AuthError, Login, SealKey, SecretText, SignedIn};
+use accounts::{AuthError, Login, Proof, SealKey, SecretText, SignedIn};
 use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use schemas::public_id::PersonId;
 use sha1::Sha1;
 
-use crate::house::{House, PASSWORD, client, is_refused, secret};
+use crate::house::{House, PASSWORD, client, is_refused, password, secret};
 use crate::place::SECOND;
 
 /// What an app shows, by the RFC and not by our code.
@@ -32,7 +32,7 @@ impl Guarded {
     async fn fresh() -> Self {
         let house = House::fresh().await;
         let id = house.person("ada@example.com", "acme").await;
-        let proposed = house.auth.propose_totp(id, secret(PASSWORD), &client(1)).await.unwrap();
+        let proposed = house.auth.propose_totp(id, password(), &client(1)).await.unwrap();
         let code = app(&proposed.secret, house.place.clock.now_micros() / SECOND);
         let recovery = house.auth.confirm_totp(id, &code, &client(1)).await.unwrap().recovery_codes;
         house.wait(60);
@@ -123,14 +123,14 @@ async fn a_recovery_code_stands_in_once() {
 async fn a_second_factor_counts_when_it_is_confirmed_and_is_removed_with_the_password() {
     let house = House::fresh().await;
     let id = house.person("ada@example.com", "acme").await;
-    assert!(is_refused(&house.auth.propose_totp(id, secret("wrong"), &client(1)).await));
-    house.auth.propose_totp(id, secret(PASSWORD), &client(1)).await.unwrap();
+    assert!(is_refused(&house.auth.propose_totp(id, Proof::Password(secret("wrong")), &client(1)).await));
+    house.auth.propose_totp(id, password(), &client(1)).await.unwrap();
     house.login("ada@example.com").await;
     assert!(is_refused(&house.auth.confirm_totp(id, "000000", &client(1)).await));
     let guarded = Guarded::fresh().await;
-    let again = guarded.house.auth.propose_totp(guarded.id, secret(PASSWORD), &client(1)).await;
+    let again = guarded.house.auth.propose_totp(guarded.id, password(), &client(1)).await;
     assert!(matches!(again, Err(AuthError::Invalid(_))), "one that is on is not replaced");
-    guarded.house.auth.remove_totp(guarded.id, secret(PASSWORD), &client(1)).await.unwrap();
+    guarded.house.auth.remove_totp(guarded.id, password(), &client(1)).await.unwrap();
     guarded.house.login("ada@example.com").await;
 }
 

@@ -98,7 +98,7 @@ async fn sessions_are_listed_and_ended_by_their_person_alone() {
     let sessions = house.auth.sessions(&who, &client(1)).await.unwrap();
     assert_eq!(sessions.len(), 2);
     for session in &sessions {
-        assert!(!house.auth.end_session(&bobs, session.id, &client(1)).await.unwrap(), "not his");
+        assert!(!house.auth.end_session(&bobs, session.session.id, &client(1)).await.unwrap(), "not his");
     }
     house.auth.end_other_sessions(&who, &client(1)).await.unwrap();
     assert!(house.admit(&one.access_token).await.is_ok());

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use schemas::public_id::AuditId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -56,9 +56,9 @@ service::from_row!(Entry {
 
 /// The last entry of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Its number; 0: there is none.
-    pub(super) seq: i64,
+    pub(crate) seq: i64,
     pub(super) hash: Vec<u8>,
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn move_head(
     Ok(())
 }
 
-pub(super) async fn head(connection: &mut PgConnection, chain: Chain) -> Result<Head, sqlx::Error> {
+pub(crate) async fn head(connection: &mut PgConnection, chain: Chain) -> Result<Head, sqlx::Error> {
     let head = sqlx::query_as("SELECT seq, hash FROM audit_head WHERE chain = $1");
     Ok(head.bind(chain.number()).fetch_optional(connection).await?.unwrap_or_default())
 }
@@ -139,6 +139,36 @@ macro_rules! select {
     };
 }
 
+/// `$4` to `$8` are a [`Filter`].
+macro_rules! select_filtered {
+    ($rest:literal) => {
+        concat!(
+            select!(""),
+            "($4::text IS NULL OR actor = $4)
+             AND ($5::text IS NULL OR action = $5 OR ($5 LIKE '%.*' AND starts_with(action, left($5, -1))))
+             AND ($6::text IS NULL OR target = $6)
+             AND ($7::timestamptz IS NULL OR at >= $7) AND ($8::timestamptz IS NULL OR at < $8) AND ",
+            $rest
+        )
+    };
+}
+
+/// Which entries somebody asks for. What is not named is not looked at.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// Who: a public id, `operator` or `system`.
+    pub actor: Option<String>,
+    /// What was done, as in `key.create`; `key.*`: whatever was done to keys.
+    pub action: Option<String>,
+    /// To what.
+    pub target: Option<String>,
+    /// Not before.
+    pub from: Option<DateTime<Utc>>,
+    /// Before.
+    pub to: Option<DateTime<Utc>>,
+}
+
 /// Entries after number `after`, the oldest first.
 pub(super) async fn oldest(
     connection: &mut PgConnection,
@@ -150,13 +180,36 @@ pub(super) async fn oldest(
     query.bind(chain.number()).bind(after).bind(limit).fetch_all(connection).await
 }
 
-/// Entries before number `before`, the newest first.
-pub(crate) async fn newest(
+/// Which way a page of entries goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Onward {
+    /// Before that number, the newest first.
+    Before(i64),
+    /// After that number, the oldest first.
+    After(i64),
+}
+
+/// Some of the entries that somebody asks for.
+pub(crate) async fn page(
     connection: &mut PgConnection,
     chain: Chain,
-    before: i64,
+    filter: &Filter,
+    onward: Onward,
     limit: i64,
 ) -> Result<Vec<Entry>, sqlx::Error> {
-    let query = sqlx::query_as(select!("seq < $2 ORDER BY seq DESC LIMIT $3"));
-    query.bind(chain.number()).bind(before).bind(limit).fetch_all(connection).await
+    let (query, edge) = match onward {
+        Onward::Before(seq) => (select_filtered!("seq < $2 ORDER BY seq DESC LIMIT $3"), seq),
+        Onward::After(seq) => (select_filtered!("seq > $2 ORDER BY seq LIMIT $3"), seq),
+    };
+    sqlx::query_as(query)
+        .bind(chain.number())
+        .bind(edge)
+        .bind(limit)
+        .bind(&filter.actor)
+        .bind(&filter.action)
+        .bind(&filter.target)
+        .bind(filter.from)
+        .bind(filter.to)
+        .fetch_all(connection)
+        .await
 }

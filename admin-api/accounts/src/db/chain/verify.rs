@@ -58,10 +58,15 @@ pub(crate) async fn verify(connection: &mut PgConnection, chain: Chain) -> Resul
             last = Head { seq, hash: entry.hash };
         }
     }
-    if last.hash == head.hash {
-        return Ok(Verified { entries: last.seq, broken: None });
+    if last.hash != head.hash {
+        return Ok(broken(&last, Broken::Changed { seq: last.seq }));
     }
-    Ok(broken(&last, Broken::Changed { seq: last.seq }))
+    // Entries beyond the head were added meanwhile, which has moved the head, or nobody added them.
+    let beyond = entry::oldest(connection, chain, last.seq, 1).await?;
+    if !beyond.is_empty() && entry::head(connection, chain).await? == head {
+        return Ok(broken(&last, Broken::Changed { seq: last.seq + 1 }));
+    }
+    Ok(Verified { entries: last.seq, broken: None })
 }
 
 fn broken(last: &Head, why: Broken) -> Verified {

@@ -1,0 +1,90 @@
+//! Invitations of people whom weir knows already, and links that are sent again.
+
+use accounts::member_role::{self, NewRole};
+use accounts::membership::Role;
+use accounts::{AccountError, Admitted, Random, invitation};
+use schemas::permission::{BuiltInRole, Permission};
+use schemas::public_id::InvitationId;
+
+use crate::house::{House, client, is_refused};
+
+/// A tenant of `ada`, whose access token this is, and a person `bob` with a tenant of his own.
+async fn house_of_two() -> (House, String) {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    house.person("bob@example.com", "bobs").await;
+    let ada = house.login("ada@example.com").await.access_token;
+    (house, ada)
+}
+
+async fn invite(house: &House, ada: &str, email: &str, role: Role) -> InvitationId {
+    let Admitted { mut scope, grants } = house.admit(ada).await.unwrap();
+    let made = invitation::create(&mut scope, &Random::system(), &grants, email, role).await.unwrap();
+    house.auth.mail_invitation(&mut scope, &made).await.unwrap();
+    scope.commit().await.unwrap();
+    made.invitation.id
+}
+
+const VIEWER: Role = Role::BuiltIn(BuiltInRole::Viewer);
+
+#[tokio::test]
+async fn somebody_who_is_known_accepts_once_and_is_in_both_tenants() {
+    let (house, ada) = house_of_two().await;
+    invite(&house, &ada, "bob@example.com", VIEWER).await;
+    let mail = house.mails().await.into_iter().find(|mail| mail.kind == "invitation").unwrap();
+    assert_eq!(mail.details["tenant"], "acme");
+    let link = mail.token.unwrap().expose().to_owned();
+    let bob = house.who(&house.login("bob@example.com").await.access_token).await;
+    let eve = house.person("eve@example.com", "eves").await;
+    assert!(
+        is_refused(&house.auth.accept_invitation(eve, &link, &client(1)).await),
+        "it is of another address"
+    );
+    let joined = house.auth.accept_invitation(bob.person(), &link, &client(1)).await.unwrap();
+    assert_eq!((joined.name.as_str(), joined.role.as_str()), ("acme", "viewer"));
+    assert!(is_refused(&house.auth.accept_invitation(bob.person(), &link, &client(1)).await));
+    assert_eq!(house.auth.tenants(&bob, &client(1)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_link_that_is_sent_again_replaces_the_one_before_and_opens_what_has_expired() {
+    let (house, ada) = house_of_two().await;
+    let id = invite(&house, &ada, "bob@example.com", VIEWER).await;
+    let old = house.link_to("bob@example.com").await;
+    let bob = house.who(&house.login("bob@example.com").await.access_token).await.person();
+    house.wait(8 * 86_400);
+    assert!(is_refused(&house.auth.accept_invitation(bob, &old, &client(1)).await), "it has expired");
+    let ada = house.login("ada@example.com").await.access_token;
+    let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+    let made = invitation::resend(&mut scope, &Random::system(), &grants, id).await.unwrap();
+    house.auth.mail_invitation(&mut scope, &made).await.unwrap();
+    scope.commit().await.unwrap();
+    assert!(is_refused(&house.auth.accept_invitation(bob, &old, &client(1)).await));
+    let link = house.link_to("bob@example.com").await;
+    house.auth.accept_invitation(bob, &link, &client(1)).await.unwrap();
+    let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+    let again = invitation::resend(&mut scope, &Random::system(), &grants, id).await;
+    assert!(matches!(again, Err(AccountError::NotFound(_))), "who has joined is not invited any more");
+}
+
+#[tokio::test]
+async fn a_role_that_was_changed_meanwhile_counts_as_it_is_at_the_acceptance() {
+    let (house, ada) = house_of_two().await;
+    let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+    let new =
+        |permissions: &[Permission]| NewRole { name: "ops".to_owned(), permissions: permissions.to_vec() };
+    let wide = new(&[Permission::KeysManage, Permission::UsageRead]);
+    let role = member_role::create(&mut scope, &Random::system(), &grants, &wide).await.unwrap();
+    scope.commit().await.unwrap();
+    invite(&house, &ada, "bob@example.com", Role::Custom(role.id)).await;
+    let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+    member_role::change(&mut scope, &grants, role.id, &new(&[Permission::UsageRead])).await.unwrap();
+    scope.commit().await.unwrap();
+    let link = house.link_to("bob@example.com").await;
+    let signed_in = house.login("bob@example.com").await;
+    let bob = house.who(&signed_in.access_token).await;
+    let joined = house.auth.accept_invitation(bob.person(), &link, &client(1)).await.unwrap();
+    let token = house.auth.switch(&bob, &joined.slug, &client(1)).await.unwrap().access_token;
+    let admitted = house.admit(&token).await.unwrap();
+    assert_eq!(admitted.grants.permissions, [Permission::UsageRead]);
+}

@@ -1,0 +1,126 @@
+//! What is a person's own.
+
+use accounts::muted_mail::WantedMailsChange;
+use accounts::{AuthError, Client, Proof};
+
+use crate::house::{House, PASSWORD, client, is_refused, password, secret, signed_in};
+
+#[tokio::test]
+async fn somebody_sees_who_they_are_and_where_they_work() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "Acme").await;
+    let who = house.who(&house.login("ada@example.com").await.access_token).await;
+    let me = house.auth.me(&who, &client(1)).await.unwrap();
+    let tenant = me.tenant.unwrap();
+    assert_eq!((me.person.email.as_str(), tenant.tenant.name.as_str()), ("ada@example.com", "Acme"));
+    assert!(
+        !tenant.limited && tenant.permissions.iter().any(|permission| permission.as_str() == "tenant.delete")
+    );
+    assert_eq!((me.second_factors.totp, me.second_factors.recovery_codes_left), (false, 0));
+    let renamed = house.auth.rename(&who, "Countess", &client(1)).await.unwrap();
+    assert_eq!(renamed.person.name, "Countess");
+    assert!(matches!(house.auth.rename(&who, "", &client(1)).await, Err(AuthError::Invalid(_))));
+    let noted = "SELECT count(*) FROM audit_entry WHERE action = 'person.change' AND after = '\"Countess\"'";
+    assert_eq!(house.place.number(noted).await, 1);
+}
+
+#[tokio::test]
+async fn an_address_is_changed_by_a_link_that_goes_to_the_new_one() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let who = house.who(&house.login("ada@example.com").await.access_token).await;
+    let ask = async |proof| house.auth.ask_email_change(&who, "Ada@New.example", proof, &client(1)).await;
+    assert!(is_refused(&ask(Proof::Password(secret("wrong-wrong-wrong"))).await));
+    assert!(is_refused(&ask(Proof::Code("123456".to_owned())).await), "there is no app");
+    ask(password()).await.unwrap();
+    assert_eq!(house.mails_of("email_change_asked", "ada@example.com").await, 1);
+    // A link to the old address, which somebody else may read by then.
+    house.auth.forgot_password("ada@example.com", &client(1)).await.unwrap();
+    let old_link = house.link_to("ada@example.com").await;
+    let first = house.link_to("ada@new.example").await;
+    ask(password()).await.unwrap();
+    house.wait(1);
+    assert!(is_refused(&house.auth.verify_email(&first, &client(1)).await), "the last link counts");
+    let links: Vec<String> = house
+        .mails()
+        .await
+        .into_iter()
+        .filter(|mail| mail.kind == "confirm_email")
+        .map(|mail| mail.token.unwrap().expose().to_owned())
+        .collect();
+    let link = links.iter().find(|link| **link != first).unwrap();
+    house.auth.verify_email(link, &client(1)).await.unwrap();
+    assert!(is_refused(&house.auth.verify_email(link, &client(1)).await));
+    assert_eq!(house.mails_of("email_changed", "ada@example.com").await, 1);
+    let reset = house.auth.reset_password(&old_link, secret("velvet-quartz-74-lamp"), &client(1)).await;
+    assert!(is_refused(&reset));
+    assert!(is_refused(&house.auth.login("ada@example.com", secret(PASSWORD), &client(1)).await));
+    house.login("ada@new.example").await;
+}
+
+#[tokio::test]
+async fn nobody_learns_by_a_change_of_address_who_has_an_account() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    house.person("bob@example.com", "bobs").await;
+    let who = house.who(&house.login("ada@example.com").await.access_token).await;
+    let rows = "SELECT (SELECT count(*) FROM outbox) * 1000 + (SELECT count(*) FROM one_time_token)
+                + (SELECT count(*) FROM audit_entry) * 1000000";
+    let mut written = Vec::new();
+    for email in ["bob@example.com", "eve@example.com"] {
+        // The former request of hers is replaced, in either case.
+        house.place.forge("DELETE FROM one_time_token WHERE purpose = 'change_email'").await;
+        let before = house.place.number(rows).await;
+        house.auth.ask_email_change(&who, email, password(), &client(1)).await.unwrap();
+        written.push(house.place.number(rows).await - before);
+    }
+    assert_eq!(written[0], written[1]);
+    assert_eq!(house.mails_of("address_known", "bob@example.com").await, 1);
+    assert_eq!(house.mails_of("confirm_email", "bob@example.com").await, 0, "and no link to it");
+}
+
+#[tokio::test]
+async fn an_address_that_became_somebodys_meanwhile_stays_theirs() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let who = house.who(&house.login("ada@example.com").await.access_token).await;
+    house.auth.ask_email_change(&who, "new@example.com", password(), &client(1)).await.unwrap();
+    let link = house.link_to("new@example.com").await;
+    house.person("new@example.com", "news").await;
+    let changed = house.auth.verify_email(&link, &client(1)).await;
+    assert!(matches!(changed, Err(AuthError::Invalid(_))), "{changed:?}");
+    house.login("ada@example.com").await;
+}
+
+#[tokio::test]
+async fn sessions_say_on_what_device_they_are_and_which_one_asks() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    let there = Client { user_agent: firefox.to_owned(), ..client(2) };
+    signed_in(house.auth.login("ada@example.com", secret(PASSWORD), &there).await);
+    house.wait(1);
+    let who = house.who(&house.login("ada@example.com").await.access_token).await;
+    let sessions = house.auth.sessions(&who, &client(1)).await.unwrap();
+    let seen: Vec<_> = sessions.iter().map(|listed| (listed.device.as_str(), listed.is_current)).collect();
+    assert_eq!(seen, [("test", true), ("Firefox on Linux", false)]);
+    assert_eq!(sessions[1].session.address.as_deref(), Some("192.0.2.2"));
+}
+
+#[tokio::test]
+async fn mails_on_security_can_not_be_turned_off() {
+    let house = House::fresh().await;
+    let id = house.person("ada@example.com", "acme").await;
+    let who = house.who(&house.login("ada@example.com").await.access_token).await;
+    let wanted = house.auth.wanted_mails(&who, &client(1)).await.unwrap();
+    assert!(wanted.security && wanted.usage && wanted.billing && wanted.product);
+    let change = |body: &str| serde_json::from_str::<WantedMailsChange>(body);
+    assert!(change(r#"{"security":false}"#).is_err());
+    let off = change(r#"{"usage":false,"product":false}"#).unwrap();
+    house.auth.change_wanted_mails(&who, off, &client(1)).await.unwrap();
+    let on = change(r#"{"usage":true}"#).unwrap();
+    let wanted = house.auth.change_wanted_mails(&who, on, &client(1)).await.unwrap();
+    assert_eq!((wanted.security, wanted.usage, wanted.billing, wanted.product), (true, true, true, false));
+    let mut scope = house.place.platform().await;
+    assert_eq!(accounts::muted_mail::wanted(scope.connection(), id).await.unwrap(), wanted);
+}
