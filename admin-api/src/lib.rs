@@ -18,6 +18,7 @@ pub mod listener;
 pub mod api;
 mod request;
 pub mod reply;
+mod input;
 mod text;
 pub mod auth;
 pub mod routes;

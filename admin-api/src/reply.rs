@@ -2,17 +2,17 @@
 
 use accounts::{AccountError, AuthError};
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
-use schemas::problem::{Code, Problem};
+use schemas::problem::{Code, Place, Problem};
 use serde::Serialize;
 use service::error::Chain;
 use service::store::StoreError;
 
 use crate::request;
+
+const PROBLEM: &str = "application/problem+json";
 
 /// A problem as a reply.
 #[derive(Debug)]
@@ -42,23 +42,22 @@ pub(crate) fn taken() -> Accepted {
     Ok((StatusCode::ACCEPTED, Json(Taken { status: "accepted" })))
 }
 
-/// A JSON body; what is wrong with it becomes a problem document.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Refused))]
-pub(crate) struct Body<T>(pub(crate) T);
-
-/// Parameters of the URL; what is wrong with them becomes a problem document.
-#[derive(FromRequestParts)]
-#[from_request(via(axum::extract::Query), rejection(Refused))]
-pub(crate) struct Parameters<T>(pub(crate) T);
-
 impl Refused {
     pub(crate) fn new(problem: Problem) -> Self {
         Self { problem, retry_after: None }
     }
 
+    #[cfg(test)]
+    pub(crate) fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(Problem::new(Code::InvalidArgument, detail.into()))
+    }
+
+    pub(crate) fn invalid_at(place: Place, detail: impl Into<String>) -> Self {
+        Self::new(Problem::new(Code::InvalidArgument, detail.into()).in_place(place))
     }
 
     fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Self {
@@ -73,6 +72,7 @@ impl From<AuthError> for Refused {
         match error {
             AuthError::Refused(_) => Self::new(Problem::new(Code::Unauthorized, detail)),
             AuthError::Invalid(_) => Self::invalid(detail),
+            AuthError::InvalidAt(place, _) => Self::invalid_at(place, detail),
             AuthError::Wait { seconds } => {
                 Self { problem: Problem::new(Code::TooManyAttempts, detail), retry_after: Some(seconds) }
             }
@@ -88,6 +88,7 @@ impl From<AccountError> for Refused {
         let detail = error.to_string();
         match error {
             AccountError::Invalid(_) => Self::invalid(detail),
+            AccountError::InvalidAt(place, _) => Self::invalid_at(place, detail),
             AccountError::NotFound(_) => Self::new(Problem::new(Code::NotFound, detail)),
             AccountError::Exists(_) => Self::new(Problem::new(Code::Conflict, detail)),
             AccountError::Store(cause) => cause.into(),
@@ -107,16 +108,26 @@ impl From<sqlx::Error> for Refused {
     }
 }
 
-impl From<JsonRejection> for Refused {
-    fn from(rejection: JsonRejection) -> Self {
-        Self::invalid(rejection.body_text())
+/// Makes a problem of a refusal that is none yet: what the framework itself refuses, such as a path that is not UTF-8.
+pub(crate) fn as_problem(reply: Response) -> Response {
+    let is_problem = reply.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM);
+    let status = reply.status();
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return reply;
     }
-}
-
-impl From<QueryRejection> for Refused {
-    fn from(rejection: QueryRejection) -> Self {
-        Self::invalid(rejection.body_text())
+    let (code, detail) = match status {
+        StatusCode::NOT_FOUND => (Code::NotFound, "there is no such path in the admin API"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            (Code::MethodNotAllowed, "the path exists, but not for this method")
+        }
+        _ if status.is_server_error() => (Code::Unavailable, "the admin API failed: try again soon"),
+        _ => (Code::InvalidArgument, "the path or a header can't be read"),
+    };
+    let mut problem = Refused::new(Problem::new(code, detail)).into_response();
+    for (name, value) in reply.headers().iter().filter(|(name, _)| *name == ALLOW) {
+        problem.headers_mut().insert(name, value.clone());
     }
+    problem
 }
 
 impl IntoResponse for Refused {
@@ -125,7 +136,7 @@ impl IntoResponse for Refused {
         let status =
             StatusCode::from_u16(self.problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut reply = (status, self.problem.document(&request_id)).into_response();
-        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         if let Some(seconds) = self.retry_after {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -22,7 +22,7 @@ use std::fmt::Write;
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::MethodRouter;
 use schemas::permission::{self, Permission};
 use schemas::problem::{Code, Problem};
@@ -30,7 +30,7 @@ use schemas::problem::{Code, Problem};
 use crate::api::Api;
 use crate::auth::{Access, guard};
 use crate::listener::Listener;
-use crate::reply::Refused;
+use crate::reply::{Refused, as_problem};
 use crate::request;
 
 /// One line of the table, without what answers.
@@ -217,6 +217,7 @@ pub(crate) fn router(listener: Listener, api: Api) -> Router {
         .method_not_allowed_fallback(async || {
             Refused::new(Problem::new(Code::MethodNotAllowed, "the path exists, but not for this method"))
         })
+        .layer(map_response(async |reply| as_problem(reply)))
         .layer(from_fn(request::identified))
         .with_state(api)
 }

@@ -54,21 +54,3 @@ impl<'de> Deserialize<'de> for RoleName {
         })
     }
 }
-
-/// Items in a page for which no limit is named.
-const LIMIT: i64 = 50;
-/// Items in a page at most.
-const LIMIT_MAX: i64 = 200;
-
-/// How many items a page is to have.
-///
-/// # Errors
-/// What to say of a limit that is out of range.
-pub(crate) fn limit(asked: Option<i64>) -> Result<i64, String> {
-    let limit = asked.unwrap_or(LIMIT);
-    if (1..=LIMIT_MAX).contains(&limit) {
-        Ok(limit)
-    } else {
-        Err(format!("limit is a number from 1 to {LIMIT_MAX}"))
-    }
-}

@@ -94,7 +94,7 @@ pub fn native(request_id: Uuid, receipt: &Receipt) -> Reply {
         id: rejection.id.as_deref(),
         code: rejection.problem.code,
         detail: &rejection.problem.detail,
-        field: rejection.problem.field.as_deref(),
+        field: rejection.problem.field(),
     });
     let body = Body {
         accepted: receipt.accepted,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
+use serde::ser::SerializeMap;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $title:literal;)*) => {
@@ -115,6 +116,54 @@ impl Serialize for Code {
     }
 }
 
+/// A part of a request that is to blame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A member of the body, as a JSON pointer (RFC 6901). The empty one is the whole body.
+    Pointer(String),
+    /// A parameter of the path or the query, by its name.
+    Parameter(String),
+    /// A header, by its name.
+    Header(String),
+}
+
+impl Place {
+    /// The pointer or the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pointer(text) | Self::Parameter(text) | Self::Header(text) => text,
+        }
+    }
+
+    /// What a document calls this kind of place.
+    fn member(&self) -> &'static str {
+        match self {
+            Self::Pointer(_) => "pointer",
+            Self::Parameter(_) => "parameter",
+            Self::Header(_) => "header",
+        }
+    }
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// What is wrong there.
+    pub detail: Cow<'static, str>,
+}
+
+impl Serialize for Fault {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(Some(2))?;
+        members.serialize_entry(self.place.member(), self.place.as_str())?;
+        members.serialize_entry("detail", &self.detail)?;
+        members.end()
+    }
+}
+
 /// A refusal: the code decides status and title, the detail says what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -122,24 +171,50 @@ pub struct Problem {
     pub code: Code,
     /// For a person: what was wrong in this request, and what to do. Never another tenant's data, never a secret.
     pub detail: Cow<'static, str>,
-    /// The field or header that is to blame, as a JSON pointer or a header's name.
-    pub field: Option<String>,
+    /// What is to blame, if it is known.
+    pub errors: Vec<Fault>,
 }
 
 impl Problem {
     /// A problem that no single field is to blame for.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), field: None }
+        Self { code, detail: detail.into(), errors: Vec::new() }
     }
 
-    /// The same problem, with the field to blame.
+    /// The same problem, with what is to blame: a member of the body by its JSON pointer, which begins with a slash,
+    /// or a header by its name.
     #[must_use]
-    pub fn at(self, field: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..self }
+    pub fn at(self, place: impl Into<String>) -> Self {
+        let place = place.into();
+        if place.starts_with('/') {
+            self.in_place(Place::Pointer(place))
+        } else {
+            self.in_place(Place::Header(place))
+        }
     }
 
-    /// The document of RFC 9457, with `code`, and `message` = `detail`, which one SDK insists on.
+    /// The same problem, with the one place that is to blame.
+    #[must_use]
+    pub fn in_place(self, place: Place) -> Self {
+        let errors = vec![Fault { place, detail: self.detail.clone() }];
+        Self { errors, ..self }
+    }
+
+    /// The same problem, with all that is wrong.
+    #[must_use]
+    pub fn of(self, errors: Vec<Fault>) -> Self {
+        Self { errors, ..self }
+    }
+
+    /// Pointer or name of the first place that is to blame.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.errors.first().map(|fault| fault.place.as_str())
+    }
+
+    /// The document of RFC 9457, with `code`, `errors` as in its section 3 (RFC 9457 knows pointers alone; `parameter`
+    /// and `header` are JSON:API's words), and `message` = `detail`, which one SDK insists on.
     ///
     /// `type` is a path that the same host answers with the page of `docs/errors`.
     #[must_use]
@@ -152,8 +227,8 @@ impl Problem {
             code: Code,
             detail: &'a str,
             message: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            field: Option<&'a str>,
+            #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+            errors: &'a [Fault],
             request_id: &'a str,
         }
         let document = Document {
@@ -163,7 +238,7 @@ impl Problem {
             code: self.code,
             detail: &self.detail,
             message: &self.detail,
-            field: self.field.as_deref(),
+            errors: &self.errors,
             request_id,
         };
         // A struct of strings and numbers always serialises.
@@ -185,6 +260,17 @@ mod tests {
         }
     }
 
+    fn faults(shown: &serde_json::Value) -> Vec<Fault> {
+        let fault = |fault: &serde_json::Value| {
+            let text = |name: &str| fault[name].as_str().map(str::to_owned);
+            let pointer = text("pointer").map(Place::Pointer);
+            let place = pointer.or_else(|| text("parameter").map(Place::Parameter));
+            let place = place.or_else(|| text("header").map(Place::Header)).unwrap();
+            Fault { place, detail: text("detail").unwrap().into() }
+        };
+        shown.as_array().into_iter().flatten().map(fault).collect()
+    }
+
     #[test]
     fn the_example_on_each_page_is_a_document_of_its_code() {
         for code in Code::ALL {
@@ -192,8 +278,7 @@ mod tests {
             let (example, _) = rest.split_once("\n```").unwrap();
             let shown: serde_json::Value = serde_json::from_str(example).unwrap();
             let text = |name: &str| shown[name].as_str().map(str::to_owned);
-            let problem =
-                Problem { code: *code, detail: text("detail").unwrap().into(), field: text("field") };
+            let problem = Problem::new(*code, text("detail").unwrap()).of(faults(&shown["errors"]));
             let document: serde_json::Value =
                 serde_json::from_slice(&problem.document(&text("request_id").unwrap())).unwrap();
             assert_eq!(document, shown);
@@ -209,8 +294,11 @@ mod tests {
             serde_json::json!({
                 "type": "/errors/invalid_event", "title": "An event is not valid", "status": 400,
                 "code": "invalid_event", "detail": "event 3 has no name", "message": "event 3 has no name",
-                "field": "/batch/3/event", "request_id": "r1"
+                "errors": [{"pointer": "/batch/3/event", "detail": "event 3 has no name"}], "request_id": "r1"
             })
         );
+        let header = Problem::new(Code::MissingKey, "no key").at("authorization");
+        let document: serde_json::Value = serde_json::from_slice(&header.document("r2")).unwrap();
+        assert_eq!(document["errors"], serde_json::json!([{"header": "authorization", "detail": "no key"}]));
     }
 }

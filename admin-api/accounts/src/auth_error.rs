@@ -1,5 +1,6 @@
 //! Why somebody was not let in.
 
+use schemas::problem::Place;
 use service::store::StoreError;
 
 use crate::access::NotMade;
@@ -16,6 +17,9 @@ pub enum AuthError {
     /// It asks for something that can't be; the text says what to do instead.
     #[error("{0}")]
     Invalid(String),
+    /// The same, and which member or parameter is to blame.
+    #[error("{1}")]
+    InvalidAt(Place, String),
     /// Too many attempts: wait.
     #[error("too many attempts: try again in {seconds} s")]
     Wait {
@@ -64,6 +68,7 @@ impl From<AccountError> for AuthError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Store(error) => Self::Store(error),
+            AccountError::InvalidAt(place, rule) => Self::InvalidAt(place, rule),
             AccountError::Invalid(_) | AccountError::NotFound(_) | AccountError::Exists(_) => {
                 Self::Invalid(error.to_string())
             }

@@ -15,7 +15,7 @@ pub(crate) fn name(name: &str) -> Result<(), AccountError> {
         return Ok(());
     }
     let rule = format!("a name has 1 to {NAME_BYTES_MAX} bytes, no control characters, and is not a number");
-    Err(AccountError::Invalid(rule))
+    Err(AccountError::member("name", rule))
 }
 
 /// Bytes of an address for mails: RFC 5321 has no longer path.
@@ -36,17 +36,20 @@ pub(crate) fn email(text: &str) -> Result<String, AccountError> {
     if good {
         Ok(text)
     } else {
-        Err(AccountError::Invalid("email is an address such as ada@example.com".to_owned()))
+        Err(AccountError::member("email", "email is an address such as ada@example.com"))
     }
 }
 
 /// Events a month and events a second, of a plan or a tenant.
 pub(crate) fn limits(quota: Option<i64>, rate: Option<i64>) -> Result<(), AccountError> {
     if quota.is_some_and(|quota| quota < 0) {
-        return Err(AccountError::Invalid("quota is a number of events a month, 0 or more".to_owned()));
+        return Err(AccountError::member("quota", "quota is a number of events a month, 0 or more"));
     }
     if rate.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
-        return Err(AccountError::Invalid(format!("rate is a number of events a second, 1 to {RATE_MAX}")));
+        return Err(AccountError::member(
+            "rate",
+            format!("rate is a number of events a second, 1 to {RATE_MAX}"),
+        ));
     }
     Ok(())
 }

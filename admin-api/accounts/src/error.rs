@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use schemas::problem::Place;
 use service::store::StoreError;
 
 /// Why something was not done.
@@ -8,6 +9,9 @@ pub enum AccountError {
     /// It asks for something that can't be; the text says what to do instead.
     #[error("{0}")]
     Invalid(String),
+    /// The same, and which member or parameter is to blame.
+    #[error("{1}")]
+    InvalidAt(Place, String),
     /// There is no such thing.
     #[error("there is no {0}")]
     NotFound(String),
@@ -35,6 +39,11 @@ impl From<sqlx::Error> for AccountError {
 }
 
 impl AccountError {
+    /// A member of what was asked for, as in `email`, is against the rule.
+    pub(crate) fn member(name: &str, rule: impl Into<String>) -> Self {
+        Self::InvalidAt(Place::Pointer(format!("/{name}")), rule.into())
+    }
+
     /// A database error, with a broken rule of uniqueness as "exists already".
     pub(crate) fn of_insert(what: impl FnOnce() -> String) -> impl FnOnce(sqlx::Error) -> Self {
         |error| match error.as_database_error() {

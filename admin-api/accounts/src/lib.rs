@@ -21,6 +21,7 @@
 mod error;
 mod check;
 mod limit;
+mod page;
 mod random;
 mod secret;
 mod seal;
@@ -50,6 +51,7 @@ pub use db::{
 pub use error::AccountError;
 pub use grants::Grants;
 pub use limit::Limit;
+pub use page::{LIMIT, LIMIT_MAX, Listed, Page, PageRequest, every};
 pub use password::{Busy, HashCost, Hasher, Weak};
 pub use random::Random;
 pub use seal::{SealKey, SealKeyError};

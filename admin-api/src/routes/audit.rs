@@ -1,5 +1,5 @@
 use accounts::audit::{self, Entry, Filter, Verified};
-use accounts::{Caller, Scope};
+use accounts::{Caller, Page, PageRequest, Scope};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -8,20 +8,20 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use futures_util::stream;
 use schemas::id::TenantId;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use service::error::Chain;
 
 use crate::api::Api;
 use crate::auth::InTenant;
-use crate::reply::{Answer, Parameters, Refused};
-use crate::text::limit;
+use crate::input::Parameters;
+use crate::reply::{Answer, Refused};
 
 /// Which page of which entries.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     limit: Option<i64>,
-    cursor: Option<i64>,
+    cursor: Option<String>,
     actor: Option<String>,
     action: Option<String>,
     target: Option<String>,
@@ -29,25 +29,13 @@ pub(super) struct Asked {
     to: Option<DateTime<Utc>>,
 }
 
-/// A page, the newest entries first.
-#[derive(Serialize)]
-pub(super) struct Page {
-    items: Vec<Entry>,
-    next_cursor: Option<i64>,
-}
-
 pub(super) async fn list(
     InTenant { mut scope, .. }: InTenant,
     Parameters(asked): Parameters<Asked>,
-) -> Answer<Page> {
-    let Asked { limit: asked_limit, cursor, actor, action, target, from, to } = asked;
-    let limit = limit(asked_limit).map_err(Refused::invalid)?;
-    let filter = Filter { actor, action, target, from, to };
-    let items = audit::list(&mut scope, &filter, cursor, limit).await?;
-    let is_full = i64::try_from(items.len()).unwrap_or(i64::MAX) == limit;
-    // Number 1 is the first there is.
-    let next_cursor = items.last().map(|entry| entry.seq).filter(|seq| is_full && *seq > 1);
-    Ok(Json(Page { items, next_cursor }))
+) -> Answer<Page<Entry>> {
+    let Asked { limit, cursor, actor, action, target, from, to } = asked;
+    let (page, filter) = (PageRequest::new(limit, cursor)?, Filter { actor, action, target, from, to });
+    Ok(Json(audit::list(&mut scope, &filter, &page).await?))
 }
 
 pub(super) async fn verify(InTenant { mut scope, .. }: InTenant) -> Answer<Verified> {

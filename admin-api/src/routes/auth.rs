@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::api::Api;
 use crate::auth::{DEVICE_COOKIE, Sender, Signed, authenticator, cookie};
-use crate::reply::{Accepted, Answer, Body, Refused, Taken, taken};
+use crate::input::Body;
+use crate::reply::{Accepted, Answer, Refused, Taken, taken};
 use crate::text::Password;
 
 /// Holds the refresh token. `__Host-`: of this host alone, over TLS alone (a browser takes the local machine for that).

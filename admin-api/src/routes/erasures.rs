@@ -1,10 +1,11 @@
-use accounts::AccountError;
 use accounts::erasure::{self, Erasure, NewErasure};
+use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::Path;
 
 use crate::auth::InTenant;
-use crate::reply::{Answer, Body, Created, created};
+use crate::input::{Body, Paging};
+use crate::reply::{Answer, Created, created};
 
 pub(super) async fn create(
     InTenant { mut scope, .. }: InTenant,
@@ -15,8 +16,11 @@ pub(super) async fn create(
     created(erasure)
 }
 
-pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<Erasure>> {
-    Ok(Json(erasure::list(&mut scope).await?))
+pub(super) async fn list(
+    InTenant { mut scope, .. }: InTenant,
+    Paging(asked): Paging,
+) -> Answer<Page<Erasure>> {
+    Ok(Json(erasure::list(&mut scope, &asked).await?))
 }
 
 pub(super) async fn show(

@@ -1,6 +1,6 @@
-use accounts::AccountError;
 use accounts::invitation::{self, Invitation};
 use accounts::membership::TenantOfPerson;
+use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::api::Api;
 use crate::auth::{InTenant, Sender, Signed, authenticator};
-use crate::reply::{Answer, Body, Created, Refused, created};
+use crate::input::{Body, Paging};
+use crate::reply::{Answer, Created, Refused, created};
 use crate::text::RoleName;
 
 #[derive(Deserialize)]
@@ -24,8 +25,11 @@ pub(super) struct Link {
     token: String,
 }
 
-pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<Invitation>> {
-    Ok(Json(invitation::list(&mut scope).await?))
+pub(super) async fn list(
+    InTenant { mut scope, .. }: InTenant,
+    Paging(asked): Paging,
+) -> Answer<Page<Invitation>> {
+    Ok(Json(invitation::list(&mut scope, &asked).await?))
 }
 
 /// The link is in the mail alone.

@@ -1,5 +1,5 @@
 use accounts::key::{self, Key, MadeKey, NewKey};
-use accounts::{AccountError, Scope};
+use accounts::{AccountError, Page, Scope};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -7,10 +7,11 @@ use schemas::id::KeyId;
 
 use crate::api::Api;
 use crate::auth::InTenant;
-use crate::reply::{Answer, Body, Created, Refused, created};
+use crate::input::{Body, Paging};
+use crate::reply::{Answer, Created, Refused, created};
 
-pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<Key>> {
-    Ok(Json(key::list(&mut scope).await?))
+pub(super) async fn list(InTenant { mut scope, .. }: InTenant, Paging(asked): Paging) -> Answer<Page<Key>> {
+    Ok(Json(key::list(&mut scope, &asked).await?))
 }
 
 pub(super) async fn create(

@@ -1,6 +1,6 @@
 use accounts::membership::TenantOfPerson;
 use accounts::muted_mail::{WantedMails, WantedMailsChange};
-use accounts::{ListedSession, Me, ProposedTotp, RecoveryCodes};
+use accounts::{ListedSession, Me, Page, ProposedTotp, RecoveryCodes};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::api::Api;
 use crate::auth::{Sender, Signed, authenticator};
-use crate::reply::{Accepted, Answer, Body, Refused, taken};
+use crate::input::{Body, Paging};
+use crate::reply::{Accepted, Answer, Refused, taken};
 use crate::text::{Again, Password};
 
 #[derive(Deserialize)]
@@ -87,16 +88,18 @@ pub(super) async fn tenants(
     State(api): State<Api>,
     Sender(from): Sender,
     Signed(who): Signed,
-) -> Answer<Vec<TenantOfPerson>> {
-    Ok(Json(authenticator(&api)?.tenants(&who, &from).await?))
+    Paging(asked): Paging,
+) -> Answer<Page<TenantOfPerson>> {
+    Ok(Json(authenticator(&api)?.tenants(&who, &from, &asked).await?))
 }
 
 pub(super) async fn sessions(
     State(api): State<Api>,
     Sender(from): Sender,
     Signed(who): Signed,
-) -> Answer<Vec<ListedSession>> {
-    Ok(Json(authenticator(&api)?.sessions(&who, &from).await?))
+    Paging(asked): Paging,
+) -> Answer<Page<ListedSession>> {
+    Ok(Json(authenticator(&api)?.sessions(&who, &from, &asked).await?))
 }
 
 pub(super) async fn end_session(

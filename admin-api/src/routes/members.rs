@@ -1,30 +1,16 @@
-use accounts::AccountError;
 use accounts::membership::{self, Member};
+use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use schemas::id::ProjectId;
 use schemas::public_id::MembershipId;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::auth::InTenant;
-use crate::reply::{Answer, Body, Parameters, Refused};
-use crate::text::{RoleName, limit};
-
-/// Which page.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Asked {
-    limit: Option<i64>,
-    cursor: Option<MembershipId>,
-}
-
-/// A page of members, in the order of their ids.
-#[derive(Serialize)]
-pub(super) struct Page {
-    items: Vec<Member>,
-    next_cursor: Option<MembershipId>,
-}
+use crate::input::{Body, Paging};
+use crate::reply::{Answer, Refused};
+use crate::text::RoleName;
 
 /// What a member is to be.
 #[derive(Deserialize)]
@@ -41,14 +27,9 @@ fn parsed(id: &str) -> Result<MembershipId, AccountError> {
 
 pub(super) async fn list(
     InTenant { mut scope, .. }: InTenant,
-    Parameters(asked): Parameters<Asked>,
-) -> Answer<Page> {
-    let limit = limit(asked.limit).map_err(Refused::invalid)?;
-    let mut items = membership::list(&mut scope, asked.cursor, limit + 1).await?;
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let next_cursor = (items.len() > most).then(|| items.get(most - 1).map(|last| last.id)).flatten();
-    items.truncate(most);
-    Ok(Json(Page { items, next_cursor }))
+    Paging(asked): Paging,
+) -> Answer<Page<Member>> {
+    Ok(Json(membership::list(&mut scope, &asked).await?))
 }
 
 pub(super) async fn show(

@@ -1,17 +1,17 @@
-use accounts::{Scope, project};
+use accounts::{LIMIT, PageRequest, Scope, project};
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use metering::outcomes::{Interval, OutcomePage, OutcomeQuery, PAGE_ROWS_MAX, of_tenant};
+use metering::outcomes::{Interval, OutcomePage, OutcomeQuery, of_tenant};
+use schemas::problem::Place;
 use schemas::time::Micros;
 use serde::Deserialize;
 
 use crate::api::Api;
 use crate::auth::InTenant;
-use crate::reply::{Answer, Parameters, Refused};
+use crate::input::Parameters;
+use crate::reply::{Answer, Refused};
 
-/// Counts in a page for which no limit is named.
-const LIMIT: u32 = 1_000;
 /// Steps that one request may ask for.
 const STEPS_MAX: i64 = 1_440;
 
@@ -24,8 +24,8 @@ pub(super) struct Asked {
     interval: Option<Interval>,
     project: Option<String>,
     key: Option<String>,
-    limit: Option<u32>,
-    after: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
 }
 
 pub(super) async fn show(
@@ -38,6 +38,10 @@ pub(super) async fn show(
     Ok(Json(of_tenant(scope.connection(), tenant, &query).await?))
 }
 
+fn wrong(parameter: &str, rule: &'static str) -> Refused {
+    Refused::invalid_at(Place::Parameter(parameter.to_owned()), rule)
+}
+
 impl Asked {
     /// # Errors
     /// A problem that names the parameter, or says that the tenant has no such project.
@@ -45,7 +49,7 @@ impl Asked {
         let to = self.to.map_or_else(|| api.clock.now_micros(), |to| to.timestamp_micros());
         let from = self.from.map_or(to.saturating_sub(24 * Micros::HOUR), |from| from.timestamp_micros());
         if from < 0 || to >= Micros::RECEIVED_END.0 || from >= to {
-            return Err(Refused::invalid("from must lie before to, and both between 1970 and 2200"));
+            return Err(wrong("from", "from must lie before to, and both between 1970 and 2200"));
         }
         let interval = self.interval.unwrap_or(Interval::Hour);
         if interval.micros().is_some_and(|micros| (to - from) / micros > STEPS_MAX) {
@@ -54,18 +58,17 @@ impl Asked {
             )));
         }
         let limit = self.limit.unwrap_or(LIMIT);
-        if !(1..=PAGE_ROWS_MAX).contains(&limit) {
-            return Err(Refused::invalid(format!("limit is a number from 1 to {PAGE_ROWS_MAX}")));
-        }
+        PageRequest::new(Some(limit), None)?;
+        let limit = u32::try_from(limit).unwrap_or_default();
         let project = match &self.project {
             Some(name) => Some(project::find(scope, name).await?),
             None => None,
         };
         let key = self.key.map(|key| key.parse()).transpose();
-        let key =
-            key.map_err(|_| Refused::invalid("key is ten letters and digits, as in wk_live_<id>_..."))?;
-        let after = self.after.map(|after| after.parse()).transpose();
-        let after = after.map_err(|()| Refused::invalid("after is what the last page says as `next`"))?;
+        let key = key.map_err(|_| wrong("key", "key is ten letters and digits, as in wk_live_<id>_..."))?;
+        let after = self.cursor.map(|cursor| cursor.parse()).transpose();
+        let after =
+            after.map_err(|()| wrong("cursor", "cursor is what the last page says as `next_cursor`"))?;
         Ok(OutcomeQuery { from: Micros(from), to: Micros(to), interval, project, key, after, limit })
     }
 }

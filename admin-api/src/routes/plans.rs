@@ -1,12 +1,14 @@
+use accounts::Page;
 use accounts::plan::{self, Plan, PlanLimits};
 use axum::Json;
 use axum::extract::{Path, State};
 
 use crate::api::Api;
-use crate::reply::{Answer, Body};
+use crate::input::{Body, Paging};
+use crate::reply::Answer;
 
-pub(super) async fn list(State(api): State<Api>) -> Answer<Vec<Plan>> {
-    Ok(Json(plan::list(&mut api.platform().await?).await?))
+pub(super) async fn list(State(api): State<Api>, Paging(asked): Paging) -> Answer<Page<Plan>> {
+    Ok(Json(plan::list(&mut api.platform().await?, &asked).await?))
 }
 
 pub(super) async fn put(

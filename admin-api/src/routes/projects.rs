@@ -1,11 +1,16 @@
+use accounts::Page;
 use accounts::project::{self, NewProject, Project};
 use axum::Json;
 
 use crate::auth::InTenant;
-use crate::reply::{Answer, Body, Created, created};
+use crate::input::{Body, Paging};
+use crate::reply::{Answer, Created, created};
 
-pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<Project>> {
-    Ok(Json(project::list(&mut scope).await?))
+pub(super) async fn list(
+    InTenant { mut scope, .. }: InTenant,
+    Paging(asked): Paging,
+) -> Answer<Page<Project>> {
+    Ok(Json(project::list(&mut scope, &asked).await?))
 }
 
 pub(super) async fn create(

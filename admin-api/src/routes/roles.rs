@@ -1,31 +1,18 @@
-use accounts::AccountError;
-use accounts::member_role::{self, MemberRole, NewRole};
+use accounts::member_role::{self, AnyRole, MemberRole, NewRole};
+use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::{Path, State};
-use schemas::permission::{BuiltInRole, Permission};
-use serde::Serialize;
 
 use crate::api::Api;
 use crate::auth::InTenant;
-use crate::reply::{Answer, Body, Created, created};
+use crate::input::{Body, Paging};
+use crate::reply::{Answer, Created, created};
 
-/// The roles that a member may have.
-#[derive(Serialize)]
-pub(super) struct Roles {
-    built_in: Vec<BuiltIn>,
-    custom: Vec<MemberRole>,
-}
-
-#[derive(Serialize)]
-struct BuiltIn {
-    name: BuiltInRole,
-    permissions: Vec<Permission>,
-}
-
-pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Roles> {
-    let built_in = |name: BuiltInRole| BuiltIn { name, permissions: name.permissions().collect() };
-    let custom = member_role::list(&mut scope).await?;
-    Ok(Json(Roles { built_in: BuiltInRole::ALL.into_iter().map(built_in).collect(), custom }))
+pub(super) async fn list(
+    InTenant { mut scope, .. }: InTenant,
+    Paging(asked): Paging,
+) -> Answer<Page<AnyRole>> {
+    Ok(Json(member_role::list(&mut scope, &asked).await?))
 }
 
 pub(super) async fn create(

@@ -1,13 +1,15 @@
+use accounts::Page;
 use accounts::tenant::{self, NewTenant, Tenant, TenantChange};
 use axum::Json;
 use axum::extract::{Path, State};
 
 use crate::api::Api;
 use crate::auth::InTenant;
-use crate::reply::{Answer, Body, Created, created};
+use crate::input::{Body, Paging};
+use crate::reply::{Answer, Created, created};
 
-pub(super) async fn list(State(api): State<Api>) -> Answer<Vec<Tenant>> {
-    Ok(Json(tenant::list(&mut api.platform().await?).await?))
+pub(super) async fn list(State(api): State<Api>, Paging(asked): Paging) -> Answer<Page<Tenant>> {
+    Ok(Json(tenant::list(&mut api.platform().await?, &asked).await?))
 }
 
 pub(super) async fn create(State(api): State<Api>, Body(new): Body<NewTenant>) -> Created<Tenant> {

@@ -1,5 +1,5 @@
-use accounts::AccountError;
 use accounts::machine_token::{self, MachineToken, NewToken};
+use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::api::Api;
 use crate::auth::InTenant;
-use crate::reply::{Answer, Body, Created, Refused, created};
+use crate::input::{Body, Paging};
+use crate::reply::{Answer, Created, Refused, created};
 
 /// A token, and its text, this once.
 #[derive(Serialize)]
@@ -17,8 +18,11 @@ pub(super) struct Made {
     secret: String,
 }
 
-pub(super) async fn list(InTenant { mut scope, .. }: InTenant) -> Answer<Vec<MachineToken>> {
-    Ok(Json(machine_token::list(&mut scope).await?))
+pub(super) async fn list(
+    InTenant { mut scope, .. }: InTenant,
+    Paging(asked): Paging,
+) -> Answer<Page<MachineToken>> {
+    Ok(Json(machine_token::list(&mut scope, &asked).await?))
 }
 
 pub(super) async fn create(

@@ -15,8 +15,8 @@ async fn what_can_not_be_shown_is_said() {
         ("acme/outcomes?from=yesterday", "invalid_argument"),
         ("acme/outcomes?key=x", "invalid_argument"),
         ("acme/outcomes?limit=0", "invalid_argument"),
-        ("acme/outcomes?limit=10001", "invalid_argument"),
-        ("acme/outcomes?after=1.2", "invalid_argument"),
+        ("acme/outcomes?limit=201", "invalid_argument"),
+        ("acme/outcomes?cursor=1.2", "invalid_argument"),
         ("acme/outcomes?from=2026-11-01T00:00:00Z&to=2026-11-01T00:00:00Z", "invalid_argument"),
         ("acme/outcomes?from=1960-11-01T00:00:00Z&interval=total", "invalid_argument"),
         ("acme/outcomes?project=none", "not_found"),
@@ -24,7 +24,7 @@ async fn what_can_not_be_shown_is_said() {
     ] {
         assert_eq!(ask(&river, query).await.code(), code, "{query}");
     }
-    assert_eq!(ask(&river, "acme/outcomes?limit=10000").await.status, 200);
+    assert_eq!(ask(&river, "acme/outcomes?limit=200").await.status, 200);
     // 1,440 minutes, and one more.
     let minutes = "acme/outcomes?interval=minute&from=2026-11-01T00:00:00Z&to=2026-11-02T00:0";
     assert_eq!(ask(&river, &format!("{minutes}0:00Z")).await.status, 200);

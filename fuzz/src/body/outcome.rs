@@ -93,7 +93,7 @@ fn rejection(rejection: &Rejection) {
     refusal(&rejection.problem);
     assert!(rejection.id.as_ref().is_none_or(|id| id.len() <= EVENT_ID_BYTES_MAX));
     let place = rejection.index.to_string();
-    let field = rejection.problem.field.as_deref().unwrap_or_default();
+    let field = rejection.problem.field().unwrap_or_default();
     let inner = field.strip_prefix("/batch").unwrap_or(field).strip_prefix('/').unwrap_or_default();
     let points_at_it = inner.split('/').next() == Some(&place);
     assert!(points_at_it || rejection.index == 0, "{field} is to say what is wrong with event {place}");

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use schemas::problem::{Code, Problem};
+use schemas::problem::{Code, Place, Problem};
 use schemas::time::Micros;
 
 use super::text::{form_decoded, percent_decoded};
@@ -44,7 +44,8 @@ pub fn json_of_form(body: Bytes, room: &mut Room<'_>) -> Result<Bytes, Problem> 
     let is_lz_string = field(&body, "compression").is_some_and(|name| matches!(name, b"lz64" | b"lz-string"));
     if is_lz_string && !is_json(&json) {
         let detail = "LZString is not read: send JSON, base64 or gzip";
-        return Err(Problem::new(Code::UnsupportedEncoding, detail).at("compression"));
+        return Err(Problem::new(Code::UnsupportedEncoding, detail)
+            .in_place(Place::Parameter("compression".to_owned())));
     }
     Ok(json)
 }

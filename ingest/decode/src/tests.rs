@@ -54,7 +54,7 @@ fn only(batch: Batch<'_>) -> Incoming<'_> {
 fn refusal(batch: Batch<'_>) -> (String, String) {
     assert_eq!(batch.events, []);
     let [rejection]: [_; 1] = batch.rejected.try_into().unwrap();
-    (rejection.problem.field.unwrap_or_default(), rejection.problem.detail.into_owned())
+    (rejection.problem.field().unwrap_or_default().to_owned(), rejection.problem.detail.into_owned())
 }
 
 fn indexes(batch: &Batch<'_>) -> (Vec<u32>, Vec<u32>) {

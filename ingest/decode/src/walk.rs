@@ -352,8 +352,11 @@ fn flags(oddities: Oddities) -> EventFlags {
 }
 
 fn rejection(place: Place, index: u32, id: Option<&str>, fault: &Fault) -> Rejection {
-    let mut problem = Problem::new(fault.code, fault.detail.clone());
-    problem.field = place.pointer(index, fault.member);
+    let problem = Problem::new(fault.code, fault.detail.clone());
+    let problem = match place.pointer(index, fault.member) {
+        Some(pointer) => problem.at(pointer),
+        None => problem,
+    };
     Rejection { index, id: id.map(super::cut), problem }
 }
 

@@ -170,7 +170,7 @@ async fn cloudevents_are_taken_in_every_mode_and_answered_without_a_body() {
     assert_eq!(river.stores.clickhouse_number(ids).await, 7);
     let reply = client.post_json("/api/v1/events", r#"{"id":"1","type":"t"}"#).await;
     assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_event"));
-    assert_eq!(reply.json()["field"], "/source");
+    assert_eq!(reply.json()["errors"][0]["pointer"], "/source");
     river.stop().await;
 }
 

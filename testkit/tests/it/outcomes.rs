@@ -26,8 +26,8 @@ pub(crate) async fn outcomes_of(pool: &PgPool, tenant: TenantId) -> Outcomes {
     let (interval, project, key, after, limit) = (Interval::Total, None, None, None, 10_000);
     let last_day = OutcomeQuery { from, to, interval, project, key, after, limit };
     let page = of_tenant(&mut pool.acquire().await.unwrap(), tenant, &last_day).await.unwrap();
-    assert_eq!(page.next, None);
-    page.outcomes
+    assert_eq!(page.next_cursor, None);
+    page.items
         .into_iter()
         .map(|row| {
             let key = row.key.map(|key| key.to_string()).unwrap_or_default();

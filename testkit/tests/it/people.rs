@@ -168,8 +168,9 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
     let house = House::fresh().await;
     let ada = house.owner("ada@example.com", "Acme").await;
     let zoe = house.owner("zoe@example.com", "Zeta").await;
-    let acme =
-        house.client(Some(&ada)).send(Method::GET, "/v1/me/tenants", &[], "").await.json()[0]["id"].clone();
+    let acme = house.client(Some(&ada)).send(Method::GET, "/v1/me/tenants", &[], "").await.json()["items"][0]
+        ["id"]
+        .clone();
     let acme = acme.as_str().unwrap();
     let mut members = Vec::new();
     for role in BuiltInRole::ALL.into_iter().filter(|role| *role != BuiltInRole::Owner) {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use accounts::erasure::{self, Erasure, NewErasure};
+use accounts::every;
 use clap::{Args, Subcommand};
 use service::postgres::Role;
 
@@ -69,7 +70,8 @@ impl ErasureCommand {
         let pool = pool(Role::Api)?;
         match self {
             Self::List { tenant } => {
-                print(json, &erasure::list(&mut find(&pool, &tenant).await?).await?, lines(line))
+                let mut scope = find(&pool, &tenant).await?;
+                print(json, &every(async |asked| erasure::list(&mut scope, asked).await).await?, lines(line))
             }
             Self::Show { tenant, id } => {
                 print(json, &erasure::find(&mut find(&pool, &tenant).await?, id).await?, line)

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use accounts::every;
 use accounts::key::{self, NewKey};
 use chrono::Days;
 use clap::{Args, Subcommand};
@@ -76,7 +77,8 @@ impl KeyCommand {
                 })
             }
             Self::List { tenant } => {
-                print(json, &key::list(&mut find(&pool, &tenant).await?).await?, lines(key_line))
+                let mut scope = find(&pool, &tenant).await?;
+                print(json, &every(async |asked| key::list(&mut scope, asked).await).await?, lines(key_line))
             }
         }
     }

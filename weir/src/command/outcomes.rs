@@ -74,11 +74,11 @@ impl OutcomesCommand {
             limit: PAGE_ROWS_MAX,
         };
         let mut whole = of_tenant(scope.connection(), tenant, &query).await?;
-        while let Some(next) = whole.next.take() {
+        while let Some(next) = whole.next_cursor.take() {
             query.after = Some(next);
             let page = of_tenant(scope.connection(), tenant, &query).await?;
-            whole.outcomes.extend(page.outcomes);
-            whole.next = page.next;
+            whole.items.extend(page.items);
+            whole.next_cursor = page.next_cursor;
         }
         print(json, &whole, table)
     }
@@ -87,7 +87,7 @@ impl OutcomesCommand {
 /// Columns as wide as what stands in them; times only where there are several.
 fn table(page: &OutcomePage) -> String {
     let mut rows = vec![["AT", "PROJECT", "KEY", "OUTCOME", "KIND", "EVENTS", "REQUESTS"].map(str::to_owned)];
-    rows.extend(page.outcomes.iter().map(cells));
+    rows.extend(page.items.iter().map(cells));
     let first = usize::from(page.interval == Interval::Total);
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..7).map(width).collect();

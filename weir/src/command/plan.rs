@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use accounts::every;
 use accounts::plan::{self, Plan, PlanLimits};
 use clap::{Args, Subcommand};
 use service::postgres::Role;
@@ -43,7 +44,14 @@ impl PlanCommand {
                 scope.commit().await?;
                 print(json, &plan, plan_line)
             }
-            Self::List => print(json, &plan::list(&mut platform(&pool).await?).await?, lines(plan_line)),
+            Self::List => {
+                let mut scope = platform(&pool).await?;
+                print(
+                    json,
+                    &every(async |asked| plan::list(&mut scope, asked).await).await?,
+                    lines(plan_line),
+                )
+            }
         }
     }
 }

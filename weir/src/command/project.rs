@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use accounts::every;
 use accounts::project::{self, NewProject};
 use clap::{Args, Subcommand};
 use service::postgres::Role;
@@ -39,7 +40,8 @@ impl ProjectCommand {
                 print(json, &made, line)
             }
             Self::List { tenant } => {
-                print(json, &project::list(&mut find(&pool, &tenant).await?).await?, lines(line))
+                let mut scope = find(&pool, &tenant).await?;
+                print(json, &every(async |asked| project::list(&mut scope, asked).await).await?, lines(line))
             }
         }
     }

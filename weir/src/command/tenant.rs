@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use accounts::every;
 use accounts::tenant::{self, NewTenant, Tenant, TenantChange};
 use clap::{Args, Subcommand};
 use schemas::address::AddressPolicy;
@@ -57,7 +58,14 @@ impl TenantCommand {
                 scope.commit().await?;
                 print(json, &changed, tenant_line)
             }
-            Self::List => print(json, &tenant::list(&mut platform(&pool).await?).await?, lines(tenant_line)),
+            Self::List => {
+                let mut scope = platform(&pool).await?;
+                print(
+                    json,
+                    &every(async |asked| tenant::list(&mut scope, asked).await).await?,
+                    lines(tenant_line),
+                )
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::db::person::{self, Person};
 use crate::db::scope::PlatformScope;
 use crate::db::second_factor;
 use crate::db::session::{self, Session};
+use crate::page::{Page, PageRequest};
 use crate::secret::{Purpose, SecretText};
 
 /// A person, and what they work with at the moment.
@@ -177,24 +178,25 @@ impl Authenticator {
         Ok(id)
     }
 
-    /// The person's open sessions, the newest first.
+    /// A page of the person's open sessions, the newest first.
     ///
     /// # Errors
-    /// [`AuthError::Store`].
+    /// [`AuthError::InvalidAt`], [`AuthError::Store`].
     pub async fn sessions(
         &self,
         who: &SignedInPerson,
         client: &Client,
-    ) -> Result<Vec<ListedSession>, AuthError> {
+        asked: &PageRequest,
+    ) -> Result<Page<ListedSession>, AuthError> {
         let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
         let now = scope.now();
-        let sessions = session::list(scope.connection(), who.session.person, now).await?;
+        let sessions = session::list(scope.connection(), who.session.person, now, asked).await?;
         let listed = |session: Session| ListedSession {
             device: device_name(&session.user_agent),
             is_current: session.id == who.session.id,
             session,
         };
-        Ok(sessions.into_iter().map(listed).collect())
+        Ok(sessions.map(listed))
     }
 
     /// What mails the person wants.

@@ -12,6 +12,7 @@ use crate::db::chain::Note;
 use crate::db::membership::{self, TenantOfPerson};
 use crate::db::scope::PlatformScope;
 use crate::db::session::{self, GRACE, OpenSession, Which};
+use crate::page::{Page, PageRequest};
 use crate::secret::{Purpose, SecretText};
 
 /// What every refresh token that is not taken is answered.
@@ -115,17 +116,18 @@ impl Authenticator {
         Ok(ended)
     }
 
-    /// The person's tenants.
+    /// A page of the person's tenants.
     ///
     /// # Errors
-    /// [`AuthError::Store`].
+    /// [`AuthError::InvalidAt`], [`AuthError::Store`].
     pub async fn tenants(
         &self,
         who: &SignedInPerson,
         client: &Client,
-    ) -> Result<Vec<TenantOfPerson>, AuthError> {
+        asked: &PageRequest,
+    ) -> Result<Page<TenantOfPerson>, AuthError> {
         let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
-        Ok(membership::tenants_of(scope.connection(), who.session.person).await?)
+        Ok(membership::list_of(scope.connection(), who.session.person, asked).await?)
     }
 
     /// An access token for another of the person's tenants, named by its public id or slug. The session stays with it.

@@ -6,24 +6,33 @@ use serde::Serialize;
 use crate::db::chain::{self, Chain, Note, Onward};
 pub use crate::db::chain::{Broken, Entry, Filter, Verified};
 use crate::db::scope::{PlatformScope, Scope};
+use crate::error::AccountError;
+use crate::page::{Listed, Page, PageRequest};
 
-/// Entries in one page at most.
-pub const PAGE_ROWS_MAX: i64 = 200;
 /// Entries that an export reads at once.
 const EXPORT_ROWS: i64 = 1_000;
 
-/// Entries of the tenant before number `before`, the newest first; without it from the last on.
+impl Listed for Entry {
+    const LIST: &'static str = "audit";
+    type Key = i64;
+
+    fn key(&self) -> Self::Key {
+        self.seq
+    }
+}
+
+/// A page of the tenant's entries, the newest first.
 ///
 /// # Errors
-/// If Postgres fails.
+/// [`AccountError`].
 pub async fn list(
     scope: &mut Scope,
     filter: &Filter,
-    before: Option<i64>,
-    limit: i64,
-) -> Result<Vec<Entry>, sqlx::Error> {
-    let (chain, onward) = (Chain::Tenant(scope.tenant()), Onward::Before(before.unwrap_or(i64::MAX)));
-    chain::page(scope.connection(), chain, filter, onward, limit.clamp(1, PAGE_ROWS_MAX)).await
+    asked: &PageRequest,
+) -> Result<Page<Entry>, AccountError> {
+    let onward = Onward::Before(asked.after::<Entry>()?.unwrap_or(i64::MAX));
+    let chain = Chain::Tenant(scope.tenant());
+    Ok(asked.page(chain::page(scope.connection(), chain, filter, onward, asked.rows()).await?))
 }
 
 /// Notes that somebody exports the tenant's audit. Gives the number of the last entry that the export is to hold.

@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::db::chain::Note;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
+use crate::page::{Listed, Page, PageRequest};
 
 /// Bytes of a user or anonymous id, as ingest takes them.
 const SUBJECT_BYTES_MAX: usize = 512;
-/// Erasures in a list: the newest.
-const LIST_MAX: i64 = 10_000;
 
 /// What is to be erased: one of the three, in one project or in all.
 #[derive(Debug, Clone, Default, Deserialize, Args)]
@@ -99,17 +98,30 @@ pub async fn create(scope: &mut Scope, new: &NewErasure) -> Result<Erasure, Acco
     Ok(erasure)
 }
 
-/// The tenant's erasures, the newest first.
+impl Listed for Erasure {
+    const LIST: &'static str = "erasures";
+    type Key = i64;
+
+    fn key(&self) -> Self::Key {
+        self.id
+    }
+}
+
+/// A page of the tenant's erasures, the newest first.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list(scope: &mut Scope) -> Result<Vec<Erasure>, AccountError> {
-    let tenant = scope.tenant();
-    Ok(sqlx::query_as(select!("WHERE e.tenant_id = $1 ORDER BY e.id DESC LIMIT $2"))
-        .bind(tenant.0)
-        .bind(LIST_MAX)
-        .fetch_all(scope.connection())
-        .await?)
+/// [`AccountError`].
+pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Erasure>, AccountError> {
+    let (tenant, before) = (scope.tenant(), asked.after::<Erasure>()?);
+    let rows = sqlx::query_as(select!(
+        "WHERE e.tenant_id = $1 AND ($2::bigint IS NULL OR e.id < $2) ORDER BY e.id DESC LIMIT $3"
+    ))
+    .bind(tenant.0)
+    .bind(before)
+    .bind(asked.rows())
+    .fetch_all(scope.connection())
+    .await?;
+    Ok(asked.page(rows))
 }
 
 /// One erasure of the tenant.

@@ -13,6 +13,7 @@ use crate::db::chain::Note;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
+use crate::page::{Listed, Page, PageRequest};
 use crate::random::Random;
 use crate::secret::{Purpose, SecretHash, SecretText};
 
@@ -124,22 +125,35 @@ fn invitation((id, email, built_in, custom, created_at, expires_at): Row) -> Opt
     Some(Invitation { id: id.into(), email, role, created_at, expires_at })
 }
 
-/// The tenant's open invitations, the newest first.
+impl Listed for Invitation {
+    const LIST: &'static str = "invitations";
+    type Key = (DateTime<Utc>, uuid::Uuid);
+
+    fn key(&self) -> Self::Key {
+        (self.created_at, self.id.uuid())
+    }
+}
+
+/// A page of the tenant's open invitations, the newest first.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list(scope: &mut Scope) -> Result<Vec<Invitation>, AccountError> {
-    let (tenant, now) = (scope.tenant(), scope.now());
+/// [`AccountError`].
+pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Invitation>, AccountError> {
+    let (tenant, now, before) = (scope.tenant(), scope.now(), asked.after::<Invitation>()?);
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, email, built_in, custom, created_at, expires_at FROM invitation
          WHERE tenant_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2
-         ORDER BY created_at DESC, id LIMIT 1000",
+           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4))
+         ORDER BY created_at DESC, id DESC LIMIT $5",
     )
     .bind(tenant.0)
     .bind(now)
+    .bind(before.map(|(at, _)| at))
+    .bind(before.map(|(_, id)| id))
+    .bind(asked.rows())
     .fetch_all(scope.connection())
     .await?;
-    Ok(rows.into_iter().filter_map(invitation).collect())
+    Ok(asked.page(rows.into_iter().filter_map(invitation).collect()))
 }
 
 /// What the tenant's people call it.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::db::chain::Note;
 use crate::db::scope::{PlatformScope, Scope};
 use crate::error::AccountError;
+use crate::page::{Listed, Page, PageRequest};
 
 /// A key to be made.
 #[derive(Debug, Clone, Default, Deserialize, Args)]
@@ -112,23 +113,37 @@ pub async fn tenant_of(scope: &mut PlatformScope, key: KeyId) -> Result<TenantId
         .ok_or_else(|| AccountError::NotFound(format!("key {key}")))
 }
 
-/// The tenant's keys, the oldest first.
+impl Listed for Key {
+    const LIST: &'static str = "keys";
+    type Key = (DateTime<Utc>, i64);
+
+    fn key(&self) -> Self::Key {
+        (self.created_at, self.id.number())
+    }
+}
+
+/// A page of the tenant's keys, the oldest first.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list(scope: &mut Scope) -> Result<Vec<Key>, AccountError> {
-    let tenant = scope.tenant();
+/// [`AccountError`].
+pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Key>, AccountError> {
+    let (tenant, after) = (scope.tenant(), asked.after::<Key>()?);
     type Time = Option<DateTime<Utc>>;
     type Row = (i64, String, DateTime<Utc>, Time, Time, Time);
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT k.id, p.name, k.created_at, k.expires_at, k.revoked_at, k.last_used_at
-         FROM api_key k JOIN project p ON p.id = k.project_id WHERE k.tenant_id = $1 ORDER BY k.created_at, k.id",
+         FROM api_key k JOIN project p ON p.id = k.project_id
+         WHERE k.tenant_id = $1 AND ($2::timestamptz IS NULL OR (k.created_at, k.id) > ($2, $3))
+         ORDER BY k.created_at, k.id LIMIT $4",
     )
     .bind(tenant.0)
+    .bind(after.map(|(at, _)| at))
+    .bind(after.map(|(_, id)| id))
+    .bind(asked.rows())
     .fetch_all(scope.connection())
     .await?;
     let key = |(id, project, created_at, expires_at, revoked_at, last_used_at): Row| {
         Some(Key { id: KeyId::from_number(id)?, project, created_at, expires_at, revoked_at, last_used_at })
     };
-    Ok(rows.into_iter().filter_map(key).collect())
+    Ok(asked.page(rows.into_iter().filter_map(key).collect()))
 }

@@ -12,6 +12,7 @@ use crate::db::chain::Note;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
+use crate::page::{Listed, Page, PageRequest};
 use crate::random::Random;
 use crate::secret::{Purpose, SecretHash, SecretText};
 
@@ -127,17 +128,31 @@ type Row = (
     Option<DateTime<Utc>>,
 );
 
-/// The tenant's tokens, the newest first.
+impl Listed for MachineToken {
+    const LIST: &'static str = "tokens";
+    type Key = (DateTime<Utc>, uuid::Uuid);
+
+    fn key(&self) -> Self::Key {
+        (self.created_at, self.id.uuid())
+    }
+}
+
+/// A page of the tenant's tokens, the newest first.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list(scope: &mut Scope) -> Result<Vec<MachineToken>, AccountError> {
-    let tenant = scope.tenant();
+/// [`AccountError`].
+pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<MachineToken>, AccountError> {
+    let (tenant, before) = (scope.tenant(), asked.after::<MachineToken>()?);
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, name, permissions, created_by, created_at, expires_at, revoked_at, last_used_at
-         FROM machine_token WHERE tenant_id = $1 ORDER BY created_at DESC, id LIMIT 1000",
+         FROM machine_token
+         WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
+         ORDER BY created_at DESC, id DESC LIMIT $4",
     )
     .bind(tenant.0)
+    .bind(before.map(|(at, _)| at))
+    .bind(before.map(|(_, id)| id))
+    .bind(asked.rows())
     .fetch_all(scope.connection())
     .await?;
     let token = |(id, name, words, created_by, created_at, expires_at, revoked_at, last_used_at): Row| {
@@ -153,7 +168,7 @@ pub async fn list(scope: &mut Scope) -> Result<Vec<MachineToken>, AccountError> 
             last_used_at,
         }
     };
-    Ok(rows.into_iter().map(token).collect())
+    Ok(asked.page(rows.into_iter().map(token).collect()))
 }
 
 /// Revokes a token. One that was revoked stays so, since when it was.

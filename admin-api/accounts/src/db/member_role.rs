@@ -9,6 +9,7 @@ use crate::db::chain::Note;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
+use crate::page::{Listed, Page, PageRequest};
 use crate::random::Random;
 
 /// A role of a tenant's own.
@@ -117,15 +118,62 @@ fn role((id, name, words): Row) -> MemberRole {
     MemberRole { id: id.into(), name, permissions }
 }
 
-/// The tenant's own roles by name.
+/// A role that a member may have: one that every tenant has, or one of the tenant's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AnyRole {
+    /// What a member's `role` says: a built-in one's word, or the id of the tenant's own.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it permits.
+    pub permissions: Vec<Permission>,
+    /// Whether every tenant has it: then nobody can change it.
+    pub built_in: bool,
+}
+
+impl From<BuiltInRole> for AnyRole {
+    fn from(role: BuiltInRole) -> Self {
+        let (name, permissions) = (role.as_str().to_owned(), role.permissions().collect());
+        Self { id: name.clone(), name, permissions, built_in: true }
+    }
+}
+
+impl From<MemberRole> for AnyRole {
+    fn from(MemberRole { id, name, permissions }: MemberRole) -> Self {
+        Self { id: id.to_string(), name, permissions, built_in: false }
+    }
+}
+
+impl Listed for AnyRole {
+    const LIST: &'static str = "roles";
+    /// The place among the built-in roles; behind them the tenant's own by name.
+    type Key = (usize, String);
+
+    fn key(&self) -> Self::Key {
+        let place = BuiltInRole::ALL.iter().position(|role| self.built_in && self.id == role.as_str());
+        (place.unwrap_or(BuiltInRole::ALL.len()), self.name.clone())
+    }
+}
+
+/// A page of the roles that a member may have: those that every tenant has, and the tenant's own by name.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list(scope: &mut Scope) -> Result<Vec<MemberRole>, AccountError> {
-    let tenant = scope.tenant();
-    let query = "SELECT id, name, permissions FROM member_role WHERE tenant_id = $1 ORDER BY name LIMIT 1000";
-    let rows: Vec<Row> = sqlx::query_as(query).bind(tenant.0).fetch_all(scope.connection()).await?;
-    Ok(rows.into_iter().map(role).collect())
+/// [`AccountError`].
+pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<AnyRole>, AccountError> {
+    let (tenant, after) = (scope.tenant(), asked.after::<AnyRole>()?);
+    let is_after = |role: &AnyRole| after.as_ref().is_none_or(|after| role.key().0 > after.0);
+    let built_in = BuiltInRole::ALL.into_iter().map(AnyRole::from).filter(is_after);
+    let own = after.as_ref().filter(|(place, _)| *place >= BuiltInRole::ALL.len()).map(|(_, name)| name);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, name, permissions FROM member_role
+         WHERE tenant_id = $1 AND ($2::text IS NULL OR name > $2) ORDER BY name LIMIT $3",
+    )
+    .bind(tenant.0)
+    .bind(own)
+    .bind(asked.rows())
+    .fetch_all(scope.connection())
+    .await?;
+    Ok(asked.page(built_in.chain(rows.into_iter().map(role).map(AnyRole::from)).collect()))
 }
 
 /// One role.

@@ -12,12 +12,13 @@ use sqlx::PgConnection;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
+use crate::page::{Listed, Page, PageRequest};
 
 pub use change::{change, remove};
 pub(crate) use change::{hold_within, insert};
 
-/// Members that are read at once: a page, and one to know whether there is another.
-const PAGE_ROWS_MAX: i64 = 201;
+/// Tenants of one person that are looked at when it is decided which one a session works for.
+const TENANTS_MAX: i64 = 1_000;
 
 /// A role: one that every tenant has, or one of the tenant's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -113,19 +114,49 @@ pub(crate) async fn grants(
     }))
 }
 
+impl Listed for TenantOfPerson {
+    const LIST: &'static str = "tenants of a person";
+    type Key = String;
+
+    fn key(&self) -> Self::Key {
+        self.slug.clone()
+    }
+}
+
 /// The person's tenants, by slug.
 pub(crate) async fn tenants_of(
     connection: &mut PgConnection,
     person: PersonId,
+) -> Result<Vec<TenantOfPerson>, sqlx::Error> {
+    tenants_after(connection, person, None, TENANTS_MAX).await
+}
+
+/// A page of the person's tenants, by slug.
+pub(crate) async fn list_of(
+    connection: &mut PgConnection,
+    person: PersonId,
+    asked: &PageRequest,
+) -> Result<Page<TenantOfPerson>, AccountError> {
+    let after = asked.after::<TenantOfPerson>()?;
+    Ok(asked.page(tenants_after(connection, person, after, asked.rows()).await?))
+}
+
+async fn tenants_after(
+    connection: &mut PgConnection,
+    person: PersonId,
+    after: Option<String>,
+    limit: i64,
 ) -> Result<Vec<TenantOfPerson>, sqlx::Error> {
     type Row = (i64, uuid::Uuid, String, String, String);
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT t.id, p.public_id, p.title, t.name, coalesce(m.built_in, r.name)
          FROM membership m JOIN tenant t ON t.id = m.tenant_id JOIN tenant_profile p ON p.tenant_id = t.id
          LEFT JOIN member_role r ON (r.tenant_id, r.id) = (m.tenant_id, m.custom)
-         WHERE m.person_id = $1 ORDER BY t.name LIMIT 1000",
+         WHERE m.person_id = $1 AND ($2::text IS NULL OR t.name > $2) ORDER BY t.name LIMIT $3",
     )
     .bind(person.uuid())
+    .bind(after)
+    .bind(limit)
     .fetch_all(connection)
     .await?;
     let tenant = |(tenant, id, name, slug, role): Row| TenantOfPerson {
@@ -171,24 +202,29 @@ fn member(
     Some(Member { id: id.into(), person: person.into(), email, name, role, projects, created_at })
 }
 
-/// Members after `after`, in the order of their ids.
+impl Listed for Member {
+    const LIST: &'static str = "members";
+    type Key = MembershipId;
+
+    fn key(&self) -> Self::Key {
+        self.id
+    }
+}
+
+/// A page of the tenant's members, in the order of their ids.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list(
-    scope: &mut Scope,
-    after: Option<MembershipId>,
-    limit: i64,
-) -> Result<Vec<Member>, AccountError> {
-    let tenant = scope.tenant();
+/// [`AccountError`].
+pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Member>, AccountError> {
+    let (tenant, after) = (scope.tenant(), asked.after::<Member>()?);
     let rows: Vec<MemberRow> =
         sqlx::query_as(select!("($2::uuid IS NULL OR m.id > $2) ORDER BY m.id LIMIT $3"))
             .bind(tenant.0)
             .bind(after.map(MembershipId::uuid))
-            .bind(limit.clamp(1, PAGE_ROWS_MAX))
+            .bind(asked.rows())
             .fetch_all(scope.connection())
             .await?;
-    Ok(rows.into_iter().filter_map(member).collect())
+    Ok(asked.page(rows.into_iter().filter_map(member).collect()))
 }
 
 /// One member.

@@ -8,6 +8,7 @@ use crate::db::chain::{Chain, Note};
 use crate::db::scope::{PlatformScope, Scope};
 use crate::error::AccountError;
 use crate::limit::{self, Limit};
+use crate::page::{Listed, Page, PageRequest};
 
 /// What a tenant may send, by the name under which it is sold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,14 +48,28 @@ pub struct PlanLimits {
 /// are forgotten.
 const RETENTION_DAYS: std::ops::RangeInclusive<i32> = 7..=36_500;
 
-/// All plans by name.
+impl Listed for Plan {
+    const LIST: &'static str = "plans";
+    type Key = String;
+
+    fn key(&self) -> Self::Key {
+        self.name.clone()
+    }
+}
+
+/// A page of all plans, by name.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list<Of>(scope: &mut Scope<Of>) -> Result<Vec<Plan>, AccountError> {
-    Ok(sqlx::query_as("SELECT name, quota, rate, retention_days FROM plan ORDER BY name")
-        .fetch_all(scope.connection())
-        .await?)
+/// [`AccountError`].
+pub async fn list<Of>(scope: &mut Scope<Of>, asked: &PageRequest) -> Result<Page<Plan>, AccountError> {
+    let rows = sqlx::query_as(
+        "SELECT name, quota, rate, retention_days FROM plan WHERE $1::text IS NULL OR name > $1 ORDER BY name LIMIT $2",
+    )
+    .bind(asked.after::<Plan>()?)
+    .bind(asked.rows())
+    .fetch_all(scope.connection())
+    .await?;
+    Ok(asked.page(rows))
 }
 
 /// Makes a plan, or changes the one of that name, for all its tenants at once.
@@ -87,7 +102,8 @@ pub async fn put(scope: &mut PlatformScope, name: &str, limits: &PlanLimits) -> 
 fn check_retention(days: Option<i32>) -> Result<(), AccountError> {
     if days.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
         let (least, most) = (RETENTION_DAYS.start(), RETENTION_DAYS.end());
-        return Err(AccountError::Invalid(format!("retention_days is a number of days, {least} to {most}")));
+        let rule = format!("retention_days is a number of days, {least} to {most}");
+        return Err(AccountError::member("retention_days", rule));
     }
     Ok(())
 }

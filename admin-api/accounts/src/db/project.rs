@@ -9,6 +9,7 @@ use crate::check;
 use crate::db::chain::Note;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
+use crate::page::{Listed, Page, PageRequest};
 
 /// The project that every tenant begins with.
 pub const DEFAULT: &str = "default";
@@ -62,16 +63,30 @@ pub(super) async fn insert(
         .map_err(AccountError::of_insert(|| format!("project {name}")))
 }
 
-/// The tenant's projects by id.
+impl Listed for Project {
+    const LIST: &'static str = "projects";
+    type Key = i64;
+
+    fn key(&self) -> Self::Key {
+        self.id
+    }
+}
+
+/// A page of the tenant's projects, the oldest first.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list(scope: &mut Scope) -> Result<Vec<Project>, AccountError> {
-    let tenant = scope.tenant();
-    Ok(sqlx::query_as("SELECT id, name FROM project WHERE tenant_id = $1 ORDER BY id")
-        .bind(tenant.0)
-        .fetch_all(scope.connection())
-        .await?)
+/// [`AccountError`].
+pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Project>, AccountError> {
+    let (tenant, after) = (scope.tenant(), asked.after::<Project>()?);
+    let rows = sqlx::query_as(
+        "SELECT id, name FROM project WHERE tenant_id = $1 AND ($2::bigint IS NULL OR id > $2) ORDER BY id LIMIT $3",
+    )
+    .bind(tenant.0)
+    .bind(after)
+    .bind(asked.rows())
+    .fetch_all(scope.connection())
+    .await?;
+    Ok(asked.page(rows))
 }
 
 /// The tenant's project of that name.

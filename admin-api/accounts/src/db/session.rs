@@ -6,6 +6,8 @@ use schemas::public_id::{PersonId, SessionId};
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use crate::error::AccountError;
+use crate::page::{Listed, Page, PageRequest};
 use crate::secret::SecretHash;
 
 /// From its beginning to its end, whatever is done in it.
@@ -145,22 +147,38 @@ pub(crate) async fn find_open(
     Ok(row.map(open_session))
 }
 
-/// The person's open sessions, the newest first.
+impl Listed for Session {
+    const LIST: &'static str = "sessions";
+    type Key = (DateTime<Utc>, uuid::Uuid);
+
+    fn key(&self) -> Self::Key {
+        (self.created_at, self.id.uuid())
+    }
+}
+
+/// A page of the person's open sessions, the newest first.
 pub(crate) async fn list(
     connection: &mut PgConnection,
     person: PersonId,
     now: DateTime<Utc>,
-) -> Result<Vec<Session>, sqlx::Error> {
-    sqlx::query_as(
+    asked: &PageRequest,
+) -> Result<Page<Session>, AccountError> {
+    let before = asked.after::<Session>()?;
+    let rows = sqlx::query_as(
         "SELECT id, user_agent, address, country, created_at, last_seen_at FROM session
          WHERE person_id = $1 AND ended_at IS NULL AND expires_at > $2 AND last_seen_at > $3
-         ORDER BY created_at DESC, id LIMIT 200",
+           AND ($4::timestamptz IS NULL OR (created_at, id) < ($4, $5))
+         ORDER BY created_at DESC, id DESC LIMIT $6",
     )
     .bind(person.uuid())
     .bind(now)
     .bind(now - IDLE)
+    .bind(before.map(|(at, _)| at))
+    .bind(before.map(|(_, id)| id))
+    .bind(asked.rows())
     .fetch_all(connection)
-    .await
+    .await?;
+    Ok(asked.page(rows))
 }
 
 /// Which sessions of a person are to end.

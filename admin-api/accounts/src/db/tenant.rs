@@ -17,6 +17,7 @@ use crate::db::chain::{Chain, Note};
 use crate::db::scope::{PlatformScope, Scope};
 use crate::error::AccountError;
 use crate::limit::{self, Limit};
+use crate::page::{Listed, Page, PageRequest};
 
 /// A tenant as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -178,12 +179,26 @@ macro_rules! select {
     };
 }
 
-/// All tenants by id.
+impl Listed for Tenant {
+    const LIST: &'static str = "tenants";
+    type Key = i64;
+
+    fn key(&self) -> Self::Key {
+        self.id
+    }
+}
+
+/// A page of all tenants, the oldest first.
 ///
 /// # Errors
-/// If Postgres fails.
-pub async fn list(scope: &mut PlatformScope) -> Result<Vec<Tenant>, AccountError> {
-    Ok(sqlx::query_as(select!("ORDER BY t.id")).fetch_all(scope.connection()).await?)
+/// [`AccountError`].
+pub async fn list(scope: &mut PlatformScope, asked: &PageRequest) -> Result<Page<Tenant>, AccountError> {
+    let rows = sqlx::query_as(select!("WHERE $1::bigint IS NULL OR t.id > $1 ORDER BY t.id LIMIT $2"))
+        .bind(asked.after::<Tenant>()?)
+        .bind(asked.rows())
+        .fetch_all(scope.connection())
+        .await?;
+    Ok(asked.page(rows))
 }
 
 /// The tenant of that name or, if there is none, of that id.

@@ -1,8 +1,8 @@
 //! The audit: what is in it, and that nobody changes it unseen.
 
-use accounts::audit::{self, Broken, Filter, Verified};
+use accounts::audit::{self, Broken, Entry, Filter, Verified};
 use accounts::key::{self, NewKey};
-use accounts::{Actor, Caller, Scope, project};
+use accounts::{Actor, Caller, Page, PageRequest, Scope, project};
 use chrono::DateTime;
 use schemas::id::TenantId;
 use schemas::public_id::PersonId;
@@ -39,7 +39,14 @@ async fn an_entry_says_who_did_what_from_where_and_no_secret() {
     let mut scope = Scope::open(&place.pool, &place.clock, caller, acme).await.unwrap();
     let made = key::create(&mut scope, &NewKey::default()).await.unwrap();
     scope.commit().await.unwrap();
-    let entries = audit::list(&mut place.scope(acme).await, &Filter::default(), None, 1).await.unwrap();
+    let entries = audit::list(
+        &mut place.scope(acme).await,
+        &Filter::default(),
+        &PageRequest::new(Some(1), None).unwrap(),
+    )
+    .await
+    .unwrap()
+    .items;
     let [entry] = &entries[..] else { panic!("one entry") };
     assert_eq!((entry.seq, entry.action.as_str()), (2, "key.create"));
     assert_eq!(entry.target, format!("key {}", made.id));
@@ -141,11 +148,18 @@ async fn a_tenant_does_not_see_the_audit_of_another_or_of_the_platform() {
     scope.commit().await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM audit_entry WHERE tenant_id IS NULL").await, 1);
     assert_eq!(
-        audit::list(&mut place.scope(acme).await, &Filter::default(), None, 200).await.unwrap().len(),
+        audit::list(&mut place.scope(acme).await, &Filter::default(), &PageRequest::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
         5
     );
     let mut scope = place.scope(zeta).await;
-    assert_eq!(audit::list(&mut scope, &Filter::default(), None, 200).await.unwrap().len(), 1);
+    assert_eq!(
+        audit::list(&mut scope, &Filter::default(), &PageRequest::default()).await.unwrap().items.len(),
+        1
+    );
     let seen: i64 =
         sqlx::query_scalar("SELECT count(*) FROM audit_entry").fetch_one(scope.connection()).await.unwrap();
     assert_eq!(seen, 1);
@@ -174,12 +188,19 @@ async fn entries_are_found_by_who_what_and_when() {
         (Filter { from: later, ..Filter::default() }, vec![7, 6]),
         (Filter { to: later, action: Some("key.*".to_owned()), ..Filter::default() }, vec![5]),
     ] {
-        let entries = audit::list(&mut place.scope(acme).await, &filter, None, 200).await.unwrap();
-        let numbers: Vec<i64> = entries.iter().map(|entry| entry.seq).collect();
-        assert_eq!(numbers, found, "{filter:?}");
-        let page = audit::list(&mut place.scope(acme).await, &filter, Some(6), 2).await.unwrap();
-        let before: Vec<i64> = found.into_iter().filter(|seq| *seq < 6).take(2).collect();
-        assert_eq!(page.iter().map(|entry| entry.seq).collect::<Vec<_>>(), before, "{filter:?}");
+        let page = async |limit, cursor| {
+            let asked = PageRequest::new(Some(limit), cursor).unwrap();
+            audit::list(&mut place.scope(acme).await, &filter, &asked).await.unwrap()
+        };
+        let numbers = |page: &Page<Entry>| page.items.iter().map(|entry| entry.seq).collect::<Vec<_>>();
+        assert_eq!(numbers(&page(200, None).await), found, "{filter:?}");
+        let first = page(2, None).await;
+        assert_eq!(numbers(&first), found.iter().copied().take(2).collect::<Vec<_>>(), "{filter:?}");
+        assert_eq!(first.next_cursor.is_some(), found.len() > 2);
+        if first.next_cursor.is_some() {
+            let second = page(2, first.next_cursor).await;
+            assert_eq!(numbers(&second), found.into_iter().skip(2).take(2).collect::<Vec<_>>(), "{filter:?}");
+        }
     }
 }
 

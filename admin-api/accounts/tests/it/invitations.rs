@@ -2,7 +2,7 @@
 
 use accounts::member_role::{self, NewRole};
 use accounts::membership::Role;
-use accounts::{AccountError, Admitted, Random, invitation};
+use accounts::{AccountError, Admitted, PageRequest, Random, invitation};
 use schemas::permission::{BuiltInRole, Permission};
 use schemas::public_id::InvitationId;
 
@@ -43,7 +43,7 @@ async fn somebody_who_is_known_accepts_once_and_is_in_both_tenants() {
     let joined = house.auth.accept_invitation(bob.person(), &link, &client(1)).await.unwrap();
     assert_eq!((joined.name.as_str(), joined.role.as_str()), ("acme", "viewer"));
     assert!(is_refused(&house.auth.accept_invitation(bob.person(), &link, &client(1)).await));
-    assert_eq!(house.auth.tenants(&bob, &client(1)).await.unwrap().len(), 2);
+    assert_eq!(house.auth.tenants(&bob, &client(1), &PageRequest::default()).await.unwrap().items.len(), 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Tokens for machines.
 
 use accounts::machine_token::{self, NewToken};
-use accounts::{AccountError, Admitted, Random};
+use accounts::{AccountError, Admitted, PageRequest, Random};
 use chrono::{DateTime, TimeDelta};
 use schemas::permission::Permission;
 
@@ -46,7 +46,7 @@ async fn a_token_permits_what_it_was_made_for_until_it_expires_or_is_revoked() {
     assert!(node.admit(text, &client(1)).await.is_ok());
     let ada = house.login("ada@example.com").await.access_token;
     let Admitted { mut scope, .. } = house.admit(&ada).await.unwrap();
-    let listed = machine_token::list(&mut scope).await.unwrap();
+    let listed = machine_token::list(&mut scope, &PageRequest::default()).await.unwrap().items;
     assert!(listed.iter().find(|token| token.id == made.token.id).unwrap().last_used_at.is_some());
     machine_token::revoke(&mut scope, made.token.id).await.unwrap();
     scope.commit().await.unwrap();
@@ -66,7 +66,7 @@ async fn a_tenant_neither_sees_nor_revokes_the_tokens_of_another() {
     let made = machine_token::create(&mut scope, &Random::system(), &grants, &new).await.unwrap();
     scope.commit().await.unwrap();
     let Admitted { mut scope, .. } = house.admit(&zoe.access_token).await.unwrap();
-    assert!(machine_token::list(&mut scope).await.unwrap().is_empty());
+    assert!(machine_token::list(&mut scope, &PageRequest::default()).await.unwrap().items.is_empty());
     let refused = machine_token::revoke(&mut scope, made.token.id).await;
     assert!(matches!(refused, Err(AccountError::NotFound(_))));
 }

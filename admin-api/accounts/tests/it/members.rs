@@ -2,7 +2,7 @@
 
 use accounts::member_role::{self, NewRole};
 use accounts::membership::{self, Member, Role};
-use accounts::{AccountError, Admitted, Random, invitation, project};
+use accounts::{AccountError, Admitted, PageRequest, Random, invitation, project};
 use schemas::permission::{BuiltInRole, Permission};
 
 use crate::house::{House, PASSWORD, client, is_refused, secret};
@@ -41,7 +41,7 @@ impl House {
 }
 
 async fn member(scope: &mut accounts::Scope, email: &str) -> Member {
-    let members = membership::list(scope, None, 200).await.unwrap();
+    let members = membership::list(scope, &PageRequest::default()).await.unwrap().items;
     members.into_iter().find(|member| member.email == email).unwrap()
 }
 
@@ -157,7 +157,11 @@ async fn a_membership_may_be_limited_to_projects_of_its_tenant() {
     let house = House::acme().await;
     house.joins("bob@example.com", VIEWER).await;
     house.person("zoe@example.com", "zeta").await;
-    let theirs = project::list(&mut house.works("zoe@example.com").await.scope).await.unwrap()[0].id;
+    let theirs = project::list(&mut house.works("zoe@example.com").await.scope, &PageRequest::default())
+        .await
+        .unwrap()
+        .items[0]
+        .id;
     let Admitted { mut scope, grants } = house.works("ada@example.com").await;
     let staging = project::create(&mut scope, "staging").await.unwrap().id;
     let ours = schemas::id::ProjectId(staging);
@@ -204,7 +208,7 @@ async fn a_person_switches_between_tenants_and_into_no_other() {
     let who = house.auth.signed_in(&signed_in.access_token, &client(1)).await.unwrap();
     assert!(house.auth.switch(&who, "acme", &client(1)).await.is_err());
     house.auth.accept_invitation(who.person(), made.token.expose(), &client(1)).await.unwrap();
-    assert_eq!(house.auth.tenants(&who, &client(1)).await.unwrap().len(), 2);
+    assert_eq!(house.auth.tenants(&who, &client(1), &PageRequest::default()).await.unwrap().items.len(), 2);
     let switched = house.auth.switch(&who, "acme", &client(1)).await.unwrap();
     let acme = house.admit(&switched.access_token).await.unwrap();
     assert_eq!(
@@ -226,7 +230,8 @@ async fn what_members_do_is_in_the_audit_with_their_names() {
     let house = House::acme().await;
     house.joins("bob@example.com", VIEWER).await;
     let Admitted { mut scope, .. } = house.works("ada@example.com").await;
-    let entries = accounts::audit::list(&mut scope, &Default::default(), None, 200).await.unwrap();
+    let entries =
+        accounts::audit::list(&mut scope, &Default::default(), &PageRequest::default()).await.unwrap().items;
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     for action in ["tenant.create", "person.join", "membership.create", "login", "invitation.create"] {
         assert!(actions.contains(&action), "{action} {actions:?}");

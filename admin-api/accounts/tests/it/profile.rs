@@ -1,7 +1,7 @@
 //! What is a person's own.
 
 use accounts::muted_mail::WantedMailsChange;
-use accounts::{AuthError, Client, Proof};
+use accounts::{AuthError, Client, PageRequest, Proof};
 
 use crate::house::{House, PASSWORD, client, is_refused, password, secret, signed_in};
 
@@ -101,7 +101,7 @@ async fn sessions_say_on_what_device_they_are_and_which_one_asks() {
     signed_in(house.auth.login("ada@example.com", secret(PASSWORD), &there).await);
     house.wait(1);
     let who = house.who(&house.login("ada@example.com").await.access_token).await;
-    let sessions = house.auth.sessions(&who, &client(1)).await.unwrap();
+    let sessions = house.auth.sessions(&who, &client(1), &PageRequest::default()).await.unwrap().items;
     let seen: Vec<_> = sessions.iter().map(|listed| (listed.device.as_str(), listed.is_current)).collect();
     assert_eq!(seen, [("test", true), ("Firefox on Linux", false)]);
     assert_eq!(sessions[1].session.address.as_deref(), Some("192.0.2.2"));

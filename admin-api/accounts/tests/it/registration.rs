@@ -1,6 +1,6 @@
 //! Becoming a person, without anybody learning who is one.
 
-use accounts::{AuthError, Registration, invitation, membership};
+use accounts::{AuthError, PageRequest, Registration, invitation, membership};
 use schemas::permission::BuiltInRole;
 
 use crate::house::{House, PASSWORD, client, is_refused, secret};
@@ -22,7 +22,7 @@ async fn following_the_link_makes_person_tenant_owner_and_a_project() {
     assert!(tenant.id.to_string().starts_with("ten_"));
     let mut admitted = house.admit(&signed_in.access_token).await.unwrap();
     assert_eq!(admitted.scope.tenant(), tenant.tenant);
-    let projects = accounts::project::list(&mut admitted.scope).await.unwrap();
+    let projects = accounts::project::list(&mut admitted.scope, &PageRequest::default()).await.unwrap().items;
     assert_eq!(projects.len(), 1);
     assert_eq!(projects[0].name, "default");
 }
@@ -133,7 +133,7 @@ async fn an_invitation_makes_a_member_once_and_shows_the_address() {
     let made = invitation::create(&mut admitted.scope, &random, &by, "bob@example.com", role).await.unwrap();
     let owner = membership::Role::BuiltIn(BuiltInRole::Owner);
     assert!(invitation::create(&mut admitted.scope, &random, &by, "eve@example.com", owner).await.is_err());
-    assert_eq!(invitation::list(&mut admitted.scope).await.unwrap().len(), 1);
+    assert_eq!(invitation::list(&mut admitted.scope, &PageRequest::default()).await.unwrap().items.len(), 1);
     admitted.scope.commit().await.unwrap();
 
     let join = |token: String| {

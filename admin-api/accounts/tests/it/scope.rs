@@ -1,6 +1,6 @@
 //! A scope is a transaction: all of it is so, or nothing.
 
-use accounts::project;
+use accounts::{PageRequest, project};
 
 use crate::place::Place;
 
@@ -26,7 +26,12 @@ async fn a_scope_that_is_committed_has_changed_all_of_it() {
     project::create(&mut scope, "testing").await.unwrap();
     scope.commit().await.unwrap();
     let mut scope = place.scope(acme).await;
-    let names: Vec<_> =
-        project::list(&mut scope).await.unwrap().into_iter().map(|project| project.name).collect();
+    let names: Vec<_> = project::list(&mut scope, &PageRequest::default())
+        .await
+        .unwrap()
+        .items
+        .into_iter()
+        .map(|project| project.name)
+        .collect();
     assert_eq!(names, ["default", "staging", "testing"]);
 }

@@ -1,6 +1,6 @@
 //! Refresh tokens, access tokens, and the sessions they belong to.
 
-use accounts::{AuthError, Refreshed};
+use accounts::{AuthError, PageRequest, Refreshed};
 
 use crate::house::{CHEAP, House, another, client, is_refused};
 
@@ -95,7 +95,7 @@ async fn sessions_are_listed_and_ended_by_their_person_alone() {
     let bob = house.login("bob@example.com").await;
     let who = house.auth.signed_in(&one.access_token, &client(1)).await.unwrap();
     let bobs = house.auth.signed_in(&bob.access_token, &client(1)).await.unwrap();
-    let sessions = house.auth.sessions(&who, &client(1)).await.unwrap();
+    let sessions = house.auth.sessions(&who, &client(1), &PageRequest::default()).await.unwrap().items;
     assert_eq!(sessions.len(), 2);
     for session in &sessions {
         assert!(!house.auth.end_session(&bobs, session.session.id, &client(1)).await.unwrap(), "not his");

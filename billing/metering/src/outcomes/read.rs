@@ -25,7 +25,7 @@ pub struct OutcomeQuery {
     pub project: Option<ProjectId>,
     /// Of one key only.
     pub key: Option<KeyId>,
-    /// What the last page named as its `next`.
+    /// What the last page named as its `next_cursor`.
     pub after: Option<Cursor>,
     /// Counts at most, 1 to [`PAGE_ROWS_MAX`].
     pub limit: u32,
@@ -57,9 +57,9 @@ pub struct OutcomePage {
     /// The steps.
     pub interval: Interval,
     /// By time, project, key and outcome.
-    pub outcomes: Vec<OutcomeCount>,
+    pub items: Vec<OutcomeCount>,
     /// What to ask for to get the next page, if there is one.
-    pub next: Option<Cursor>,
+    pub next_cursor: Option<Cursor>,
     /// When this was read. What ingest nodes have counted is some seconds older.
     pub as_of: DateTime<Utc>,
 }
@@ -153,14 +153,14 @@ pub async fn of_tenant(
     let sums = outcome_minute::sums(&mut *connection, asked).await?;
     let as_of = outcome_minute::now(connection).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = sums.get(limit).and(sums.get(limit - 1)).map(cursor);
+    let next_cursor = sums.get(limit).and(sums.get(limit - 1)).map(cursor);
     Ok(OutcomePage {
         tenant,
         from: timestamp(from),
         to: timestamp(query.to),
         interval: query.interval,
-        outcomes: sums.into_iter().take(limit).map(count).collect(),
-        next,
+        items: sums.into_iter().take(limit).map(count).collect(),
+        next_cursor,
         as_of,
     })
 }

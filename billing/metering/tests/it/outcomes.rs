@@ -38,9 +38,7 @@ fn row(minute: i64, events: i64) -> Row {
 async fn sums(place: &Place) -> (i64, i64) {
     let mut connection = place.operator().await;
     let page = of_tenant(&mut connection, TenantId(1), &last_day(Interval::Total)).await.unwrap();
-    page.outcomes
-        .iter()
-        .fold((0, 0), |(events, requests), row| (events + row.events, requests + row.requests))
+    page.items.iter().fold((0, 0), |(events, requests), row| (events + row.events, requests + row.requests))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,23 +103,23 @@ async fn pages_show_each_count_once() {
     ] {
         let mut query = last_day(interval);
         let whole = of_tenant(&mut connection, tenant, &query).await.unwrap();
-        assert_eq!(whole.next, None);
+        assert_eq!(whole.next_cursor, None);
         query.limit = limit;
         let (mut seen, mut pages) = (Vec::new(), 0);
         loop {
             let page = of_tenant(&mut connection, tenant, &query).await.unwrap();
-            assert!(page.outcomes.len() <= usize::try_from(limit).unwrap());
-            seen.extend(page.outcomes);
+            assert!(page.items.len() <= usize::try_from(limit).unwrap());
+            seen.extend(page.items);
             pages += 1;
-            let Some(next) = page.next else { break };
+            let Some(next) = page.next_cursor else { break };
             // As it goes over the wire.
             query.after = Some(serde_json::to_value(&next).unwrap().as_str().unwrap().parse().unwrap());
         }
-        assert_eq!(seen, whole.outcomes);
+        assert_eq!(seen, whole.items);
         assert_eq!(pages, seen.len().div_ceil(usize::try_from(limit).unwrap()));
         assert_eq!(seen.iter().map(|row| row.events).sum::<i64>(), 91 * 2 * 3 * 3 * 2);
     }
-    let totals = of_tenant(&mut connection, tenant, &last_day(Interval::Total)).await.unwrap().outcomes;
+    let totals = of_tenant(&mut connection, tenant, &last_day(Interval::Total)).await.unwrap().items;
     assert_eq!(totals.len(), 18);
     assert_eq!((totals[0].outcome.as_str(), totals[0].kind, totals[0].key), ("Newer", None, None));
     assert_eq!(totals[3].key, KeyId::from_number(1));

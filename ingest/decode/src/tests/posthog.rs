@@ -184,7 +184,7 @@ fn what_cannot_be_stored_is_refused_and_named() {
         let batch = read(&body);
         assert_eq!(indexes(&batch), (vec![1], vec![0]), "{members}");
         let expected = format!("/batch/0/{field}");
-        assert_eq!(batch.rejected[0].problem.field.as_deref(), Some(expected.as_str()), "{members}");
+        assert_eq!(batch.rejected[0].problem.field(), Some(expected.as_str()), "{members}");
     }
     for members in [
         format!(r#""event":"{}""#, long(512)),

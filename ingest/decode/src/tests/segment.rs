@@ -252,7 +252,7 @@ fn of_repeated_integrations_the_last_is_merged() {
 #[test]
 fn a_context_around_the_batch_must_be_an_object() {
     let wrong = problem(r#"{"batch":[{"type":"page"}],"context":[1]}"#);
-    assert_eq!((wrong.code, wrong.field.as_deref()), (Code::InvalidBatch, Some("/context")));
+    assert_eq!((wrong.code, wrong.field()), (Code::InvalidBatch, Some("/context")));
     assert_eq!(only(batch(r#"{"batch":[{"type":"page"}],"context":null,"sentAt":"?"}"#)).sent_at, None);
 }
 

@@ -32,10 +32,10 @@ async fn an_erasure_is_one_tenants_and_names_one_thing() {
     let id = ask(&river, "acme", json!({"user_id": "nobody"})).await;
     assert_eq!(done(&river, "acme", id).await["events"], 0);
     let list = operator.send(Method::GET, "/v1/tenants/acme/erasures", &[], "").await.json();
-    assert_eq!((list.as_array().unwrap().len(), &list[0]["id"]), (1, &json!(id)));
+    assert_eq!((list["items"].as_array().unwrap().len(), &list["items"][0]["id"]), (1, &json!(id)));
     assert!(!list.to_string().contains("nobody"), "{list}");
     let of_other = operator.send(Method::GET, "/v1/tenants/other/erasures", &[], "").await.json();
-    assert_eq!(of_other, json!([]));
+    assert_eq!(of_other, json!({"items": [], "next_cursor": null}));
     assert_eq!(shown(&river, "other", id).await["code"], "not_found");
     let unnamed = testkit::Client::new(river.admin, None);
     assert_eq!(unnamed.post_json("/v1/tenants/acme/erasures", r#"{"user_id":"a"}"#).await.status, 401);

@@ -1,0 +1,256 @@
+//! What a request brings: bodies and parameters. Whatever is wrong with one becomes a problem that names the place.
+
+use std::time::Duration;
+
+use accounts::PageRequest;
+use axum::body::{Body as Bytes, to_bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use schemas::problem::{Code, Fault, Place, Problem};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
+
+use crate::reply::Refused;
+
+/// Bytes of a body at most.
+pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
+/// From the end of the header to the end of the body.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Unknown members that one reply names at most.
+const UNKNOWN_MAX: usize = 16;
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+/// Parameters of the query.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+/// Which page of a list is asked for, by the parameters `limit` and `cursor`.
+pub(crate) struct Paging(pub(crate) PageRequest);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedPage {
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
+        if !is_json(request.headers()) {
+            let detail = "send `Content-Type: application/json`, and a body of JSON";
+            return Err(Refused::new(Problem::new(Code::UnsupportedMediaType, detail).at("content-type")));
+        }
+        let (_, body) = request.into_parts();
+        read(&whole(body).await?).map(Body)
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(pairs).map(Parameters).map_err(|error| {
+            let name = error.path().to_string();
+            let detail = format!("{name}: {}", error.inner());
+            Refused::new(Problem::new(Code::InvalidArgument, detail).in_place(Place::Parameter(name)))
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Paging {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let Parameters(AskedPage { limit, cursor }) = Parameters::from_request_parts(parts, state).await?;
+        Ok(Self(PageRequest::new(limit, cursor)?))
+    }
+}
+
+/// A media type of JSON: `application/json`, or one whose suffix says so (RFC 6839), with any parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// A body, up to its limits in size and time.
+///
+/// # Errors
+/// 408, 413, or 400 if the connection broke off.
+pub(crate) async fn whole(body: Bytes) -> Result<axum::body::Bytes, Refused> {
+    let Ok(read) = tokio::time::timeout(BODY_DEADLINE, to_bytes(body, BODY_BYTES_MAX)).await else {
+        let detail = "the body did not arrive in time: send it at once";
+        return Err(Refused::new(Problem::new(Code::RequestTimeout, detail)));
+    };
+    read.map_err(|error| {
+        let is_large = std::error::Error::source(&error)
+            .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>());
+        Refused::new(if is_large {
+            Problem::new(Code::BodyTooLarge, format!("the body is larger than {BODY_BYTES_MAX} bytes"))
+        } else {
+            Problem::new(Code::InvalidJson, "the body broke off")
+        })
+    })
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json);
+    let value = read.map_err(|error| {
+        if error.inner().is_data() { invalid::<T>(bytes, &error) } else { malformed(error.inner()) }
+    })?;
+    json.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+fn malformed(error: &serde_json::Error) -> Refused {
+    Refused::new(Problem::new(Code::InvalidJson, format!("the body is not JSON: {error}")))
+}
+
+type Misread = serde_path_to_error::Error<serde_json::Error>;
+
+/// Names all members that are not known, and what else is wrong first.
+fn invalid<T: DeserializeOwned>(bytes: &[u8], first: &Misread) -> Refused {
+    let mut faults = vec![fault(first)];
+    let mut rest: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let mut unknown = unknown_member(first);
+    while let Some(pointer) = unknown.take().filter(|_| faults.len() < UNKNOWN_MAX) {
+        if !remove(&mut rest, &pointer) {
+            break;
+        }
+        if let Err(next) = serde_path_to_error::deserialize::<_, T>(&rest) {
+            faults.push(fault(&next));
+            unknown = unknown_member(&next);
+        }
+    }
+    let all: Vec<&str> = faults.iter().map(|fault| fault.detail.as_ref()).collect();
+    Refused::new(Problem::new(Code::InvalidArgument, all.join("; ")).of(faults))
+}
+
+fn fault(error: &Misread) -> Fault {
+    let text = error.inner().to_string();
+    // Where it stands in the text helps with JSON that is malformed, and with nothing else.
+    let detail = text.split_once(" at line ").map_or(text.as_str(), |(detail, _)| detail).to_owned();
+    let missing = detail.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let place =
+        pointer(error.path()) + &missing.map(|name| format!("/{}", escaped(name))).unwrap_or_default();
+    Fault { place: Place::Pointer(place), detail: detail.into() }
+}
+
+fn unknown_member(error: &Misread) -> Option<String> {
+    error.inner().to_string().starts_with("unknown field `").then(|| pointer(error.path()))
+}
+
+fn pointer(path: &Path) -> String {
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", escaped(key)),
+        Segment::Enum { variant } => format!("/{}", escaped(variant)),
+        Segment::Unknown => String::new(),
+    };
+    path.iter().map(step).collect()
+}
+
+/// As RFC 6901 writes a name.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+fn remove(value: &mut serde_json::Value, pointer: &str) -> bool {
+    let Some((parent, name)) = pointer.rsplit_once('/') else { return false };
+    let name = name.replace("~1", "/").replace("~0", "~");
+    let parent = value.pointer_mut(parent).and_then(serde_json::Value::as_object_mut);
+    parent.is_some_and(|members| members.remove(&name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "what is read is not looked at")]
+    struct Outer {
+        name: String,
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "what is read is not looked at")]
+    struct Inner {
+        count: u8,
+    }
+
+    fn problem(body: &str) -> serde_json::Value {
+        let refused = read::<Outer>(body.as_bytes()).unwrap_err();
+        serde_json::from_slice(&refused.problem().document("r")).unwrap()
+    }
+
+    #[test]
+    fn all_members_that_are_not_known_are_named_with_what_else_is_wrong() {
+        let shown = problem(r#"{"a/b":1,"inner":{"count":1,"more":2},"also":{}}"#);
+        let places: Vec<_> =
+            shown["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+        assert_eq!(places, ["/a~1b", "/also", "/inner/more", "/name"]);
+        assert_eq!(shown["code"], "invalid_argument");
+        assert!(shown["detail"].as_str().unwrap().contains("unknown field `also`"), "{shown}");
+        let many: Vec<String> = (0..100).map(|number| format!(r#""x{number}":0"#)).collect();
+        let shown = problem(&format!("{{{}}}", many.join(",")));
+        assert_eq!(shown["errors"].as_array().unwrap().len(), UNKNOWN_MAX);
+    }
+
+    #[test]
+    fn a_member_of_another_type_is_pointed_at_and_what_is_no_json_is_said() {
+        let shown = problem(r#"{"name":"x","inner":{"count":300}}"#);
+        assert_eq!(shown["errors"][0]["pointer"], "/inner/count");
+        assert_eq!(problem("[]")["errors"][0]["pointer"], "");
+        for body in ["", "{", r#"{"name":"x"} {}"#, "\u{feff}{}"] {
+            assert_eq!(problem(body)["code"], "invalid_json", "{body}");
+        }
+    }
+
+    #[test]
+    fn media_types_of_json_are_taken_and_no_others() {
+        let is = |said: &'static str| {
+            let value = axum::http::HeaderValue::from_static(said);
+            is_json(&HeaderMap::from_iter([(CONTENT_TYPE, value)]))
+        };
+        assert!(is("application/json") && is("application/json; charset=utf-8"));
+        assert!(is("Application/JSON") && is("application/merge-patch+json"));
+        assert!(!is("text/plain") && !is("application/jsonp") && !is("") && !is_json(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit_and_one_byte_more_is_too_large() {
+        let of = |bytes: usize| whole(Bytes::from(vec![b' '; bytes]));
+        assert_eq!(of(BODY_BYTES_MAX).await.unwrap().len(), BODY_BYTES_MAX);
+        assert_eq!(of(BODY_BYTES_MAX + 1).await.unwrap_err().problem().code, Code::BodyTooLarge);
+    }
+
+    #[tokio::test]
+    async fn parameters_are_named_in_what_is_wrong_with_them() {
+        for (query, name) in [
+            ("limit=many", "limit"),
+            ("page=2", "page"),
+            ("limit=0", "limit"),
+            ("limit=201", "limit"),
+            ("limit=-1", "limit"),
+            ("limit=1&limit=2", "limit"),
+        ] {
+            let request = Request::get(format!("/?{query}")).body(()).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            let refused = Paging::from_request_parts(&mut parts, &()).await.err().unwrap();
+            let place = Place::Parameter(name.to_owned());
+            assert_eq!(refused.problem().errors.first().map(|fault| &fault.place), Some(&place), "{query}");
+        }
+    }
+}
