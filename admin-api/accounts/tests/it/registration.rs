@@ -115,7 +115,10 @@ async fn what_is_wrong_with_a_registration_is_said_whatever_is_known() {
             tenant_name: tenant.to_owned(),
         };
         let refused = house.auth.register(new, &client(1)).await;
-        assert!(matches!(refused, Err(AuthError::Invalid(_) | AuthError::InvalidAt(..))), "{email} {password} {name} {tenant}");
+        assert!(
+            matches!(refused, Err(AuthError::Invalid(_) | AuthError::InvalidAt(..))),
+            "{email} {password} {name} {tenant}"
+        );
     }
     assert!(house.mails().await.is_empty());
 }
