@@ -117,7 +117,7 @@ def start_all(supervisor):
         "the Kafka tests run on librdkafka's mock cluster",
     )
     has_redis = can_have(tools.check_redis, None, ["redis-server"], "the tests that need Redis cannot run")
-    python, test_databases = tools.test_python(), tools.geo_tests()
+    python, mail, test_databases = tools.test_python(), tools.mail_python(), tools.geo_tests()
     countries = tools.geo_countries() if tools.in_ci() else tools.geo_countries_if_any()
     names = ["postgres", "clickhouse"] + (["kafka", "kafka_controller"] if has_kafka else [])
     names += ["redis"] if has_redis else []
@@ -128,6 +128,7 @@ def start_all(supervisor):
     return found | {
         "WEIR_TEST_KAFKA_JARS": str(tools.kafka_folder()) if has_kafka else "",
         "WEIR_TEST_VENV": str(python),
+        "WEIR_TEST_MAIL_VENV": str(mail),
         "WEIR_TEST_GEO": str(test_databases),
         "WEIR_TEST_GEO_COUNTRIES": str(countries or ""),
     }

@@ -110,6 +110,10 @@ def test_python():
     return python_with("requirements-test.txt", "the SDKs and linters that the tests use")
 
 
+def mail_python():
+    return python_with("requirements-mail.txt", "an SMTP server that catches mails (1 MB)")
+
+
 def kafka_folder():
     return CACHE / f"kafka-{key_of((DEV / 'kafka-pom.xml').read_bytes())}"
 

@@ -102,6 +102,8 @@ public_id! {
     AuditId = "aud_";
     /// A mail or another message to be sent.
     MessageId = "msg_";
+    /// A job: work that is done later.
+    JobId = "job_";
 }
 
 fn digits(mut number: u128) -> String {

@@ -14,9 +14,11 @@ pub mod fault_proxy;
 pub mod proxy;
 pub mod broker;
 pub mod collector;
+pub mod catcher;
 pub mod wait;
 
 pub use broker::Broker;
+pub use catcher::Catcher;
 pub use client::{Client, Reply};
 pub use collector::{Collector, SentSpan};
 pub use fault_proxy::{Fault, FaultProxy};
