@@ -9,8 +9,8 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 pub(crate) use claim::{Put, claim, delete_claimed, give_up, put_off, renew};
+pub(crate) use look::waiting;
 pub use look::{Filter, JobState, SeenJob, discard, find, list, retry, retry_key, sweep_dead};
-pub(crate) use look::{Waiting, waiting};
 
 /// A job to be made.
 #[derive(Debug, Clone, Copy)]
