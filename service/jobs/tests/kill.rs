@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test, though with a main of its own")]
 
-use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -51,7 +50,7 @@ async fn work(url: &str, step: &str, millis: u64) {
         let is_here = at == step;
         async move {
             if is_here {
-                writeln!(std::io::stdout(), "{at}").unwrap();
+                println!("{at}");
                 // Until the process is killed or suspended.
                 tokio::time::sleep(pause).await;
             }
