@@ -29,6 +29,7 @@ LOG_BYTES_MAX = 16 << 20
 STOP_SECONDS = 120
 # The tenant that a newcomer sends the first events with.
 DEMO, DEMO_PLAN = "demo", "developer"
+DEMO_EMAIL = "demo@example.com"
 WELCOME = """
 weir is ready at {WEIR_URL}
 The demo tenant's key: {WEIR_KEY}
@@ -39,6 +40,9 @@ Send an event:
 See it stored, and metered:
   curl '{clickhouse}' -d 'SELECT * FROM events ORDER BY received_at DESC LIMIT 5 FORMAT Vertical'
   (set -a; . {run}/env; {binary} usage demo)
+Sign in as {WEIR_DEMO_EMAIL}, its owner:
+  curl {WEIR_ADMIN_URL}/v1/auth/login -H 'Content-Type: application/json' \\
+    -d '{{"email":"{WEIR_DEMO_EMAIL}","password":"{WEIR_DEMO_PASSWORD}"}}'
 
 Logs: {run}/log/*.log    Variables for scripts: {run}/env    Stop: Ctrl-C here, or `make stop`
 """
@@ -94,9 +98,8 @@ def bring_up(shape, supervisor):
     environment.update({name: str(value) for name, value in values.items()})
     with step("migrating the databases"):
         weir.run(binary, environment, "migrate")
-    tenant, key = demo(binary, environment, postgres is not None)
+    demo_values = demo(binary, environment, postgres is not None)
     supervisor.start(*shape.specs(binary, {**environment, **shape.through_proxies(values)}))
-    demo_values = {"WEIR_KEY": key, "WEIR_TENANT": tenant}
     return {"WEIR_URL": shape.urls(), **shape.admin_urls(), **demo_values, **values}, binary
 
 
@@ -109,8 +112,9 @@ def linked(binary):
 
 
 def demo(binary, environment, database_is_ours):
-    """(id of the demo tenant, a key of it). It is made once per database. weir shows a key only when it is made, so the
-    key is kept in `.run/demo-*.env`; where that file is gone, the tenant gets another key."""
+    """The demo tenant, a key of it, and how its owner signs in. They are made once per database. weir shows key and
+    password only when they are made, so they are kept in `.run/demo-*.env`; where that file is gone, there are others.
+    """
     url = environment["DATABASE_URL"]
     name = url.rpartition("/")[2] if database_is_ours else hashlib.sha256(url.encode()).hexdigest()[:12]
     kept = RUN / f"demo-{name}.env"
@@ -122,8 +126,19 @@ def demo(binary, environment, database_is_ours):
     if values.get("WEIR_TENANT") != str(tenants[DEMO]):
         key = weir.ask_now(binary, environment, "key", "create", DEMO)["key"]
         values = {"WEIR_TENANT": str(tenants[DEMO]), "WEIR_KEY": key}
+    if "WEIR_DEMO_PASSWORD" not in values:
+        values |= {"WEIR_DEMO_EMAIL": DEMO_EMAIL, "WEIR_DEMO_PASSWORD": demo_password(binary, environment)}
         workspace.write_env(kept, values)
-    return values["WEIR_TENANT"], values["WEIR_KEY"]
+    return values
+
+
+def demo_password(binary, environment):
+    """Of the demo person, an owner of the demo tenant."""
+    if weir.ask_now(binary, environment, "person", "list", DEMO_EMAIL):
+        words = ("password", DEMO_EMAIL)
+    else:
+        words = ("create", DEMO_EMAIL, "--name", "Demo", "--owner-of", DEMO)
+    return weir.ask_now(binary, environment, "person", *words)["password"]
 
 
 def forget_own_addresses():
@@ -150,7 +165,8 @@ def write_env(values, shape, supervisor):
 def welcome(values, binary):
     clickhouse = values["CLICKHOUSE_URL"].split("?")[0].rstrip("/") + f"/?database={values['CLICKHOUSE_DATABASE']}"
     url = values["WEIR_URL"].split(",")[0]
-    say(WELCOME.format(**values, url=url, clickhouse=clickhouse, binary=workspace.shown(binary), run=workspace.shown(RUN)))
+    places = {"url": url, "clickhouse": clickhouse, "binary": workspace.shown(binary), "run": workspace.shown(RUN)}
+    say(WELCOME.format(**values, **places))
 
 
 def running_pid():

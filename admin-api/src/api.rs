@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use accounts::{AccountError, Actor, Authenticator, Caller, PlatformScope, Random, Scope, tenant};
-use schemas::id::TenantId;
+use accounts::{Actor, Authenticator, Caller, PlatformScope, Random};
 use service::clock::Clock;
 use service::config::Secret;
 use sqlx::PgPool;
@@ -23,17 +22,15 @@ pub struct Api {
 }
 
 impl Api {
-    /// A scope of all tenants, for the operator who sent the request.
+    /// Whether this is what the operators' listener serves.
+    pub(crate) fn is_of_operators(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// A scope of all tenants, for the holder of the operator's token who sent the request.
     pub(crate) async fn platform(&self) -> Result<PlatformScope, sqlx::Error> {
         let (address, request_id) = (request::address(), Some(request::id()));
         let caller = Caller { actor: Actor::Operator, address, request_id };
         PlatformScope::open_platform(&self.pool, &self.clock, caller).await
-    }
-
-    /// A scope of the tenant with that name or id, for the operator who sent the request.
-    pub(crate) async fn tenant(&self, name_or_id: &str) -> Result<Scope, AccountError> {
-        let mut platform = self.platform().await?;
-        let tenant = tenant::find(&mut platform, name_or_id).await?;
-        Ok(platform.enter(TenantId(tenant.id)).await?)
     }
 }

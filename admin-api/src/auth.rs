@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use accounts::{Admitted, Authenticator, Client, Grants, Scope, SignedInPerson, tenant};
+use accounts::{
+    Actor, Admitted, AdmittedPlatform, Authenticator, Client, Grants, PlatformScope, Scope, SignedInPerson,
+    tenant,
+};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
 use axum::http::request::Parts;
@@ -11,7 +14,7 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use parking_lot::Mutex;
-use schemas::permission::Permission;
+use schemas::permission::{Permission, PlatformRole};
 use schemas::problem::{Code, Problem};
 use subtle::ConstantTimeEq;
 
@@ -26,10 +29,12 @@ pub enum Access {
     Anyone,
     /// A person with an open session.
     Session,
-    /// A member or token of the tenant in the path with that permission; on the operators' listener the holder of the
-    /// operator's token.
+    /// A member or token of the tenant in the path with that permission; on the operators' listener somebody of the
+    /// platform whose role has it, and the holder of the operator's token.
     Tenant(Permission),
-    /// The holder of the operator's token.
+    /// Somebody of the platform: an operator, support, or the holder of the operator's token.
+    Support,
+    /// An operator, or the holder of the operator's token.
     Operator,
 }
 
@@ -39,6 +44,7 @@ impl fmt::Display for Access {
             Self::Anyone => f.write_str("anyone"),
             Self::Session => f.write_str("a person who is signed in"),
             Self::Tenant(permission) => write!(f, "`{permission}`"),
+            Self::Support => f.write_str("operators and support"),
             Self::Operator => f.write_str("operators"),
         }
     }
@@ -47,15 +53,42 @@ impl fmt::Display for Access {
 /// What is answered to somebody who has no good credential where the operator's token is one.
 const SEND_TOKEN: &str = "send the operator's token as `Authorization: Bearer <token>`";
 
-/// A scope of the tenant in the path, which the guard has opened. A handler takes it once.
-#[derive(Clone)]
-struct Opened(Arc<Mutex<Option<(Scope, Grants)>>>);
+/// What the guard has opened. A handler takes it once.
+struct Once<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Once<T> {
+    fn new(opened: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(opened))))
+    }
+}
+
+impl<T> Clone for Once<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// Who is let in to what is the platform's.
+enum OfPlatform {
+    /// The holder of the operator's token.
+    Token,
+    Person(AdmittedPlatform),
+}
 
 /// The scope of the tenant in the path.
 pub(crate) struct InTenant {
     pub(crate) scope: Scope,
     /// What the caller may do there.
     pub(crate) grants: Grants,
+}
+
+impl OfPlatform {
+    fn role(&self) -> PlatformRole {
+        match self {
+            Self::Token => PlatformRole::Operator,
+            Self::Person(person) => person.role,
+        }
+    }
 }
 
 /// Lets a request through to its handler if `access` allows it.
@@ -71,10 +104,13 @@ pub(crate) async fn guard(
     let bearer = bearer(request.headers());
     match access {
         Access::Anyone => from_our_pages(&request)?,
-        Access::Operator => {
-            if !is_operator(&api, &bearer) {
-                return Err(unauthorized(SEND_TOKEN));
+        Access::Operator | Access::Support => {
+            let opened = of_platform(&api, &bearer, request.headers()).await?;
+            if access == Access::Operator && opened.role() != PlatformRole::Operator {
+                let detail = "this takes an operator: support sees everything, and changes nothing";
+                return Err(Refused::new(Problem::new(Code::Forbidden, detail)));
             }
+            request.extensions_mut().insert(Once::new(opened));
         }
         Access::Session => {
             let auth = authenticator(&api)?;
@@ -85,14 +121,44 @@ pub(crate) async fn guard(
             let named =
                 parameters.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
             let named = named.unwrap_or_default();
-            let opened = match is_operator(&api, &bearer) {
-                true => (api.tenant(&named).await?, Grants::of_operator()),
+            let opened = match api.is_of_operators() {
+                true => entered(&api, &bearer, &named, permission, request.headers()).await?,
                 false => admitted(&api, &bearer, &named, permission, request.headers()).await?,
             };
-            request.extensions_mut().insert(Opened(Arc::new(Mutex::new(Some(opened)))));
+            request.extensions_mut().insert(Once::new(opened));
         }
     }
     Ok(next.run(request).await)
+}
+
+/// Somebody of the platform, or the holder of the operator's token. For the latter nothing is asked of Postgres.
+async fn of_platform(api: &Api, bearer: &str, headers: &HeaderMap) -> Result<OfPlatform, Refused> {
+    if bearer.is_empty() {
+        return Err(unauthorized(SEND_TOKEN));
+    }
+    if is_operator(api, bearer) {
+        return Ok(OfPlatform::Token);
+    }
+    Ok(OfPlatform::Person(authenticator(api)?.admit_platform(bearer, &client(headers)).await?))
+}
+
+/// On the operators' listener: any tenant.
+async fn entered(
+    api: &Api,
+    bearer: &str,
+    named: &str,
+    permission: Permission,
+    headers: &HeaderMap,
+) -> Result<(Scope, Grants), Refused> {
+    let (scope, role) = match of_platform(api, bearer, headers).await? {
+        OfPlatform::Token => (api.platform().await?, PlatformRole::Operator),
+        OfPlatform::Person(AdmittedPlatform { scope, role, .. }) => (scope, role),
+    };
+    if !role.may(permission) {
+        let detail = format!("this takes {permission}: support sees everything, and changes nothing");
+        return Err(Refused::new(Problem::new(Code::Forbidden, detail)));
+    }
+    Ok((tenant::enter(scope, named).await?, Grants::of_platform(role)))
 }
 
 /// The tenant comes from the credential alone. A path that names another one names nothing.
@@ -105,6 +171,9 @@ async fn admitted(
 ) -> Result<(Scope, Grants), Refused> {
     let auth = authenticator(api)?;
     let Admitted { mut scope, grants } = auth.admit(bearer, &client(headers)).await?;
+    if let Actor::Impersonator(person) = scope.caller().actor {
+        request::impersonated_by(person);
+    }
     if named != "me" && !tenant::is_named(&mut scope, named).await? {
         return Err(Refused::new(Problem::new(Code::NotFound, format!("there is no tenant {named}"))));
     }
@@ -124,10 +193,48 @@ impl<S: Sync> FromRequestParts<S> for InTenant {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        let opened = parts.extensions.remove::<Opened>().and_then(|opened| opened.0.lock().take());
+        let opened = parts.extensions.remove::<Once<(Scope, Grants)>>();
+        let opened = opened.and_then(|opened| opened.0.lock().take());
         // A handler that asks for a tenant on a route that opens none is a defect of the table.
         let (scope, grants) = opened.ok_or_else(|| unauthorized("this route opens no tenant"))?;
         Ok(Self { scope, grants })
+    }
+}
+
+fn taken(parts: &mut Parts) -> Result<OfPlatform, Refused> {
+    let opened = parts.extensions.remove::<Once<OfPlatform>>().and_then(|opened| opened.0.lock().take());
+    opened.ok_or_else(|| unauthorized("this route is not the platform's"))
+}
+
+/// A scope of all tenants, for who was let in to what is the platform's.
+pub(crate) struct OnPlatform(pub(crate) PlatformScope);
+
+impl FromRequestParts<Api> for OnPlatform {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refused> {
+        match taken(parts)? {
+            OfPlatform::Token => Ok(Self(api.platform().await?)),
+            OfPlatform::Person(person) => Ok(Self(person.scope)),
+        }
+    }
+}
+
+/// Somebody of the platform who has signed in, for what the operator's token is not enough.
+pub(crate) struct PlatformPerson(pub(crate) AdmittedPlatform);
+
+impl<S: Sync> FromRequestParts<S> for PlatformPerson {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        match taken(parts)? {
+            OfPlatform::Person(person) => Ok(Self(person)),
+            OfPlatform::Token => {
+                let detail =
+                    "the operator's token is nobody's: sign in, so that the audit can say who it was";
+                Err(Refused::new(Problem::new(Code::Forbidden, detail)))
+            }
+        }
     }
 }
 

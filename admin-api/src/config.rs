@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use accounts::SealKey;
+use accounts::AccountsConfig;
 use service::config::{Secret, Settings};
 use service::tls::TlsFiles;
 
@@ -18,10 +18,8 @@ pub struct AdminConfig {
     pub operator_listen: SocketAddr,
     /// What an operator presents as `Authorization: Bearer`.
     pub operator_token: Secret,
-    /// What seals secrets in the database, as [`SealKey`] reads it; `None`: nobody but the operator is let in.
-    pub accounts_key: Option<Secret>,
-    /// Where people reach this weir: stands in access tokens.
-    pub public_url: String,
+    /// Whether people can sign in, and how.
+    pub accounts: AccountsConfig,
     /// Of both listeners; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
 }
@@ -50,19 +48,8 @@ impl AdminConfig {
                  make one with `openssl rand -hex 32`"
             ));
         }
-        let accounts_key = settings.optional_secret(
-            "WEIR_ACCOUNTS_KEY",
-            "64 hexadecimal digits that seal secrets of people in the database; if it is not set, nobody can sign in",
-        );
-        if let Some(Err(error)) = accounts_key.as_ref().map(SealKey::read) {
-            settings.refuse(format!("WEIR_ACCOUNTS_KEY is not valid: {error}"));
-        }
-        let public_url = settings.get(
-            "WEIR_PUBLIC_URL",
-            "http://127.0.0.1:7401".to_owned(),
-            "where people reach the admin API; stands in access tokens",
-        );
+        let accounts = AccountsConfig::read(settings);
         let tls = TlsFiles::read(settings, "WEIR_ADMIN_TLS_CERT", "WEIR_ADMIN_TLS_KEY");
-        Self { listen, operator_listen, operator_token, accounts_key, public_url, tls }
+        Self { listen, operator_listen, operator_token, accounts, tls }
     }
 }

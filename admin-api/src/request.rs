@@ -2,11 +2,13 @@
 //! and a place in a trace.
 
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::Request;
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use schemas::public_id::PersonId;
 use service::trace::{Span, traceparent};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -15,10 +17,14 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-#[derive(Debug, Clone, Copy)]
+/// The header of each reply to somebody of the platform who acts in a tenant.
+const IMPERSONATOR: HeaderName = HeaderName::from_static("weir-impersonator");
+
+#[derive(Debug, Clone)]
 struct Asked {
     id: Uuid,
     address: Option<IpAddr>,
+    impersonator: Arc<OnceLock<PersonId>>,
 }
 
 tokio::task_local! {
@@ -35,10 +41,17 @@ pub(crate) fn address() -> Option<IpAddr> {
     ASKED.try_with(|asked| asked.address).ok().flatten()
 }
 
+/// Notes who acts in the tenant: the reply says it.
+pub(crate) fn impersonated_by(person: PersonId) {
+    // Without a request there is no reply that could say it.
+    let _ = ASKED.try_with(|asked| asked.impersonator.set(person));
+}
+
 /// Gives a request its id, and its trace a span.
 pub(crate) async fn identified(request: Request, next: Next) -> Response {
     let request_id = Uuid::now_v7();
-    let asked = Asked { id: request_id, address: request.extensions().get::<Peer>().map(|peer| peer.0) };
+    let (address, impersonator) = (request.extensions().get::<Peer>().map(|peer| peer.0), Arc::default());
+    let asked = Asked { id: request_id, address, impersonator: Arc::clone(&impersonator) };
     let mut traced = Span::request(|| traceparent(request.headers()));
     let path = request.uri().path().to_owned();
     traced.rename(|| format!("{} admin", request.method()));
@@ -50,6 +63,10 @@ pub(crate) async fn identified(request: Request, next: Next) -> Response {
     traced.set("http.response.status_code", || u32::from(reply.status().as_u16()));
     if reply.status().is_server_error() {
         traced.fail(|| "the admin API failed");
+    }
+    if let Some(value) = impersonator.get().and_then(|person| HeaderValue::try_from(person.to_string()).ok())
+    {
+        reply.headers_mut().insert(IMPERSONATOR, value);
     }
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         reply.headers_mut().insert(HeaderName::from_static("x-request-id"), value);

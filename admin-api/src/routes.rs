@@ -4,7 +4,7 @@
 
 mod auth;
 mod me;
-mod plans;
+mod operator;
 mod tenants;
 mod usage;
 mod outcomes;
@@ -63,29 +63,36 @@ macro_rules! rows_of {
 
 rows_of!(get GET, post POST, put PUT, patch PATCH, delete DELETE);
 
-/// Who is who, and what is a person's own.
+/// Signing in, and what one sees of oneself.
+fn of_sessions() -> Vec<Row> {
+    use Access::{Anyone, Session};
+    vec![
+        post("/v1/auth/login", Anyone, auth::login),
+        post("/v1/auth/login/totp", Anyone, auth::login_totp),
+        post("/v1/auth/login/recovery-code", Anyone, auth::login_recovery_code),
+        post("/v1/auth/refresh", Anyone, auth::refresh),
+        post("/v1/auth/logout", Session, auth::logout),
+        get("/v1/me", Session, me::show),
+        get("/v1/me/sessions", Session, me::sessions),
+        delete("/v1/me/sessions", Session, me::end_other_sessions),
+        delete("/v1/me/sessions/{session}", Session, me::end_session),
+    ]
+}
+
+/// Becoming a person, and what is a person's own.
 fn of_people() -> Vec<Row> {
     use Access::{Anyone, Session};
     vec![
         get("/.well-known/jwks.json", Anyone, auth::jwks),
         post("/v1/auth/register", Anyone, auth::register),
         post("/v1/auth/verify-email", Anyone, auth::verify_email),
-        post("/v1/auth/login", Anyone, auth::login),
-        post("/v1/auth/login/totp", Anyone, auth::login_totp),
-        post("/v1/auth/login/recovery-code", Anyone, auth::login_recovery_code),
-        post("/v1/auth/refresh", Anyone, auth::refresh),
         post("/v1/auth/forgot-password", Anyone, auth::forgot_password),
         post("/v1/auth/reset-password", Anyone, auth::reset_password),
-        post("/v1/auth/logout", Session, auth::logout),
         post("/v1/auth/switch", Session, auth::switch),
-        get("/v1/me", Session, me::show),
         patch("/v1/me", Session, me::change),
         post("/v1/me/email", Session, me::change_email),
         post("/v1/me/password", Session, me::change_password),
         get("/v1/me/tenants", Session, me::tenants),
-        get("/v1/me/sessions", Session, me::sessions),
-        delete("/v1/me/sessions", Session, me::end_other_sessions),
-        delete("/v1/me/sessions/{session}", Session, me::end_session),
         post("/v1/me/totp", Session, me::propose_totp),
         delete("/v1/me/totp", Session, me::remove_totp),
         post("/v1/me/totp/confirm", Session, me::confirm_totp),
@@ -141,14 +148,25 @@ fn of_tenants() -> Vec<Row> {
 
 /// What operators alone may do.
 fn of_operators() -> Vec<Row> {
-    use Access::Operator;
+    use Access::{Anyone, Operator, Support};
+    use operator::{audit, keys, people, plans, tenants};
     vec![
-        get("/v1/operator/plans", Operator, plans::list),
+        post("/v1/auth/login/enrol", Anyone, auth::enrol),
+        post("/v1/auth/login/enrol/confirm", Anyone, auth::confirm_enrolment),
+        get("/v1/operator/plans", Support, plans::list),
         put("/v1/operator/plans/{plan}", Operator, plans::put),
-        get("/v1/operator/tenants", Operator, tenants::list),
+        get("/v1/operator/tenants", Support, tenants::list),
         post("/v1/operator/tenants", Operator, tenants::create),
         patch("/v1/operator/tenants/{tenant}", Operator, tenants::change),
-        delete("/v1/operator/keys/{key}", Operator, keys::revoke_any),
+        get("/v1/operator/tenants/{tenant}/impersonate", Support, tenants::impersonate),
+        delete("/v1/operator/keys/{key}", Operator, keys::revoke),
+        get("/v1/operator/people", Support, people::list),
+        get("/v1/operator/people/{person}", Support, people::show),
+        post("/v1/operator/people/{person}/end-sessions", Operator, people::end_sessions),
+        post("/v1/operator/people/{person}/remove-second-factor", Operator, people::remove_second_factor),
+        post("/v1/operator/people/{person}/disable", Operator, people::disable),
+        post("/v1/operator/people/{person}/enable", Operator, people::enable),
+        get("/v1/operator/audit", Support, audit::list),
     ]
 }
 
@@ -158,7 +176,11 @@ fn table() -> Vec<Row> {
         rows.into_iter()
             .map(move |Row { route, handler }| Row { route: Route { listeners, ..route }, handler })
     };
-    on(TENANTS, of_people()).chain(on(BOTH, of_tenants())).chain(on(OPERATORS, of_operators())).collect()
+    on(BOTH, of_sessions())
+        .chain(on(TENANTS, of_people()))
+        .chain(on(BOTH, of_tenants()))
+        .chain(on(OPERATORS, of_operators()))
+        .collect()
 }
 
 const TENANTS: &[Listener] = &[Listener::Tenants];
@@ -179,7 +201,7 @@ pub fn page() -> String {
     for (title, listeners) in [
         ("On the tenants' listener", TENANTS),
         (
-            "On both: of the tenant in the path; on the operators' listener operators may call them of any tenant",
+            "On both; those of a tenant on the operators' listener: for operators, and for support if they read",
             BOTH,
         ),
         ("On the operators' listener", OPERATORS),
@@ -239,8 +261,10 @@ mod tests {
             let of_tenant = path.starts_with("/v1/tenants/{tenant}");
             assert_eq!(of_tenant, matches!(access, Access::Tenant(_)), "{method} {path}");
             let of_operators = path.starts_with("/v1/operator/");
-            assert_eq!(of_operators, access == Access::Operator, "{method} {path}");
-            assert_eq!(of_operators, listeners == OPERATORS, "{method} {path}");
+            assert_eq!(of_operators, matches!(access, Access::Operator | Access::Support), "{method} {path}");
+            assert!(!of_operators || listeners == OPERATORS, "{method} {path}");
+            let reads = method == Method::GET;
+            assert!(!of_operators || reads == (access == Access::Support), "support reads: {method} {path}");
         }
     }
 }

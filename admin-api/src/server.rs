@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use accounts::{AuthParts, Authenticator, Busy, HashCost, Hasher, Random, SealKey, SealKeyError};
+use accounts::{AccountsStartError, Authenticator, Random};
 use axum::{Extension, Router};
 use hyper_util::service::TowerToHyperService;
 use service::clock::Clock;
-use service::config::Secret;
 use service::http::{HttpLimits, serve};
 use service::shutdown::Shutdown;
 use service::tls::{Tls, TlsError};
@@ -55,12 +54,9 @@ pub enum StartError {
     /// Certificate or key are no good.
     #[error("the admin API can't speak TLS")]
     Tls(#[from] TlsError),
-    /// What people's secrets are sealed with is no key.
-    #[error("WEIR_ACCOUNTS_KEY is not valid")]
-    Key(#[from] SealKeyError),
-    /// No password can be hashed.
-    #[error("passwords can't be hashed")]
-    Hasher(#[from] Busy),
+    /// Nobody can sign in, although somebody should.
+    #[error("people can't be let in")]
+    Accounts(#[from] AccountsStartError),
 }
 
 impl Admin {
@@ -69,13 +65,13 @@ impl Admin {
     /// # Errors
     /// [`StartError`].
     pub async fn build(config: AdminConfig, pool: PgPool, clock: Clock) -> Result<Self, StartError> {
-        let auth = match &config.accounts_key {
-            Some(key) => Some(Arc::new(authenticator(key, config.public_url.clone(), &pool, &clock)?)),
-            None => None,
-        };
+        // Each listener hashes passwords for itself: a crowd at one of them keeps nobody waiting at the other.
+        let authenticator = || Authenticator::of_config(&config.accounts, &pool, &clock);
+        let (auth, of_platform) = (authenticator()?, authenticator()?.map(Authenticator::of_platform));
+        let (auth, of_platform) = (auth.map(Arc::new), of_platform.map(Arc::new));
         let tenants = Api { pool, clock, random: Random::system(), token: None, auth };
         let token = Some(Arc::new(config.operator_token.clone()));
-        let operators = Api { token, auth: None, ..tenants.clone() };
+        let operators = Api { token, auth: of_platform, ..tenants.clone() };
         Ok(Self {
             tenants: Bound::new(
                 config.listen,
@@ -134,22 +130,4 @@ impl Bound {
         })
         .await;
     }
-}
-
-/// As many passwords are hashed at once as there are cores.
-fn authenticator(
-    key: &Secret,
-    issuer: String,
-    pool: &PgPool,
-    clock: &Clock,
-) -> Result<Authenticator, StartError> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Ok(Authenticator::new(AuthParts {
-        pool: pool.clone(),
-        clock: clock.clone(),
-        random: Random::system(),
-        hasher: Hasher::new(HashCost::DEFAULT, cores)?,
-        seal: SealKey::read(key)?,
-        issuer,
-    }))
 }

@@ -86,6 +86,14 @@ permissions! {
     AuditRead = "audit.read";
 }
 
+impl Permission {
+    /// Whether it lets one look and nothing else.
+    #[must_use]
+    pub fn is_read(self) -> bool {
+        self.as_str().ends_with(".read")
+    }
+}
+
 /// The text is no permission.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("there is no such permission")]
@@ -140,8 +148,7 @@ impl BuiltInRole {
     /// Whether the role has the permission: the one table of roles and permissions.
     #[must_use]
     pub fn may(self, permission: Permission) -> bool {
-        let word = permission.as_str();
-        let (noun, verb) = word.split_once('.').unwrap_or((word, ""));
+        let noun = permission.as_str().split('.').next().unwrap_or_default();
         match self {
             Self::Owner => true,
             Self::Admin => !matches!(permission, Permission::TenantDelete | Permission::TenantTransfer),
@@ -156,13 +163,68 @@ impl BuiltInRole {
                         Permission::UsageRead | Permission::AlertsManage | Permission::TenantRead
                     )
             }
-            Self::Viewer => verb == "read" && permission != Permission::AuditRead,
+            Self::Viewer => permission.is_read() && permission != Permission::AuditRead,
         }
     }
 
     /// All that the role may do, in the order of [`Permission::ALL`].
     pub fn permissions(self) -> impl Iterator<Item = Permission> {
         Permission::ALL.iter().copied().filter(move |permission| self.may(*permission))
+    }
+}
+
+/// A role of somebody who works for the platform, in every tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlatformRole {
+    /// May do everything.
+    Operator,
+    /// Sees everything, and changes nothing.
+    Support,
+}
+
+impl PlatformRole {
+    /// Every role.
+    pub const ALL: [Self; 2] = [Self::Operator, Self::Support];
+
+    /// The word in tokens and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Support => "support",
+        }
+    }
+
+    /// Whether the role has the permission, in any tenant.
+    #[must_use]
+    pub fn may(self, permission: Permission) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Support => permission.is_read(),
+        }
+    }
+}
+
+impl FromStr for PlatformRole {
+    type Err = UnknownRole;
+
+    fn from_str(word: &str) -> Result<Self, UnknownRole> {
+        Self::ALL.into_iter().find(|role| role.as_str() == word).ok_or(UnknownRole)
+    }
+}
+
+impl TryFrom<String> for PlatformRole {
+    type Error = UnknownRole;
+
+    fn try_from(word: String) -> Result<Self, UnknownRole> {
+        word.parse()
+    }
+}
+
+impl fmt::Display for PlatformRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

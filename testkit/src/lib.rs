@@ -16,7 +16,9 @@ pub mod broker;
 pub mod collector;
 pub mod catcher;
 pub mod wait;
+pub mod app;
 
+pub use app::app_code;
 pub use broker::Broker;
 pub use catcher::Catcher;
 pub use client::{Client, Reply};

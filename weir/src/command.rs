@@ -4,6 +4,7 @@ mod output;
 mod migrate;
 mod config;
 mod plan;
+mod person;
 mod tenant;
 mod project;
 mod key;
@@ -76,6 +77,9 @@ enum Command {
     Load(load::LoadCommand),
     /// Print every setting with its effective value and where it came from
     Config,
+    /// People, and who of them works for the platform
+    #[command(subcommand)]
+    Person(person::PersonCommand),
     /// Tenants
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -131,6 +135,7 @@ impl Cli {
             Command::Dead(dead) => dead.carry_out(json).await,
             Command::Load(load) => load.carry_out(json).await,
             Command::Config => config::print(json),
+            Command::Person(person) => person.carry_out(json).await,
             Command::Tenant(tenant) => tenant.carry_out(json).await,
             Command::Project(project) => project.carry_out(json).await,
             Command::Key(key) => key.carry_out(json).await,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use accounts::AccountsConfig;
 use admin_api::AdminConfig;
 use anyhow::Context;
 use ingest::IngestConfig;
@@ -313,6 +314,14 @@ impl Config {
 pub(crate) fn stores() -> Result<StoresConfig, ConfigError> {
     let mut settings = Settings::from_environment();
     let config = StoresConfig::read(&mut settings);
+    settings.finish()?;
+    Ok(config)
+}
+
+/// What lets people in, for commands that make passwords.
+pub(crate) fn accounts() -> Result<AccountsConfig, ConfigError> {
+    let mut settings = Settings::from_environment();
+    let config = AccountsConfig::read(&mut settings);
     settings.finish()?;
     Ok(config)
 }

@@ -14,7 +14,10 @@ mod factor;
 mod profile;
 mod refresh;
 mod reset;
+mod vouch;
 mod admit;
+mod enrol;
+mod impersonate;
 
 use std::sync::Arc;
 
@@ -33,17 +36,21 @@ use crate::db::person::Person;
 use crate::db::scope::PlatformScope;
 use crate::password::Hasher;
 use crate::random::Random;
+use crate::realm::Realm;
 use crate::seal::SealKey;
 use crate::secret::SecretText;
 
 pub use admit::{Admitted, SignedInPerson};
 pub use again::Proof;
+pub use enrol::Enrolled;
 pub use factor::{ProposedTotp, RecoveryCodes};
+pub use impersonate::{AdmittedPlatform, Impersonation};
 pub use login::Login;
 pub use mail::{Mail, MailKind};
 pub use profile::{ListedSession, Me, SecondFactors, TenantAtWork};
 pub use refresh::Refreshed;
 pub use register::Registration;
+pub use vouch::MadePassword;
 
 /// Everything that signing in needs.
 pub struct Authenticator {
@@ -53,6 +60,7 @@ pub struct Authenticator {
     hasher: Hasher,
     seal: SealKey,
     issuer: String,
+    realm: Realm,
     ring: RwLock<Option<Loaded>>,
 }
 
@@ -103,7 +111,14 @@ impl Authenticator {
     #[must_use]
     pub fn new(parts: AuthParts) -> Self {
         let AuthParts { pool, clock, random, hasher, seal, issuer } = parts;
-        Self { pool, clock, random, hasher, seal, issuer, ring: RwLock::default() }
+        let realm = Realm::Tenants;
+        Self { pool, clock, random, hasher, seal, issuer, realm, ring: RwLock::default() }
+    }
+
+    /// The same for people of the platform, on the operators' listener.
+    #[must_use]
+    pub fn of_platform(self) -> Self {
+        Self { realm: Realm::Platform, ..self }
     }
 
     async fn platform(&self, client: &Client, actor: Actor) -> Result<PlatformScope, AuthError> {

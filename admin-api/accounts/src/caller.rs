@@ -11,6 +11,8 @@ use uuid::Uuid;
 pub enum Actor {
     /// A person who is signed in.
     Person(PersonId),
+    /// Somebody of the platform who acts in a tenant.
+    Impersonator(PersonId),
     /// A machine with a machine token.
     Token(MachineTokenId),
     /// The holder of the operator's token, or the command line.
@@ -47,11 +49,12 @@ impl Caller {
     }
 }
 
-/// As the audit has it: a public id, `operator` or `system`.
+/// As the audit has it: a public id, that of an impersonator after the word, `operator` or `system`.
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Person(id) => id.fmt(f),
+            Self::Impersonator(id) => write!(f, "impersonator {id}"),
             Self::Token(id) => id.fmt(f),
             Self::Operator => f.write_str("operator"),
             Self::System => f.write_str("system"),

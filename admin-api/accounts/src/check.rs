@@ -40,6 +40,18 @@ pub(crate) fn email(text: &str) -> Result<String, AccountError> {
     }
 }
 
+/// Bytes of a reason.
+const REASON_BYTES_MAX: usize = 500;
+
+/// Why an operator does something to somebody: the audit says it.
+pub(crate) fn reason(reason: &str) -> Result<(), AccountError> {
+    let good = !reason.trim().is_empty() && reason.len() <= REASON_BYTES_MAX && !reason.contains('\0');
+    if good {
+        return Ok(());
+    }
+    Err(AccountError::Invalid(format!("reason says why, in 1 to {REASON_BYTES_MAX} bytes")))
+}
+
 /// Events a month and events a second, of a plan or a tenant.
 pub(crate) fn limits(quota: Option<i64>, rate: Option<i64>) -> Result<(), AccountError> {
     if quota.is_some_and(|quota| quota < 0) {
@@ -91,6 +103,8 @@ mod tests {
         }
         assert!(name(&"x".repeat(NAME_BYTES_MAX)).is_ok());
         assert!(name(&"x".repeat(NAME_BYTES_MAX + 1)).is_err());
+        assert!(reason(&"x".repeat(REASON_BYTES_MAX)).is_ok());
+        assert!(reason(&"x".repeat(REASON_BYTES_MAX + 1)).is_err() && reason(" ").is_err());
         assert!(name("").is_err() && name("42").is_err() && name("a\n").is_err());
     }
 }

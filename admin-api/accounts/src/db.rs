@@ -1,5 +1,6 @@
 //! The SQL of each table, and the scope that it works in.
 
+pub(crate) mod pattern;
 pub(crate) mod chain;
 pub(crate) mod scope;
 pub mod plan;
@@ -10,6 +11,7 @@ pub mod erasure;
 pub mod audit;
 pub mod person;
 pub mod muted_mail;
+pub(crate) mod platform_member;
 pub mod member_role;
 pub mod membership;
 pub mod invitation;

@@ -1,7 +1,7 @@
 //! What somebody may do in a tenant.
 
 use schemas::id::ProjectId;
-use schemas::permission::Permission;
+use schemas::permission::{Permission, PlatformRole};
 
 /// What a person or a token may do in a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +15,12 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// What an operator may do in any tenant.
+    /// What somebody of the platform may do in any tenant.
     #[must_use]
-    pub fn of_operator() -> Self {
-        Self { role: "operator".to_owned(), permissions: Permission::ALL.to_vec(), projects: None }
+    pub fn of_platform(role: PlatformRole) -> Self {
+        let permissions =
+            Permission::ALL.iter().copied().filter(|permission| role.may(*permission)).collect();
+        Self { role: role.as_str().to_owned(), permissions, projects: None }
     }
 
     /// Whether it permits that.

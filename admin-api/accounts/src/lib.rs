@@ -28,21 +28,26 @@ mod seal;
 mod totp;
 mod password;
 mod access;
+mod realm;
 mod caller;
 mod client;
 mod grants;
 mod db;
+pub mod people;
 mod auth_error;
 mod authenticator;
+mod config;
 
-pub use access::{ACCESS_TOKEN_SECONDS, Claims, Jwk, Jwks};
+pub use access::{ACCESS_TOKEN_SECONDS, Acting, Claims, IMPERSONATION_SECONDS, Jwk, Jwks};
 pub use auth_error::AuthError;
 pub use authenticator::{
-    Admitted, AuthParts, Authenticator, ListedSession, Login, Mail, MailKind, Me, Proof, ProposedTotp,
-    RecoveryCodes, Refreshed, Registration, SecondFactors, SignedIn, SignedInPerson, TenantAtWork,
+    Admitted, AdmittedPlatform, AuthParts, Authenticator, Enrolled, Impersonation, ListedSession, Login,
+    MadePassword, Mail, MailKind, Me, Proof, ProposedTotp, RecoveryCodes, Refreshed, Registration,
+    SecondFactors, SignedIn, SignedInPerson, TenantAtWork,
 };
 pub use caller::{Actor, Caller};
 pub use client::Client;
+pub use config::{AccountsConfig, AccountsStartError};
 pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Scope};
 pub use db::{
     audit, erasure, invitation, key, machine_token, member_role, membership, muted_mail, person, plan,

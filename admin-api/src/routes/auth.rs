@@ -1,4 +1,4 @@
-use accounts::{Jwks, Login, Refreshed, Registration, SecretText, SignedIn};
+use accounts::{Jwks, Login, ProposedTotp, Refreshed, Registration, SecretText, SignedIn};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,7 +14,11 @@ use crate::reply::{Accepted, Answer, Refused, Taken, taken};
 use crate::text::Password;
 
 /// Holds the refresh token. `__Host-`: of this host alone, over TLS alone (a browser takes the local machine for that).
-const REFRESH_COOKIE: &str = "__Host-weir_refresh";
+/// A host has the same cookies on all of its ports, so each listener has a name of its own.
+fn refresh_cookie(api: &Api) -> &'static str {
+    if api.is_of_operators() { "__Host-weir_operator_refresh" } else { "__Host-weir_refresh" }
+}
+
 /// As long as a session may last.
 const REFRESH_COOKIE_SECONDS: i64 = 90 * 86_400;
 const DEVICE_COOKIE_SECONDS: i64 = 365 * 86_400;
@@ -48,6 +52,12 @@ pub(super) struct Link {
 pub(super) struct SecondStep {
     challenge: String,
     code: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Challenge {
+    challenge: String,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +119,7 @@ pub(super) async fn login(
     Body(Credentials { email, password: Password(password) }): Body<Credentials>,
 ) -> Result<Response, Refused> {
     match authenticator(&api)?.login(&email, password, &from).await? {
-        Login::SignedIn(signed_in) => Ok(let_in(*signed_in)),
+        Login::SignedIn(signed_in) => Ok(let_in(&api, *signed_in)),
         challenge @ Login::Challenge { .. } => Ok(Json(challenge).into_response()),
     }
 }
@@ -119,7 +129,7 @@ pub(super) async fn login_totp(
     Sender(from): Sender,
     Body(SecondStep { challenge, code }): Body<SecondStep>,
 ) -> Result<Response, Refused> {
-    Ok(let_in(authenticator(&api)?.login_totp(&challenge, &code, &from).await?))
+    Ok(let_in(&api, authenticator(&api)?.login_totp(&challenge, &code, &from).await?))
 }
 
 pub(super) async fn login_recovery_code(
@@ -127,7 +137,26 @@ pub(super) async fn login_recovery_code(
     Sender(from): Sender,
     Body(SecondStep { challenge, code }): Body<SecondStep>,
 ) -> Result<Response, Refused> {
-    Ok(let_in(authenticator(&api)?.login_recovery_code(&challenge, &code, &from).await?))
+    Ok(let_in(&api, authenticator(&api)?.login_recovery_code(&challenge, &code, &from).await?))
+}
+
+/// On the operators' listener, for who has no second factor yet.
+pub(super) async fn enrol(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(Challenge { challenge }): Body<Challenge>,
+) -> Answer<ProposedTotp> {
+    Ok(Json(authenticator(&api)?.enrol_totp(&challenge, &from).await?))
+}
+
+pub(super) async fn confirm_enrolment(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Body(SecondStep { challenge, code }): Body<SecondStep>,
+) -> Result<Response, Refused> {
+    let enrolled = authenticator(&api)?.confirm_enrolment(&challenge, &code, &from).await?;
+    let (refresh, device) = (enrolled.signed_in.refresh.clone(), enrolled.signed_in.device.clone());
+    Ok(with_cookies(&api, Json(enrolled).into_response(), &refresh, device))
 }
 
 pub(super) async fn refresh(
@@ -136,14 +165,14 @@ pub(super) async fn refresh(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let auth = authenticator(&api)?;
-    let Some(token) = cookie(&headers, REFRESH_COOKIE) else {
+    let Some(token) = cookie(&headers, refresh_cookie(&api)) else {
         return Err(Refused::new(Problem::new(Code::Unauthorized, "there is no refresh cookie: sign in")));
     };
     let refreshed = auth.refresh(&token, &from).await?;
     let secret = refreshed.refresh.clone();
     let mut reply = Json(refreshed).into_response();
     if let Some(secret) = &secret {
-        set_cookie(&mut reply, REFRESH_COOKIE, secret.expose(), REFRESH_COOKIE_SECONDS);
+        set_cookie(&mut reply, refresh_cookie(&api), secret.expose(), REFRESH_COOKIE_SECONDS);
     }
     Ok(reply)
 }
@@ -155,7 +184,7 @@ pub(super) async fn logout(
 ) -> Result<Response, Refused> {
     authenticator(&api)?.logout(&who, &from).await?;
     let mut reply = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&mut reply, REFRESH_COOKIE, "", 0);
+    set_cookie(&mut reply, refresh_cookie(&api), "", 0);
     Ok(reply)
 }
 
@@ -186,11 +215,18 @@ pub(super) async fn switch(
     Ok(Json(authenticator(&api)?.switch(&who, &tenant, &from).await?))
 }
 
-fn let_in(signed_in: SignedIn) -> Response {
-    let (refresh, device): (SecretText, Option<SecretText>) =
-        (signed_in.refresh.clone(), signed_in.device.clone());
-    let mut reply = Json(signed_in).into_response();
-    set_cookie(&mut reply, REFRESH_COOKIE, refresh.expose(), REFRESH_COOKIE_SECONDS);
+fn let_in(api: &Api, signed_in: SignedIn) -> Response {
+    let (refresh, device) = (signed_in.refresh.clone(), signed_in.device.clone());
+    with_cookies(api, Json(signed_in).into_response(), &refresh, device)
+}
+
+fn with_cookies(
+    api: &Api,
+    mut reply: Response,
+    refresh: &SecretText,
+    device: Option<SecretText>,
+) -> Response {
+    set_cookie(&mut reply, refresh_cookie(api), refresh.expose(), REFRESH_COOKIE_SECONDS);
     if let Some(device) = device {
         set_cookie(&mut reply, DEVICE_COOKIE, device.expose(), DEVICE_COOKIE_SECONDS);
     }

@@ -1,11 +1,10 @@
 use accounts::key::{self, Key, MadeKey, NewKey};
-use accounts::{AccountError, Page, Scope};
+use accounts::{AccountError, Page};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use schemas::id::KeyId;
 
-use crate::api::Api;
 use crate::auth::InTenant;
 use crate::input::{Body, Paging};
 use crate::reply::{Answer, Created, Refused, created};
@@ -24,29 +23,14 @@ pub(super) async fn create(
 }
 
 pub(super) async fn revoke(
-    InTenant { scope, .. }: InTenant,
+    InTenant { mut scope, .. }: InTenant,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
-    revoke_in(scope, parsed(&id)?).await
-}
-
-/// Of whichever tenant the key is.
-pub(super) async fn revoke_any(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Refused> {
-    let id = parsed(&id)?;
-    let mut platform = api.platform().await?;
-    let tenant = key::tenant_of(&mut platform, id).await?;
-    revoke_in(platform.enter(tenant).await?, id).await
-}
-
-fn parsed(id: &str) -> Result<KeyId, AccountError> {
-    id.parse().map_err(|_| AccountError::NotFound(format!("key {id}")))
-}
-
-async fn revoke_in(mut scope: Scope, id: KeyId) -> Result<StatusCode, Refused> {
-    key::revoke(&mut scope, id).await?;
+    key::revoke(&mut scope, parsed(&id)?).await?;
     scope.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) fn parsed(id: &str) -> Result<KeyId, AccountError> {
+    id.parse().map_err(|_| AccountError::NotFound(format!("key {id}")))
 }

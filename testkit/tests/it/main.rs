@@ -31,3 +31,4 @@ mod rights;
 mod erasure;
 mod rollup;
 mod people;
+mod operators;

@@ -11,17 +11,17 @@ use testkit::river::{OPERATOR_TOKEN, RiverConfig};
 use testkit::{Client, Reply, River};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-const PASSWORD: &str = "kettle-orbit-mango";
-const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const PASSWORD: &str = "kettle-orbit-mango";
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
-struct House {
-    river: River,
+pub(crate) struct House {
+    pub(crate) river: River,
     /// What reads mails, as the process that sends them will.
     mails: Authenticator,
 }
 
 impl House {
-    async fn fresh() -> Self {
+    pub(crate) async fn fresh() -> Self {
         let settings = vec![("WEIR_ACCOUNTS_KEY", KEY.to_owned())];
         let river = River::start_with(RiverConfig { settings, ..RiverConfig::default() }).await;
         let mails = Authenticator::new(AuthParts {
@@ -35,11 +35,11 @@ impl House {
         Self { river, mails }
     }
 
-    fn client(&self, bearer: Option<&str>) -> Client {
+    pub(crate) fn client(&self, bearer: Option<&str>) -> Client {
         Client::new(self.river.admin, bearer)
     }
 
-    async fn post(&self, path: &str, body: serde_json::Value) -> Reply {
+    pub(crate) async fn post(&self, path: &str, body: serde_json::Value) -> Reply {
         self.client(None).post_json(path, body.to_string()).await
     }
 
@@ -50,7 +50,7 @@ impl House {
     }
 
     /// Signs somebody up, with a tenant, and in. The access token.
-    async fn owner(&self, email: &str, tenant: &str) -> String {
+    pub(crate) async fn owner(&self, email: &str, tenant: &str) -> String {
         let new =
             serde_json::json!({"email": email, "password": PASSWORD, "name": "Name", "tenant_name": tenant});
         assert_eq!(self.post("/v1/auth/register", new).await.status, 202);
@@ -140,7 +140,7 @@ async fn unknown_members_and_those_of_another_kind_are_refused_by_name() {
 }
 
 /// A path of the table with something in each place.
-fn filled(path: &str, tenant: &str) -> String {
+pub(crate) fn filled(path: &str, tenant: &str) -> String {
     let mut filled = String::new();
     for part in path.split('/').skip(1) {
         filled.push('/');
@@ -153,13 +153,14 @@ fn filled(path: &str, tenant: &str) -> String {
             "{invitation}" => "ivt_0000000000000000000000",
             "{session}" => "ses_0000000000000000000000",
             "{erasure}" => "1",
+            "{person}" => "usr_0000000000000000000000",
             part => part,
         });
     }
     filled
 }
 
-async fn call(client: &Client, method: &Method, path: &str) -> Reply {
+pub(crate) async fn call(client: &Client, method: &Method, path: &str) -> Reply {
     client.send(method.clone(), path, &[JSON], "{}").await
 }
 
@@ -200,7 +201,9 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
         assert_eq!(operator, nobody, "the operator's token is nobody's here: {what}");
         match access {
             Access::Anyone => assert!(nobody != 403 && nobody != 404, "{what}: {nobody}"),
-            Access::Session | Access::Operator | Access::Tenant(_) => assert_eq!(nobody, 401, "{what}"),
+            Access::Session | Access::Support | Access::Operator | Access::Tenant(_) => {
+                assert_eq!(nobody, 401, "{what}")
+            }
         }
         for (role, bearer) in &members {
             let status = call(&house.client(Some(bearer)), method, &filled(path, "me")).await.status;
@@ -209,7 +212,7 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
                     assert_eq!(status == 403, !role.may(*permission), "{what} {role}: {status}");
                     assert_ne!(status, 401, "{what} {role}");
                 }
-                Access::Operator => panic!("{what} is on the tenants' listener"),
+                Access::Operator | Access::Support => panic!("{what} is on the tenants' listener"),
                 Access::Session => {
                     assert!(status != 401 || path.contains("totp") || path.contains("password"), "{what}")
                 }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use accounts::{Caller, PlatformScope, Scope, tenant};
 use chrono::{DateTime, Utc};
-use schemas::id::TenantId;
 use serde::Serialize;
 use service::clock::Clock;
 use service::postgres::Role;
@@ -25,9 +24,7 @@ pub(crate) async fn platform(pool: &PgPool) -> anyhow::Result<PlatformScope> {
 
 /// A scope of the tenant with that name or id.
 pub(crate) async fn find(pool: &PgPool, name_or_id: &str) -> anyhow::Result<Scope> {
-    let mut platform = platform(pool).await?;
-    let tenant = tenant::find(&mut platform, name_or_id).await?;
-    Ok(platform.enter(TenantId(tenant.id)).await?)
+    Ok(tenant::enter(platform(pool).await?, name_or_id).await?)
 }
 
 /// Prints `made` as JSON, or as the line that `text` makes of it.

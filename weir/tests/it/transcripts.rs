@@ -18,9 +18,13 @@ use crate::process::{Place, Process};
 async fn after_make_run(page: &str, settings: &[(&str, &str)]) -> (Place, Process, Session) {
     let mut place = Place::new(None).await;
     settings.iter().for_each(|(name, value)| place.set(name, value));
+    place.set("WEIR_ACCOUNTS_KEY", &"ab".repeat(32));
     let (_, key) = place.customer("demo", &[]).await;
+    let person = ["person", "create", "demo@example.com", "--name", "Demo", "--owner-of", "demo"];
+    let made = place.run_json(&person).await;
+    let password = made["password"].as_str().unwrap();
     let process = place.start("standalone").await;
-    let session = Session::start(&place, &process, &key, Names::of(page)).await;
+    let session = Session::start(&place, &process, [&key, password], Names::of(page)).await;
     (place, process, session)
 }
 
@@ -32,12 +36,14 @@ async fn the_commands_of_the_readme_print_what_it_shows() {
     page.next("SDKs, curl");
     // It installs and starts stores of its own, which takes minutes: here, the tests' stores are used.
     page.next("make run");
-    let [send, show, usage] = page.next("weir is ready at").inner_commands().try_into().unwrap();
+    let [send, show, usage, sign_in] = page.next("weir is ready at").inner_commands().try_into().unwrap();
     let accepted = page.next(r#"{"accepted":1"#).text;
     session.check(&send, &format!("HTTP/1.1 202 Accepted\n\n{accepted}"), Numbers::Exact).await;
     session.check(&usage, &page.next("period ").text, Numbers::Exact).await;
     let row = session.run(&show).await;
     assert!(row.contains("Signed up") && row.contains(r#"{"plan":"free"}"#), "{row}");
+    let signed_in = session.run(&sign_in).await;
+    assert!(signed_in.contains("access_token") && signed_in.contains(r#""slug":"demo""#), "{signed_in}");
     // An SDK in Python is needed: testkit's tests run it where it is installed.
     page.next("import segment");
     let (before, steps) = page.next("set -a").transcript();

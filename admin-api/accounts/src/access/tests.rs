@@ -30,8 +30,9 @@ fn good(keys: &Keys) -> String {
         session: SessionId::of_random([2; 16]),
         tenant: Some(PublicTenantId::of_random([3; 16])),
         role: Some("owner".to_owned()),
+        act: None,
     };
-    sign(&keys.signs, ISSUER, subject, at(NOW), "j".to_owned()).unwrap()
+    sign(&keys.signs, ISSUER, Realm::Tenants, subject, at(NOW), "j".to_owned()).unwrap()
 }
 
 /// As a node does: first the header, then the rest with the key that it names.
@@ -40,7 +41,7 @@ fn taken(keys: &Keys, token: &str, now: i64) -> Result<Claims, NotTaken> {
     if kid != keys.signs.kid() {
         return Err(NotTaken::UnknownKey);
     }
-    verify(&keys.verifies, ISSUER, token, at(now))
+    verify(&keys.verifies, ISSUER, Realm::Tenants, token, at(now))
 }
 
 fn part(token: &str, index: usize) -> Value {
@@ -67,6 +68,33 @@ fn a_token_is_good_from_its_making_for_fifteen_minutes() {
     assert_eq!(taken(&keys, &token, NOW + 900), Err(NotTaken::Expired));
     assert_eq!(taken(&keys, &token, NOW - 61), Err(NotTaken::Expired));
     assert_eq!(part(&token, 0), json!({"typ": "at+jwt", "alg": "EdDSA", "kid": keys.signs.kid()}));
+}
+
+#[test]
+fn a_token_of_one_listener_is_none_on_the_other() {
+    let keys = keys();
+    let token = good(&keys);
+    assert!(verify(&keys.verifies, ISSUER, Realm::Platform, &token, at(NOW)).is_err());
+    let mut claims = part(&token, 1);
+    claims["aud"] = json!("weir-operator");
+    let other = forged(&keys, &part(&token, 0), &claims);
+    assert!(verify(&keys.verifies, ISSUER, Realm::Platform, &other, at(NOW)).is_ok());
+    assert_eq!(taken(&keys, &other, NOW), Err(NotTaken::Wrong));
+}
+
+#[test]
+fn a_token_of_an_impersonation_is_good_for_thirty_minutes_and_no_other_is() {
+    let keys = keys();
+    let token = good(&keys);
+    let (header, mut claims) = (part(&token, 0), part(&token, 1));
+    claims["exp"] = json!(NOW + IMPERSONATION_SECONDS);
+    assert_eq!(taken(&keys, &forged(&keys, &header, &claims), NOW), Err(NotTaken::Expired));
+    claims["act"] = json!({"sub": claims["sub"]});
+    let acting = forged(&keys, &header, &claims);
+    assert!(taken(&keys, &acting, NOW + IMPERSONATION_SECONDS - 1).is_ok());
+    assert_eq!(taken(&keys, &acting, NOW + IMPERSONATION_SECONDS), Err(NotTaken::Expired));
+    claims["exp"] = json!(NOW + IMPERSONATION_SECONDS + 1);
+    assert_eq!(taken(&keys, &forged(&keys, &header, &claims), NOW), Err(NotTaken::Expired));
 }
 
 #[test]
@@ -156,7 +184,7 @@ fn the_public_key_is_no_secret_to_sign_with() {
     let confused = encode(&header, &claims, &secret).unwrap();
     assert_eq!(taken(&keys, &confused, NOW), Err(NotTaken::Shape));
     assert!(
-        verify(&keys.verifies, ISSUER, &confused, at(NOW)).is_err(),
+        verify(&keys.verifies, ISSUER, Realm::Tenants, &confused, at(NOW)).is_err(),
         "nor if its header were not read first"
     );
 }

@@ -17,7 +17,7 @@ use crate::grants::Grants;
 use crate::secret::{Purpose, SecretText};
 
 /// What every bearer that is not let in is answered.
-const NOBODY: &str = "sign in: the token is none of ours, has expired, or its session is over";
+pub(super) const NOBODY: &str = "sign in: the token is none of ours, has expired, or its session is over";
 /// How exactly it is noted when a machine token was last used.
 const USE_NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
 
@@ -62,13 +62,21 @@ impl Authenticator {
     pub async fn signed_in(&self, bearer: &str, client: &Client) -> Result<SignedInPerson, AuthError> {
         let claims = self.verify(bearer).await?;
         let mut scope = self.platform(client, Actor::System).await?;
-        Ok(SignedInPerson { session: Self::open_session_of(&mut scope, &claims).await? })
+        if claims.act.is_some() {
+            return Err(AuthError::Invalid(
+                "an impersonation is of a tenant, and of nobody's own".to_owned(),
+            ));
+        }
+        Ok(SignedInPerson { session: self.open_session_of(&mut scope, &claims).await? })
     }
 
     async fn admit_person(&self, bearer: &str, client: &Client) -> Result<Admitted, AuthError> {
         let claims = self.verify(bearer).await?;
+        if let Some(acting) = claims.act {
+            return self.admit_impersonator(&claims, acting, client).await;
+        }
         let mut scope = self.platform(client, Actor::Person(claims.sub)).await?;
-        Self::open_session_of(&mut scope, &claims).await?;
+        self.open_session_of(&mut scope, &claims).await?;
         let tenant = Self::tenant_of_claim(&mut scope, claims.tenant).await?;
         let grants = membership::grants(scope.connection(), tenant, claims.sub).await?;
         let grants = grants.ok_or(AuthError::Refused(NOBODY))?;
@@ -90,7 +98,7 @@ impl Authenticator {
         Ok(Admitted { scope: scope.enter(good.tenant).await?, grants: good.grants })
     }
 
-    async fn verify(&self, bearer: &str) -> Result<Claims, AuthError> {
+    pub(super) async fn verify(&self, bearer: &str) -> Result<Claims, AuthError> {
         let refuse = |why: access::NotTaken| {
             tracing::debug!(%why, "an access token was refused");
             AuthError::Refused(NOBODY)
@@ -98,16 +106,20 @@ impl Authenticator {
         let kid = access::kid_of(bearer).map_err(refuse)?;
         let ring = self.ring_with(&kid).await?;
         let key = ring.find(&kid).ok_or(access::NotTaken::UnknownKey).map_err(refuse)?;
-        access::verify(key, &self.issuer, bearer, self.now()).map_err(refuse)
+        access::verify(key, &self.issuer, self.realm, bearer, self.now()).map_err(refuse)
     }
 
-    async fn open_session_of(scope: &mut PlatformScope, claims: &Claims) -> Result<OpenSession, AuthError> {
+    pub(super) async fn open_session_of(
+        &self,
+        scope: &mut PlatformScope,
+        claims: &Claims,
+    ) -> Result<OpenSession, AuthError> {
         let now = scope.now();
-        let open = session::find_open(scope.connection(), claims.sid, now).await?;
+        let open = session::find_open(scope.connection(), self.realm, claims.sid, now).await?;
         open.filter(|open| open.person == claims.sub).ok_or(AuthError::Refused(NOBODY))
     }
 
-    async fn tenant_of_claim(
+    pub(super) async fn tenant_of_claim(
         scope: &mut PlatformScope,
         claim: Option<PublicTenantId>,
     ) -> Result<TenantId, AuthError> {

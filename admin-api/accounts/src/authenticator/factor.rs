@@ -105,14 +105,19 @@ impl Authenticator {
     }
 
     /// Who has shown the password already.
-    async fn challenged(&self, challenge: &SecretHash, client: &Client) -> Result<PersonId, AuthError> {
+    pub(super) async fn challenged(
+        &self,
+        challenge: &SecretHash,
+        client: &Client,
+    ) -> Result<PersonId, AuthError> {
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
         let behind = one_time::look(scope.connection(), OneTime::Challenge, challenge, now).await?;
-        behind.and_then(|behind| behind.person).ok_or(AuthError::Refused(WRONG_CODE))
+        let here = behind.filter(|behind| behind.payload.as_deref() == Some(self.realm.as_str()));
+        here.and_then(|behind| behind.person).ok_or(AuthError::Refused(WRONG_CODE))
     }
 
-    async fn knows_device(
+    pub(super) async fn knows_device(
         &self,
         scope: &mut PlatformScope,
         id: PersonId,
@@ -268,7 +273,7 @@ impl Authenticator {
 }
 
 /// Where a sealed secret stands.
-fn place(id: PersonId) -> String {
+pub(super) fn place(id: PersonId) -> String {
     format!("second_factor {id}")
 }
 

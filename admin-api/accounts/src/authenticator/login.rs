@@ -13,11 +13,18 @@ use crate::db::chain::{Chain, Note};
 use crate::db::device;
 use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Credentials};
+use crate::db::platform_member;
 use crate::db::scope::PlatformScope;
+use crate::realm::Realm;
 use crate::secret::{Purpose, SecretHash, SecretText};
 
 /// What every wrong sign-in is answered.
 pub(super) const WRONG: &str = "address or password is wrong";
+
+/// What may be shown as a second factor.
+const SECOND_FACTORS: &[&str] = &["totp", "recovery_code"];
+/// What somebody of the platform has to do who has none.
+const ENROL: &[&str] = &["enrol_totp"];
 
 /// How a sign-in went on.
 #[derive(Debug, Serialize)]
@@ -31,7 +38,7 @@ pub enum Login {
         #[serde(serialize_with = "exposed")]
         challenge: SecretText,
         /// How.
-        methods: [&'static str; 2],
+        methods: &'static [&'static str],
     },
 }
 
@@ -85,8 +92,12 @@ impl Authenticator {
             attempt::take_back(scope.connection(), Guarded::Source(source), now).await?;
         }
         attempt::forgive(scope.connection(), counted.guarded()).await?;
-        if self.has_totp(&mut scope, id).await? {
-            return self.challenge(scope, id).await;
+        let has_totp = self.has_totp(&mut scope, id).await?;
+        if self.realm == Realm::Platform {
+            return self.challenge_platform(scope, id, has_totp).await;
+        }
+        if has_totp {
+            return self.challenge(scope, id, SECOND_FACTORS).await;
         }
         let signed_in = self.open_session(scope, id, client, counted.device.is_some()).await?;
         Ok(Login::SignedIn(Box::new(signed_in)))
@@ -150,11 +161,31 @@ impl Authenticator {
         Ok(scope.commit().await?)
     }
 
-    async fn challenge(&self, mut scope: PlatformScope, id: PersonId) -> Result<Login, AuthError> {
+    /// People of the platform always show a second factor. Somebody who has none may make one, and nothing else.
+    async fn challenge_platform(
+        &self,
+        mut scope: PlatformScope,
+        id: PersonId,
+        has_factor: bool,
+    ) -> Result<Login, AuthError> {
+        if platform_member::role_of(scope.connection(), id).await?.is_none() {
+            // Nobody learns here that the password is right.
+            return Err(AuthError::Refused(WRONG));
+        }
+        self.challenge(scope, id, if has_factor { SECOND_FACTORS } else { ENROL }).await
+    }
+
+    async fn challenge(
+        &self,
+        mut scope: PlatformScope,
+        id: PersonId,
+        methods: &'static [&'static str],
+    ) -> Result<Login, AuthError> {
         let challenge = SecretText::make(Purpose::OneTime, &self.random);
-        let (behind, now) = (Behind { person: Some(id), payload: None }, scope.now());
+        let behind = Behind { person: Some(id), payload: Some(self.realm.as_str().to_owned()) };
+        let now = scope.now();
         one_time::insert(scope.connection(), OneTime::Challenge, &challenge.hash(), &behind, now).await?;
         scope.commit().await?;
-        Ok(Login::Challenge { challenge, methods: ["totp", "recovery_code"] })
+        Ok(Login::Challenge { challenge, methods })
     }
 }

@@ -1,5 +1,6 @@
 //! Opens a session, and makes access tokens for it.
 
+use chrono::{DateTime, Utc};
 use schemas::public_id::{PersonId, SessionId};
 
 use super::mail::{self, MailKind};
@@ -9,9 +10,10 @@ use crate::auth_error::AuthError;
 use crate::db::chain::{Chain, Note};
 use crate::db::device;
 use crate::db::membership::{self, TenantOfPerson};
-use crate::db::person;
 use crate::db::scope::PlatformScope;
 use crate::db::session::{self, OpenSession, Session};
+use crate::db::{person, platform_member};
+use crate::realm::Realm;
 use crate::secret::{Purpose, SecretText};
 
 impl Authenticator {
@@ -27,7 +29,10 @@ impl Authenticator {
         let now = scope.now();
         let person =
             person::by_id(scope.connection(), id).await?.ok_or(AuthError::Refused(super::login::WRONG))?;
-        let tenant = membership::tenants_of(scope.connection(), id).await?.into_iter().next();
+        let tenant = match self.realm {
+            Realm::Tenants => membership::tenants_of(scope.connection(), id).await?.into_iter().next(),
+            Realm::Platform => None,
+        };
         let session = Session {
             id: SessionId::of_random(self.random.bytes()),
             user_agent: client.shown_user_agent(),
@@ -37,14 +42,16 @@ impl Authenticator {
             last_seen_at: now,
         };
         let refresh = SecretText::make(Purpose::Refresh, &self.random);
-        let of =
-            OpenSession { id: session.id, person: id, tenant: tenant.as_ref().map(|tenant| tenant.tenant) };
+        let (at, realm) = (tenant.as_ref().map(|tenant| tenant.tenant), self.realm);
+        let of = OpenSession { id: session.id, person: id, tenant: at, realm };
         // Who has registered a moment ago needs no warning.
         if !device_is_known && session::has_any(scope.connection(), id).await? {
             let content = mail::done_by(&scope, &person, client);
             self.mail(&mut scope, MailKind::NewDevice, &person.email, content).await?;
         }
-        session::insert(scope.connection(), &session, of, &refresh.hash()).await?;
+        if !session::insert(scope.connection(), &session, of, &refresh.hash()).await? {
+            return Err(AuthError::Refused(super::login::WRONG));
+        }
         let device = if device_is_known {
             None
         } else {
@@ -53,7 +60,8 @@ impl Authenticator {
             Some(made)
         };
         scope.note(chain_of(of), Note::new("login", session.id).after(&session));
-        let access_token = self.sign(&ring, of, tenant.as_ref(), now)?;
+        let role = self.role_in(&mut scope, of, tenant.as_ref()).await?;
+        let access_token = self.sign(&ring, of, tenant.as_ref(), role, now)?;
         scope.commit().await?;
         Ok(SignedIn { access_token, expires_in: ACCESS_TOKEN_SECONDS, tenant, person, refresh, device })
     }
@@ -64,16 +72,43 @@ impl Authenticator {
         ring: &access::KeyRing,
         session: OpenSession,
         tenant: Option<&TenantOfPerson>,
-        now: chrono::DateTime<chrono::Utc>,
+        role: Option<String>,
+        now: DateTime<Utc>,
     ) -> Result<String, AuthError> {
-        let subject = Subject {
-            person: session.person,
-            session: session.id,
-            tenant: tenant.map(|tenant| tenant.id),
-            role: tenant.map(|tenant| tenant.role.clone()),
-        };
+        let (person, session, tenant) = (session.person, session.id, tenant.map(|tenant| tenant.id));
+        let subject = Subject { person, session, tenant, role, act: None };
+        self.sign_for(ring, self.realm, subject, now)
+    }
+
+    pub(super) fn sign_for(
+        &self,
+        ring: &access::KeyRing,
+        realm: Realm,
+        subject: Subject,
+        now: DateTime<Utc>,
+    ) -> Result<String, AuthError> {
         let jti = data_encoding::HEXLOWER.encode(&self.random.bytes::<16>());
-        access::sign(&ring.signs, &self.issuer, subject, now, jti).ok_or(AuthError::Keys)
+        access::sign(&ring.signs, &self.issuer, realm, subject, now, jti).ok_or(AuthError::Keys)
+    }
+
+    /// What the access token is to say of the person's role.
+    ///
+    /// # Errors
+    /// [`AuthError::Refused`] for somebody who is none of the platform's on its listener.
+    pub(super) async fn role_in(
+        &self,
+        scope: &mut PlatformScope,
+        session: OpenSession,
+        tenant: Option<&TenantOfPerson>,
+    ) -> Result<Option<String>, AuthError> {
+        match self.realm {
+            Realm::Tenants => Ok(tenant.map(|tenant| tenant.role.clone())),
+            Realm::Platform => {
+                let role = platform_member::good_role_of(scope.connection(), session.person).await?;
+                let role = role.ok_or(AuthError::Refused(super::login::WRONG))?;
+                Ok(Some(role.as_str().to_owned()))
+            }
+        }
     }
 
     /// The tenant that the session works for, if the person is still a member of it; else another of the person's.
@@ -82,6 +117,9 @@ impl Authenticator {
         scope: &mut PlatformScope,
         session: OpenSession,
     ) -> Result<Option<TenantOfPerson>, AuthError> {
+        if self.realm == Realm::Platform {
+            return Ok(None);
+        }
         let mut tenants = membership::tenants_of(scope.connection(), session.person).await?;
         let at = tenants.iter().position(|tenant| Some(tenant.tenant) == session.tenant).unwrap_or(0);
         Ok((at < tenants.len()).then(|| tenants.swap_remove(at)))

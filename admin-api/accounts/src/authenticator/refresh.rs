@@ -43,16 +43,18 @@ impl Authenticator {
         let ring = self.ring().await?;
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
-        let (session, refresh) = match session::rotate(scope.connection(), &old, &new.hash(), now).await? {
-            Some(session) => (session, Some(new)),
-            None => match session::of_superseded(scope.connection(), &old, now).await? {
-                None => return Err(AuthError::Refused(OVER)),
-                Some((session, at)) if now - at <= GRACE => (session, None),
-                Some((session, _)) => return self.end_family(scope, session).await,
-            },
-        };
+        let (session, refresh) =
+            match session::rotate(scope.connection(), self.realm, &old, &new.hash(), now).await? {
+                Some(session) => (session, Some(new)),
+                None => match session::of_superseded(scope.connection(), self.realm, &old, now).await? {
+                    None => return Err(AuthError::Refused(OVER)),
+                    Some((session, at)) if now - at <= GRACE => (session, None),
+                    Some((session, _)) => return self.end_family(scope, session).await,
+                },
+            };
         let tenant = self.tenant_of(&mut scope, session).await?;
-        let access_token = self.sign(&ring, session, tenant.as_ref(), now)?;
+        let role = self.role_in(&mut scope, session, tenant.as_ref()).await?;
+        let access_token = self.sign(&ring, session, tenant.as_ref(), role, now)?;
         scope.commit().await?;
         Ok(Refreshed { access_token, expires_in: ACCESS_TOKEN_SECONDS, tenant, refresh })
     }
@@ -148,7 +150,7 @@ impl Authenticator {
         let found = found.ok_or_else(|| AuthError::Invalid(format!("you are in no tenant {tenant}")))?;
         session::switch(scope.connection(), who.session.id, found.tenant).await?;
         let session = OpenSession { tenant: Some(found.tenant), ..who.session };
-        let access_token = self.sign(&ring, session, Some(&found), now)?;
+        let access_token = self.sign(&ring, session, Some(&found), Some(found.role.clone()), now)?;
         scope.note(chain_of(session), Note::new("session.switch", session.id));
         scope.commit().await?;
         let (expires_in, tenant) = (ACCESS_TOKEN_SECONDS, Some(found));

@@ -100,6 +100,7 @@ impl Authenticator {
         let person = self.insert_person(&mut scope, &email, &name, &password_hash).await?;
         let welcome = Content::default().with("name", &name).with("tenant", &tenant_name);
         self.mail(&mut scope, MailKind::Welcome, &email, welcome).await?;
+        Self::acting_as(&mut scope, person);
         let mut slug = slug(&tenant_name);
         if tenant::is_taken(&mut scope, &slug).await? {
             slug = format!("{slug}-{}", HEXLOWER.encode(&self.random.bytes::<6>()));
@@ -135,6 +136,7 @@ impl Authenticator {
         let person = self.insert_person(&mut scope, &accepted.email, name, &password_hash).await?;
         let welcome = Content::default().with("name", name).with("tenant", &accepted.tenant_title);
         self.mail(&mut scope, MailKind::Welcome, &accepted.email, welcome).await?;
+        Self::acting_as(&mut scope, person);
         let mut scope = scope.enter(accepted.tenant).await?;
         self.join(&mut scope, person, accepted.role).await?;
         scope.commit().await?;
@@ -168,7 +170,7 @@ impl Authenticator {
         joined.ok_or(AuthError::Refused(LINK))
     }
 
-    async fn insert_person(
+    pub(super) async fn insert_person(
         &self,
         scope: &mut PlatformScope,
         email: &str,
@@ -181,12 +183,21 @@ impl Authenticator {
         if !person::insert(scope, &person, password_hash).await? {
             return Err(AuthError::Invalid("the address is registered already: sign in".to_owned()));
         }
-        let caller = scope.caller().acting_as(Actor::Person(id));
-        scope.acting_as(caller);
         Ok(id)
     }
 
-    async fn join(&self, scope: &mut Scope, person: PersonId, role: Role) -> Result<(), AccountError> {
+    /// What follows is done by the person who has just come to be.
+    fn acting_as(scope: &mut PlatformScope, person: PersonId) {
+        let caller = scope.caller().acting_as(Actor::Person(person));
+        scope.acting_as(caller);
+    }
+
+    pub(super) async fn join(
+        &self,
+        scope: &mut Scope,
+        person: PersonId,
+        role: Role,
+    ) -> Result<(), AccountError> {
         let id = MembershipId::of_random(self.random.bytes());
         scope.note(Note::new("person.join", person));
         membership::insert(scope, id, person, role).await

@@ -1,13 +1,57 @@
 //! The audit, for those who read it.
 
+use chrono::{DateTime, Utc};
 use schemas::id::TenantId;
+use schemas::public_id::PublicTenantId;
 use serde::Serialize;
 
 use crate::db::chain::{self, Chain, Note, Onward};
 pub use crate::db::chain::{Broken, Entry, Filter, Verified};
 use crate::db::scope::{PlatformScope, Scope};
+use crate::db::tenant;
 use crate::error::AccountError;
 use crate::page::{Listed, Page, PageRequest};
+
+/// An entry of any chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlatformEntry {
+    /// The tenant; `None`: it is of the platform.
+    pub tenant: Option<PublicTenantId>,
+    /// The entry.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+impl Listed for PlatformEntry {
+    const LIST: &'static str = "platform_audit";
+    type Key = (DateTime<Utc>, i64, i64);
+
+    fn key(&self) -> Self::Key {
+        (self.entry.at, self.entry.chain, self.entry.seq)
+    }
+}
+
+/// A page of entries of all chains, or of one tenant's, the newest first.
+///
+/// # Errors
+/// [`AccountError::NotFound`] if there is no such tenant.
+pub async fn of_platform(
+    scope: &mut PlatformScope,
+    tenant: Option<&str>,
+    filter: &Filter,
+    asked: &PageRequest,
+) -> Result<Page<PlatformEntry>, AccountError> {
+    let tenant = match tenant {
+        Some(named) => Some(tenant::named(scope, named).await?),
+        None => None,
+    };
+    let before = asked.after::<PlatformEntry>()?;
+    let entries = chain::search(scope.connection(), tenant, filter, before, asked.rows()).await?;
+    let tenants: Vec<i64> = entries.iter().map(|entry| entry.chain).filter(|chain| *chain >= 0).collect();
+    let ids = tenant::public_ids(scope, &tenants).await?;
+    let seen = |entry: Entry| PlatformEntry { tenant: ids.get(&entry.chain).copied(), entry };
+    Ok(asked.page(entries.into_iter().map(seen).collect()))
+}
 
 /// Entries that an export reads at once.
 const EXPORT_ROWS: i64 = 1_000;

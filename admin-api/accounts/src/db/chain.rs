@@ -7,6 +7,7 @@
 mod entry;
 mod hash;
 mod verify;
+mod search;
 
 use chrono::{DateTime, Utc};
 use schemas::id::TenantId;
@@ -20,6 +21,7 @@ use crate::caller::Caller;
 use entry::Head;
 pub use entry::{Entry, Filter};
 pub(crate) use entry::{Onward, head, page};
+pub(crate) use search::search;
 pub(crate) use verify::verify;
 pub use verify::{Broken, Verified};
 

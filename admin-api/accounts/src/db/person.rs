@@ -1,12 +1,15 @@
 //! People. They belong to no tenant.
 
 use chrono::{DateTime, Utc};
+use schemas::permission::PlatformRole;
 use schemas::public_id::PersonId;
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use crate::db::pattern;
 use crate::db::scope::PlatformScope;
 use crate::error::AccountError;
+use crate::page::Listed;
 
 /// A person, as the person sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +25,41 @@ pub struct Person {
 }
 
 service::from_row!(Person { id: uuid, email, name, created_at });
+
+/// A person, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeenPerson {
+    /// Its id.
+    pub id: PersonId,
+    /// Address for mails.
+    pub email: String,
+    /// What the person is called.
+    pub name: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// Since when it can't sign in.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// Whether a second factor is on.
+    pub has_second_factor: bool,
+    /// What it is for the platform.
+    pub platform_role: Option<PlatformRole>,
+}
+
+impl Listed for SeenPerson {
+    const LIST: &'static str = "people";
+    type Key = PersonId;
+
+    fn key(&self) -> PersonId {
+        self.id
+    }
+}
+
+type SeenRow = (uuid::Uuid, String, String, DateTime<Utc>, Option<DateTime<Utc>>, bool, Option<String>);
+
+fn seen_person((id, email, name, created_at, disabled_at, has_second_factor, role): SeenRow) -> SeenPerson {
+    let platform_role = role.and_then(|word| word.parse().ok());
+    SeenPerson { id: id.into(), email, name, created_at, disabled_at, has_second_factor, platform_role }
+}
 
 /// A person and the hash of the password.
 pub(crate) struct Credentials {
@@ -90,6 +128,45 @@ pub(crate) async fn set_email(
     let query = sqlx::query("UPDATE person SET email = $2 WHERE id = $1").bind(id.uuid()).bind(email);
     let changed = query.execute(connection).await;
     changed.map(|_| ()).map_err(AccountError::of_insert(|| format!("a person of the address {email}")))
+}
+
+/// People as operators see them: all, or those whose address begins with `query`, or whose id it is.
+pub(crate) async fn seen(
+    scope: &mut PlatformScope,
+    query: Option<&str>,
+    after: Option<PersonId>,
+    limit: i64,
+) -> Result<Vec<SeenPerson>, sqlx::Error> {
+    let id: Option<PersonId> = query.and_then(|query| query.parse().ok());
+    let beginning =
+        query.filter(|_| id.is_none()).map(|query| pattern::beginning(&query.trim().to_lowercase()));
+    let rows: Vec<SeenRow> = sqlx::query_as(
+        "SELECT p.id, p.email, p.name, p.created_at, p.disabled_at,
+                EXISTS (SELECT FROM second_factor f WHERE f.person_id = p.id AND f.confirmed_at IS NOT NULL),
+                m.role
+         FROM person p LEFT JOIN platform_member m ON m.person_id = p.id
+         WHERE ($1::uuid IS NULL OR p.id = $1) AND ($2::text IS NULL OR p.email LIKE $2)
+           AND ($3::uuid IS NULL OR p.id > $3)
+         ORDER BY p.id LIMIT $4",
+    )
+    .bind(id.map(PersonId::uuid))
+    .bind(beginning)
+    .bind(after.map(PersonId::uuid))
+    .bind(limit)
+    .fetch_all(scope.connection())
+    .await?;
+    Ok(rows.into_iter().map(seen_person).collect())
+}
+
+/// Since when the person can't sign in; `None`: it can.
+pub(crate) async fn set_disabled(
+    connection: &mut PgConnection,
+    id: PersonId,
+    since: Option<DateTime<Utc>>,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("UPDATE person SET disabled_at = $2 WHERE id = $1");
+    query.bind(id.uuid()).bind(since).execute(connection).await?;
+    Ok(())
 }
 
 /// Gives the person another password, if the hash is still `old`, or in any case without one.

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use crate::error::AccountError;
 use crate::page::{Listed, Page, PageRequest};
+use crate::realm::Realm;
 use crate::secret::SecretHash;
 
 /// From its beginning to its end, whatever is done in it.
@@ -36,32 +37,35 @@ pub struct Session {
 
 service::from_row!(Session { id: uuid, user_agent, address, country, created_at, last_seen_at });
 
-/// An open session: whose, and for which tenant it works.
+/// An open session: whose, for which tenant it works, and on which listener it is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OpenSession {
     pub(crate) id: SessionId,
     pub(crate) person: PersonId,
     pub(crate) tenant: Option<TenantId>,
+    pub(crate) realm: Realm,
 }
 
 type OpenRow = (uuid::Uuid, uuid::Uuid, Option<i64>);
 
-fn open_session((id, person, tenant): OpenRow) -> OpenSession {
-    OpenSession { id: id.into(), person: person.into(), tenant: tenant.map(TenantId) }
+fn open_session(realm: Realm, (id, person, tenant): OpenRow) -> OpenSession {
+    OpenSession { id: id.into(), person: person.into(), tenant: tenant.map(TenantId), realm }
 }
 
+/// Opens a session. `false`: the person is disabled.
 pub(crate) async fn insert(
     connection: &mut PgConnection,
     session: &Session,
     of: OpenSession,
     refresh: &SecretHash,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let now = session.created_at;
-    sqlx::query(
+    let made = sqlx::query(
         "WITH made AS (
              INSERT INTO session (id, person_id, current_tenant, user_agent, address, created_at, last_seen_at,
-                                  expires_at, country)
-             VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $9) RETURNING id)
+                                  expires_at, country, realm)
+             SELECT $1, id, $3, $4, $5, $6, $6, $7, $9, $10 FROM person WHERE id = $2 AND disabled_at IS NULL
+             RETURNING id)
          INSERT INTO refresh_token (hash, session_id, created_at) SELECT $8, id, $6 FROM made",
     )
     .bind(of.id.uuid())
@@ -73,9 +77,10 @@ pub(crate) async fn insert(
     .bind(now + LIFE)
     .bind(refresh.as_slice())
     .bind(&session.country)
+    .bind(of.realm.as_str())
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(made.rows_affected() == 1)
 }
 
 /// Whether the person has ever signed in.
@@ -87,6 +92,7 @@ pub(crate) async fn has_any(connection: &mut PgConnection, person: PersonId) -> 
 /// Exchanges the refresh token `old` for `new`, in one statement: of many that try at once, one does.
 pub(crate) async fn rotate(
     connection: &mut PgConnection,
+    realm: Realm,
     old: &SecretHash,
     new: &SecretHash,
     now: DateTime<Utc>,
@@ -95,7 +101,7 @@ pub(crate) async fn rotate(
         "WITH spent AS (
              UPDATE refresh_token r SET superseded_at = $3 FROM session s
              WHERE r.hash = $1 AND r.superseded_at IS NULL AND s.id = r.session_id AND s.ended_at IS NULL
-                 AND s.expires_at > $3 AND s.last_seen_at > $4
+                 AND s.expires_at > $3 AND s.last_seen_at > $4 AND s.realm = $5
              RETURNING r.session_id),
          seen AS (
              UPDATE session s SET last_seen_at = greatest(s.last_seen_at, $3) FROM spent WHERE s.id = spent.session_id
@@ -107,44 +113,50 @@ pub(crate) async fn rotate(
     .bind(new.as_slice())
     .bind(now)
     .bind(now - IDLE)
+    .bind(realm.as_str())
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(open_session))
+    Ok(row.map(|row| open_session(realm, row)))
 }
 
 /// The open session of a refresh token that was exchanged already, and when.
 pub(crate) async fn of_superseded(
     connection: &mut PgConnection,
+    realm: Realm,
     token: &SecretHash,
     now: DateTime<Utc>,
 ) -> Result<Option<(OpenSession, DateTime<Utc>)>, sqlx::Error> {
     let row: Option<(uuid::Uuid, uuid::Uuid, Option<i64>, DateTime<Utc>)> = sqlx::query_as(
         "SELECT s.id, s.person_id, s.current_tenant, r.superseded_at
          FROM refresh_token r JOIN session s ON s.id = r.session_id
-         WHERE r.hash = $1 AND r.superseded_at IS NOT NULL AND s.ended_at IS NULL AND s.expires_at > $2",
+         WHERE r.hash = $1 AND r.superseded_at IS NOT NULL AND s.ended_at IS NULL AND s.expires_at > $2
+             AND s.realm = $3",
     )
     .bind(token.as_slice())
     .bind(now)
+    .bind(realm.as_str())
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|(id, person, tenant, at)| (open_session((id, person, tenant)), at)))
+    Ok(row.map(|(id, person, tenant, at)| (open_session(realm, (id, person, tenant)), at)))
 }
 
 /// The session, if it is open.
 pub(crate) async fn find_open(
     connection: &mut PgConnection,
+    realm: Realm,
     id: SessionId,
     now: DateTime<Utc>,
 ) -> Result<Option<OpenSession>, sqlx::Error> {
     let row: Option<OpenRow> = sqlx::query_as(
         "SELECT id, person_id, current_tenant FROM session
-         WHERE id = $1 AND ended_at IS NULL AND expires_at > $2",
+         WHERE id = $1 AND ended_at IS NULL AND expires_at > $2 AND realm = $3",
     )
     .bind(id.uuid())
     .bind(now)
+    .bind(realm.as_str())
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(open_session))
+    Ok(row.map(|row| open_session(realm, row)))
 }
 
 impl Listed for Session {

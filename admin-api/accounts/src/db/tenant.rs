@@ -1,5 +1,6 @@
 //! Tenants.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -213,6 +214,35 @@ pub async fn find(scope: &mut PlatformScope, name_or_id: &str) -> Result<Tenant,
         .ok_or_else(|| AccountError::NotFound(format!("tenant {name_or_id}")))
 }
 
+/// The transaction, for the tenant of that public id, name or number alone.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn enter(mut scope: PlatformScope, named: &str) -> Result<Scope, AccountError> {
+    let tenant = self::named(&mut scope, named).await?;
+    Ok(scope.enter(tenant).await?)
+}
+
+/// The tenant of that public id, name or number.
+pub(crate) async fn named(scope: &mut PlatformScope, named: &str) -> Result<TenantId, AccountError> {
+    let found = match named.parse() {
+        Ok(id) => by_public_id(scope, id).await?,
+        Err(_) => Some(TenantId(find(scope, named).await?.id)),
+    };
+    found.ok_or_else(|| AccountError::NotFound(format!("tenant {named}")))
+}
+
+/// Public ids of tenants, by their numbers.
+pub(crate) async fn public_ids(
+    scope: &mut PlatformScope,
+    tenants: &[i64],
+) -> Result<HashMap<i64, PublicTenantId>, AccountError> {
+    let query = "SELECT tenant_id, public_id FROM tenant_profile WHERE tenant_id = ANY($1)";
+    let rows: Vec<(i64, uuid::Uuid)> =
+        sqlx::query_as(query).bind(tenants).fetch_all(scope.connection()).await?;
+    Ok(rows.into_iter().map(|(tenant, id)| (tenant, id.into())).collect())
+}
+
 /// The scope's tenant.
 ///
 /// # Errors
@@ -276,6 +306,14 @@ pub(crate) async fn by_public_id(
 ) -> Result<Option<TenantId>, sqlx::Error> {
     let query = sqlx::query_scalar("SELECT tenant_id FROM tenant_profile WHERE public_id = $1");
     Ok(query.bind(id.uuid()).fetch_optional(scope.connection()).await?.map(TenantId))
+}
+
+/// The scope's tenant, as its people see it.
+pub(crate) async fn public_id(scope: &mut Scope) -> Result<PublicTenantId, sqlx::Error> {
+    let tenant = scope.tenant();
+    let query = sqlx::query_scalar("SELECT public_id FROM tenant_profile WHERE tenant_id = $1");
+    let id: uuid::Uuid = query.bind(tenant.0).fetch_one(scope.connection()).await?;
+    Ok(id.into())
 }
 
 /// Whether `named` stands for the scope's tenant: its public id, its slug, or its number.

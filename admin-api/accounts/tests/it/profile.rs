@@ -19,7 +19,7 @@ async fn somebody_sees_who_they_are_and_where_they_work() {
     assert_eq!((me.second_factors.totp, me.second_factors.recovery_codes_left), (false, 0));
     let renamed = house.auth.rename(&who, "Countess", &client(1)).await.unwrap();
     assert_eq!(renamed.person.name, "Countess");
-    assert!(matches!(house.auth.rename(&who, "", &client(1)).await, Err(AuthError::Invalid(_))));
+    assert!(matches!(house.auth.rename(&who, "", &client(1)).await, Err(AuthError::InvalidAt(..))));
     let noted = "SELECT count(*) FROM audit_entry WHERE action = 'person.change' AND after = '\"Countess\"'";
     assert_eq!(house.place.number(noted).await, 1);
 }

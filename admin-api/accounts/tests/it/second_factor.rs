@@ -2,23 +2,11 @@
 
 use accounts::{AuthError, Login, Proof, SealKey, SecretText, SignedIn};
 use data_encoding::BASE32_NOPAD;
-use hmac::{Hmac, KeyInit, Mac};
 use schemas::public_id::PersonId;
-use sha1::Sha1;
+use testkit::app_code as app;
 
 use crate::house::{House, PASSWORD, client, is_refused, password, secret};
 use crate::place::SECOND;
-
-/// What an app shows, by the RFC and not by our code.
-fn app(secret: &str, unix_seconds: i64) -> String {
-    let key = BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
-    let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(&key).unwrap();
-    mac.update(&(unix_seconds / 30).to_be_bytes());
-    let hash = mac.finalize().into_bytes();
-    let at = usize::from(hash[19] & 15);
-    let number = u32::from_be_bytes(hash[at..at + 4].try_into().unwrap()) & 0x7fff_ffff;
-    format!("{:06}", number % 1_000_000)
-}
 
 struct Guarded {
     house: House,

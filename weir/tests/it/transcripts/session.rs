@@ -30,8 +30,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// The demo tenant's key is `key`.
-    pub(super) async fn start(place: &Place, process: &Process, key: &str, names: Names) -> Self {
+    /// The demo tenant's key, and its owner's password.
+    pub(super) async fn start(
+        place: &Place,
+        process: &Process,
+        [key, password]: [&str; 2],
+        names: Names,
+    ) -> Self {
         let folder = place.stores.folder.path().join("shell");
         std::fs::create_dir_all(folder.join(".run")).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_weir"), folder.join(".run/weir")).unwrap();
@@ -55,6 +60,8 @@ impl Session {
                 format!("{}/?database={}", clickhouse.url, clickhouse.database),
             ),
             ("http://127.0.0.1:7400", process.url.clone()),
+            ("http://127.0.0.1:7401", admin),
+            (r#""password":"...""#, format!(r#""password":"{password}""#)),
             ("wk_live_...", key.to_owned()),
         ];
         let places = places.into_iter().map(|(shown, here)| (shown.to_owned(), here)).collect();

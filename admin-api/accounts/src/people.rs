@@ -1,0 +1,156 @@
+//! What operators see of people, and do to them.
+//!
+//! Whatever is done has a reason, which stands in the audit: of the platform, since people belong to no tenant.
+
+use schemas::permission::PlatformRole;
+use schemas::public_id::PersonId;
+use serde::Serialize;
+
+use crate::check;
+use crate::db::chain::{Chain, Note};
+use crate::db::membership::{self, TenantOfPerson};
+use crate::db::person::{self, SeenPerson};
+use crate::db::scope::PlatformScope;
+use crate::db::session::{self, Which};
+use crate::db::{platform_member, second_factor};
+use crate::error::AccountError;
+use crate::page::{Page, PageRequest};
+
+/// A person with its tenants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownPerson {
+    /// The person.
+    #[serde(flatten)]
+    pub person: SeenPerson,
+    /// Where it is a member.
+    pub tenants: Vec<TenantOfPerson>,
+}
+
+/// A page of people, in the order of their ids: all, or those whose address begins with `query`, or whose id it is.
+///
+/// # Errors
+/// [`AccountError`].
+pub async fn list(
+    scope: &mut PlatformScope,
+    query: Option<&str>,
+    asked: &PageRequest,
+) -> Result<Page<SeenPerson>, AccountError> {
+    let after = asked.after::<SeenPerson>()?;
+    Ok(asked.page(person::seen(scope, query, after, asked.rows()).await?))
+}
+
+/// The person with that id or address.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn find(scope: &mut PlatformScope, named: &str) -> Result<ShownPerson, AccountError> {
+    let id = id_of(scope, named).await?;
+    let found = person::seen(scope, Some(&id.to_string()), None, 1).await?.pop();
+    let person = found.ok_or_else(|| AccountError::NotFound(format!("person {named}")))?;
+    let tenants = membership::tenants_of(scope.connection(), id).await?;
+    Ok(ShownPerson { person, tenants })
+}
+
+async fn id_of(scope: &mut PlatformScope, named: &str) -> Result<PersonId, AccountError> {
+    let missing = || AccountError::NotFound(format!("person {named}"));
+    if let Ok(id) = named.parse() {
+        return person::by_id(scope.connection(), id).await?.map(|person| person.id).ok_or_else(missing);
+    }
+    let email = check::email(named).map_err(|_| missing())?;
+    person::credentials(scope.connection(), &email).await?.map(|found| found.id).ok_or_else(missing)
+}
+
+/// Ends all sessions of the person, on both listeners.
+///
+/// # Errors
+/// [`AccountError::NotFound`]; [`AccountError::Invalid`] without a reason.
+pub async fn end_sessions(
+    scope: &mut PlatformScope,
+    named: &str,
+    reason: &str,
+) -> Result<ShownPerson, AccountError> {
+    check::reason(reason)?;
+    let id = id_of(scope, named).await?;
+    let ended = end_all(scope, id, "operator").await?;
+    let after = serde_json::json!({"ended": ended, "reason": reason});
+    scope.note(Chain::of_person(id), Note::new("person.end_sessions", id).after(&after));
+    find(scope, &id.to_string()).await
+}
+
+async fn end_all(scope: &mut PlatformScope, id: PersonId, why: &str) -> Result<u64, sqlx::Error> {
+    let now = scope.now();
+    session::end(scope.connection(), id, Which::All, why, now).await
+}
+
+/// Takes the second factor of somebody who has lost it away. All sessions end.
+///
+/// # Errors
+/// [`AccountError::NotFound`]; [`AccountError::Invalid`] without a reason, or if none is on.
+pub async fn remove_second_factor(
+    scope: &mut PlatformScope,
+    named: &str,
+    reason: &str,
+) -> Result<ShownPerson, AccountError> {
+    check::reason(reason)?;
+    let id = id_of(scope, named).await?;
+    if !second_factor::remove(scope.connection(), id).await? {
+        return Err(AccountError::Invalid("no second factor is on".to_owned()));
+    }
+    end_all(scope, id, "second_factor_removed").await?;
+    let after = serde_json::json!({"reason": reason});
+    scope.note(Chain::of_person(id), Note::new("second_factor.remove", id).after(&after));
+    find(scope, &id.to_string()).await
+}
+
+/// Nobody signs in as the person from now on, and all its sessions end; or, without `disabled`, the person may again.
+///
+/// # Errors
+/// [`AccountError::NotFound`]; [`AccountError::Invalid`] without a reason.
+pub async fn set_disabled(
+    scope: &mut PlatformScope,
+    named: &str,
+    disabled: bool,
+    reason: &str,
+) -> Result<ShownPerson, AccountError> {
+    check::reason(reason)?;
+    let id = id_of(scope, named).await?;
+    let now = scope.now();
+    person::set_disabled(scope.connection(), id, disabled.then_some(now)).await?;
+    if disabled {
+        end_all(scope, id, "disabled").await?;
+    }
+    let after = serde_json::json!({"reason": reason});
+    let action = if disabled { "person.disable" } else { "person.enable" };
+    scope.note(Chain::of_person(id), Note::new(action, id).after(&after));
+    find(scope, &id.to_string()).await
+}
+
+/// Makes the person one of the platform's.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn grant(
+    scope: &mut PlatformScope,
+    named: &str,
+    role: PlatformRole,
+) -> Result<ShownPerson, AccountError> {
+    let id = id_of(scope, named).await?;
+    let before = platform_member::role_of(scope.connection(), id).await?;
+    platform_member::set(scope, id, role).await?;
+    scope.note(Chain::OPERATORS, Note::new("platform.grant", id).before(&before).after(&role));
+    find(scope, &id.to_string()).await
+}
+
+/// The person is none of the platform's any more. What it has open on the operators' listener lets it do nothing.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn revoke(scope: &mut PlatformScope, named: &str) -> Result<ShownPerson, AccountError> {
+    let id = id_of(scope, named).await?;
+    let before = platform_member::role_of(scope.connection(), id).await?;
+    if !platform_member::remove(scope, id).await? {
+        return Err(AccountError::NotFound(format!("role of {named}")));
+    }
+    scope.note(Chain::OPERATORS, Note::new("platform.revoke", id).before(&before));
+    find(scope, &id.to_string()).await
+}
