@@ -5,6 +5,7 @@ behind (processes, pid files, `.run/env`) is put right by the next start, which 
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -17,7 +18,7 @@ import tools
 import weir
 import workspace
 from console import Problem, say, step
-from processes import Supervisor, end_leftovers
+from processes import Spec, Supervisor, end_leftovers
 from shapes import STORES, Shape
 from stores import kafka
 from workspace import ENV_FILE, RUN
@@ -87,6 +88,7 @@ def bring_up(shape, supervisor):
     values = {
         "WEIR_OPERATOR_TOKEN": workspace.operator_token(),
         "WEIR_ACCOUNTS_KEY": workspace.accounts_key(),
+        **catch_mails(shape, supervisor),
         "WEIR_PUBLIC_URL": shape.admin_urls()["WEIR_ADMIN_URL"],
         **shape.given,
         **addresses,
@@ -101,6 +103,23 @@ def bring_up(shape, supervisor):
     demo_values = demo(binary, environment, postgres is not None)
     supervisor.start(*shape.specs(binary, {**environment, **shape.through_proxies(values)}))
     return {"WEIR_URL": shape.urls(), **shape.admin_urls(), **demo_values, **values}, binary
+
+
+def catch_mails(shape, supervisor):
+    """Starts what catches weir's mails, and returns the variables that lead them there; none if there is a relay."""
+    if os.environ.get("WEIR_SMTP_URL"):
+        return {}
+    try:
+        python = tools.mail_python()
+    except Problem as problem:
+        say(f"- mails stay in the outbox: {problem}")
+        return {}
+    folder, port = RUN / "mail", shape.mail_port
+    argv = [python, workspace.DEV / "catcher.py", folder, "--port", port]
+    is_ready = functools.partial(ports.accepts, port)
+    supervisor.start(Spec(name="mail", argv=argv, log=RUN / "log" / "mail.log", is_ready=is_ready))
+    relay = f"smtp://{ports.HOST}:{port}"
+    return {"WEIR_SMTP_URL": relay, "WEIR_MAIL_FROM": "weir <weir@weir.localhost>", "WEIR_MAIL_DIR": folder}
 
 
 def linked(binary):
@@ -144,7 +163,8 @@ def demo_password(binary, environment):
 def forget_own_addresses():
     """A shell that has read this folder's `.run/env` names stores that were ours, and end with each run."""
     if os.environ.get("WEIR_RUN_FOLDER") == str(RUN):
-        for name in (*(name for name, _, _ in STORES.values()), "CLICKHOUSE_DATABASE", "WEIR_GEO_DATABASE"):
+        own = ("CLICKHOUSE_DATABASE", "WEIR_GEO_DATABASE", "WEIR_SMTP_URL", "WEIR_MAIL_FROM")
+        for name in (*(name for name, _, _ in STORES.values()), *own):
             os.environ.pop(name, None)
 
 
@@ -167,6 +187,8 @@ def welcome(values, binary):
     url = values["WEIR_URL"].split(",")[0]
     places = {"url": url, "clickhouse": clickhouse, "binary": workspace.shown(binary), "run": workspace.shown(RUN)}
     say(WELCOME.format(**values, **places))
+    if "WEIR_MAIL_DIR" in values:
+        say(f"Mails that weir sends: {workspace.shown(values['WEIR_MAIL_DIR'])}/new")
 
 
 def running_pid():

@@ -13,7 +13,7 @@ from console import Problem
 from processes import Spec
 
 # Of a shape, in a row from the first of them on.
-PORTS = 20
+PORTS = 21
 # The variable that names each store, the place of its port, and that of the proxy before it in `make faults`.
 STORES = {
     "postgres": ("DATABASE_URL", 3, 16),
@@ -22,6 +22,7 @@ STORES = {
     "redis": ("REDIS_URL", 7, 19),
 }
 KAFKA_CONTROLLER = 6
+MAIL = 20
 # weir's processes: name, subcommand, and the places of their ports by what they serve.
 STANDALONE = (("weir", "standalone", {"ingest": 0, "admin": 1, "operator": 5, "ops": 2}),)
 CLUSTER = (
@@ -83,7 +84,13 @@ class Shape:
     def ports(self):
         """All ports that will be listened on, with what they are for."""
         wanted = {port: f"{name} {what}" for name, _, listening in self.roles for what, port in listening.items()}
+        wanted[self.mail_port] = "Mails"
         return wanted | {port: name.replace("_", "'s ").capitalize() for name, port in self.started().items()}
+
+    @property
+    def mail_port(self):
+        """Of the server that catches mails."""
+        return self.base + MAIL
 
     def urls(self):
         """What customers send events to; several with commas between."""

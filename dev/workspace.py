@@ -7,6 +7,7 @@
     .run/test/           stores of test runs, deleted afterwards
     .run/faults/         fault campaigns: their notes and tables, and the rivers that broke a promise
     .run/bench*, soak-*   what is measured, each a `.run` of its own except for the cache; deleted afterwards
+    .run/mail/           mails that weir has sent, a Maildir
     .run/env             how to reach what is running; exists only while it is ready
     .run/demo-*.env      the demo tenant's key and its owner's password, which weir shows only once
     .run/operator.token  the operator's token, made once

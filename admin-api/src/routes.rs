@@ -16,6 +16,7 @@ mod roles;
 mod invitations;
 mod tokens;
 mod audit;
+mod mails;
 
 use std::fmt::Write;
 
@@ -88,6 +89,7 @@ fn of_people() -> Vec<Row> {
         post("/v1/auth/verify-email", Anyone, auth::verify_email),
         post("/v1/auth/forgot-password", Anyone, auth::forgot_password),
         post("/v1/auth/reset-password", Anyone, auth::reset_password),
+        post("/v1/mail/unsubscribe", Anyone, mails::unsubscribe),
         post("/v1/auth/switch", Session, auth::switch),
         patch("/v1/me", Session, me::change),
         post("/v1/me/email", Session, me::change_email),
@@ -149,7 +151,7 @@ fn of_tenants() -> Vec<Row> {
 /// What operators alone may do.
 fn of_operators() -> Vec<Row> {
     use Access::{Anyone, Operator, Support};
-    use operator::{audit, keys, people, plans, tenants};
+    use operator::{audit, jobs, keys, outbox, people, plans, tenants};
     vec![
         post("/v1/auth/login/enrol", Anyone, auth::enrol),
         post("/v1/auth/login/enrol/confirm", Anyone, auth::confirm_enrolment),
@@ -167,6 +169,12 @@ fn of_operators() -> Vec<Row> {
         post("/v1/operator/people/{person}/disable", Operator, people::disable),
         post("/v1/operator/people/{person}/enable", Operator, people::enable),
         get("/v1/operator/audit", Support, audit::list),
+        get("/v1/operator/jobs", Support, jobs::list),
+        get("/v1/operator/jobs/{job}", Support, jobs::show),
+        post("/v1/operator/jobs/{job}/retry", Operator, jobs::retry),
+        delete("/v1/operator/jobs/{job}", Operator, jobs::discard),
+        get("/v1/operator/outbox", Support, outbox::list),
+        post("/v1/operator/outbox/{mail}/retry", Operator, outbox::retry),
     ]
 }
 

@@ -87,7 +87,9 @@ impl Caught {
     /// What its link holds.
     #[must_use]
     pub fn token(&self) -> String {
-        let (_, rest) = self.text.split_once("?token=").expect("the mail has a link");
+        // Its header may have another one.
+        let (_, body) = self.text.split_once("\n\n").expect("the mail has a body");
+        let (_, rest) = body.split_once("?token=").expect("the mail has a link");
         rest.chars().take_while(|letter| letter.is_ascii_alphanumeric() || *letter == '_').collect()
     }
 

@@ -23,6 +23,7 @@ use service::postgres::Role;
 use service::task::Tasks;
 use sqlx::PgPool;
 use tokio::sync::watch;
+use worker::{WorkerConfig, Working};
 
 use crate::client::Client;
 use crate::node::{Node, NodeConfig};
@@ -117,6 +118,8 @@ impl River {
             ..ProcessorConfig::read(&mut settings, stores.folder.path())
         };
         let retention = RetentionConfig::read(&mut settings);
+        let (key, url) = (admin.accounts.key.clone(), admin.accounts.public_url.clone());
+        let worker = WorkerConfig::read(&mut settings, key, url);
         settings.finish().unwrap();
 
         let ingest_pool = stores.pool_of(Role::Ingest);
@@ -133,6 +136,8 @@ impl River {
         let (admin, operators) =
             (api.local_addr(Listener::Tenants).unwrap(), api.local_addr(Listener::Operators).unwrap());
         front.spawn("the admin API", api.run(front.shutdown()));
+        let working = Working::build(&worker, stores.pool_of(Role::Api), clock.clone()).unwrap();
+        back.try_spawn("the worker", working.run(back.shutdown()));
         for _ in 0..config.processors {
             let (config, pool, log) = (processor.clone(), processor_pool.clone(), Arc::clone(&log));
             let processor = Processing::build(config, pool, stores.clickhouse(), log, clock.clone());

@@ -16,6 +16,8 @@ mod dead;
 mod spool;
 mod erasure;
 mod rollup;
+mod job;
+mod mail;
 mod audit;
 mod load;
 
@@ -113,6 +115,12 @@ enum Command {
     /// Counts by hour, for dashboards
     #[command(subcommand)]
     Rollup(rollup::RollupCommand),
+    /// Work that is done later: look at it, retry what was given up
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Mails, and to whom none are sent
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
 }
 
 impl Cli {
@@ -147,6 +155,8 @@ impl Cli {
             Command::Erasure(erasure) => erasure.carry_out(json).await,
             Command::Audit(audit) => audit.carry_out(json).await,
             Command::Rollup(rollup) => rollup.carry_out(json).await,
+            Command::Job(job) => job.carry_out(json).await,
+            Command::Mail(mail) => mail.carry_out(json).await,
         }
     }
 }

@@ -17,6 +17,7 @@ use service::config::{ConfigError, Secret, Settings};
 use service::postgres::{self, Role};
 use service::trace::TraceConfig;
 use sqlx::PgPool;
+use worker::WorkerConfig;
 
 use crate::roles::Roles;
 
@@ -136,6 +137,8 @@ pub(crate) struct Pools {
     pub(crate) processor: PgPool,
     pub(crate) billing: PgPool,
     pub(crate) api: PgPool,
+    /// As the API, for jobs: no request waits for them.
+    pub(crate) worker: PgPool,
 }
 
 impl Pools {
@@ -145,6 +148,7 @@ impl Pools {
             processor: database.pool(Role::Processor)?,
             billing: database.pool(Role::Billing)?,
             api: database.pool(Role::Api)?,
+            worker: database.pool(Role::Api)?,
         })
     }
 
@@ -159,7 +163,7 @@ impl Pools {
     }
 
     pub(crate) async fn close(&self) {
-        for pool in [&self.ingest, &self.processor, &self.billing, &self.api] {
+        for pool in [&self.ingest, &self.processor, &self.billing, &self.api, &self.worker] {
             pool.close().await;
         }
     }
@@ -276,6 +280,7 @@ pub(crate) struct Config {
     pub(crate) processor: Option<ProcessorConfig>,
     pub(crate) billing: Option<RetentionConfig>,
     pub(crate) admin: Option<AdminConfig>,
+    pub(crate) worker: Option<WorkerConfig>,
 }
 
 impl Config {
@@ -289,6 +294,7 @@ impl Config {
         );
         let trace = TraceConfig::read(settings);
         let stores = StoresConfig::read(settings);
+        let admin = roles.admin.then(|| AdminConfig::read(settings));
         Self {
             log_filter,
             ops_listen,
@@ -297,7 +303,10 @@ impl Config {
             ingest: roles.ingest.then(|| IngestConfig::read(settings)),
             processor: roles.processor.then(|| ProcessorConfig::read(settings, &stores.data_dir)),
             billing: roles.billing.then(|| RetentionConfig::read(settings)),
-            admin: roles.admin.then(|| AdminConfig::read(settings)),
+            worker: admin.as_ref().map(|admin| {
+                WorkerConfig::read(settings, admin.accounts.key.clone(), admin.accounts.public_url.clone())
+            }),
+            admin,
             stores,
         }
     }

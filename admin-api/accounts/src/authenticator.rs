@@ -7,6 +7,7 @@
 mod keys;
 mod open;
 mod mail;
+mod post;
 mod again;
 mod register;
 mod login;
@@ -47,6 +48,7 @@ pub use factor::{ProposedTotp, RecoveryCodes};
 pub use impersonate::{AdmittedPlatform, Impersonation};
 pub use login::Login;
 pub use mail::{Mail, MailKind};
+pub use post::Post;
 pub use profile::{ListedSession, Me, SecondFactors, TenantAtWork};
 pub use refresh::Refreshed;
 pub use register::Registration;

@@ -22,4 +22,6 @@ pub(crate) mod second_factor;
 pub(crate) mod device;
 pub(crate) mod attempt;
 pub(crate) mod signing_key;
-pub(crate) mod outbox;
+pub mod outbox;
+pub mod suppression;
+pub mod sweep;

@@ -35,6 +35,7 @@ mod grants;
 mod db;
 pub mod people;
 mod auth_error;
+pub mod queue;
 mod authenticator;
 mod config;
 
@@ -42,7 +43,7 @@ pub use access::{ACCESS_TOKEN_SECONDS, Acting, Claims, IMPERSONATION_SECONDS, Jw
 pub use auth_error::AuthError;
 pub use authenticator::{
     Admitted, AdmittedPlatform, AuthParts, Authenticator, Enrolled, Impersonation, ListedSession, Login,
-    MadePassword, Mail, MailKind, Me, Proof, ProposedTotp, RecoveryCodes, Refreshed, Registration,
+    MadePassword, Mail, MailKind, Me, Post, Proof, ProposedTotp, RecoveryCodes, Refreshed, Registration,
     SecondFactors, SignedIn, SignedInPerson, TenantAtWork,
 };
 pub use caller::{Actor, Caller};
@@ -50,8 +51,8 @@ pub use client::Client;
 pub use config::{AccountsConfig, AccountsStartError};
 pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Scope};
 pub use db::{
-    audit, erasure, invitation, key, machine_token, member_role, membership, muted_mail, person, plan,
-    project, session, tenant,
+    audit, erasure, invitation, key, machine_token, member_role, membership, muted_mail, outbox, person,
+    plan, project, session, suppression, sweep, tenant,
 };
 pub use error::AccountError;
 pub use grants::Grants;

@@ -5,3 +5,5 @@ pub(super) mod tenants;
 pub(super) mod keys;
 pub(super) mod people;
 pub(super) mod audit;
+pub(super) mod jobs;
+pub(super) mod outbox;

@@ -15,17 +15,21 @@
 //! * A schedule fires once, however many nodes there are, and once after any time in which none was there.
 //! * What a node does at once is bounded for each kind, a run by its kind's deadline, a payload by 64 KiB.
 
-pub mod kind;
+mod ended;
 pub mod schedule;
 pub mod metrics;
+mod timing;
 mod back_off;
 mod db;
+pub mod kind;
 mod run;
 mod worker;
 
 pub use db::job::{
-    Filter, JobState, NewJob, SeenJob, discard, find, insert, list, retry, retry_key, sweep_dead,
+    Filter, Job, JobState, NewJob, SeenJob, discard, find, insert, list, retry, retry_key, sweep_dead,
 };
-pub use kind::{Ended, Failure, Job, Kind};
+pub use ended::{Ended, Failure};
+pub use kind::Kind;
 pub use schedule::Schedule;
-pub use worker::{Timing, Worker};
+pub use timing::Timing;
+pub use worker::Worker;

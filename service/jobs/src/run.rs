@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::back_off;
-use crate::db::job::{Put, delete_claimed, give_up, put_off, renew};
-use crate::kind::{Ended, Failure, Job, Kind, Running, Where};
+use crate::db::job::{Job, Put, delete_claimed, give_up, put_off, renew};
+use crate::ended::{Ended, Failure, Where};
+use crate::kind::{Kind, Running};
 use crate::metrics;
-use crate::worker::Timing;
+use crate::timing::Timing;
 
 /// Between two attempts to note an end.
 const NOTE_AGAIN_AFTER: Duration = Duration::from_millis(500);

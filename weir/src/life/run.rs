@@ -20,6 +20,7 @@ use service::trace::Exporting;
 use service::{clickhouse, telemetry, trace};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use worker::Working;
 
 use super::bind::{Bound, bind, bind_when_back};
 use super::descriptors;
@@ -148,6 +149,10 @@ impl<'a> Serving<'a> {
                 (admin.local_addr(Listener::Tenants)?, admin.local_addr(Listener::Operators)?);
             tracing::info!(address = %tenants, %operators, "the admin API listens");
             self.front.spawn("the admin API", admin.run(self.front.shutdown()));
+        }
+        if let Some(settings) = &config.worker {
+            let working = Working::build(settings, pools.worker.clone(), clock.clone())?;
+            self.back.try_spawn("the worker", working.run(self.back.shutdown()));
         }
         if let Some(settings) = &config.processor {
             let (clickhouse, log) = (clickhouse::client(&config.stores.clickhouse), Arc::clone(log));

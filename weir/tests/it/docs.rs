@@ -65,8 +65,16 @@ fn defaults_and_meanings_in_the_operators_page_are_those_of_the_binary() {
 fn every_metric_stands_in_the_metrics_page() {
     let page = page("metrics.md");
     let mut metrics = 0;
-    let members =
-        ["eventlog", "ingest", "processor/seen", "processor", "processor/proof", "service", "service/jobs"];
+    let members = [
+        "eventlog",
+        "ingest",
+        "processor/seen",
+        "processor",
+        "processor/proof",
+        "service",
+        "service/jobs",
+        "admin-api/notify",
+    ];
     for member in members {
         let source = std::fs::read_to_string(root().join(member).join("src/metrics.rs")).unwrap();
         for name in source.split('"').filter(|text| text.starts_with("weir_")) {

@@ -20,4 +20,5 @@ mod quota;
 mod outage;
 mod trace;
 mod letters;
+mod jobs;
 mod edge;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use schemas::public_id::MessageId;
 use serde::{Deserialize, Serialize};
 use service::config::Secret;
@@ -11,9 +11,10 @@ use super::{Authenticator, Client};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::invitation::MadeInvitation;
-use crate::db::outbox;
+use crate::db::outbox::{self, OutboxRow};
 use crate::db::person::Person;
 use crate::db::scope::Scope;
+use crate::seal::SealKey;
 use crate::secret::SecretText;
 
 macro_rules! kinds {
@@ -76,6 +77,8 @@ pub struct Mail {
     pub recipient: String,
     /// What its link holds, if it has one.
     pub token: Option<Secret>,
+    /// When it was put into the outbox.
+    pub created_at: DateTime<Utc>,
     /// What the template says, by name. Texts that people have typed: a template escapes them.
     pub details: BTreeMap<String, String>,
 }
@@ -151,11 +154,7 @@ impl Authenticator {
         let mut scope = self.platform(&Client::default(), Actor::System).await?;
         let mut mails = Vec::new();
         for row in outbox::unsent(scope.connection(), limit).await? {
-            let body = self.seal.open(&place(row.id), &row.sealed_body)?;
-            let Body { token, details } = serde_json::from_slice(&body)
-                .map_err(|cause| service::store::StoreError::reject(service::store::POSTGRES, cause))?;
-            let token = token.as_deref().map(Secret::from);
-            mails.push(Mail { id: row.id, kind: row.kind, recipient: row.recipient, token, details });
+            mails.push(opened(&self.seal, row)?);
         }
         Ok(mails)
     }
@@ -170,6 +169,18 @@ impl Authenticator {
         outbox::sent(scope.connection(), id, now).await?;
         Ok(scope.commit().await?)
     }
+}
+
+/// A row of the outbox as a mail. What a version before sealed is the token alone.
+pub(super) fn opened(seal: &SealKey, row: OutboxRow) -> Result<Mail, AuthError> {
+    let OutboxRow { id, kind, recipient, sealed_body, created_at } = row;
+    let body = seal.open(&place(id), &sealed_body)?;
+    let Body { token, details } = serde_json::from_slice(&body).unwrap_or_else(|_| Body {
+        token: String::from_utf8(body).ok().filter(|token| !token.is_empty()),
+        details: BTreeMap::new(),
+    });
+    let token = token.as_deref().map(Secret::from);
+    Ok(Mail { id, kind, recipient, token, created_at, details })
 }
 
 /// Where a sealed body stands.

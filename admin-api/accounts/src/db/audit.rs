@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use schemas::id::TenantId;
 use schemas::public_id::PublicTenantId;
 use serde::Serialize;
+use service::clock::Clock;
+use sqlx::PgPool;
 
+use crate::caller::{Actor, Caller};
 use crate::db::chain::{self, Chain, Note, Onward};
 pub use crate::db::chain::{Broken, Entry, Filter, Verified};
 use crate::db::scope::{PlatformScope, Scope};
@@ -104,6 +107,19 @@ pub async fn export_page(
     let mut page = chain::page(scope.connection(), chain, filter, Onward::After(after), EXPORT_ROWS).await?;
     page.retain(|entry| entry.seq <= last);
     Ok(page)
+}
+
+/// Notes where every chain stands: what was written until then can be neither changed nor cut off unseen. How many have
+/// grown since.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn anchor(pool: &PgPool, clock: &Clock) -> Result<u64, sqlx::Error> {
+    let mut scope = PlatformScope::open_platform(pool, clock, Caller::local(Actor::System)).await?;
+    let now = scope.now();
+    let anchored = chain::anchor(scope.connection(), now).await?;
+    scope.commit().await?;
+    Ok(anchored)
 }
 
 /// Reads the tenant's chain from its beginning and computes every hash again.

@@ -5,6 +5,7 @@
 //! The database role of the admin API can add entries, but can neither change nor delete any.
 
 mod entry;
+mod anchor;
 mod hash;
 mod verify;
 mod search;
@@ -18,6 +19,7 @@ use sqlx::PgConnection;
 
 use crate::caller::Caller;
 
+pub(crate) use anchor::anchor;
 use entry::Head;
 pub use entry::{Entry, Filter};
 pub(crate) use entry::{Onward, head, page};

@@ -12,6 +12,7 @@ mod login;
 mod second_factor;
 mod profile;
 mod mails;
+mod upkeep;
 mod invitations;
 mod sessions;
 mod members;

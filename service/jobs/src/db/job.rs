@@ -8,6 +8,7 @@ use schemas::public_id::JobId;
 use serde::Serialize;
 use sqlx::PgConnection;
 
+pub use claim::Job;
 pub(crate) use claim::{Put, claim, delete_claimed, give_up, put_off, renew};
 pub(crate) use look::waiting;
 pub use look::{Filter, JobState, SeenJob, discard, find, list, retry, retry_key, sweep_dead};

@@ -2,7 +2,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::entry::{self, Head};
-use super::{Chain, hash};
+use super::{Chain, anchor, hash};
 
 /// Entries that are read at once.
 const PAGE_ROWS: i64 = 1_000;
@@ -41,18 +41,28 @@ pub enum Broken {
 pub(crate) async fn verify(connection: &mut PgConnection, chain: Chain) -> Result<Verified, sqlx::Error> {
     // First the head: entries that are added meanwhile lie beyond it.
     let head = entry::head(connection, chain).await?;
+    let anchored = anchor::last(connection, chain).await?;
     let mut last = Head::default();
+    if anchored > head.seq {
+        return Ok(broken(&last, Broken::CutOff { seq: anchored }));
+    }
     while last.seq < head.seq {
         let page = entry::oldest(connection, chain, last.seq, PAGE_ROWS.min(head.seq - last.seq)).await?;
         if page.is_empty() {
             return Ok(broken(&last, Broken::CutOff { seq: head.seq }));
         }
+        let up_to = page.last().map_or(last.seq, |entry| entry.seq);
+        let mut anchors = anchor::within(connection, chain, last.seq, up_to).await?.into_iter().peekable();
         for entry in page {
             let seq = last.seq + 1;
             if entry.seq != seq {
                 return Ok(broken(&last, Broken::Missing { seq }));
             }
             if hash::of(&entry, &last.hash).as_slice() != entry.hash {
+                return Ok(broken(&last, Broken::Changed { seq }));
+            }
+            // All of it may have been written again, with hashes that agree with each other.
+            if anchors.next_if(|(at, _)| *at == seq).is_some_and(|(_, hash)| hash != entry.hash) {
                 return Ok(broken(&last, Broken::Changed { seq }));
             }
             last = Head { seq, hash: entry.hash };

@@ -3,10 +3,49 @@
 
 use std::time::Duration;
 
+use schemas::public_id::JobId;
+use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::kind::Job;
+use crate::ended::{Ended, Failure, Where};
+
+/// A job that was claimed.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its id, the same at each attempt.
+    pub id: JobId,
+    /// Its kind's name.
+    pub kind: String,
+    /// JSON.
+    pub payload: String,
+    /// Which attempt this is, from 1.
+    pub attempt: i32,
+    claim: Uuid,
+}
+
+impl Job {
+    /// The payload, read.
+    ///
+    /// # Errors
+    /// [`Failure::Dead`] if it is something else.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.payload).map_err(|error| Failure::Dead(error.into()))
+    }
+
+    /// Ends the job in the transaction of what it did: when that commits, the job is gone. Commit right after it: until
+    /// then, this holds the job's row.
+    ///
+    /// # Errors
+    /// [`Failure::Lost`]: then nothing of the transaction must be committed. If Postgres fails.
+    pub async fn finish(&self, transaction: &mut PgConnection) -> Result<Ended, Failure> {
+        if delete_claimed(transaction, self).await? {
+            Ok(Ended(Where::Transaction))
+        } else {
+            Err(Failure::Lost)
+        }
+    }
+}
 
 /// Where a job that was not done is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
