@@ -1,4 +1,4 @@
-//! Mails that say a person what was done in their name. They are written in the transaction of what was done.
+//! Mails that inform a person of what was done in their name. They are written in the transaction of what was done.
 
 use accounts::Client;
 
