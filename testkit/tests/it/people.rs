@@ -154,6 +154,8 @@ pub(crate) fn filled(path: &str, tenant: &str) -> String {
             "{session}" => "ses_0000000000000000000000",
             "{erasure}" => "1",
             "{person}" => "usr_0000000000000000000000",
+            "{job}" => "job_0000000000000000000000",
+            "{mail}" => "msg_0000000000000000000000",
             part => part,
         });
     }
