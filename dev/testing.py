@@ -117,6 +117,10 @@ def start_all(supervisor):
         "the Kafka tests run on librdkafka's mock cluster",
     )
     has_redis = can_have(tools.check_redis, None, ["redis-server"], "the tests that need Redis cannot run")
+    has_openid = can_have(
+        *(tools.check_node, tools.openid_provider, ["nodejs", "npm"]),
+        "the sign-in through OpenID providers is not tested",
+    )
     python, mail, test_databases = tools.test_python(), tools.mail_python(), tools.geo_tests()
     countries = tools.geo_countries() if tools.in_ci() else tools.geo_countries_if_any()
     names = ["postgres", "clickhouse"] + (["kafka", "kafka_controller"] if has_kafka else [])
@@ -127,6 +131,7 @@ def start_all(supervisor):
     found = {f"WEIR_TEST_{name}": addresses.get(name, "") for name, _, _ in STORES.values()}
     return found | {
         "WEIR_TEST_KAFKA_JARS": str(tools.kafka_folder()) if has_kafka else "",
+        "WEIR_TEST_OPENID": str(tools.openid_provider()) if has_openid else "",
         "WEIR_TEST_VENV": str(python),
         "WEIR_TEST_MAIL_VENV": str(mail),
         "WEIR_TEST_GEO": str(test_databases),

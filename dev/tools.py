@@ -163,6 +163,25 @@ def geo_countries_if_any():
         return None
 
 
+def check_node():
+    need("node", "Node, which runs an OpenID provider for tests,", "nodejs")
+    need("npm", "npm, which fetches an OpenID provider for tests,", "npm")
+
+
+def openid_provider():
+    """The folder of an OpenID provider for tests: `node provider.js`."""
+    source = DEV / "openid"
+    pins = [(source / name).read_bytes() for name in ("package.json", "package-lock.json", "provider.js")]
+
+    def fetch(folder):
+        for file in source.iterdir():
+            shutil.copy(file, folder)
+        argv = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        output_of(argv, f"npm can't install what dev/openid pins: {TRY_AGAIN}", cwd=folder)
+
+    return fetched(CACHE / f"openid-{key_of(*pins)}", "an OpenID provider for tests (4 MB)", fetch)
+
+
 def unpack(folder, is_wanted):
     """Puts the wanted files of the one archive there into the folder, and deletes the archive."""
     archive = next((file for file in folder.iterdir() if file.name.endswith((".tar.gz", ".tgz"))), None)

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use accounts::{Actor, Authenticator, Caller, PlatformScope, Random};
+use chrono::{DateTime, Utc};
+use openid::Provider;
 use service::clock::Clock;
 use service::config::Secret;
 use sqlx::PgPool;
@@ -19,9 +21,17 @@ pub struct Api {
     pub(crate) token: Option<Arc<Secret>>,
     /// `None`: nobody can sign in.
     pub(crate) auth: Option<Arc<Authenticator>>,
+    /// Through whom people may sign in.
+    pub(crate) openid: Arc<Vec<Provider>>,
+    /// Where people reach this weir.
+    pub(crate) public_url: Arc<str>,
 }
 
 impl Api {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.clock.now_micros()).unwrap_or_default()
+    }
+
     /// Whether this is what the operators' listener serves.
     pub(crate) fn is_of_operators(&self) -> bool {
         self.token.is_some()

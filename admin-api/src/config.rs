@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use accounts::AccountsConfig;
+use openid::ProviderConfig;
 use service::config::{Secret, Settings};
 use service::tls::TlsFiles;
 
@@ -20,6 +21,8 @@ pub struct AdminConfig {
     pub operator_token: Secret,
     /// Whether people can sign in, and how.
     pub accounts: AccountsConfig,
+    /// Through whom people may sign in, besides their password.
+    pub openid: Vec<ProviderConfig>,
     /// Of both listeners; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
 }
@@ -49,7 +52,8 @@ impl AdminConfig {
             ));
         }
         let accounts = AccountsConfig::read(settings);
+        let openid = ProviderConfig::read_all(settings);
         let tls = TlsFiles::read(settings, "WEIR_ADMIN_TLS_CERT", "WEIR_ADMIN_TLS_KEY");
-        Self { listen, operator_listen, operator_token, accounts, tls }
+        Self { listen, operator_listen, operator_token, accounts, openid, tls }
     }
 }

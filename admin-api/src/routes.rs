@@ -4,6 +4,8 @@
 
 mod auth;
 mod me;
+mod passkeys;
+mod openid;
 mod operator;
 mod tenants;
 mod usage;
@@ -87,8 +89,13 @@ fn of_people() -> Vec<Row> {
         get("/.well-known/jwks.json", Anyone, auth::jwks),
         post("/v1/auth/register", Anyone, auth::register),
         post("/v1/auth/verify-email", Anyone, auth::verify_email),
+        post("/v1/auth/login/passkey/begin", Anyone, passkeys::begin_login),
+        post("/v1/auth/login/passkey", Anyone, passkeys::login),
         post("/v1/auth/forgot-password", Anyone, auth::forgot_password),
         post("/v1/auth/reset-password", Anyone, auth::reset_password),
+        get("/v1/auth/oidc/{provider}", Anyone, openid::begin),
+        get("/v1/auth/oidc/{provider}/callback", Anyone, openid::callback),
+        post("/v1/auth/oidc/link", Anyone, openid::link),
         post("/v1/mail/unsubscribe", Anyone, mails::unsubscribe),
         post("/v1/auth/switch", Session, auth::switch),
         patch("/v1/me", Session, me::change),
@@ -98,6 +105,10 @@ fn of_people() -> Vec<Row> {
         post("/v1/me/totp", Session, me::propose_totp),
         delete("/v1/me/totp", Session, me::remove_totp),
         post("/v1/me/totp/confirm", Session, me::confirm_totp),
+        get("/v1/me/passkeys", Session, passkeys::list),
+        post("/v1/me/passkeys", Session, passkeys::propose),
+        post("/v1/me/passkeys/confirm", Session, passkeys::confirm),
+        delete("/v1/me/passkeys/{passkey}", Session, passkeys::remove),
         post("/v1/me/recovery-codes", Session, me::renew_recovery_codes),
         get("/v1/me/notifications", Session, me::notifications),
         patch("/v1/me/notifications", Session, me::change_notifications),

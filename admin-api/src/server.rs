@@ -7,6 +7,7 @@ use std::time::Duration;
 use accounts::{AccountsStartError, Authenticator, Random};
 use axum::{Extension, Router};
 use hyper_util::service::TowerToHyperService;
+use openid::Provider;
 use service::clock::Clock;
 use service::http::{HttpLimits, serve};
 use service::shutdown::Shutdown;
@@ -69,7 +70,10 @@ impl Admin {
         let authenticator = || Authenticator::of_config(&config.accounts, &pool, &clock);
         let (auth, of_platform) = (authenticator()?, authenticator()?.map(Authenticator::of_platform));
         let (auth, of_platform) = (auth.map(Arc::new), of_platform.map(Arc::new));
-        let tenants = Api { pool, clock, random: Random::system(), token: None, auth };
+        let url = config.accounts.public_url.as_str();
+        let openid = Arc::new(config.openid.iter().map(|of| Provider::new(of.clone(), url)).collect());
+        let public_url = url.into();
+        let tenants = Api { pool, clock, random: Random::system(), token: None, auth, openid, public_url };
         let token = Some(Arc::new(config.operator_token.clone()));
         let operators = Api { token, auth: of_platform, ..tenants.clone() };
         Ok(Self {

@@ -96,6 +96,17 @@ impl Settings {
         Self { variables, asked: Vec::new(), mistakes: Vec::new() }
     }
 
+    /// What stands between `before` and `after` in the names of variables, in order: a setting that there may be
+    /// several of has a name of the operator's choice there.
+    #[must_use]
+    pub fn names_within(&self, before: &str, after: &str) -> Vec<String> {
+        let within = |name: &String| Some(name.strip_prefix(before)?.strip_suffix(after)?.to_owned());
+        let mut names: Vec<String> = self.variables.keys().filter_map(within).collect();
+        names.retain(|name| !name.is_empty());
+        names.sort_unstable();
+        names
+    }
+
     /// A setting that can be read from text, or its default.
     pub fn get<T>(&mut self, name: &'static str, default: T, meaning: &'static str) -> T
     where

@@ -37,6 +37,8 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130100003 "create_people",
     20261130110001 "extend_people",
     20261130110002 "index_audit",
+    20261130110003 "create_passkey",
+    20261130110004 "create_openid_identity",
     20261130130001 "create_jobs",
     20261130130002 "send_mails",
     20261130150001 "create_platform_members",

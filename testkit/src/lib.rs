@@ -9,6 +9,7 @@ pub mod stores;
 pub mod river;
 pub mod node;
 pub mod client;
+pub mod authenticator;
 pub mod frame;
 pub mod fault_proxy;
 pub mod proxy;
@@ -19,6 +20,7 @@ pub mod wait;
 pub mod app;
 
 pub use app::app_code;
+pub use authenticator::{KeyKind, SoftAuthenticator};
 pub use broker::Broker;
 pub use catcher::Catcher;
 pub use client::{Client, Reply};

@@ -39,6 +39,27 @@ impl Database {
         Self { name, url, pool }
     }
 
+    /// All rows of all tables as text, bytes both as they are printed and as the text that they may be.
+    pub async fn dump(&self) -> String {
+        let tables: Vec<String> =
+            sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+        let mut text = String::new();
+        for table in tables {
+            for output in ["hex", "escape"] {
+                let mut connection = self.pool.acquire().await.unwrap();
+                let set = sqlx::AssertSqlSafe(format!("SET bytea_output = {output}"));
+                sqlx::query(set).execute(&mut *connection).await.unwrap();
+                let all = sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t"));
+                let rows: Vec<String> = sqlx::query_scalar(all).fetch_all(&mut *connection).await.unwrap();
+                text.push_str(&rows.join("\n"));
+            }
+        }
+        text
+    }
+
     /// At most so many connections as a process of that role has them.
     #[must_use]
     pub fn pool_of(&self, connections_max: u32, role: Role) -> PgPool {

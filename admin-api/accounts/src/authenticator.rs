@@ -11,7 +11,11 @@ mod post;
 mod again;
 mod register;
 mod login;
+mod recovery;
 mod factor;
+mod passkey;
+mod passkey_login;
+mod openid;
 mod profile;
 mod refresh;
 mod reset;
@@ -24,6 +28,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
+use passkeys::RelyingParty;
 use serde::Serialize;
 use service::clock::Clock;
 use sqlx::PgPool;
@@ -32,6 +37,7 @@ use crate::access::KeyRing;
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::client::Client;
+use crate::countries::Countries;
 use crate::db::membership::TenantOfPerson;
 use crate::db::person::Person;
 use crate::db::scope::PlatformScope;
@@ -44,12 +50,16 @@ use crate::secret::SecretText;
 pub use admit::{Admitted, SignedInPerson};
 pub use again::Proof;
 pub use enrol::Enrolled;
-pub use factor::{ProposedTotp, RecoveryCodes};
+pub use factor::ProposedTotp;
 pub use impersonate::{AdmittedPlatform, Impersonation};
 pub use login::Login;
 pub use mail::{Mail, MailKind};
+pub use openid::{OpenIdLogin, OpenIdentity};
+pub use passkey::{AddedPasskey, ProposedPasskey};
+pub use passkey_login::PasskeyLogin;
 pub use post::Post;
 pub use profile::{ListedSession, Me, SecondFactors, TenantAtWork};
+pub use recovery::RecoveryCodes;
 pub use refresh::Refreshed;
 pub use register::Registration;
 pub use vouch::MadePassword;
@@ -63,6 +73,10 @@ pub struct Authenticator {
     seal: SealKey,
     issuer: String,
     realm: Realm,
+    /// `None`: browsers have no passkeys for what stands in the URL.
+    party: Option<RelyingParty>,
+    /// `None`: sessions have no country.
+    countries: Option<Countries>,
     ring: RwLock<Option<Loaded>>,
 }
 
@@ -113,14 +127,21 @@ impl Authenticator {
     #[must_use]
     pub fn new(parts: AuthParts) -> Self {
         let AuthParts { pool, clock, random, hasher, seal, issuer } = parts;
-        let realm = Realm::Tenants;
-        Self { pool, clock, random, hasher, seal, issuer, realm, ring: RwLock::default() }
+        let (realm, party) = (Realm::Tenants, RelyingParty::of_url(&issuer));
+        let (countries, ring) = (None, RwLock::default());
+        Self { pool, clock, random, hasher, seal, issuer, realm, party, countries, ring }
     }
 
-    /// The same for people of the platform, on the operators' listener.
+    /// The same for people of the platform, on the operators' listener. Passkeys belong to the tenants' address.
     #[must_use]
     pub fn of_platform(self) -> Self {
-        Self { realm: Realm::Platform, ..self }
+        Self { realm: Realm::Platform, party: None, ..self }
+    }
+
+    /// The same, which says in which country somebody signs in.
+    #[must_use]
+    pub fn with_countries(self, countries: Option<Countries>) -> Self {
+        Self { countries, ..self }
     }
 
     async fn platform(&self, client: &Client, actor: Actor) -> Result<PlatformScope, AuthError> {

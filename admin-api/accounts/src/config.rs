@@ -1,10 +1,13 @@
 //! Settings of what lets people in.
 
+use std::path::PathBuf;
+
 use service::clock::Clock;
 use service::config::{Secret, Settings};
 use sqlx::PgPool;
 
 use crate::authenticator::{AuthParts, Authenticator};
+use crate::countries::{Countries, CountriesError};
 use crate::password::{Busy, HashCost, Hasher};
 use crate::random::Random;
 use crate::seal::{SealKey, SealKeyError};
@@ -16,6 +19,8 @@ pub struct AccountsConfig {
     pub key: Option<Secret>,
     /// Where people reach this weir: stands in access tokens.
     pub public_url: String,
+    /// Says in which country somebody signs in; `None`: nothing does.
+    pub countries: Option<PathBuf>,
 }
 
 /// Why nobody can be let in.
@@ -27,6 +32,9 @@ pub enum AccountsStartError {
     /// No password can be hashed.
     #[error("passwords can't be hashed")]
     Hasher(#[from] Busy),
+    /// The database of countries is no good.
+    #[error("WEIR_ADMIN_GEO_DATABASE can't be used")]
+    Countries(#[from] CountriesError),
 }
 
 impl AccountsConfig {
@@ -44,7 +52,11 @@ impl AccountsConfig {
             "http://127.0.0.1:7401".to_owned(),
             "where people reach the admin API; stands in access tokens",
         );
-        Self { key, public_url }
+        let countries = settings.optional(
+            "WEIR_ADMIN_GEO_DATABASE",
+            "file in MaxMind's format (.mmdb) that says in which country somebody signs in; read at the start",
+        );
+        Self { key, public_url, countries: countries.map(PathBuf::from) }
     }
 }
 
@@ -60,13 +72,15 @@ impl Authenticator {
     ) -> Result<Option<Self>, AccountsStartError> {
         let Some(key) = &config.key else { return Ok(None) };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Some(Self::new(AuthParts {
+        let countries = config.countries.as_deref().map(Countries::open).transpose()?;
+        let auth = Self::new(AuthParts {
             pool: pool.clone(),
             clock: clock.clone(),
             random: Random::system(),
             hasher: Hasher::new(HashCost::DEFAULT, cores)?,
             seal: SealKey::read(key)?,
             issuer: config.public_url.clone(),
-        })))
+        });
+        Ok(Some(auth.with_countries(countries)))
     }
 }

@@ -31,6 +31,7 @@ mod access;
 mod realm;
 mod caller;
 mod client;
+mod countries;
 mod grants;
 mod db;
 pub mod people;
@@ -42,17 +43,19 @@ mod config;
 pub use access::{ACCESS_TOKEN_SECONDS, Acting, Claims, IMPERSONATION_SECONDS, Jwk, Jwks};
 pub use auth_error::AuthError;
 pub use authenticator::{
-    Admitted, AdmittedPlatform, AuthParts, Authenticator, Enrolled, Impersonation, ListedSession, Login,
-    MadePassword, Mail, MailKind, Me, Post, Proof, ProposedTotp, RecoveryCodes, Refreshed, Registration,
-    SecondFactors, SignedIn, SignedInPerson, TenantAtWork,
+    AddedPasskey, Admitted, AdmittedPlatform, AuthParts, Authenticator, Enrolled, Impersonation,
+    ListedSession, Login, MadePassword, Mail, MailKind, Me, OpenIdLogin, OpenIdentity, PasskeyLogin, Post,
+    Proof, ProposedPasskey, ProposedTotp, RecoveryCodes, Refreshed, Registration, SecondFactors, SignedIn,
+    SignedInPerson, TenantAtWork,
 };
 pub use caller::{Actor, Caller};
 pub use client::Client;
 pub use config::{AccountsConfig, AccountsStartError};
+pub use countries::{Countries, CountriesError};
 pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Scope};
 pub use db::{
-    audit, erasure, invitation, key, machine_token, member_role, membership, muted_mail, outbox, person,
-    plan, project, session, suppression, sweep, tenant,
+    audit, erasure, invitation, key, machine_token, member_role, membership, muted_mail, outbox, passkey,
+    person, plan, project, session, suppression, sweep, tenant,
 };
 pub use error::AccountError;
 pub use grants::Grants;

@@ -1,4 +1,4 @@
-use accounts::{Jwks, Login, ProposedTotp, Refreshed, Registration, SecretText, SignedIn};
+use accounts::{Jwks, Login, ProposedTotp, Refreshed, Registration, SignedIn};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -155,8 +155,9 @@ pub(super) async fn confirm_enrolment(
     Body(SecondStep { challenge, code }): Body<SecondStep>,
 ) -> Result<Response, Refused> {
     let enrolled = authenticator(&api)?.confirm_enrolment(&challenge, &code, &from).await?;
-    let (refresh, device) = (enrolled.signed_in.refresh.clone(), enrolled.signed_in.device.clone());
-    Ok(with_cookies(&api, Json(enrolled).into_response(), &refresh, device))
+    let mut reply = Json(&enrolled).into_response();
+    set_session(&api, &mut reply, &enrolled.signed_in);
+    Ok(reply)
 }
 
 pub(super) async fn refresh(
@@ -172,7 +173,7 @@ pub(super) async fn refresh(
     let secret = refreshed.refresh.clone();
     let mut reply = Json(refreshed).into_response();
     if let Some(secret) = &secret {
-        set_cookie(&mut reply, refresh_cookie(&api), secret.expose(), REFRESH_COOKIE_SECONDS);
+        set_cookie(&mut reply, refresh_cookie(&api), secret.expose(), REFRESH_COOKIE_SECONDS, "Strict");
     }
     Ok(reply)
 }
@@ -184,7 +185,7 @@ pub(super) async fn logout(
 ) -> Result<Response, Refused> {
     authenticator(&api)?.logout(&who, &from).await?;
     let mut reply = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&mut reply, refresh_cookie(&api), "", 0);
+    set_cookie(&mut reply, refresh_cookie(&api), "", 0, "Strict");
     Ok(reply)
 }
 
@@ -215,26 +216,23 @@ pub(super) async fn switch(
     Ok(Json(authenticator(&api)?.switch(&who, &tenant, &from).await?))
 }
 
-fn let_in(api: &Api, signed_in: SignedIn) -> Response {
-    let (refresh, device) = (signed_in.refresh.clone(), signed_in.device.clone());
-    with_cookies(api, Json(signed_in).into_response(), &refresh, device)
-}
-
-fn with_cookies(
-    api: &Api,
-    mut reply: Response,
-    refresh: &SecretText,
-    device: Option<SecretText>,
-) -> Response {
-    set_cookie(&mut reply, refresh_cookie(api), refresh.expose(), REFRESH_COOKIE_SECONDS);
-    if let Some(device) = device {
-        set_cookie(&mut reply, DEVICE_COOKIE, device.expose(), DEVICE_COOKIE_SECONDS);
-    }
+pub(super) fn let_in(api: &Api, signed_in: SignedIn) -> Response {
+    let mut reply = Json(&signed_in).into_response();
+    set_session(api, &mut reply, &signed_in);
     reply
 }
 
-fn set_cookie(reply: &mut Response, name: &str, value: &str, seconds: i64) {
-    let cookie = format!("{name}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite=Strict");
+/// The cookies of somebody who has signed in.
+pub(super) fn set_session(api: &Api, reply: &mut Response, signed_in: &SignedIn) {
+    set_cookie(reply, refresh_cookie(api), signed_in.refresh.expose(), REFRESH_COOKIE_SECONDS, "Strict");
+    if let Some(device) = &signed_in.device {
+        set_cookie(reply, DEVICE_COOKIE, device.expose(), DEVICE_COOKIE_SECONDS, "Strict");
+    }
+}
+
+/// `same_site` as the cookie's attribute has it.
+pub(super) fn set_cookie(reply: &mut Response, name: &str, value: &str, seconds: i64, same_site: &str) {
+    let cookie = format!("{name}={value}; Max-Age={seconds}; Path=/; Secure; HttpOnly; SameSite={same_site}");
     if let Ok(value) = HeaderValue::from_str(&cookie) {
         reply.headers_mut().append(SET_COOKIE, value);
     }

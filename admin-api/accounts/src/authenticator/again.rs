@@ -48,7 +48,7 @@ impl Authenticator {
         let found = person::credentials(scope.connection(), &known.email).await?;
         scope.commit().await?;
         counted.map_err(|seconds| AuthError::Wait { seconds })?;
-        let checked = self.hasher.check(password, found.map(|found| found.password_hash)).await?;
+        let checked = self.hasher.check(password, found.and_then(|found| found.password_hash)).await?;
         if !checked.matches {
             return Err(wrong);
         }

@@ -4,7 +4,8 @@ use schemas::public_id::PersonId;
 use serde::Serialize;
 
 use super::again::WRONG_CODE;
-use super::factor::{ProposedTotp, RecoveryCodes, place};
+use super::factor::{ProposedTotp, place};
+use super::recovery::RecoveryCodes;
 use super::{Authenticator, Client, SignedIn};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
@@ -38,7 +39,9 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();
         let known = person::by_id(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG_CODE))?;
-        if !second_factor::propose(scope.connection(), id, &sealed, now).await? {
+        // A passkey is one, too: who has the password alone adds no other.
+        let has_one = self.has_second_factor(&mut scope, id).await?;
+        if has_one || !second_factor::propose(scope.connection(), id, &sealed, now).await? {
             return Err(AuthError::Invalid("a second factor is on: show it".to_owned()));
         }
         scope.commit().await?;

@@ -1,12 +1,13 @@
 //! Second factors: one-time codes, and recovery codes for a lost device.
 
-use data_encoding::BASE32_NOPAD;
+use passkeys::{Assertion, UserVerification};
 use schemas::public_id::PersonId;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::again::{Proof, WRONG_CODE};
 use super::mail::{self, MailKind};
+use super::passkey_login::Verdict;
+use super::recovery::{RecoveryCodes, recovery_hash};
 use super::{Authenticator, Client, SignedIn};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
@@ -15,12 +16,9 @@ use crate::db::chain::{Chain, Note};
 use crate::db::one_time::{self, OneTime};
 use crate::db::person::Person;
 use crate::db::scope::PlatformScope;
-use crate::db::{device, person, second_factor};
+use crate::db::{device, passkey, person, second_factor};
 use crate::secret::{Purpose, SecretHash, SecretText};
 use crate::totp::TotpSecret;
-
-/// Recovery codes of a person.
-const RECOVERY_CODES: usize = 10;
 
 /// A secret for an authenticator app. It counts once a code of it was shown.
 #[derive(Debug, Serialize)]
@@ -31,17 +29,11 @@ pub struct ProposedTotp {
     pub otpauth_url: String,
 }
 
-/// Codes that stand in for the app, each once. Shown this once.
-#[derive(Debug, Serialize)]
-pub struct RecoveryCodes {
-    /// The codes.
-    pub recovery_codes: Vec<String>,
-}
-
 /// What is shown as a second factor.
 enum Shown<'a> {
     Totp(&'a str),
     RecoveryCode(&'a str),
+    Passkey(&'a Assertion),
 }
 
 impl Authenticator {
@@ -77,23 +69,18 @@ impl Authenticator {
         shown: Shown<'_>,
         client: &Client,
     ) -> Result<SignedIn, AuthError> {
-        let challenge =
-            SecretText::parse(Purpose::OneTime, challenge).ok_or(AuthError::Refused(WRONG_CODE))?.hash();
+        let token = SecretText::parse(Purpose::OneTime, challenge).ok_or(AuthError::Refused(WRONG_CODE))?;
+        let challenge = token.hash();
         let id = self.challenged(&challenge, client).await?;
         self.count_code(id, client).await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();
-        let is_right = match shown {
-            Shown::Totp(code) => self.take_code(&mut scope, id, code).await?,
-            Shown::RecoveryCode(code) => {
-                let hash = recovery_hash(id, code);
-                second_factor::spend_recovery_code(scope.connection(), id, &hash, now).await?
-            }
-        };
-        let is_first = is_right
+        let verdict = self.judge(&mut scope, id, &token, shown).await?;
+        let is_first = verdict == Verdict::Good(id)
             && one_time::spend(scope.connection(), OneTime::Challenge, &challenge, now).await?.is_some();
         if !is_first {
             drop(scope);
+            self.note_wrong(verdict, client).await?;
             let mut scope = self.platform(client, Actor::System).await?;
             scope.note(Chain::of_person(id), Note::new("second_factor.fail", id));
             scope.commit().await?;
@@ -102,6 +89,37 @@ impl Authenticator {
         attempt::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
         let known = self.knows_device(&mut scope, id, client).await?;
         self.open_session(scope, id, client, known).await
+    }
+
+    /// The second step of a sign-in, with a passkey.
+    pub(super) async fn second_passkey(
+        &self,
+        challenge: &str,
+        shown: &Assertion,
+        client: &Client,
+    ) -> Result<SignedIn, AuthError> {
+        self.second_step(challenge, Shown::Passkey(shown), client).await
+    }
+
+    async fn judge(
+        &self,
+        scope: &mut PlatformScope,
+        id: PersonId,
+        token: &SecretText,
+        shown: Shown<'_>,
+    ) -> Result<Verdict, AuthError> {
+        let is_right = match shown {
+            Shown::Totp(code) => self.take_code(scope, id, code).await?,
+            Shown::RecoveryCode(code) => {
+                let (hash, now) = (recovery_hash(id, code), scope.now());
+                second_factor::spend_recovery_code(scope.connection(), id, &hash, now).await?
+            }
+            Shown::Passkey(shown) => {
+                let asked = UserVerification::Preferred;
+                return self.judge_assertion(scope, Some(id), token.expose(), shown, asked).await;
+            }
+        };
+        Ok(if is_right { Verdict::Good(id) } else { Verdict::Wrong })
     }
 
     /// Who has shown the password already.
@@ -158,6 +176,15 @@ impl Authenticator {
         Ok(factor.is_some_and(|factor| factor.confirmed_at.is_some()))
     }
 
+    /// Whether more than a password is asked for at a sign-in.
+    pub(super) async fn has_second_factor(
+        &self,
+        scope: &mut PlatformScope,
+        id: PersonId,
+    ) -> Result<bool, AuthError> {
+        Ok(self.has_totp(scope, id).await? || passkey::count(scope.connection(), id).await? > 0)
+    }
+
     /// Makes a secret for an app, which counts once it is confirmed. Asks again who it is.
     ///
     /// # Errors
@@ -208,30 +235,6 @@ impl Authenticator {
         Ok(codes)
     }
 
-    /// Makes recovery codes in the place of all former ones. Asks again who it is.
-    ///
-    /// # Errors
-    /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Invalid`] if no second factor is on.
-    pub async fn renew_recovery_codes(
-        &self,
-        id: PersonId,
-        proof: Proof,
-        client: &Client,
-    ) -> Result<RecoveryCodes, AuthError> {
-        let known = self.ask_again(id, proof, client).await?;
-        let mut scope = self.platform(client, Actor::Person(id)).await?;
-        if !self.has_totp(&mut scope, id).await? {
-            return Err(AuthError::Invalid(
-                "no second factor is on: recovery codes stand in for one".to_owned(),
-            ));
-        }
-        scope.note(Chain::of_person(id), Note::new("recovery_codes.create", id));
-        self.mail_change(&mut scope, &known, "recovery codes were made", client).await?;
-        let codes = self.new_recovery_codes(&mut scope, id).await?;
-        scope.commit().await?;
-        Ok(codes)
-    }
-
     /// Turns the second factor off. Asks again who it is.
     ///
     /// # Errors
@@ -241,6 +244,9 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         if !second_factor::remove(scope.connection(), id).await? {
             return Err(AuthError::Invalid("no second factor is on".to_owned()));
+        }
+        if !self.has_second_factor(&mut scope, id).await? {
+            second_factor::remove_recovery_codes(scope.connection(), id).await?;
         }
         scope.note(Chain::of_person(id), Note::new("second_factor.off", id));
         self.mail_change(&mut scope, &known, "codes of an app are not asked for any more", client).await?;
@@ -258,27 +264,9 @@ impl Authenticator {
         let content = mail::done_by(scope, known, client).with("change", change);
         self.mail(scope, MailKind::SecondFactorChanged, &known.email, content).await
     }
-
-    pub(super) async fn new_recovery_codes(
-        &self,
-        scope: &mut PlatformScope,
-        id: PersonId,
-    ) -> Result<RecoveryCodes, AuthError> {
-        let code = |_| BASE32_NOPAD.encode(&self.random.bytes::<10>()).to_lowercase();
-        let recovery_codes: Vec<String> = (0..RECOVERY_CODES).map(code).collect();
-        let hashes: Vec<SecretHash> = recovery_codes.iter().map(|code| recovery_hash(id, code)).collect();
-        second_factor::set_recovery_codes(scope.connection(), id, &hashes).await?;
-        Ok(RecoveryCodes { recovery_codes })
-    }
 }
 
 /// Where a sealed secret stands.
 pub(super) fn place(id: PersonId) -> String {
     format!("second_factor {id}")
-}
-
-/// With the person in it: the same code of two people has two hashes.
-fn recovery_hash(id: PersonId, code: &str) -> SecretHash {
-    let code = code.trim().to_lowercase();
-    Sha256::new_with_prefix(id.uuid().as_bytes()).chain_update(code.as_bytes()).finalize().into()
 }

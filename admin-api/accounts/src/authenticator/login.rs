@@ -1,5 +1,6 @@
 //! Signing in with a password, and with a second factor where one is on.
 
+use passkeys::RequestOptions;
 use schemas::public_id::PersonId;
 use serde::Serialize;
 use service::config::Secret;
@@ -21,10 +22,8 @@ use crate::secret::{Purpose, SecretHash, SecretText};
 /// What every wrong sign-in is answered.
 pub(super) const WRONG: &str = "address or password is wrong";
 
-/// What may be shown as a second factor.
-const SECOND_FACTORS: &[&str] = &["totp", "recovery_code"];
 /// What somebody of the platform has to do who has none.
-const ENROL: &[&str] = &["enrol_totp"];
+const ENROL: &str = "enrol_totp";
 
 /// How a sign-in went on.
 #[derive(Debug, Serialize)]
@@ -37,8 +36,11 @@ pub enum Login {
         /// To be presented with the second factor, within five minutes.
         #[serde(serialize_with = "exposed")]
         challenge: SecretText,
-        /// How.
-        methods: &'static [&'static str],
+        /// How: `totp`, `passkey`, `recovery_code`.
+        methods: Vec<&'static str>,
+        /// For `navigator.credentials.get`, if a passkey is one of them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        passkey: Option<RequestOptions>,
     },
 }
 
@@ -69,7 +71,7 @@ impl Authenticator {
     pub async fn login(&self, email: &str, password: Secret, client: &Client) -> Result<Login, AuthError> {
         let email = check::email(email).map_err(|_| AuthError::Refused(WRONG))?;
         let (counted, found) = self.count(email, client).await?;
-        let phc = found.as_ref().map(|found| found.password_hash.clone());
+        let phc = found.as_ref().and_then(|found| found.password_hash.clone());
         let checked = match self.hasher.check(password.clone(), phc).await {
             Ok(checked) => checked,
             Err(busy) => {
@@ -78,7 +80,8 @@ impl Authenticator {
                 return Err(busy.into());
             }
         };
-        let Some(Credentials { id, password_hash }) = found.filter(|_| checked.matches) else {
+        let right = found.filter(|_| checked.matches);
+        let Some(Credentials { id, password_hash: Some(password_hash) }) = right else {
             self.note_failure(&counted, client).await?;
             return Err(AuthError::Refused(WRONG));
         };
@@ -92,12 +95,8 @@ impl Authenticator {
             attempt::take_back(scope.connection(), Guarded::Source(source), now).await?;
         }
         attempt::forgive(scope.connection(), counted.guarded()).await?;
-        let has_totp = self.has_totp(&mut scope, id).await?;
-        if self.realm == Realm::Platform {
-            return self.challenge_platform(scope, id, has_totp).await;
-        }
-        if has_totp {
-            return self.challenge(scope, id, SECOND_FACTORS).await;
+        if self.realm == Realm::Platform || self.has_second_factor(&mut scope, id).await? {
+            return self.challenge(scope, id).await;
         }
         let signed_in = self.open_session(scope, id, client, counted.device.is_some()).await?;
         Ok(Login::SignedIn(Box::new(signed_in)))
@@ -162,30 +161,26 @@ impl Authenticator {
     }
 
     /// People of the platform always show a second factor. Somebody who has none may make one, and nothing else.
-    async fn challenge_platform(
-        &self,
-        mut scope: PlatformScope,
-        id: PersonId,
-        has_factor: bool,
-    ) -> Result<Login, AuthError> {
-        if platform_member::role_of(scope.connection(), id).await?.is_none() {
+    pub(super) async fn challenge(&self, mut scope: PlatformScope, id: PersonId) -> Result<Login, AuthError> {
+        if self.realm == Realm::Platform && platform_member::role_of(scope.connection(), id).await?.is_none()
+        {
             // Nobody learns here that the password is right.
             return Err(AuthError::Refused(WRONG));
         }
-        self.challenge(scope, id, if has_factor { SECOND_FACTORS } else { ENROL }).await
-    }
-
-    async fn challenge(
-        &self,
-        mut scope: PlatformScope,
-        id: PersonId,
-        methods: &'static [&'static str],
-    ) -> Result<Login, AuthError> {
         let challenge = SecretText::make(Purpose::OneTime, &self.random);
         let behind = Behind { person: Some(id), payload: Some(self.realm.as_str().to_owned()) };
         let now = scope.now();
         one_time::insert(scope.connection(), OneTime::Challenge, &challenge.hash(), &behind, now).await?;
+        let mut methods = Vec::new();
+        if self.has_totp(&mut scope, id).await? {
+            methods.push("totp");
+        }
+        let passkey = self.passkey_options(&mut scope, id, challenge.expose()).await?;
+        if passkey.is_some() {
+            methods.push("passkey");
+        }
+        methods.push(if self.has_second_factor(&mut scope, id).await? { "recovery_code" } else { ENROL });
         scope.commit().await?;
-        Ok(Login::Challenge { challenge, methods })
+        Ok(Login::Challenge { challenge, methods, passkey })
     }
 }

@@ -37,7 +37,7 @@ impl Authenticator {
             id: SessionId::of_random(self.random.bytes()),
             user_agent: client.shown_user_agent(),
             address: client.address.map(|address| address.to_string()),
-            country: None,
+            country: self.country_of(client),
             created_at: now,
             last_seen_at: now,
         };
@@ -64,6 +64,10 @@ impl Authenticator {
         let access_token = self.sign(&ring, of, tenant.as_ref(), role, now)?;
         scope.commit().await?;
         Ok(SignedIn { access_token, expires_in: ACCESS_TOKEN_SECONDS, tenant, person, refresh, device })
+    }
+
+    fn country_of(&self, client: &Client) -> Option<String> {
+        self.countries.as_ref()?.of(client.address?)
     }
 
     /// An access token for the session and the tenant that it works for.

@@ -15,6 +15,7 @@ use crate::db::chain::{Chain, Note};
 use crate::db::membership::{self, TenantOfPerson};
 use crate::db::muted_mail::{self, WantedMails, WantedMailsChange};
 use crate::db::one_time::{self, Behind, OneTime};
+use crate::db::passkey;
 use crate::db::person::{self, Person};
 use crate::db::scope::PlatformScope;
 use crate::db::second_factor;
@@ -32,6 +33,8 @@ pub struct Me {
     pub session: SessionId,
     /// The tenant that the session works for, if the person is a member of it.
     pub tenant: Option<TenantAtWork>,
+    /// Whether there is a password: who signs in through an OpenID provider may have none.
+    pub has_password: bool,
     /// What is asked for at a sign-in beyond the password.
     pub second_factors: SecondFactors,
 }
@@ -53,6 +56,8 @@ pub struct TenantAtWork {
 pub struct SecondFactors {
     /// Whether codes of an app are asked for.
     pub totp: bool,
+    /// Passkeys.
+    pub passkeys: i64,
     /// Recovery codes that are left.
     pub recovery_codes_left: i64,
 }
@@ -81,6 +86,7 @@ impl Authenticator {
         let person = person.ok_or(AuthError::Refused(super::refresh::OVER))?;
         let second_factors = SecondFactors {
             totp: self.has_totp(&mut scope, id).await?,
+            passkeys: passkey::count(scope.connection(), id).await?,
             recovery_codes_left: second_factor::recovery_codes_left(scope.connection(), id).await?,
         };
         let tenants = membership::tenants_of(scope.connection(), id).await?;
@@ -96,7 +102,9 @@ impl Authenticator {
             }
             None => None,
         };
-        Ok(Me { person, session: who.session.id, tenant, second_factors })
+        let credentials = person::credentials(scope.connection(), &person.email).await?;
+        let has_password = credentials.is_some_and(|known| known.password_hash.is_some());
+        Ok(Me { person, session: who.session.id, tenant, has_password, second_factors })
     }
 
     /// Calls the person something else.

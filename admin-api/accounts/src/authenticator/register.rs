@@ -97,19 +97,29 @@ impl Authenticator {
         let behind = one_time::spend(scope.connection(), OneTime::Register, &token, now).await?;
         let pending = behind.and_then(|behind| serde_json::from_str(&behind.payload?).ok());
         let Pending { email, name, password_hash, tenant_name } = pending.ok_or(AuthError::Refused(LINK))?;
-        let person = self.insert_person(&mut scope, &email, &name, &password_hash).await?;
+        let person = self.insert_person(&mut scope, &email, &name, Some(&password_hash)).await?;
         let welcome = Content::default().with("name", &name).with("tenant", &tenant_name);
         self.mail(&mut scope, MailKind::Welcome, &email, welcome).await?;
+        self.found_tenant(scope, person, &tenant_name).await?;
+        Ok(person)
+    }
+
+    /// Makes a tenant that the person owns, and commits.
+    pub(super) async fn found_tenant(
+        &self,
+        mut scope: PlatformScope,
+        person: PersonId,
+        name: &str,
+    ) -> Result<(), AuthError> {
         Self::acting_as(&mut scope, person);
-        let mut slug = slug(&tenant_name);
+        let mut slug = slug(name);
         if tenant::is_taken(&mut scope, &slug).await? {
             slug = format!("{slug}-{}", HEXLOWER.encode(&self.random.bytes::<6>()));
         }
-        let tenant = tenant::found(&mut scope, &slug, &tenant_name).await?;
+        let tenant = tenant::found(&mut scope, &slug, name).await?;
         let mut scope = scope.enter(tenant).await?;
         self.join(&mut scope, person, Role::BuiltIn(BuiltInRole::Owner)).await?;
-        scope.commit().await?;
-        Ok(person)
+        Ok(scope.commit().await?)
     }
 
     /// Makes a person and the membership that an invitation is for: its link shows that the address is the person's.
@@ -133,7 +143,7 @@ impl Authenticator {
         let now = scope.now();
         let accepted = invitation::accept(scope.connection(), &token, now).await?;
         let accepted = accepted.ok_or(AuthError::Refused(LINK))?;
-        let person = self.insert_person(&mut scope, &accepted.email, name, &password_hash).await?;
+        let person = self.insert_person(&mut scope, &accepted.email, name, Some(&password_hash)).await?;
         let welcome = Content::default().with("name", name).with("tenant", &accepted.tenant_title);
         self.mail(&mut scope, MailKind::Welcome, &accepted.email, welcome).await?;
         Self::acting_as(&mut scope, person);
@@ -175,7 +185,7 @@ impl Authenticator {
         scope: &mut PlatformScope,
         email: &str,
         name: &str,
-        password_hash: &str,
+        password_hash: Option<&str>,
     ) -> Result<PersonId, AuthError> {
         let id = PersonId::of_random(self.random.bytes());
         let (email, name, created_at) = (email.to_owned(), name.to_owned(), scope.now());

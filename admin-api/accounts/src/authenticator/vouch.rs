@@ -40,7 +40,7 @@ impl Authenticator {
         let password = self.new_password();
         let hash = self.hasher.hash(password.clone(), self.random.bytes()).await?;
         let mut scope = self.platform(&Client::default(), Actor::Operator).await?;
-        let person = self.insert_person(&mut scope, &email, name, &hash).await?;
+        let person = self.insert_person(&mut scope, &email, name, Some(&hash)).await?;
         scope.note(Chain::of_person(person), Note::new("person.create", person));
         if let Some(named) = owner_of {
             let mut scope = tenant::enter(scope, named).await?;

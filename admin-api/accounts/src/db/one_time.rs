@@ -17,6 +17,12 @@ pub(crate) enum OneTime {
     ChangeEmail,
     /// Show the second factor.
     Challenge,
+    /// Add a passkey.
+    AddPasskey,
+    /// Sign in with a passkey alone.
+    PasskeyLogin,
+    /// Join the provider's subject that the payload names to a person.
+    LinkOpenId,
 }
 
 impl OneTime {
@@ -26,6 +32,9 @@ impl OneTime {
             Self::ResetPassword => "reset_password",
             Self::ChangeEmail => "change_email",
             Self::Challenge => "challenge",
+            Self::AddPasskey => "add_passkey",
+            Self::PasskeyLogin => "passkey_login",
+            Self::LinkOpenId => "link_openid",
         }
     }
 
@@ -34,7 +43,8 @@ impl OneTime {
         match self {
             Self::Register | Self::ChangeEmail => TimeDelta::days(1),
             Self::ResetPassword => TimeDelta::hours(1),
-            Self::Challenge => TimeDelta::minutes(5),
+            Self::Challenge | Self::AddPasskey | Self::PasskeyLogin => TimeDelta::minutes(5),
+            Self::LinkOpenId => TimeDelta::minutes(10),
         }
     }
 }
@@ -71,6 +81,30 @@ pub(crate) async fn insert(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Notes that a token was used which no row stood for before: it says itself until when it is good. `false`: it was
+/// used already.
+pub(crate) async fn insert_used(
+    connection: &mut PgConnection,
+    purpose: OneTime,
+    hash: &SecretHash,
+    person: PersonId,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query(
+        "INSERT INTO one_time_token (hash, purpose, person_id, created_at, expires_at, used_at)
+         VALUES ($1, $2, $3, $4, $5, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(hash.as_slice())
+    .bind(purpose.as_str())
+    .bind(person.uuid())
+    .bind(now)
+    .bind(expires_at)
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// Uses the token up: of many who try at once, one gets what stands behind it.

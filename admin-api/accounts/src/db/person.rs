@@ -64,7 +64,8 @@ fn seen_person((id, email, name, created_at, disabled_at, has_second_factor, rol
 /// A person and the hash of the password.
 pub(crate) struct Credentials {
     pub(crate) id: PersonId,
-    pub(crate) password_hash: String,
+    /// `None`: signs in through an OpenID provider.
+    pub(crate) password_hash: Option<String>,
 }
 
 service::from_row!(Credentials { id: uuid, password_hash });
@@ -73,7 +74,7 @@ service::from_row!(Credentials { id: uuid, password_hash });
 pub(crate) async fn insert(
     scope: &mut PlatformScope,
     person: &Person,
-    password_hash: &str,
+    password_hash: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let made = sqlx::query(
         "INSERT INTO person (id, email, name, password_hash, created_at) VALUES ($1, $2, $3, $4, $5)

@@ -69,10 +69,18 @@ pub(crate) async fn recovery_codes_left(
     sqlx::query_scalar(query).bind(person.uuid()).fetch_one(connection).await
 }
 
-/// The person has no second factor any more.
-pub(crate) async fn remove(connection: &mut PgConnection, person: PersonId) -> Result<bool, sqlx::Error> {
+/// No recovery code stands in any more.
+pub(crate) async fn remove_recovery_codes(
+    connection: &mut PgConnection,
+    person: PersonId,
+) -> Result<(), sqlx::Error> {
     let codes = sqlx::query("DELETE FROM recovery_code WHERE person_id = $1").bind(person.uuid());
-    codes.execute(&mut *connection).await?;
+    codes.execute(connection).await?;
+    Ok(())
+}
+
+/// Codes of an app are not asked for any more. `false`: there was no app.
+pub(crate) async fn remove(connection: &mut PgConnection, person: PersonId) -> Result<bool, sqlx::Error> {
     let removed = sqlx::query("DELETE FROM second_factor WHERE person_id = $1").bind(person.uuid());
     Ok(removed.execute(connection).await?.rows_affected() == 1)
 }
@@ -83,8 +91,7 @@ pub(crate) async fn set_recovery_codes(
     person: PersonId,
     hashes: &[SecretHash],
 ) -> Result<(), sqlx::Error> {
-    let old = sqlx::query("DELETE FROM recovery_code WHERE person_id = $1").bind(person.uuid());
-    old.execute(&mut *connection).await?;
+    remove_recovery_codes(connection, person).await?;
     let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let new = sqlx::query("INSERT INTO recovery_code (person_id, hash) SELECT $1, unnest($2::bytea[])");
     new.bind(person.uuid()).bind(hashes).execute(connection).await?;

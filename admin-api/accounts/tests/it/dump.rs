@@ -7,28 +7,6 @@ use schemas::permission::BuiltInRole;
 
 use crate::house::{House, PASSWORD, client, password};
 
-/// All rows of all tables as text, bytes both as they are printed and as the text that they may be.
-async fn dump(house: &House) -> String {
-    let pool = &house.place.database.pool;
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
-            .fetch_all(pool)
-            .await
-            .unwrap();
-    let mut text = String::new();
-    for table in tables {
-        for output in ["hex", "escape"] {
-            let mut connection = pool.acquire().await.unwrap();
-            let set = sqlx::AssertSqlSafe(format!("SET bytea_output = {output}"));
-            sqlx::query(set).execute(&mut *connection).await.unwrap();
-            let all = sqlx::AssertSqlSafe(format!("SELECT t::text FROM {table} t"));
-            let rows: Vec<String> = sqlx::query_scalar(all).fetch_all(&mut *connection).await.unwrap();
-            text.push_str(&rows.join("\n"));
-        }
-    }
-    text
-}
-
 #[tokio::test]
 async fn no_secret_stands_in_the_database() {
     let house = House::fresh().await;
@@ -46,7 +24,7 @@ async fn no_secret_stands_in_the_database() {
     let links: Vec<String> =
         house.mails().await.into_iter().filter_map(|mail| Some(mail.token?.expose().to_owned())).collect();
     assert_eq!(links.len(), 3);
-    let text = dump(&house).await;
+    let text = house.place.database.dump().await;
     assert!(text.contains("ada@example.com") && text.contains("$argon2id$"), "the dump holds the rows");
     let secrets = [
         PASSWORD,

@@ -216,3 +216,39 @@ async fn many_good_and_bad_sign_ins_from_one_source_do_not_wait_for_each_other()
         house.wait(900);
     }
 }
+
+/// How many of a thousand pairs have the smaller value in `a`: 500 if nothing distinguishes the two.
+fn below(a: &[u128], b: &[u128]) -> usize {
+    let pairs = a.iter().flat_map(|a| b.iter().map(move |b| a.cmp(b)));
+    let halves: usize = pairs.map(|order| usize::from(order.is_le()) + usize::from(order.is_lt())).sum();
+    halves * 500 / (a.len() * b.len())
+}
+
+#[tokio::test]
+async fn how_long_it_takes_does_not_say_who_has_an_account() {
+    const ROUNDS: usize = 60;
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    for what in ["login", "forgot", "register"] {
+        let mut took = [Vec::new(), Vec::new()];
+        for round in 0..ROUNDS {
+            // Neither waits, and neither is the first to fill a cache: they take turns in going first.
+            house.place.forge("DELETE FROM attempt").await;
+            for turn in 0..2 {
+                let at = (round + turn) % 2;
+                let email = ["ada@example.com", "eve@example.com"][at];
+                let began = std::time::Instant::now();
+                match what {
+                    "login" => drop(house.auth.login(email, secret("wrong-wrong-wrong"), &client(9)).await),
+                    "forgot" => house.auth.forgot_password(email, &client(9)).await.unwrap(),
+                    _ => house.register(email, "acme").await,
+                }
+                took[at].push(began.elapsed().as_micros());
+            }
+        }
+        let [known, unknown] = took;
+        let share = below(&known, &unknown);
+        // Of two samples of 60 from one distribution, four in a hundred thousand are farther apart.
+        assert!((280..720).contains(&share), "{what}: {share}");
+    }
+}

@@ -10,6 +10,7 @@ mod audit;
 mod registration;
 mod login;
 mod second_factor;
+mod passkeys;
 mod profile;
 mod mails;
 mod upkeep;

@@ -1,9 +1,9 @@
 //! What is a person's own.
 
 use accounts::muted_mail::WantedMailsChange;
-use accounts::{AuthError, Client, PageRequest, Proof};
+use accounts::{AuthError, Client, Countries, PageRequest, Proof};
 
-use crate::house::{House, PASSWORD, client, is_refused, password, secret, signed_in};
+use crate::house::{CHEAP, House, PASSWORD, another, client, is_refused, password, secret, signed_in};
 
 #[tokio::test]
 async fn somebody_sees_who_they_are_and_where_they_work() {
@@ -86,6 +86,8 @@ async fn an_address_that_became_somebodys_meanwhile_stays_theirs() {
     let who = house.who(&house.login("ada@example.com").await.access_token).await;
     house.auth.ask_email_change(&who, "new@example.com", password(), &client(1)).await.unwrap();
     let link = house.link_to("new@example.com").await;
+    // Mails of one moment have no order.
+    house.wait(1);
     house.person("new@example.com", "news").await;
     let changed = house.auth.verify_email(&link, &client(1)).await;
     assert!(matches!(changed, Err(AuthError::Invalid(_))), "{changed:?}");
@@ -123,4 +125,24 @@ async fn mails_on_security_can_not_be_turned_off() {
     assert_eq!((wanted.security, wanted.usage, wanted.billing, wanted.product), (true, true, true, false));
     let mut scope = house.place.platform().await;
     assert_eq!(accounts::muted_mail::wanted(scope.connection(), id).await.unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn a_session_says_in_which_country_somebody_signed_in() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let folder = std::path::PathBuf::from(testkit::stores::required("WEIR_TEST_GEO"));
+    assert!(Countries::open(&folder.join("none.mmdb")).is_err());
+    let countries = Countries::open(&folder.join("GeoLite2-Country-Test.mmdb")).unwrap();
+    let auth = another(&house.place, CHEAP, "https://weir.example").with_countries(Some(countries));
+    let mut seen = Vec::new();
+    for address in ["81.2.69.142", "::ffff:81.2.69.142", "127.0.0.1"] {
+        let from = Client { address: Some(address.parse().unwrap()), ..Client::default() };
+        let signed = signed_in(auth.login("ada@example.com", secret(PASSWORD), &from).await);
+        let who = auth.signed_in(&signed.access_token, &from).await.unwrap();
+        let sessions = auth.sessions(&who, &from, &PageRequest::default()).await.unwrap();
+        let own = sessions.items.into_iter().find(|listed| listed.is_current).unwrap();
+        seen.push(own.session.country);
+    }
+    assert_eq!(seen, [Some("GB".to_owned()), Some("GB".to_owned()), None]);
 }

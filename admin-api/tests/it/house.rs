@@ -1,0 +1,85 @@
+//! An admin API with people, as a process has it, without the rest of the river.
+
+use std::net::SocketAddr;
+
+use accounts::{AuthParts, Authenticator, Client as Sender, HashCost, Hasher, Random, Registration, SealKey};
+use admin_api::{Admin, AdminConfig, Listener};
+use schemas::public_id::PersonId;
+use service::clock::Clock;
+use service::config::{Secret, Settings};
+use service::postgres::Role;
+use service::task::Tasks;
+use testkit::{Client, Database, Reply};
+
+pub(crate) const PASSWORD: &str = "kettle-orbit-mango";
+pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub(crate) const OPERATOR_TOKEN: &str = "fedcba9876543210fedcba9876543210";
+/// Where people reach it, as they believe.
+pub(crate) const PUBLIC_URL: &str = "https://weir.example";
+
+pub(crate) struct House {
+    pub(crate) database: Database,
+    /// Another process of the same weir.
+    pub(crate) auth: Authenticator,
+    pub(crate) address: SocketAddr,
+    tasks: Tasks,
+}
+
+impl House {
+    pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
+        let database = Database::fresh().await;
+        let mut pairs = vec![
+            ("WEIR_ADMIN_ADDR", "127.0.0.1:0"),
+            ("WEIR_OPERATOR_ADDR", "127.0.0.1:0"),
+            ("WEIR_OPERATOR_TOKEN", OPERATOR_TOKEN),
+            ("WEIR_ACCOUNTS_KEY", KEY),
+            ("WEIR_PUBLIC_URL", PUBLIC_URL),
+        ];
+        pairs.extend(more);
+        let pairs = pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut settings = Settings::new(pairs);
+        let config = AdminConfig::read(&mut settings);
+        settings.finish().unwrap();
+        let pool = database.pool_of(8, Role::Api);
+        let api = Admin::build(config, pool.clone(), Clock::system()).await.unwrap();
+        let address = api.local_addr(Listener::Tenants).unwrap();
+        let mut tasks = Tasks::default();
+        tasks.spawn("the admin API", api.run(tasks.shutdown()));
+        let auth = Authenticator::new(AuthParts {
+            pool,
+            clock: Clock::system(),
+            random: Random::system(),
+            hasher: Hasher::new(HashCost { memory_kib: 64, passes: 1, lanes: 1 }, 1).unwrap(),
+            seal: SealKey::read(&Secret::from(KEY)).unwrap(),
+            issuer: PUBLIC_URL.to_owned(),
+        });
+        Self { database, auth, address, tasks }
+    }
+
+    pub(crate) fn client(&self, bearer: Option<&str>) -> Client {
+        Client::new(self.address, bearer)
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: serde_json::Value) -> Reply {
+        self.client(None).post_json(path, body.to_string()).await
+    }
+
+    /// Somebody who has registered, and followed the link.
+    pub(crate) async fn person(&self, email: &str) -> PersonId {
+        let new = Registration {
+            email: email.to_owned(),
+            password: Secret::from(PASSWORD),
+            name: "Ada".to_owned(),
+            tenant_name: "Acme".to_owned(),
+        };
+        self.auth.register(new, &Sender::default()).await.unwrap();
+        let mails = self.auth.unsent_mails(100).await.unwrap();
+        let mail = mails.into_iter().rfind(|mail| mail.recipient == email && mail.token.is_some());
+        let link = mail.unwrap().token.unwrap();
+        self.auth.verify_email(link.expose(), &Sender::default()).await.unwrap()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.tasks.stop().await.unwrap();
+    }
+}
