@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use accounts::{AccountsStartError, Authenticator, Random};
 use axum::{Extension, Router};
+use clickhouse::Client;
 use hyper_util::service::TowerToHyperService;
 use service::clock::Clock;
 use service::http::{HttpLimits, serve};
@@ -64,12 +65,17 @@ impl Admin {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn build(config: AdminConfig, pool: PgPool, clock: Clock) -> Result<Self, StartError> {
+    pub async fn build(
+        config: AdminConfig,
+        pool: PgPool,
+        clickhouse: Client,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         // Each listener hashes passwords for itself: a crowd at one of them keeps nobody waiting at the other.
         let authenticator = || Authenticator::of_config(&config.accounts, &pool, &clock);
         let (auth, of_platform) = (authenticator()?, authenticator()?.map(Authenticator::of_platform));
         let (auth, of_platform) = (auth.map(Arc::new), of_platform.map(Arc::new));
-        let tenants = Api { pool, clock, random: Random::system(), token: None, auth };
+        let tenants = Api { pool, clickhouse, clock, random: Random::system(), token: None, auth };
         let token = Some(Arc::new(config.operator_token.clone()));
         let operators = Api { token, auth: of_platform, ..tenants.clone() };
         Ok(Self {
