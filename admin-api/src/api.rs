@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use accounts::{Actor, Authenticator, Caller, PlatformScope, Random};
 use chrono::{DateTime, Utc};
+use clickhouse::Client;
 use openid::Provider;
 use service::clock::Clock;
 use service::config::Secret;
@@ -11,10 +12,11 @@ use sqlx::PgPool;
 
 use crate::request;
 
-/// The database, the time, what an operator presents, and who finds out about people.
+/// The databases, the time, what an operator presents, and who finds out about people.
 #[derive(Clone)]
 pub struct Api {
     pub(crate) pool: PgPool,
+    pub(crate) clickhouse: Client,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     /// The operator's; `None` on the tenants' listener, which does not know it.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use accounts::{
-    Actor, Admitted, AdmittedPlatform, Authenticator, Client, Grants, PlatformScope, Scope, SignedInPerson,
-    tenant,
+    Actor, Admitted, AdmittedPlatform, Authenticator, Client, Grants, LIMITED, PlatformScope, Scope,
+    SignedInPerson, tenant,
 };
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use parking_lot::Mutex;
+use schemas::lifecycle::TenantState;
 use schemas::permission::{Permission, PlatformRole};
 use schemas::problem::{Code, Problem};
 use subtle::ConstantTimeEq;
@@ -32,6 +33,8 @@ pub enum Access {
     /// A member or token of the tenant in the path with that permission; on the operators' listener somebody of the
     /// platform whose role has it, and the holder of the operator's token.
     Tenant(Permission),
+    /// The same, and members who are limited to some projects: the scope shows them these alone.
+    Project(Permission),
     /// Somebody of the platform: an operator, support, or the holder of the operator's token.
     Support,
     /// An operator, or the holder of the operator's token.
@@ -44,6 +47,7 @@ impl fmt::Display for Access {
             Self::Anyone => f.write_str("anyone"),
             Self::Session => f.write_str("a person who is signed in"),
             Self::Tenant(permission) => write!(f, "`{permission}`"),
+            Self::Project(permission) => write!(f, "`{permission}`, also in some projects"),
             Self::Support => f.write_str("operators and support"),
             Self::Operator => f.write_str("operators"),
         }
@@ -117,13 +121,13 @@ pub(crate) async fn guard(
             let person = auth.signed_in(&bearer, &client(request.headers())).await?;
             request.extensions_mut().insert(person);
         }
-        Access::Tenant(permission) => {
+        Access::Tenant(permission) | Access::Project(permission) => {
             let named =
                 parameters.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
             let named = named.unwrap_or_default();
             let opened = match api.is_of_operators() {
                 true => entered(&api, &bearer, &named, permission, request.headers()).await?,
-                false => admitted(&api, &bearer, &named, permission, request.headers()).await?,
+                false => admitted(&api, &bearer, &named, access, permission, request.headers()).await?,
             };
             request.extensions_mut().insert(Once::new(opened));
         }
@@ -166,6 +170,7 @@ async fn admitted(
     api: &Api,
     bearer: &str,
     named: &str,
+    access: Access,
     permission: Permission,
     headers: &HeaderMap,
 ) -> Result<(Scope, Grants), Refused> {
@@ -181,10 +186,16 @@ async fn admitted(
         let detail = format!("this takes {permission}, which your role does not hold");
         return Err(Refused::new(Problem::new(Code::Forbidden, detail)));
     }
-    // No route sifts by project yet, so a membership that is limited to some would see all.
-    if grants.projects.is_some() && permission != Permission::TenantRead {
-        let detail = "your membership is limited to some projects, and this is of the whole tenant";
-        return Err(Refused::new(Problem::new(Code::Forbidden, detail)));
+    let of_platform = matches!(scope.caller().actor, Actor::Impersonator(_));
+    // Who was let in without a look at the tenant's state may do nothing here.
+    let state = scope.state().unwrap_or(TenantState::Closed);
+    if !of_platform && !state.admits(permission) {
+        let code = if state == TenantState::Frozen { Code::TenantFrozen } else { Code::Forbidden };
+        let detail = format!("the tenant is {state}, which does not let in {permission}");
+        return Err(Refused::new(Problem::new(code, detail)));
+    }
+    if grants.projects.is_some() && matches!(access, Access::Tenant(_)) {
+        return Err(Refused::new(Problem::new(Code::Forbidden, LIMITED)));
     }
     Ok((scope, grants))
 }

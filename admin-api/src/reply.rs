@@ -90,7 +90,10 @@ impl From<AccountError> for Refused {
             AccountError::Invalid(_) => Self::invalid(detail),
             AccountError::InvalidAt(place, _) => Self::invalid_at(place, detail),
             AccountError::NotFound(_) => Self::new(Problem::new(Code::NotFound, detail)),
-            AccountError::Exists(_) => Self::new(Problem::new(Code::Conflict, detail)),
+            AccountError::Exists(_) | AccountError::Conflict(_) => {
+                Self::new(Problem::new(Code::Conflict, detail))
+            }
+            AccountError::Forbidden(_) => Self::new(Problem::new(Code::Forbidden, detail)),
             AccountError::Store(cause) => cause.into(),
         }
     }

@@ -27,6 +27,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::MethodRouter;
+use schemas::lifecycle;
 use schemas::permission::{self, Permission};
 use schemas::problem::{Code, Problem};
 
@@ -118,19 +119,36 @@ fn of_people() -> Vec<Row> {
 
 /// A tenant's resources. `{tenant}` is its public id or slug, or `me`; for operators, its number or name.
 fn of_tenants() -> Vec<Row> {
-    let may = Access::Tenant;
+    let (may, may_in) = (Access::Tenant, Access::Project);
     vec![
-        get("/v1/tenants/{tenant}", may(Permission::TenantRead), tenants::show),
-        get("/v1/tenants/{tenant}/usage", may(Permission::UsageRead), usage::show),
-        get("/v1/tenants/{tenant}/outcomes", may(Permission::UsageRead), outcomes::show),
-        get("/v1/tenants/{tenant}/projects", may(Permission::ProjectsRead), projects::list),
+        get("/v1/tenants/{tenant}", may_in(Permission::TenantRead), tenants::show),
+        patch("/v1/tenants/{tenant}", may(Permission::TenantManage), tenants::set),
+        delete("/v1/tenants/{tenant}", may(Permission::TenantDelete), tenants::delete),
+        post("/v1/tenants/{tenant}/restore", may(Permission::TenantDelete), tenants::restore),
+        post("/v1/tenants/{tenant}/transfer-ownership", may(Permission::TenantTransfer), members::transfer),
+        get("/v1/tenants/{tenant}/usage", may_in(Permission::UsageRead), usage::show),
+        get("/v1/tenants/{tenant}/outcomes", may_in(Permission::UsageRead), outcomes::show),
+        get("/v1/tenants/{tenant}/projects", may_in(Permission::ProjectsRead), projects::list),
         post("/v1/tenants/{tenant}/projects", may(Permission::ProjectsManage), projects::create),
-        get("/v1/tenants/{tenant}/keys", may(Permission::KeysRead), keys::list),
-        post("/v1/tenants/{tenant}/keys", may(Permission::KeysManage), keys::create),
-        delete("/v1/tenants/{tenant}/keys/{key}", may(Permission::KeysManage), keys::revoke),
-        get("/v1/tenants/{tenant}/erasures", may(Permission::EventsRead), erasures::list),
-        post("/v1/tenants/{tenant}/erasures", may(Permission::EventsErase), erasures::create),
-        get("/v1/tenants/{tenant}/erasures/{erasure}", may(Permission::EventsRead), erasures::show),
+        get("/v1/tenants/{tenant}/projects/{project}", may_in(Permission::ProjectsRead), projects::show),
+        patch(
+            "/v1/tenants/{tenant}/projects/{project}",
+            may_in(Permission::ProjectsManage),
+            projects::change,
+        ),
+        delete(
+            "/v1/tenants/{tenant}/projects/{project}",
+            may_in(Permission::ProjectsManage),
+            projects::delete,
+        ),
+        get("/v1/tenants/{tenant}/keys", may_in(Permission::KeysRead), keys::list),
+        post("/v1/tenants/{tenant}/keys", may_in(Permission::KeysManage), keys::create),
+        get("/v1/tenants/{tenant}/keys/{key}", may_in(Permission::KeysRead), keys::show),
+        delete("/v1/tenants/{tenant}/keys/{key}", may_in(Permission::KeysManage), keys::revoke),
+        post("/v1/tenants/{tenant}/keys/{key}/rotate", may_in(Permission::KeysManage), keys::rotate),
+        get("/v1/tenants/{tenant}/erasures", may_in(Permission::EventsRead), erasures::list),
+        post("/v1/tenants/{tenant}/erasures", may_in(Permission::EventsErase), erasures::create),
+        get("/v1/tenants/{tenant}/erasures/{erasure}", may_in(Permission::EventsRead), erasures::show),
         get("/v1/tenants/{tenant}/members", may(Permission::MembersRead), members::list),
         get("/v1/tenants/{tenant}/members/{member}", may(Permission::MembersRead), members::show),
         patch("/v1/tenants/{tenant}/members/{member}", may(Permission::MembersManage), members::change),
@@ -150,6 +168,7 @@ fn of_tenants() -> Vec<Row> {
         get("/v1/tenants/{tenant}/roles", may(Permission::MembersRead), roles::list),
         post("/v1/tenants/{tenant}/roles", may(Permission::RolesManage), roles::create),
         put("/v1/tenants/{tenant}/roles/{role}", may(Permission::RolesManage), roles::put),
+        delete("/v1/tenants/{tenant}/roles/{role}", may(Permission::RolesManage), roles::delete),
         get("/v1/tenants/{tenant}/tokens", may(Permission::TokensRead), tokens::list),
         post("/v1/tenants/{tenant}/tokens", may(Permission::TokensManage), tokens::create),
         delete("/v1/tenants/{tenant}/tokens/{token}", may(Permission::TokensManage), tokens::revoke),
@@ -216,6 +235,7 @@ pub fn routes() -> Vec<Route> {
 #[must_use]
 pub fn page() -> String {
     let mut page = permission::page();
+    page.push_str(&lifecycle::page());
     page.push_str(HEAD);
     for (title, listeners) in [
         ("On the tenants' listener", TENANTS),
@@ -239,7 +259,7 @@ const HEAD: &str = "
 ## Routes
 
 There are two listeners: `WEIR_ADMIN_ADDR` for tenants, `WEIR_OPERATOR_ADDR` for operators. What is not here is not
-there.
+there. *Also in some projects*: a membership that is limited to some projects is let in, and works with these alone.
 ";
 
 /// The routes of a listener.
@@ -278,7 +298,11 @@ mod tests {
     fn a_route_of_a_tenant_names_it_and_one_of_operators_is_on_their_listener_alone() {
         for Route { method, path, access, listeners } in routes() {
             let of_tenant = path.starts_with("/v1/tenants/{tenant}");
-            assert_eq!(of_tenant, matches!(access, Access::Tenant(_)), "{method} {path}");
+            assert_eq!(
+                of_tenant,
+                matches!(access, Access::Tenant(_) | Access::Project(_)),
+                "{method} {path}"
+            );
             let of_operators = path.starts_with("/v1/operator/");
             assert_eq!(of_operators, matches!(access, Access::Operator | Access::Support), "{method} {path}");
             assert!(!of_operators || listeners == OPERATORS, "{method} {path}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use accounts::{AccountsStartError, Authenticator, Random};
 use axum::{Extension, Router};
+use clickhouse::Client;
 use hyper_util::service::TowerToHyperService;
 use openid::Provider;
 use service::clock::Clock;
@@ -65,7 +66,12 @@ impl Admin {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn build(config: AdminConfig, pool: PgPool, clock: Clock) -> Result<Self, StartError> {
+    pub async fn build(
+        config: AdminConfig,
+        pool: PgPool,
+        clickhouse: Client,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         // Each listener hashes passwords for itself: a crowd at one of them keeps nobody waiting at the other.
         let authenticator = || Authenticator::of_config(&config.accounts, &pool, &clock);
         let (auth, of_platform) = (authenticator()?, authenticator()?.map(Authenticator::of_platform));
@@ -73,7 +79,8 @@ impl Admin {
         let url = config.accounts.public_url.as_str();
         let openid = Arc::new(config.openid.iter().map(|of| Provider::new(of.clone(), url)).collect());
         let public_url = url.into();
-        let tenants = Api { pool, clock, random: Random::system(), token: None, auth, openid, public_url };
+        let random = Random::system();
+        let tenants = Api { pool, clickhouse, clock, random, token: None, auth, openid, public_url };
         let token = Some(Arc::new(config.operator_token.clone()));
         let operators = Api { token, auth: of_platform, ..tenants.clone() };
         Ok(Self {

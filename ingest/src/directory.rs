@@ -79,7 +79,7 @@ impl Directory {
     /// Whose key this is.
     ///
     /// # Errors
-    /// A 401 if it is nobody's, revoked or expired; a 403 if its tenant is frozen; a 503 if nobody is known.
+    /// A 401 if it is nobody's, revoked or expired; a 403 if its tenant is not active; a 503 if nobody is known.
     pub fn sender(&self, presented: &PresentedKey, now: Micros) -> Result<Sender, Problem> {
         let entries = self.entries.read();
         // A wrong secret is answered like an unknown id: the id alone is public.
@@ -94,7 +94,7 @@ impl Directory {
         if !entry.tenant.terms.read().active {
             return Err(Problem::new(
                 Code::TenantFrozen,
-                "the tenant is frozen: ask the operator of this service",
+                "the tenant is frozen, closed or deleted: ask its owner, or the operator of this service",
             ));
         }
         if !entry.used.load(Ordering::Relaxed) && !entry.used.swap(true, Ordering::Relaxed) {

@@ -8,7 +8,8 @@
 //! refusal reaches the client as a [`problem::Problem`]. What its tenant is shown of all that ingest took or
 //! refused is an [`intake::Intake`]. Who may ask for events to be erased says so by a [`subject::SubjectKind`].
 //! What no two of weir's processes may do at a time they do under a [`lock`] that Postgres keeps.
-//! People name things by a [`public_id`], and may do what their role's [`permission`]s say.
+//! People name things by a [`public_id`], and may do what their role's [`permission`]s say, as far as the
+//! [`lifecycle`] of their tenant lets them.
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, except [`key::ApiKey::generate`].
 
@@ -26,3 +27,4 @@ pub mod subject;
 pub mod lock;
 pub mod public_id;
 pub mod permission;
+pub mod lifecycle;

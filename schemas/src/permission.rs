@@ -265,8 +265,8 @@ pub fn page() -> String {
 const HEAD: &str = "# Permissions
 
 What a member of a tenant may do is decided by the role of the membership. These roles every tenant has; a tenant may
-make others, out of permissions that their maker has. This page is generated from `schemas/src/permission.rs` and
-`admin-api/src/routes.rs`.
+make others, out of permissions that their maker has. This page is generated from `schemas/src/permission.rs`,
+`schemas/src/lifecycle.rs` and `admin-api/src/routes.rs`.
 
 | permission | lets one | owner | admin | developer | billing | viewer |
 |---|---|---|---|---|---|---|

@@ -70,7 +70,7 @@ codes! {
     Unauthorized = "unauthorized", 401, "No valid token was presented";
     /// The tenant's plan is used up for this period.
     QuotaExceeded = "quota_exceeded", 402, "The plan's quota is used up";
-    /// An operator froze the tenant.
+    /// An operator froze or closed the tenant, or its owner deleted it.
     TenantFrozen = "tenant_frozen", 403, "The tenant is frozen";
     /// The role or token lacks a permission, or another site's page asks.
     Forbidden = "forbidden", 403, "The permission is missing";

@@ -100,6 +100,8 @@ public_id! {
     PasskeyId = "pky_";
     /// An entry of the audit.
     AuditId = "aud_";
+    /// An erasure that was asked for.
+    ErasureId = "era_";
     /// A mail or another message to be sent.
     MessageId = "msg_";
     /// A job: work that is done later.

@@ -132,7 +132,7 @@ impl River {
         let ingest = node.local_addr().unwrap();
         front.try_spawn("ingest", node.run(front.shutdown()));
         let api_pool = stores.pool_of(Role::Api);
-        let api = Admin::build(admin, api_pool.clone(), clock.clone()).await.unwrap();
+        let api = Admin::build(admin, api_pool.clone(), stores.clickhouse(), clock.clone()).await.unwrap();
         let (admin, operators) =
             (api.local_addr(Listener::Tenants).unwrap(), api.local_addr(Listener::Operators).unwrap());
         front.spawn("the admin API", api.run(front.shutdown()));
@@ -179,6 +179,7 @@ impl River {
         let plan = if quota.is_some() { "developer" } else { "unlimited" };
         let new = NewTenant {
             name: name.to_owned(),
+            slug: None,
             plan: plan.to_owned(),
             quota,
             rate: None,
@@ -188,7 +189,7 @@ impl River {
         let clock = Clock::system();
         let scope = PlatformScope::open_platform(&self.api_pool, &clock, Caller::COMMAND_LINE);
         let mut scope = scope.await.unwrap();
-        let tenant = TenantId(tenant::create(&mut scope, &new).await.unwrap().id);
+        let tenant = TenantId(tenant::create(&mut scope, &new).await.unwrap().number);
         scope.commit().await.unwrap();
         Customer { tenant, key: self.key(tenant, project::DEFAULT).await }
     }
@@ -202,7 +203,7 @@ impl River {
         if project::find(&mut scope, project_name).await.is_err() {
             project::create(&mut scope, project_name).await.unwrap();
         }
-        let new = NewKey { project: Some(project_name.to_owned()), expires_at: None };
+        let new = NewKey { project: Some(project_name.to_owned()), ..NewKey::default() };
         let made = key::create(&mut scope, &new).await.unwrap().key;
         scope.commit().await.unwrap();
         let client = self.client(&made);

@@ -69,9 +69,11 @@ impl From<AccountError> for AuthError {
         match error {
             AccountError::Store(error) => Self::Store(error),
             AccountError::InvalidAt(place, rule) => Self::InvalidAt(place, rule),
-            AccountError::Invalid(_) | AccountError::NotFound(_) | AccountError::Exists(_) => {
-                Self::Invalid(error.to_string())
-            }
+            AccountError::Invalid(_)
+            | AccountError::NotFound(_)
+            | AccountError::Exists(_)
+            | AccountError::Conflict(_)
+            | AccountError::Forbidden(_) => Self::Invalid(error.to_string()),
         }
     }
 }

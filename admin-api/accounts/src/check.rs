@@ -1,5 +1,7 @@
 //! Rules that names and limits obey.
 
+use chrono_tz::Tz;
+
 use crate::error::AccountError;
 
 /// Bytes of a name.
@@ -50,6 +52,14 @@ pub(crate) fn reason(reason: &str) -> Result<(), AccountError> {
         return Ok(());
     }
     Err(AccountError::Invalid(format!("reason says why, in 1 to {REASON_BYTES_MAX} bytes")))
+}
+
+/// The IANA name of a time zone.
+pub(crate) fn time_zone(zone: &str) -> Result<(), AccountError> {
+    if zone.parse::<Tz>().is_ok() {
+        return Ok(());
+    }
+    Err(AccountError::Invalid(format!("{zone} is not a time zone: use an IANA name such as Europe/Berlin")))
 }
 
 /// Events a month and events a second, of a plan or a tenant.

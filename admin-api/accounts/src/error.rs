@@ -18,6 +18,12 @@ pub enum AccountError {
     /// There is such a thing already.
     #[error("{0} exists already")]
     Exists(String),
+    /// What is there does not allow it; the text says what stands in the way.
+    #[error("{0}")]
+    Conflict(String),
+    /// The caller may not; the text says what it takes.
+    #[error("{0}")]
+    Forbidden(String),
     /// Postgres failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -3,6 +3,9 @@
 use schemas::id::ProjectId;
 use schemas::permission::{Permission, PlatformRole};
 
+/// What a member of some projects is answered who asks for what is of the whole tenant.
+pub const LIMITED: &str = "your membership is limited to some projects, and this is of the whole tenant";
+
 /// What a person or a token may do in a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants {

@@ -58,7 +58,7 @@ pub use db::{
     person, plan, project, session, suppression, sweep, tenant,
 };
 pub use error::AccountError;
-pub use grants::Grants;
+pub use grants::{Grants, LIMITED};
 pub use limit::Limit;
 pub use page::{LIMIT, LIMIT_MAX, Listed, Page, PageRequest, every};
 pub use password::{Busy, HashCost, Hasher, Weak};

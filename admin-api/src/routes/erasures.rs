@@ -27,6 +27,6 @@ pub(super) async fn show(
     InTenant { mut scope, .. }: InTenant,
     Path((_, id)): Path<(String, String)>,
 ) -> Answer<Erasure> {
-    let number = id.parse().map_err(|_| AccountError::NotFound(format!("erasure {id}")))?;
-    Ok(Json(erasure::find(&mut scope, number).await?))
+    let erasure = id.parse().map_err(|_| AccountError::NotFound(format!("erasure {id}")))?;
+    Ok(Json(erasure::find(&mut scope, erasure).await?))
 }

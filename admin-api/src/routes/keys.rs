@@ -4,11 +4,19 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use schemas::id::KeyId;
+use serde::Deserialize;
 
 use crate::auth::InTenant;
 use crate::input::{Body, Paging};
 use crate::reply::{Answer, Created, Refused, created};
 
+/// How a key is rotated.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rotation {
+    /// Hours for which the old key stays good, 0 to 720.
+    overlap_hours: u16,
+}
 pub(super) async fn list(InTenant { mut scope, .. }: InTenant, Paging(asked): Paging) -> Answer<Page<Key>> {
     Ok(Json(key::list(&mut scope, &asked).await?))
 }
@@ -18,6 +26,24 @@ pub(super) async fn create(
     Body(new): Body<NewKey>,
 ) -> Created<MadeKey> {
     let made = key::create(&mut scope, &new).await?;
+    scope.commit().await?;
+    created(made)
+}
+
+pub(super) async fn show(
+    InTenant { mut scope, .. }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+) -> Answer<Key> {
+    Ok(Json(key::find(&mut scope, parsed(&id)?).await?))
+}
+
+/// The new key's text is in this reply alone.
+pub(super) async fn rotate(
+    InTenant { mut scope, .. }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+    Body(Rotation { overlap_hours }): Body<Rotation>,
+) -> Created<MadeKey> {
+    let made = key::rotate(&mut scope, parsed(&id)?, overlap_hours).await?;
     scope.commit().await?;
     created(made)
 }

@@ -3,8 +3,7 @@ use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use schemas::id::ProjectId;
-use schemas::public_id::MembershipId;
+use schemas::public_id::{MembershipId, PublicProjectId};
 use serde::Deserialize;
 
 use crate::auth::InTenant;
@@ -17,8 +16,15 @@ use crate::text::RoleName;
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
     role: RoleName,
-    /// Numbers of projects; absent or `null`: all of them.
-    projects: Option<Vec<ProjectId>>,
+    /// Ids of projects; absent or `null`: all of them.
+    projects: Option<Vec<PublicProjectId>>,
+}
+
+/// Who is to be the owner.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Heir {
+    member: MembershipId,
 }
 
 fn parsed(id: &str) -> Result<MembershipId, AccountError> {
@@ -56,4 +62,13 @@ pub(super) async fn remove(
     membership::remove(&mut scope, &grants, parsed(&id)?).await?;
     scope.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn transfer(
+    InTenant { mut scope, .. }: InTenant,
+    Body(Heir { member }): Body<Heir>,
+) -> Answer<Member> {
+    let owner = membership::transfer(&mut scope, member).await?;
+    scope.commit().await?;
+    Ok(Json(owner))
 }

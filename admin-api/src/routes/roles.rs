@@ -2,11 +2,13 @@ use accounts::member_role::{self, AnyRole, MemberRole, NewRole};
 use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use schemas::public_id::RoleId;
 
 use crate::api::Api;
 use crate::auth::InTenant;
 use crate::input::{Body, Paging};
-use crate::reply::{Answer, Created, created};
+use crate::reply::{Answer, Created, Refused, created};
 
 pub(super) async fn list(
     InTenant { mut scope, .. }: InTenant,
@@ -30,8 +32,20 @@ pub(super) async fn put(
     Path((_, id)): Path<(String, String)>,
     Body(new): Body<NewRole>,
 ) -> Answer<MemberRole> {
-    let role = id.parse().map_err(|_| AccountError::NotFound(format!("role {id}")))?;
-    let changed = member_role::change(&mut scope, &grants, role, &new).await?;
+    let changed = member_role::change(&mut scope, &grants, parsed(&id)?, &new).await?;
     scope.commit().await?;
     Ok(Json(changed))
+}
+
+pub(super) async fn delete(
+    InTenant { mut scope, grants }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+) -> Result<StatusCode, Refused> {
+    member_role::delete(&mut scope, &grants, parsed(&id)?).await?;
+    scope.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn parsed(id: &str) -> Result<RoleId, AccountError> {
+    id.parse().map_err(|_| AccountError::NotFound(format!("role {id}")))
 }

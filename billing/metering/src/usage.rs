@@ -1,5 +1,7 @@
 //! Reading the ledger: the same figures for dashboards, the command line, quotas and invoices.
 
+pub mod series;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use schemas::id::TenantId;
@@ -15,8 +17,6 @@ use crate::period::Period;
 /// A tenant's usage in one period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TenantUsage {
-    /// Whose.
-    pub tenant: TenantId,
     /// First instant of the period.
     pub period_start: DateTime<Utc>,
     /// First instant after it.
@@ -49,7 +49,6 @@ pub async fn of_tenant(
     let sums = usage_hour::of_period(connection, tenant, period.start).await?;
     let PeriodSums { granted, stored, duplicate, dead, as_of } = sums;
     let (period_start, period_end) = (timestamp(period.start), timestamp(period.end));
-    let usage =
-        TenantUsage { tenant, period_start, period_end, quota, granted, stored, duplicate, dead, as_of };
+    let usage = TenantUsage { period_start, period_end, quota, granted, stored, duplicate, dead, as_of };
     Ok(Some(usage))
 }

@@ -41,7 +41,7 @@ use sqlx::PgPool;
 
 use processor::ProcessorConfig;
 
-use crate::db::{erased_ids, erasure, events};
+use crate::db::{dead_letter, erased_ids, erasure, events};
 use crate::error::EraseError;
 use crate::round::Round;
 use crate::turn::Turn;
@@ -102,12 +102,14 @@ impl Eraser {
     /// [`EraseError`]: to be tried again.
     pub async fn tidy(&self) -> Result<(), EraseError> {
         let asked = retain::ask(&self.pool, &self.clickhouse, &self.clock, self.dedup_window).await?;
+        let letters = dead_letter::discard_erased(&self.pool).await?;
         let forgotten = books::forget(&self.pool, &*self.log).await?;
-        if asked + forgotten > 0 {
+        if asked + letters + forgotten > 0 {
             tracing::info!(
                 tenants = asked,
+                letters,
                 subjects = forgotten,
-                "events are too old; subjects were forgotten"
+                "events are too old; letters of erased tenants were discarded; subjects were forgotten"
             );
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Retention: what a plan keeps no longer is erased, by the same way as what a person wants gone.
+//! Retention: what a plan keeps no longer is erased, by the same way as what a person wants gone. So is all that is
+//! stored of a tenant that is erased.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::db::tenant::{self, Retention};
 use crate::db::{erasure, events};
 
 /// Asks for the erasure of all whole days (UTC) that are older than their tenant's plan keeps them, and never younger
-/// than the dedup window: for how many tenants. Rows of a day go at once, since each round rewrites the parts that hold
+/// than the dedup window (keys of an erased tenant are refused since 30 days before): for how many tenants. Rows of a day go at once, since each round rewrites the parts that hold
 /// them.
 ///
 /// # Errors

@@ -32,18 +32,18 @@ async fn send(river: &River, key: &str, user: &str, ids: std::ops::Range<usize>)
 }
 
 /// Asks over HTTP.
-async fn ask(river: &River, tenant: &str, what: Value) -> i64 {
+async fn ask(river: &River, tenant: &str, what: Value) -> String {
     let reply = river.operator().post_json(&format!("/v1/tenants/{tenant}/erasures"), what.to_string()).await;
     assert_eq!(reply.status, 201, "{reply:?}");
-    reply.json()["id"].as_i64().unwrap()
+    reply.json()["id"].as_str().unwrap().to_owned()
 }
 
-async fn shown(river: &River, tenant: &str, id: i64) -> Value {
+async fn shown(river: &River, tenant: &str, id: &str) -> Value {
     let path = format!("/v1/tenants/{tenant}/erasures/{id}");
     river.operator().send(hyper::Method::GET, &path, &[], "").await.json()
 }
 
-async fn done(river: &River, tenant: &str, id: i64) -> Value {
+async fn done(river: &River, tenant: &str, id: &str) -> Value {
     eventually("the erasure is done", Duration::from_secs(30), async || {
         shown(river, tenant, id).await["state"] == "done"
     })
@@ -102,7 +102,7 @@ async fn a_user_is_gone_and_everything_else_stays_and_is_proved() {
     metered(&river, &acme, 100).await;
     metered(&river, &other, 50).await;
     let id = ask(&river, "acme", json!({"user_id": "ada"})).await;
-    let erased = done(&river, "acme", id).await;
+    let erased = done(&river, "acme", &id).await;
     assert_eq!(
         (&erased["events"], &erased["dead_letters"], &erased["kind"]),
         (&json!(60), &json!(0), &json!("user"))
@@ -131,7 +131,7 @@ async fn a_retry_of_an_erased_event_stays_a_duplicate_and_a_new_event_is_stored(
     send(&river, &acme.key, "ada", 0..50).await;
     metered(&river, &acme, 50).await;
     let id = ask(&river, "acme", json!({"user_id": "ada"})).await;
-    done(&river, "acme", id).await;
+    done(&river, "acme", &id).await;
     send(&river, &acme.key, "ada", 0..50).await;
     duplicates(&river, 50).await;
     let (stores, log) = river.stop().await;
@@ -145,9 +145,9 @@ async fn a_retry_of_an_erased_event_stays_a_duplicate_and_a_new_event_is_stored(
     assert_eq!((verdict.stored, verdict.duplicate, verdict.rows, verdict.erased), (51, 100, 1, 50));
     // A second time only what has come since.
     let again = ask(&river, "acme", json!({"user_id": "ada"})).await;
-    assert_eq!(done(&river, "acme", again).await["events"], 1);
+    assert_eq!(done(&river, "acme", &again).await["events"], 1);
     let nothing = ask(&river, "acme", json!({"user_id": "ada"})).await;
-    assert_eq!(done(&river, "acme", nothing).await["events"], 0);
+    assert_eq!(done(&river, "acme", &nothing).await["events"], 0);
     assert_eq!(proved(&river).await.erased, 51);
     river.stop().await;
 }
@@ -163,14 +163,14 @@ async fn an_event_and_an_anonymous_id_are_erased_in_one_project_or_in_all() {
     }
     metered(&river, &acme, 30).await;
     let one = ask(&river, "acme", json!({"event_id": "ada-3", "project": "staging"})).await;
-    assert_eq!(done(&river, "acme", one).await["events"], 1);
+    assert_eq!(done(&river, "acme", &one).await["events"], 1);
     let somebody = ask(&river, "acme", json!({"anonymous_id": "a-bob", "project": "default"})).await;
-    assert_eq!(done(&river, "acme", somebody).await["events"], 5);
+    assert_eq!(done(&river, "acme", &somebody).await["events"], 5);
     assert_eq!(proved(&river).await.rows, 24);
     // Both at once, and one event belongs to both.
     let all = ask(&river, "acme", json!({"user_id": "ada"})).await;
     let one = ask(&river, "acme", json!({"event_id": "ada-7"})).await;
-    let (all, one) = (done(&river, "acme", all).await, done(&river, "acme", one).await);
+    let (all, one) = (done(&river, "acme", &all).await, done(&river, "acme", &one).await);
     assert_eq!(all["events"].as_i64().unwrap() + one["events"].as_i64().unwrap(), 19);
     let verdict = proved(&river).await;
     assert_eq!((verdict.stored, verdict.rows, verdict.erased), (30, 5, 25));
@@ -194,7 +194,7 @@ async fn a_user_in_many_ranges_of_the_ledger_is_taken_out_of_each() {
     metered(&river, &acme, 210_000).await;
     assert!(river.stores.postgres_number("SELECT count(*) FROM batch_ledger").await >= 2);
     let id = ask(&river, "acme", json!({"user_id": "7"})).await;
-    assert_eq!(done(&river, "acme", id).await["events"], 2_100);
+    assert_eq!(done(&river, "acme", &id).await["events"], 2_100);
     assert!(river.stores.postgres_number("SELECT count(*) FROM erased_range").await >= 2);
     send(&river, &acme.key, "bob", 0..10).await;
     metered(&river, &acme, 210_010).await;

@@ -75,3 +75,62 @@ async fn a_revoked_key_is_refused_by_two_nodes_within_a_second() {
     second.stop().await;
     river.stop().await;
 }
+
+/// The old key ends where it is known, without a query: on two nodes, at the time that the rotation says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_key_ends_on_two_nodes_and_its_successor_is_good_meanwhile() {
+    let river = River::start().await;
+    let customer = river.customer("acme", None).await;
+    let second = river.second_node(vec![]).await;
+    let id = customer.key[8..18].to_owned();
+    let path = format!("/v1/tenants/acme/keys/{id}/rotate");
+    let made = river.operator().post_json(&path, r#"{"overlap_hours":1}"#).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let new = made.json()["key"].as_str().unwrap().to_owned();
+    let statuses =
+        async |key: &str| (river.client(key).post_ids(["e"]).await, second.client(key).post_ids(["e"]).await);
+    eventually("both nodes know the new key", Duration::from_secs(5), async || {
+        let (one, other) = statuses(&new).await;
+        one.status == 202 && other.status == 202
+    })
+    .await;
+    let (one, other) = statuses(&customer.key).await;
+    assert_eq!((one.status, other.status), (202, 202), "the old one is good meanwhile");
+    // An hour is over sooner than that.
+    sqlx::query("UPDATE api_key SET expires_at = now() + interval '1 second' WHERE expires_at IS NOT NULL")
+        .execute(&river.stores.pool)
+        .await
+        .unwrap();
+    eventually("both refuse the old key", Duration::from_secs(5), async || {
+        let (one, other) = statuses(&customer.key).await;
+        one.status == 401 && one.code() == "expired_key" && other.status == 401
+    })
+    .await;
+    let (one, other) = statuses(&new).await;
+    assert_eq!((one.status, other.status), (202, 202));
+    second.stop().await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_a_deleted_tenant_are_refused_within_a_second_and_good_when_it_is_restored() {
+    let river = River::start().await;
+    let customer = river.customer("acme", None).await;
+    let client = river.client(&customer.key);
+    assert_eq!(client.post_ids(["before"]).await.status, 202);
+    let operator = river.operator();
+    let deleted = operator.send(hyper::Method::DELETE, "/v1/tenants/acme", &[], "").await;
+    assert_eq!(deleted.json()["status"], "deleted", "{deleted:?}");
+    let took = eventually("its key is refused", Duration::from_secs(5), async || {
+        client.post_ids(["after"]).await.code() == "tenant_frozen"
+    })
+    .await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let restored = operator.send(hyper::Method::POST, "/v1/tenants/acme/restore", &[], "").await;
+    assert_eq!(restored.json()["status"], "active", "{restored:?}");
+    eventually("its key is good", Duration::from_secs(5), async || {
+        client.post_ids(["restored"]).await.status == 202
+    })
+    .await;
+    river.stop().await;
+}

@@ -30,5 +30,6 @@ mod queries;
 mod rights;
 mod erasure;
 mod rollup;
+mod usage;
 mod people;
 mod operators;

@@ -85,7 +85,9 @@ async fn every_route_of_the_operators_listener_lets_in_whom_the_table_names_and_
         let (of_support, of_operator) = (ask(Some(&support)).await, ask(Some(&operator)).await);
         let of_token = ask(Some(OPERATOR_TOKEN)).await;
         let lets_support = match access {
-            Access::Tenant(permission) => PlatformRole::Support.may(*permission),
+            Access::Tenant(permission) | Access::Project(permission) => {
+                PlatformRole::Support.may(*permission)
+            }
             Access::Operator => false,
             Access::Support | Access::Session | Access::Anyone => true,
         };

@@ -31,7 +31,7 @@ pub(crate) async fn outcomes_of(pool: &PgPool, tenant: TenantId) -> Outcomes {
         .into_iter()
         .map(|row| {
             let key = row.key.map(|key| key.to_string()).unwrap_or_default();
-            ((row.project, key, row.outcome), (row.events, row.requests))
+            ((row.project_name, key, row.outcome), (row.events, row.requests))
         })
         .collect()
 }

@@ -3,6 +3,7 @@
 use accounts::{AuthParts, Authenticator, Client as Sender, HashCost, Hasher, Random, SealKey};
 use admin_api::{Access, Listener, Route, routes};
 use hyper::Method;
+use schemas::lifecycle::TenantState;
 use schemas::permission::{BuiltInRole, Permission};
 use service::clock::Clock;
 use service::config::Secret;
@@ -133,9 +134,10 @@ async fn unknown_members_and_those_of_another_kind_are_refused_by_name() {
         assert!(text.contains("admin") || text.contains("tenant_id"), "{text}");
     }
     let access = house.owner("ada@example.com", "Acme").await;
-    let patch = r#"{"quota":1000000000}"#;
-    let raised = house.client(Some(&access)).send(Method::PATCH, "/v1/tenants/me", &[JSON], patch).await;
-    assert_eq!(raised.status, 405, "terms are the operator's");
+    for terms in [r#"{"quota":1000000000}"#, r#"{"plan":"unlimited"}"#, r#"{"status":"active"}"#] {
+        let raised = house.client(Some(&access)).send(Method::PATCH, "/v1/tenants/me", &[JSON], terms).await;
+        assert_eq!(raised.code(), "invalid_argument", "terms are the operator's");
+    }
     house.river.stop().await;
 }
 
@@ -154,7 +156,8 @@ pub(crate) fn filled(path: &str, tenant: &str) -> String {
             "{session}" => "ses_0000000000000000000000",
             "{passkey}" => "pky_0000000000000000000000",
             "{provider}" => "none",
-            "{erasure}" => "1",
+            "{erasure}" => "era_0000000000000000000000",
+            "{project}" => "prj_0000000000000000000000",
             "{person}" => "usr_0000000000000000000000",
             "{job}" => "job_0000000000000000000000",
             "{mail}" => "msg_0000000000000000000000",
@@ -207,14 +210,14 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
             // No provider is configured here, so none is there.
             Access::Anyone if path.contains("{provider}") => assert_eq!(nobody, 404, "{what}"),
             Access::Anyone => assert!(nobody != 403 && nobody != 404, "{what}: {nobody}"),
-            Access::Session | Access::Support | Access::Operator | Access::Tenant(_) => {
-                assert_eq!(nobody, 401, "{what}")
+            Access::Session | Access::Support | Access::Operator | Access::Tenant(_) | Access::Project(_) => {
+                assert_eq!(nobody, 401, "{what}");
             }
         }
         for (role, bearer) in &members {
             let status = call(&house.client(Some(bearer)), method, &filled(path, "me")).await.status;
             match access {
-                Access::Tenant(permission) => {
+                Access::Tenant(permission) | Access::Project(permission) => {
                     assert_eq!(status == 403, !role.may(*permission), "{what} {role}: {status}");
                     assert_ne!(status, 401, "{what} {role}");
                 }
@@ -225,7 +228,7 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
                 Access::Anyone => {}
             }
         }
-        if let Access::Tenant(permission) = access {
+        if let Access::Tenant(permission) | Access::Project(permission) = access {
             let other = call(&house.client(Some(&zoe)), method, &filled(path, acme)).await;
             assert_eq!((other.status, other.code().as_str()), (404, "not_found"), "{what}");
             let machine = call(&house.client(Some(&token)), method, &filled(path, "me")).await.status;
@@ -233,6 +236,77 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
         }
     }
     assert!(all.iter().any(|route| route.access == Access::Tenant(Permission::AuditRead)));
+    house.river.stop().await;
+}
+
+/// Makes ada's tenant be in that state, and waits for nobody: people's requests read it.
+async fn put(house: &House, state: TenantState) {
+    let update = sqlx::query("UPDATE tenant SET status = $1 WHERE name = 'acme'").bind(state.as_str());
+    update.execute(&house.river.stores.pool).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_lets_in_an_owner_as_far_as_the_tenants_state_does() {
+    let house = House::fresh().await;
+    let ada = house.owner("ada@example.com", "Acme").await;
+    for state in TenantState::ALL {
+        put(&house, *state).await;
+        for Route { method, path, access, .. } in routes() {
+            let (Access::Tenant(permission) | Access::Project(permission)) = access else { continue };
+            // These change the state.
+            if state.admits(permission) && permission == Permission::TenantDelete {
+                continue;
+            }
+            let reply = call(&house.client(Some(&ada)), &method, &filled(path, "me")).await;
+            assert_eq!(reply.status == 403, !state.admits(permission), "{state} {method} {path}: {reply:?}");
+            let frozen = *state == TenantState::Frozen && reply.status == 403;
+            assert!(!frozen || reply.code() == "tenant_frozen", "{method} {path}");
+        }
+    }
+    house.river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_of_the_whole_tenant_refuses_who_is_limited_to_a_project() {
+    let house = House::fresh().await;
+    let ada = house.owner("ada@example.com", "Acme").await;
+    let bob = house.member(&ada, "bob@example.com", BuiltInRole::Admin).await;
+    let (owner, limited) = (house.client(Some(&ada)), house.client(Some(&bob)));
+    let staging = owner.post_json("/v1/tenants/me/projects", r#"{"name":"staging"}"#).await.json();
+    for project in ["default", "staging"] {
+        let body = serde_json::json!({"project": project}).to_string();
+        assert_eq!(owner.post_json("/v1/tenants/me/keys", body).await.status, 201);
+    }
+    let get = async |client: &Client, path: &str| {
+        client.send(Method::GET, &format!("/v1/tenants/me/{path}"), &[], "").await.json()
+    };
+    let members = get(&owner, "members").await;
+    let member = members["items"].as_array().unwrap().iter().find(|of| of["email"] == "bob@example.com");
+    let member = member.unwrap()["id"].as_str().unwrap();
+    let change = serde_json::json!({"role": "admin", "projects": [staging["id"]]}).to_string();
+    let path = format!("/v1/tenants/me/members/{member}");
+    assert_eq!(owner.send(Method::PATCH, &path, &[JSON], change).await.status, 200);
+    for Route { method, path, access, .. } in routes() {
+        let status = match access {
+            Access::Tenant(_) | Access::Project(_) => {
+                call(&limited, &method, &filled(path, "me")).await.status
+            }
+            Access::Anyone | Access::Session | Access::Support | Access::Operator => continue,
+        };
+        assert_eq!(status == 403, matches!(access, Access::Tenant(_)), "{method} {path}: {status}");
+    }
+    let every = get(&owner, "keys").await;
+    let other =
+        every["items"].as_array().unwrap().iter().find(|key| key["project_name"] == "default").unwrap();
+    for path in [
+        format!("keys/{}", other["id"].as_str().unwrap()),
+        format!("projects/{}", other["project"].as_str().unwrap()),
+    ] {
+        assert_eq!(get(&limited, &path).await["code"], "not_found", "{path}");
+    }
+    let seen = get(&limited, "keys").await;
+    assert_eq!((seen["items"].as_array().unwrap().len(), &seen["items"][0]["project"]), (1, &staging["id"]));
+    assert_eq!(get(&limited, "usage").await["granted"], serde_json::Value::Null, "of the whole tenant");
     house.river.stop().await;
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use accounts::erasure::{self, Erasure, NewErasure};
 use accounts::every;
 use clap::{Args, Subcommand};
+use schemas::public_id::ErasureId;
 use service::postgres::Role;
 
 use super::output::{find, lines, pool, print};
@@ -36,14 +37,15 @@ pub(crate) enum ErasureCommand {
     Show {
         /// The tenant's name or id
         tenant: String,
-        id: i64,
+        /// As in era_...
+        id: ErasureId,
     },
 }
 
 fn line(erasure: &Erasure) -> String {
-    let Erasure { id, project, kind, state, requested_at, events, dead_letters, .. } = erasure;
+    let Erasure { id, project_name, kind, state, requested_at, events, dead_letters, .. } = erasure;
     let project =
-        project.as_deref().map_or_else(|| "all projects".to_owned(), |name| format!("project {name}"));
+        project_name.as_deref().map_or_else(|| "all projects".to_owned(), |name| format!("project {name}"));
     let count = |n: &Option<i64>| n.map_or_else(|| "?".to_owned(), |n| n.to_string());
     let (events, letters) = (count(events), count(dead_letters));
     format!(

@@ -51,7 +51,7 @@ fn key_line(key: &key::Key) -> String {
         (None, None) => "live".to_owned(),
     };
     let used = key.last_used_at.map_or_else(|| "not used yet".to_owned(), |at| format!("last used {at}"));
-    format!("key {} of project {}: {state}, made {}, {used}", key.id, key.project, key.created_at)
+    format!("key {} of project {}: {state}, made {}, {used}", key.id, key.project_name, key.created_at)
 }
 
 impl KeyCommand {
@@ -64,7 +64,9 @@ impl KeyCommand {
                 new.expires_at = new.expires_at.or_else(|| expires_in_days.and_then(in_days));
                 let made = key::create(&mut scope, &new).await?;
                 scope.commit().await?;
-                print(json, &made, |made| format!("{}\n(shown only now; its id is {})", made.key, made.id))
+                print(json, &made, |made| {
+                    format!("{}\n(shown only now; its id is {})", made.key, made.made.id)
+                })
             }
             Self::Revoke { id } => {
                 let mut platform = platform(&pool).await?;

@@ -110,7 +110,7 @@ fn cells(count: &OutcomeCount) -> [String; 7] {
     let kind = count.kind.map_or_else(|| "?".to_owned(), |kind| kind.to_string());
     [
         count.at.to_string(),
-        count.project.clone(),
+        count.project_name.clone(),
         count.key.map_or_else(|| "(several)".to_owned(), |key| key.to_string()),
         count.outcome.clone(),
         kind,

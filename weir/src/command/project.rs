@@ -31,7 +31,7 @@ pub(crate) struct ProjectCreate {
 impl ProjectCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let pool = pool(Role::Api)?;
-        let line = |made: &project::Project| format!("project {} {}", made.id, made.name);
+        let line = |made: &project::Project| format!("project {} {}", made.number, made.name);
         match self {
             Self::Create(ProjectCreate { tenant, new }) => {
                 let mut scope = find(&pool, &tenant).await?;

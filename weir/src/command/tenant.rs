@@ -29,7 +29,7 @@ pub(crate) struct TenantSet {
 }
 
 fn tenant_line(tenant: &Tenant) -> String {
-    let Tenant { id, name, plan, quota, rate, own_quota, own_rate, time_zone, status, client_ip, .. } =
+    let Tenant { number, slug, plan, quota, rate, own_quota, own_rate, time_zone, status, client_ip, .. } =
         tenant;
     let own = |limit: Option<i64>, own: bool| or_none(limit) + if own { " (its own)" } else { "" };
     let (quota, rate) = (own(*quota, *own_quota), own(*rate, *own_rate));
@@ -38,7 +38,7 @@ fn tenant_line(tenant: &Tenant) -> String {
         AddressPolicy::Truncated | AddressPolicy::None => format!(", client addresses {client_ip}"),
     };
     format!(
-        "tenant {id} {name}: plan {plan}, quota {quota} a month, rate {rate} a second, {time_zone}, {status}{kept}"
+        "tenant {number} {slug}: plan {plan}, quota {quota} a month, rate {rate} a second, {time_zone}, {status}{kept}"
     )
 }
 

@@ -143,8 +143,10 @@ impl<'a> Serving<'a> {
 
     async fn start_the_rest(&mut self) -> anyhow::Result<()> {
         let (config, pools, log, clock) = (self.config, self.pools, self.log, Clock::system());
+        let clickhouse = clickhouse::client(&config.stores.clickhouse);
         if let Some(admin) = &config.admin {
-            let admin = Admin::build(admin.clone(), pools.api.clone(), clock.clone()).await?;
+            let admin =
+                Admin::build(admin.clone(), pools.api.clone(), clickhouse.clone(), clock.clone()).await?;
             let (tenants, operators) =
                 (admin.local_addr(Listener::Tenants)?, admin.local_addr(Listener::Operators)?);
             tracing::info!(address = %tenants, %operators, "the admin API listens");
@@ -155,7 +157,7 @@ impl<'a> Serving<'a> {
             self.back.try_spawn("the worker", working.run(self.back.shutdown()));
         }
         if let Some(settings) = &config.processor {
-            let (clickhouse, log) = (clickhouse::client(&config.stores.clickhouse), Arc::clone(log));
+            let log = Arc::clone(log);
             let processor =
                 Processing::build(settings.clone(), pools.processor.clone(), clickhouse, log, clock);
             self.back.try_spawn("the processor", processor.run(self.back.shutdown()));

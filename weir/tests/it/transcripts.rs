@@ -97,7 +97,7 @@ async fn the_commands_of_the_api_s_page_print_what_it_shows() {
 
     // Replies that the page shows without their requests.
     let (_, limited) = place.customer("limited", &["--quota", "1000000", "--rate", "1000"]).await;
-    let (_, used_up) = place.customer("used up", &["--quota", "0"]).await;
+    let (_, used_up) = place.customer("used-up", &["--quota", "0"]).await;
     assert!(process.client(Some(&limited)).post_ids(["known"]).await.status == 202, "a new key is known");
     let post = |path: &str, key: &str, body: &str| {
         format!(

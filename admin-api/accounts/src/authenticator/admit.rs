@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 use schemas::id::TenantId;
+use schemas::lifecycle::TenantState;
 use schemas::public_id::{PersonId, PublicTenantId};
 
 use super::{Authenticator, Client};
@@ -13,6 +14,7 @@ use crate::db::membership;
 use crate::db::scope::{PlatformScope, Scope};
 use crate::db::session::{self, OpenSession};
 use crate::db::{machine_token, tenant};
+
 use crate::grants::Grants;
 use crate::secret::{Purpose, SecretText};
 
@@ -23,7 +25,7 @@ const USE_NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// Somebody who may work in a tenant: the transaction, and what is permitted in it.
 pub struct Admitted {
-    /// A scope of the credential's tenant.
+    /// A scope of the credential's tenant, which knows what that is now.
     pub scope: Scope,
     /// What the credential permits.
     pub grants: Grants,
@@ -77,10 +79,10 @@ impl Authenticator {
         }
         let mut scope = self.platform(client, Actor::Person(claims.sub)).await?;
         self.open_session_of(&mut scope, &claims).await?;
-        let tenant = Self::tenant_of_claim(&mut scope, claims.tenant).await?;
+        let (tenant, state) = Self::tenant_of_claim(&mut scope, claims.tenant).await?;
         let grants = membership::grants(scope.connection(), tenant, claims.sub).await?;
         let grants = grants.ok_or(AuthError::Refused(NOBODY))?;
-        Ok(Admitted { scope: scope.enter(tenant).await?, grants })
+        Ok(Admitted { scope: scope.enter_as(tenant, state, &grants).await?, grants })
     }
 
     async fn admit_machine(&self, token: &SecretText, client: &Client) -> Result<Admitted, AuthError> {
@@ -95,7 +97,10 @@ impl Authenticator {
         }
         let caller = scope.caller().acting_as(Actor::Token(good.id));
         scope.acting_as(caller);
-        Ok(Admitted { scope: scope.enter(good.tenant).await?, grants: good.grants })
+        let state = tenant::state(scope.connection(), good.tenant).await?;
+        let state = state.ok_or(AuthError::Refused(NOBODY))?;
+        let scope = scope.enter_as(good.tenant, state, &good.grants).await?;
+        Ok(Admitted { scope, grants: good.grants })
     }
 
     pub(super) async fn verify(&self, bearer: &str) -> Result<Claims, AuthError> {
@@ -122,7 +127,7 @@ impl Authenticator {
     pub(super) async fn tenant_of_claim(
         scope: &mut PlatformScope,
         claim: Option<PublicTenantId>,
-    ) -> Result<TenantId, AuthError> {
+    ) -> Result<(TenantId, TenantState), AuthError> {
         let Some(id) = claim else { return Err(AuthError::Refused(NOBODY)) };
         tenant::by_public_id(scope, id).await?.ok_or(AuthError::Refused(NOBODY))
     }

@@ -1,6 +1,5 @@
 //! Becoming a person, and a member. What is answered does not say whether an address is known.
 
-use data_encoding::HEXLOWER;
 use schemas::permission::BuiltInRole;
 use schemas::public_id::{MembershipId, PersonId};
 use serde::{Deserialize, Serialize};
@@ -24,8 +23,6 @@ use crate::secret::{Purpose, SecretText};
 
 /// What every wrong, used or expired link is answered.
 pub(super) const LINK: &str = "the link was used or has expired: ask for another one";
-/// Letters of a tenant's name that its slug is made of at most.
-const SLUG_CHARACTERS_MAX: usize = 40;
 
 /// Who wants to become a person.
 pub struct Registration {
@@ -112,11 +109,7 @@ impl Authenticator {
         name: &str,
     ) -> Result<(), AuthError> {
         Self::acting_as(&mut scope, person);
-        let mut slug = slug(name);
-        if tenant::is_taken(&mut scope, &slug).await? {
-            slug = format!("{slug}-{}", HEXLOWER.encode(&self.random.bytes::<6>()));
-        }
-        let tenant = tenant::found(&mut scope, &slug, name).await?;
+        let tenant = tenant::found(&mut scope, &self.random, name).await?;
         let mut scope = scope.enter(tenant).await?;
         self.join(&mut scope, person, Role::BuiltIn(BuiltInRole::Owner)).await?;
         Ok(scope.commit().await?)
@@ -226,42 +219,5 @@ impl Authenticator {
             counted.map_err(|seconds| AuthError::Wait { seconds })?;
         }
         Ok(attempt::count(scope.connection(), Guarded::Mail(email), now).await?.is_ok())
-    }
-}
-
-/// What stands for the tenant in paths: letters and digits of its name.
-fn slug(name: &str) -> String {
-    let mut slug = String::new();
-    for c in name.to_lowercase().chars().take(SLUG_CHARACTERS_MAX) {
-        if c.is_ascii_alphanumeric() {
-            slug.push(c);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    let slug = slug.trim_end_matches('-');
-    // A slug that is a number would be taken for a tenant's number.
-    if slug.bytes().all(|byte| byte.is_ascii_digit()) {
-        return format!("tenant-{slug}").trim_end_matches('-').to_owned();
-    }
-    slug.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slug_is_made_of_letters_and_digits_and_is_no_number() {
-        for (name, slugged) in [
-            ("Acme, Inc.", "acme-inc"),
-            ("42", "tenant-42"),
-            ("日本", "tenant"),
-            ("--a--b--", "a-b"),
-            ("Zoë & Söhne", "zo-s-hne"),
-        ] {
-            assert_eq!(slug(name), slugged);
-        }
-        assert_eq!(slug(&"x".repeat(100)).len(), SLUG_CHARACTERS_MAX);
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 use schemas::id::ProjectId;
+use schemas::public_id::{ErasureId, PublicProjectId};
 use schemas::subject::SubjectKind;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ const SUBJECT_BYTES_MAX: usize = 512;
 #[group(skip)]
 #[command(group = ArgGroup::new("subject").required(true).args(["user_id", "anonymous_id", "event_id"]))]
 pub struct NewErasure {
-    /// Of this project only
+    /// Of this project only: its name or id
     #[arg(long)]
     pub project: Option<String>,
     /// All events of this user
@@ -38,9 +39,11 @@ pub struct NewErasure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Erasure {
     /// Its id.
-    pub id: i64,
-    /// The project's name; `None`: all of the tenant's.
-    pub project: Option<String>,
+    pub id: ErasureId,
+    /// The project; `None`: all of the tenant's.
+    pub project: Option<PublicProjectId>,
+    /// The project's name.
+    pub project_name: Option<String>,
     /// `user`, `anonymous`, `event`; or `retention`, for events that the plan keeps no longer.
     pub kind: String,
     /// `requested`, `deleting` (counted and out of every total's way), or `done`: no row is left.
@@ -55,13 +58,32 @@ pub struct Erasure {
     pub dead_letters: Option<i64>,
 }
 
-service::from_row!(Erasure { id, project, kind, state, requested_at, done_at, events, dead_letters });
+type Row = (
+    uuid::Uuid,
+    Option<uuid::Uuid>,
+    Option<String>,
+    String,
+    String,
+    DateTime<Utc>,
+    Option<DateTime<Utc>>,
+    Option<i64>,
+    Option<i64>,
+);
+
+fn erasure(
+    (id, project, project_name, kind, state, requested_at, done_at, events, dead_letters): Row,
+) -> Erasure {
+    let (id, project) = (id.into(), project.map(Into::into));
+    Erasure { id, project, project_name, kind, state, requested_at, done_at, events, dead_letters }
+}
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT e.id, p.name AS project, e.kind, e.state, e.requested_at, e.done_at, e.events, e.dead_letters
-             FROM erasure e LEFT JOIN project p ON p.id = e.project_id ",
+            "SELECT e.public_id, f.public_id, p.name, e.kind, e.state, e.requested_at, e.done_at, e.events,
+                    e.dead_letters
+             FROM erasure e LEFT JOIN project p ON (p.tenant_id, p.id) = (e.tenant_id, e.project_id)
+             LEFT JOIN project_profile f ON (f.tenant_id, f.project_id) = (e.tenant_id, e.project_id) ",
             $rest
         )
     };
@@ -75,14 +97,17 @@ macro_rules! select {
 pub async fn create(scope: &mut Scope, new: &NewErasure) -> Result<Erasure, AccountError> {
     let (kind, subject) = new.subject()?;
     let project: Option<ProjectId> = match &new.project {
-        Some(name) => Some(super::project::find(scope, name).await?),
-        None => None,
+        Some(named) => Some(super::project::find(scope, named).await?),
+        None => {
+            scope.whole()?;
+            None
+        }
     };
     let salt = sqlx::query_scalar("SELECT uuid_send(gen_random_uuid())");
     let salt: Vec<u8> = salt.fetch_one(scope.connection()).await?;
-    let id: i64 = sqlx::query_scalar(
+    let id: uuid::Uuid = sqlx::query_scalar(
         "INSERT INTO erasure (tenant_id, project_id, kind, subject, salt, subject_hash)
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING public_id",
     )
     .bind(scope.tenant().0)
     .bind(project.map(|project| project.0))
@@ -92,18 +117,18 @@ pub async fn create(scope: &mut Scope, new: &NewErasure) -> Result<Erasure, Acco
     .bind(kind.hash(&salt, subject).as_slice())
     .fetch_one(scope.connection())
     .await?;
-    let erasure = find(scope, id).await?;
+    let erasure = find(scope, id.into()).await?;
     // Not whom it is about: that is to be forgotten.
-    scope.note(Note::new("erasure.create", format!("erasure {id}")).after(&erasure));
+    scope.note(Note::new("erasure.create", erasure.id).after(&erasure));
     Ok(erasure)
 }
 
 impl Listed for Erasure {
     const LIST: &'static str = "erasures";
-    type Key = i64;
+    type Key = (DateTime<Utc>, uuid::Uuid);
 
     fn key(&self) -> Self::Key {
-        self.id
+        (self.requested_at, self.id.uuid())
     }
 }
 
@@ -113,29 +138,31 @@ impl Listed for Erasure {
 /// [`AccountError`].
 pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Erasure>, AccountError> {
     let (tenant, before) = (scope.tenant(), asked.after::<Erasure>()?);
-    let rows = sqlx::query_as(select!(
-        "WHERE e.tenant_id = $1 AND ($2::bigint IS NULL OR e.id < $2) ORDER BY e.id DESC LIMIT $3"
+    let rows: Vec<Row> = sqlx::query_as(select!(
+        "WHERE e.tenant_id = $1 AND ($2::timestamptz IS NULL OR (e.requested_at, e.public_id) < ($2, $3))
+         ORDER BY e.requested_at DESC, e.public_id DESC LIMIT $4"
     ))
     .bind(tenant.0)
-    .bind(before)
+    .bind(before.map(|(at, _)| at))
+    .bind(before.map(|(_, id)| id))
     .bind(asked.rows())
     .fetch_all(scope.connection())
     .await?;
-    Ok(asked.page(rows))
+    Ok(asked.page(rows.into_iter().map(erasure).collect()))
 }
 
 /// One erasure of the tenant.
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
-pub async fn find(scope: &mut Scope, id: i64) -> Result<Erasure, AccountError> {
+pub async fn find(scope: &mut Scope, id: ErasureId) -> Result<Erasure, AccountError> {
     let tenant = scope.tenant();
-    sqlx::query_as(select!("WHERE e.tenant_id = $1 AND e.id = $2"))
+    let row: Option<Row> = sqlx::query_as(select!("WHERE e.tenant_id = $1 AND e.public_id = $2"))
         .bind(tenant.0)
-        .bind(id)
+        .bind(id.uuid())
         .fetch_optional(scope.connection())
-        .await?
-        .ok_or_else(|| AccountError::NotFound(format!("erasure {id}")))
+        .await?;
+    row.map(erasure).ok_or_else(|| AccountError::NotFound(format!("erasure {id}")))
 }
 
 impl NewErasure {

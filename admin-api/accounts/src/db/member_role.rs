@@ -110,6 +110,47 @@ pub async fn change(
     Ok(after)
 }
 
+/// Deletes a role, with the closed invitations that name it.
+///
+/// # Errors
+/// [`AccountError::NotFound`]; [`AccountError::Conflict`] while a member or a pending invitation holds it;
+/// [`AccountError::Invalid`] if it holds what `by` does not.
+pub async fn delete(scope: &mut Scope, by: &Grants, id: RoleId) -> Result<(), AccountError> {
+    let before = find(scope, id).await?;
+    if let Some(more) = before.permissions.iter().find(|permission| !by.may(**permission)) {
+        return Err(AccountError::Invalid(format!("that role holds {more}, which yours does not")));
+    }
+    let (tenant, now) = (scope.tenant(), scope.now());
+    sqlx::query(
+        "DELETE FROM invitation WHERE tenant_id = $1 AND custom = $2
+         AND (accepted_at IS NOT NULL OR revoked_at IS NOT NULL OR expires_at <= $3)",
+    )
+    .bind(tenant.0)
+    .bind(id.uuid())
+    .bind(now)
+    .execute(scope.connection())
+    .await?;
+    // Members and pending invitations refer to it: Postgres looks, so that none comes in between.
+    let deleted = sqlx::query("DELETE FROM member_role WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .execute(scope.connection())
+        .await;
+    let held = |error: sqlx::Error| match error.as_database_error() {
+        Some(database) if database.is_foreign_key_violation() => {
+            let rule =
+                format!("members or pending invitations hold the role {}: give them another", before.name);
+            AccountError::Conflict(rule)
+        }
+        _ => error.into(),
+    };
+    if deleted.map_err(held)?.rows_affected() == 0 {
+        return Err(AccountError::NotFound(format!("role {id}")));
+    }
+    scope.note(Note::new("role.delete", id).before(&before));
+    Ok(())
+}
+
 type Row = (uuid::Uuid, String, Vec<String>);
 
 /// Permissions that this weir does not know are left out: they permit nothing here.

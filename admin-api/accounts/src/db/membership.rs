@@ -1,11 +1,13 @@
 //! Who is in a tenant, and with which role.
 
 mod change;
+mod transfer;
 
 use chrono::{DateTime, Utc};
 use schemas::id::{ProjectId, TenantId};
+use schemas::lifecycle::TenantState;
 use schemas::permission::BuiltInRole;
-use schemas::public_id::{MembershipId, PersonId, PublicTenantId, RoleId};
+use schemas::public_id::{MembershipId, PersonId, PublicProjectId, PublicTenantId, RoleId};
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -16,6 +18,7 @@ use crate::page::{Listed, Page, PageRequest};
 
 pub use change::{change, remove};
 pub(crate) use change::{hold_within, insert};
+pub use transfer::transfer;
 
 /// Tenants of one person that are looked at when it is decided which one a session works for.
 const TENANTS_MAX: i64 = 1_000;
@@ -61,7 +64,7 @@ pub struct Member {
     /// The role.
     pub role: Role,
     /// The only projects that it is for; `None`: all.
-    pub projects: Option<Vec<ProjectId>>,
+    pub projects: Option<Vec<PublicProjectId>>,
     /// Since when.
     pub created_at: DateTime<Utc>,
 }
@@ -80,6 +83,8 @@ pub struct TenantOfPerson {
     pub slug: String,
     /// The person's role: a built-in one's word, or the name of the tenant's own.
     pub role: String,
+    /// What the tenant is: a deleted one can be restored by its owner.
+    pub status: TenantState,
 }
 
 type GrantsRow = (Option<String>, Option<String>, Option<Vec<String>>, bool, Vec<i64>);
@@ -123,12 +128,12 @@ impl Listed for TenantOfPerson {
     }
 }
 
-/// The person's tenants, by slug.
+/// The person's tenants: active ones first, then by slug.
 pub(crate) async fn tenants_of(
     connection: &mut PgConnection,
     person: PersonId,
 ) -> Result<Vec<TenantOfPerson>, sqlx::Error> {
-    tenants_after(connection, person, None, TENANTS_MAX).await
+    tenants_after(connection, person, None, TENANTS_MAX, true).await
 }
 
 /// A page of the person's tenants, by slug.
@@ -138,7 +143,7 @@ pub(crate) async fn list_of(
     asked: &PageRequest,
 ) -> Result<Page<TenantOfPerson>, AccountError> {
     let after = asked.after::<TenantOfPerson>()?;
-    Ok(asked.page(tenants_after(connection, person, after, asked.rows()).await?))
+    Ok(asked.page(tenants_after(connection, person, after, asked.rows(), false).await?))
 }
 
 async fn tenants_after(
@@ -146,27 +151,27 @@ async fn tenants_after(
     person: PersonId,
     after: Option<String>,
     limit: i64,
+    active_first: bool,
 ) -> Result<Vec<TenantOfPerson>, sqlx::Error> {
-    type Row = (i64, uuid::Uuid, String, String, String);
+    type Row = (i64, uuid::Uuid, String, String, String, String);
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT t.id, p.public_id, p.title, t.name, coalesce(m.built_in, r.name)
+        "SELECT t.id, p.public_id, p.title, t.name, coalesce(m.built_in, r.name), t.status
          FROM membership m JOIN tenant t ON t.id = m.tenant_id JOIN tenant_profile p ON p.tenant_id = t.id
          LEFT JOIN member_role r ON (r.tenant_id, r.id) = (m.tenant_id, m.custom)
-         WHERE m.person_id = $1 AND ($2::text IS NULL OR t.name > $2) ORDER BY t.name LIMIT $3",
+         WHERE m.person_id = $1 AND ($2::text IS NULL OR t.name > $2)
+         ORDER BY $4 AND t.status <> 'active', t.name LIMIT $3",
     )
     .bind(person.uuid())
     .bind(after)
     .bind(limit)
+    .bind(active_first)
     .fetch_all(connection)
     .await?;
-    let tenant = |(tenant, id, name, slug, role): Row| TenantOfPerson {
-        tenant: TenantId(tenant),
-        id: id.into(),
-        name,
-        slug,
-        role,
+    let tenant = |(tenant, id, name, slug, role, status): Row| {
+        let (tenant, id, status) = (TenantId(tenant), id.into(), status.parse().ok()?);
+        Some(TenantOfPerson { tenant, id, name, slug, role, status })
     };
-    Ok(rows.into_iter().map(tenant).collect())
+    Ok(rows.into_iter().filter_map(tenant).collect())
 }
 
 type MemberRow = (
@@ -177,7 +182,7 @@ type MemberRow = (
     Option<String>,
     Option<uuid::Uuid>,
     bool,
-    Vec<i64>,
+    Vec<uuid::Uuid>,
     DateTime<Utc>,
 );
 
@@ -185,8 +190,9 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT m.id, m.person_id, p.email, p.name, m.built_in, m.custom, m.limited,
-                    ARRAY(SELECT project_id FROM membership_project l
-                          WHERE (l.tenant_id, l.membership_id) = (m.tenant_id, m.id) ORDER BY project_id),
+                    ARRAY(SELECT f.public_id FROM membership_project l
+                          JOIN project_profile f ON (f.tenant_id, f.project_id) = (l.tenant_id, l.project_id)
+                          WHERE (l.tenant_id, l.membership_id) = (m.tenant_id, m.id) ORDER BY l.project_id),
                     m.created_at
              FROM membership m JOIN person p ON p.id = m.person_id WHERE m.tenant_id = $1 AND ",
             $rest
@@ -198,7 +204,7 @@ fn member(
     (id, person, email, name, built_in, custom, limited, projects, created_at): MemberRow,
 ) -> Option<Member> {
     let role = Role::of_columns(built_in.as_deref(), custom)?;
-    let projects = limited.then(|| projects.into_iter().map(ProjectId).collect());
+    let projects = limited.then(|| projects.into_iter().map(Into::into).collect());
     Some(Member { id: id.into(), person: person.into(), email, name, role, projects, created_at })
 }
 
@@ -239,4 +245,15 @@ pub async fn find(scope: &mut Scope, id: MembershipId) -> Result<Member, Account
         .fetch_optional(scope.connection())
         .await?;
     row.and_then(member).ok_or_else(|| AccountError::NotFound(format!("member {id}")))
+}
+
+/// The membership of a person.
+async fn of_person(scope: &mut Scope, person: PersonId) -> Result<Member, AccountError> {
+    let tenant = scope.tenant();
+    let row: Option<MemberRow> = sqlx::query_as(select!("m.person_id = $2"))
+        .bind(tenant.0)
+        .bind(person.uuid())
+        .fetch_optional(scope.connection())
+        .await?;
+    row.and_then(member).ok_or_else(|| AccountError::NotFound(format!("membership of {person}")))
 }

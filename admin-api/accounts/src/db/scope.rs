@@ -1,15 +1,19 @@
 //! What a function of this crate works in: a transaction that knows who asks and whose rows it may see.
 //!
-//! Postgres holds it to that: row-level security compares each row's tenant with what the scope has set for its
-//! transaction (docs/adr/0024). A scope that is dropped without [`Scope::commit`] changes nothing.
+//! Postgres holds it to that: row-level security compares each row's tenant, and its project where it has one, with what
+//! the scope has set for its transaction (docs/adr/0024). A scope that is dropped without [`Scope::commit`] changes
+//! nothing.
 
 use chrono::{DateTime, Utc};
-use schemas::id::TenantId;
+use schemas::id::{ProjectId, TenantId};
+use schemas::lifecycle::TenantState;
 use service::clock::Clock;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::caller::Caller;
 use crate::db::chain::{self, Chain, Note};
+use crate::error::AccountError;
+use crate::grants::{Grants, LIMITED};
 
 /// A transaction within one tenant, or with [`EveryTenant`] across all of them.
 pub struct Scope<Of = OneTenant> {
@@ -20,9 +24,15 @@ pub struct Scope<Of = OneTenant> {
     of: Of,
 }
 
-/// Rows of one tenant.
-#[derive(Debug, Clone, Copy)]
-pub struct OneTenant(TenantId);
+/// Rows of one tenant, or of some of its projects.
+#[derive(Debug, Clone)]
+pub struct OneTenant {
+    tenant: TenantId,
+    /// `None`: all, and what belongs to no single project.
+    projects: Option<Vec<ProjectId>>,
+    /// `None`: it was not looked at.
+    state: Option<TenantState>,
+}
 
 /// Rows of all tenants: for operators, the command line, and for finding out who somebody is.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +41,7 @@ pub struct EveryTenant;
 /// A transaction across all tenants.
 pub type PlatformScope = Scope<EveryTenant>;
 
-/// What `weir.tenant` says in a scope of all tenants.
+/// What `weir.tenant` says in a scope of all tenants, and `weir.projects` in one of all projects.
 const ALL: &str = "all";
 
 impl Scope {
@@ -46,19 +56,43 @@ impl Scope {
         tenant: TenantId,
     ) -> Result<Self, sqlx::Error> {
         let mut tx = pool.begin().await?;
-        see(&mut tx, &tenant.to_string()).await?;
-        Ok(Self { tx, caller, now: now(clock), notes: Vec::new(), of: OneTenant(tenant) })
+        see(&mut tx, &tenant.to_string(), ALL).await?;
+        let of = OneTenant { tenant, projects: None, state: None };
+        Ok(Self { tx, caller, now: now(clock), notes: Vec::new(), of })
     }
 
     /// The tenant.
     #[must_use]
     pub fn tenant(&self) -> TenantId {
-        self.of.0
+        self.of.tenant
+    }
+
+    /// The only projects whose rows it sees, for stores other than Postgres; `None`: all. Postgres holds every
+    /// statement to it.
+    #[must_use]
+    pub fn projects(&self) -> Option<&[ProjectId]> {
+        self.of.projects.as_deref()
+    }
+
+    /// What the tenant was when somebody was let in; `None` in a scope of operators and of weir itself, who may work
+    /// with a tenant in any state.
+    #[must_use]
+    pub fn state(&self) -> Option<TenantState> {
+        self.of.state
+    }
+
+    /// # Errors
+    /// [`AccountError::Forbidden`] in a scope of some projects: what is asked for is of the whole tenant.
+    pub(crate) fn whole(&self) -> Result<(), AccountError> {
+        match self.of.projects {
+            None => Ok(()),
+            Some(_) => Err(AccountError::Forbidden(LIMITED.to_owned())),
+        }
     }
 
     /// Notes a change for the tenant's audit. It is written by [`Scope::commit`].
     pub(crate) fn note(&mut self, note: Note) {
-        self.notes.push((Chain::Tenant(self.of.0), note));
+        self.notes.push((Chain::Tenant(self.of.tenant), note));
     }
 }
 
@@ -69,7 +103,7 @@ impl PlatformScope {
     /// If Postgres fails.
     pub async fn open_platform(pool: &PgPool, clock: &Clock, caller: Caller) -> Result<Self, sqlx::Error> {
         let mut tx = pool.begin().await?;
-        see(&mut tx, ALL).await?;
+        see(&mut tx, ALL, ALL).await?;
         Ok(Self { tx, caller, now: now(clock), notes: Vec::new(), of: EveryTenant })
     }
 
@@ -77,10 +111,31 @@ impl PlatformScope {
     ///
     /// # Errors
     /// If Postgres fails.
-    pub async fn enter(mut self, tenant: TenantId) -> Result<Scope, sqlx::Error> {
-        see(&mut self.tx, &tenant.to_string()).await?;
+    pub async fn enter(self, tenant: TenantId) -> Result<Scope, sqlx::Error> {
+        self.narrow(OneTenant { tenant, projects: None, state: None }).await
+    }
+
+    /// The same transaction, which sees rows of `tenant` alone from now on, and of these only what `by` is limited to.
+    ///
+    /// # Errors
+    /// If Postgres fails.
+    pub(crate) async fn enter_as(
+        self,
+        tenant: TenantId,
+        state: TenantState,
+        by: &Grants,
+    ) -> Result<Scope, sqlx::Error> {
+        self.narrow(OneTenant { tenant, projects: by.projects.clone(), state: Some(state) }).await
+    }
+
+    async fn narrow(mut self, of: OneTenant) -> Result<Scope, sqlx::Error> {
+        let projects = of
+            .projects
+            .as_ref()
+            .map(|projects| projects.iter().map(ToString::to_string).collect::<Vec<String>>().join(","));
+        see(&mut self.tx, &of.tenant.to_string(), projects.as_deref().unwrap_or(ALL)).await?;
         let Self { tx, caller, now, notes, of: EveryTenant } = self;
-        Ok(Scope { tx, caller, now, notes, of: OneTenant(tenant) })
+        Ok(Scope { tx, caller, now, notes, of })
     }
 
     /// Notes a change for the audit of `chain`. It is written by [`Scope::commit`].
@@ -120,7 +175,7 @@ impl<Of> Scope<Of> {
         if !self.notes.is_empty() {
             if self.notes.iter().any(|(chain, _)| matches!(chain, Chain::Platform(_))) {
                 // A scope that was narrowed may hold notes for the platform.
-                see(&mut self.tx, ALL).await?;
+                see(&mut self.tx, ALL, ALL).await?;
             }
             chain::append(&mut self.tx, &self.caller, self.now, self.notes).await?;
         }
@@ -129,8 +184,12 @@ impl<Of> Scope<Of> {
 }
 
 /// Until the transaction's end: a pooled connection carries nothing over.
-async fn see(connection: &mut PgConnection, tenants: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT set_config('weir.tenant', $1, true)").bind(tenants).execute(connection).await?;
+async fn see(connection: &mut PgConnection, tenants: &str, projects: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT set_config('weir.tenant', $1, true), set_config('weir.projects', $2, true)")
+        .bind(tenants)
+        .bind(projects)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

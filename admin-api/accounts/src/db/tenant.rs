@@ -1,14 +1,16 @@
 //! Tenants.
 
+mod erase;
+mod lifecycle;
+mod settings;
+mod slug;
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use clap::Args;
 use schemas::address::AddressPolicy;
 use schemas::id::TenantId;
+use schemas::lifecycle::{TENANT, TenantState, Who};
 use schemas::public_id::PublicTenantId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -20,13 +22,23 @@ use crate::error::AccountError;
 use crate::limit::{self, Limit};
 use crate::page::{Listed, Page, PageRequest};
 
-/// A tenant as operators see it.
+pub use erase::erase_expired;
+pub use lifecycle::{RESTORE_DAYS, delete, restore, transit};
+pub use settings::{TenantSettings, set};
+pub(crate) use slug::found;
+
+/// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tenant {
+    /// Its number, for this crate's callers.
+    #[serde(skip)]
+    pub number: i64,
     /// Its id.
-    pub id: i64,
-    /// Its name, unique.
+    pub id: PublicTenantId,
+    /// What its people call it.
     pub name: String,
+    /// In a path it stands for the id: unique.
+    pub slug: String,
     /// Its plan's name.
     pub plan: String,
     /// Events a period, the tenant's own or its plan's; `None`: no cap.
@@ -40,16 +52,20 @@ pub struct Tenant {
     /// IANA name; its billing periods begin there.
     pub time_zone: String,
     /// Whether it is let in.
-    pub status: TenantStatus,
+    pub status: TenantState,
     /// How much of a client's address its events carry.
     pub client_ip: AddressPolicy,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+    /// Since when it is deleted: it can be restored for [`RESTORE_DAYS`].
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 service::from_row!(Tenant {
-    id,
+    number,
+    id: uuid,
     name,
+    slug,
     plan,
     quota,
     rate,
@@ -59,22 +75,8 @@ service::from_row!(Tenant {
     status: parsed,
     client_ip: parsed,
     created_at,
+    deleted_at,
 });
-
-/// Whether a tenant is let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
-pub enum TenantStatus {
-    /// It is.
-    Active,
-    /// Ingest refuses its events.
-    Frozen,
-}
-
-/// No status has this name.
-#[derive(Debug, thiserror::Error)]
-#[error("status is active or frozen")]
-pub struct UnknownStatus;
 
 /// A tenant to be made.
 #[derive(Debug, Clone, Deserialize, Args)]
@@ -83,6 +85,9 @@ pub struct UnknownStatus;
 pub struct NewTenant {
     /// Its name
     pub name: String,
+    /// What stands for it in paths; without it, the letters and digits of its name
+    #[arg(long)]
+    pub slug: Option<String>,
     /// Events a month, instead of the plan's
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub quota: Option<i64>,
@@ -123,58 +128,20 @@ pub struct TenantChange {
     pub plan: Option<String>,
     /// `active` or `frozen`
     #[arg(long)]
-    pub status: Option<TenantStatus>,
+    pub status: Option<TenantState>,
     /// How much of a client's address its events carry from now on: `full`, `truncated` or `none`
     #[arg(long, value_name = "POLICY")]
     pub client_ip: Option<AddressPolicy>,
 }
 
-impl TenantStatus {
-    /// The word in requests and in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Frozen => "frozen",
-        }
-    }
-}
-
-impl FromStr for TenantStatus {
-    type Err = UnknownStatus;
-
-    fn from_str(word: &str) -> Result<Self, UnknownStatus> {
-        [Self::Active, Self::Frozen].into_iter().find(|status| status.as_str() == word).ok_or(UnknownStatus)
-    }
-}
-
-impl TryFrom<String> for TenantStatus {
-    type Error = UnknownStatus;
-
-    fn try_from(word: String) -> Result<Self, UnknownStatus> {
-        word.parse()
-    }
-}
-
-impl From<TenantStatus> for &'static str {
-    fn from(status: TenantStatus) -> Self {
-        status.as_str()
-    }
-}
-
-impl fmt::Display for TenantStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT t.id, t.name, p.name AS plan, coalesce(t.quota, p.quota) AS quota, coalesce(t.rate, p.rate) AS rate,
+            "SELECT t.id AS number, f.public_id AS id, f.title AS name, t.name AS slug, p.name AS plan,
+                    coalesce(t.quota, p.quota) AS quota, coalesce(t.rate, p.rate) AS rate,
                     t.quota IS NOT NULL AS own_quota, t.rate IS NOT NULL AS own_rate, t.time_zone, t.status,
-                    t.client_ip, t.created_at
-             FROM tenant t JOIN plan p ON p.id = t.plan_id ",
+                    t.client_ip, t.created_at, f.deleted_at
+             FROM tenant t JOIN plan p ON p.id = t.plan_id JOIN tenant_profile f ON f.tenant_id = t.id ",
             $rest
         )
     };
@@ -185,7 +152,7 @@ impl Listed for Tenant {
     type Key = i64;
 
     fn key(&self) -> Self::Key {
-        self.id
+        self.number
     }
 }
 
@@ -202,19 +169,23 @@ pub async fn list(scope: &mut PlatformScope, asked: &PageRequest) -> Result<Page
     Ok(asked.page(rows))
 }
 
-/// The tenant of that name or, if there is none, of that id.
+/// The tenant of that public id, number or slug: no slug looks like one of the others.
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
-pub async fn find(scope: &mut PlatformScope, name_or_id: &str) -> Result<Tenant, AccountError> {
-    sqlx::query_as(select!("WHERE t.name = $1 OR t.id::text = $1 ORDER BY t.name <> $1 LIMIT 1"))
-        .bind(name_or_id)
-        .fetch_optional(scope.connection())
-        .await?
-        .ok_or_else(|| AccountError::NotFound(format!("tenant {name_or_id}")))
+pub async fn find(scope: &mut PlatformScope, named: &str) -> Result<Tenant, AccountError> {
+    let query = if let Ok(id) = named.parse::<PublicTenantId>() {
+        sqlx::query_as(select!("WHERE f.public_id = $1")).bind(id.uuid())
+    } else if let Ok(number) = named.parse::<i64>() {
+        sqlx::query_as(select!("WHERE t.id = $1")).bind(number)
+    } else {
+        sqlx::query_as(select!("WHERE t.name = $1")).bind(named)
+    };
+    let found = query.fetch_optional(scope.connection()).await?;
+    found.ok_or_else(|| AccountError::NotFound(format!("tenant {named}")))
 }
 
-/// The transaction, for the tenant of that public id, name or number alone.
+/// The transaction, for the tenant of that public id, slug or number alone.
 ///
 /// # Errors
 /// [`AccountError::NotFound`].
@@ -223,13 +194,9 @@ pub async fn enter(mut scope: PlatformScope, named: &str) -> Result<Scope, Accou
     Ok(scope.enter(tenant).await?)
 }
 
-/// The tenant of that public id, name or number.
+/// The tenant of that public id, slug or number.
 pub(crate) async fn named(scope: &mut PlatformScope, named: &str) -> Result<TenantId, AccountError> {
-    let found = match named.parse() {
-        Ok(id) => by_public_id(scope, id).await?,
-        Err(_) => Some(TenantId(find(scope, named).await?.id)),
-    };
-    found.ok_or_else(|| AccountError::NotFound(format!("tenant {named}")))
+    Ok(TenantId(find(scope, named).await?.number))
 }
 
 /// Public ids of tenants, by their numbers.
@@ -267,17 +234,15 @@ async fn by_id(connection: &mut PgConnection, tenant: TenantId) -> Result<Tenant
 pub async fn create(scope: &mut PlatformScope, new: &NewTenant) -> Result<Tenant, AccountError> {
     check::name(&new.name)?;
     check::limits(new.quota, new.rate)?;
+    let slug = new.slug.clone().unwrap_or_else(|| slug::of_name(&new.name));
+    slug::check(&slug)?;
     let zone = new.time_zone.as_deref().unwrap_or("UTC");
-    if zone.parse::<Tz>().is_err() {
-        return Err(AccountError::Invalid(format!(
-            "{zone} is not a time zone: use an IANA name such as Europe/Berlin"
-        )));
-    }
+    check::time_zone(zone)?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO tenant (name, plan_id, quota, rate, time_zone, client_ip)
          SELECT $1, id, $3, $4, $5, $6 FROM plan WHERE name = $2 RETURNING id",
     )
-    .bind(&new.name)
+    .bind(&slug)
     .bind(&new.plan)
     .bind(new.quota)
     .bind(new.rate)
@@ -285,7 +250,7 @@ pub async fn create(scope: &mut PlatformScope, new: &NewTenant) -> Result<Tenant
     .bind(new.client_ip.unwrap_or_default().as_str())
     .fetch_optional(scope.connection())
     .await
-    .map_err(AccountError::of_insert(|| format!("tenant {}", new.name)))?
+    .map_err(AccountError::of_insert(|| format!("tenant {slug}")))?
     .ok_or_else(|| AccountError::NotFound(format!("plan {}", new.plan)))?;
     sqlx::query("INSERT INTO tenant_profile (tenant_id, title) VALUES ($1, $2)")
         .bind(id)
@@ -294,18 +259,23 @@ pub async fn create(scope: &mut PlatformScope, new: &NewTenant) -> Result<Tenant
         .await?;
     super::project::insert(scope.connection(), TenantId(id), super::project::DEFAULT).await?;
     let tenant = by_id(scope.connection(), TenantId(id)).await?;
-    let note = Note::new("tenant.create", format!("tenant {id}")).after(&tenant);
+    let note = Note::new("tenant.create", tenant.id).after(&tenant);
     scope.note(Chain::Tenant(TenantId(id)), note);
     Ok(tenant)
 }
 
-/// The tenant with that public id.
+/// The tenant with that public id, and what it is now.
 pub(crate) async fn by_public_id(
     scope: &mut PlatformScope,
     id: PublicTenantId,
-) -> Result<Option<TenantId>, sqlx::Error> {
-    let query = sqlx::query_scalar("SELECT tenant_id FROM tenant_profile WHERE public_id = $1");
-    Ok(query.bind(id.uuid()).fetch_optional(scope.connection()).await?.map(TenantId))
+) -> Result<Option<(TenantId, TenantState)>, sqlx::Error> {
+    let row: Option<(i64, String)> = sqlx::query_as(
+        "SELECT t.id, t.status FROM tenant_profile f JOIN tenant t ON t.id = f.tenant_id WHERE f.public_id = $1",
+    )
+    .bind(id.uuid())
+    .fetch_optional(scope.connection())
+    .await?;
+    Ok(row.and_then(|(tenant, state)| Some((TenantId(tenant), state.parse().ok()?))))
 }
 
 /// The scope's tenant, as its people see it.
@@ -316,7 +286,17 @@ pub(crate) async fn public_id(scope: &mut Scope) -> Result<PublicTenantId, sqlx:
     Ok(id.into())
 }
 
-/// Whether `named` stands for the scope's tenant: its public id, its slug, or its number.
+/// What the tenant is now; `None`: there is none, or it is what this weir does not know.
+pub(crate) async fn state(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+) -> Result<Option<TenantState>, sqlx::Error> {
+    let query = sqlx::query_scalar("SELECT status FROM tenant WHERE id = $1").bind(tenant.0);
+    let word: Option<String> = query.fetch_optional(connection).await?;
+    Ok(word.and_then(|word| word.parse().ok()))
+}
+
+/// Whether `named` stands for the scope's tenant: its public id or its slug.
 ///
 /// # Errors
 /// If Postgres fails.
@@ -328,33 +308,7 @@ pub async fn is_named(scope: &mut Scope, named: &str) -> Result<bool, AccountErr
     .bind(tenant.0)
     .fetch_one(scope.connection())
     .await?;
-    Ok(named == row.0 || named == tenant.to_string() || named == PublicTenantId::from(row.1).to_string())
-}
-
-/// Whether a tenant has that name.
-pub(crate) async fn is_taken(scope: &mut PlatformScope, name: &str) -> Result<bool, AccountError> {
-    let query = sqlx::query_scalar("SELECT EXISTS (SELECT FROM tenant WHERE name = $1)");
-    Ok(query.bind(name).fetch_one(scope.connection()).await?)
-}
-
-/// Makes the tenant of somebody who has registered, which its people call `title`.
-pub(crate) async fn found(
-    scope: &mut PlatformScope,
-    name: &str,
-    title: &str,
-) -> Result<TenantId, AccountError> {
-    let new = NewTenant {
-        name: name.to_owned(),
-        quota: None,
-        plan: default_plan(),
-        rate: None,
-        time_zone: None,
-        client_ip: None,
-    };
-    let tenant = TenantId(create(scope, &new).await?.id);
-    let query = sqlx::query("UPDATE tenant_profile SET title = $2 WHERE tenant_id = $1");
-    query.bind(tenant.0).bind(title).execute(scope.connection()).await?;
-    Ok(tenant)
+    Ok(named == row.0 || named == PublicTenantId::from(row.1).to_string())
 }
 
 /// Changes a tenant.
@@ -376,11 +330,16 @@ pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, 
         ),
         None => None,
     };
-    let before: Tenant = sqlx::query_as(select!("WHERE t.id = $1 FOR UPDATE OF t"))
-        .bind(tenant.0)
-        .fetch_optional(scope.connection())
-        .await?
-        .ok_or_else(|| AccountError::NotFound(format!("tenant {tenant}")))?;
+    let before = lock(scope).await?;
+    if let Some(status) = change.status.filter(|status| *status != before.status) {
+        let by_operator = TENANT
+            .iter()
+            .find(|rule| rule.from == before.status && rule.to == status && rule.who == Who::Operator);
+        if by_operator.is_none() {
+            let rule = format!("a tenant that is {} can't become {status} this way", before.status);
+            return Err(AccountError::Conflict(rule));
+        }
+    }
     sqlx::query(
         "UPDATE tenant SET plan_id = coalesce($2, plan_id), quota = CASE WHEN $3 THEN $4 ELSE quota END,
                 rate = CASE WHEN $5 THEN $6 ELSE rate END, status = coalesce($7, status),
@@ -393,13 +352,23 @@ pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, 
     .bind(quota)
     .bind(change.rate.is_some())
     .bind(rate)
-    .bind(change.status.map(TenantStatus::as_str))
+    .bind(change.status.map(TenantState::as_str))
     .bind(change.client_ip.map(AddressPolicy::as_str))
     .execute(scope.connection())
     .await?;
     let after = show(scope).await?;
-    scope.note(Note::new("tenant.change", format!("tenant {tenant}")).before(&before).after(&after));
+    scope.note(Note::new("tenant.change", after.id).before(&before).after(&after));
     Ok(after)
+}
+
+/// The scope's tenant, which nobody else changes until the transaction ends.
+async fn lock(scope: &mut Scope) -> Result<Tenant, AccountError> {
+    let tenant = scope.tenant();
+    sqlx::query_as(select!("WHERE t.id = $1 FOR UPDATE OF t, f"))
+        .bind(tenant.0)
+        .fetch_optional(scope.connection())
+        .await?
+        .ok_or_else(|| AccountError::NotFound(format!("tenant {tenant}")))
 }
 
 #[cfg(test)]

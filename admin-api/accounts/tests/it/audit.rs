@@ -49,7 +49,7 @@ async fn an_entry_says_who_did_what_from_where_and_no_secret() {
     .items;
     let [entry] = &entries[..] else { panic!("one entry") };
     assert_eq!((entry.seq, entry.action.as_str()), (2, "key.create"));
-    assert_eq!(entry.target, format!("key {}", made.id));
+    assert_eq!(entry.target, format!("key {}", made.made.id));
     assert_eq!((entry.actor.clone(), entry.address.as_deref()), (person.to_string(), Some("2001:db8::1")));
     assert_eq!((entry.request_id, entry.at.timestamp_micros()), (request_id, NOON));
     let everything = serde_json::to_string(entry).unwrap();
@@ -174,7 +174,7 @@ async fn entries_are_found_by_who_what_and_when() {
     let caller = Caller::local(Actor::Person(person));
     let mut scope = Scope::open(&place.pool, &place.clock, caller, acme).await.unwrap();
     let made = key::create(&mut scope, &NewKey::default()).await.unwrap();
-    key::revoke(&mut scope, made.id).await.unwrap();
+    key::revoke(&mut scope, made.made.id).await.unwrap();
     scope.commit().await.unwrap();
     let later = DateTime::from_timestamp_micros(NOON + SECOND);
     for (filter, found) in [
@@ -184,7 +184,7 @@ async fn entries_are_found_by_who_what_and_when() {
         (Filter { action: Some("key.*".to_owned()), ..Filter::default() }, vec![7, 6, 5]),
         (Filter { action: Some("key".to_owned()), ..Filter::default() }, vec![]),
         (Filter { action: Some("%.*".to_owned()), ..Filter::default() }, vec![]),
-        (Filter { target: Some(format!("key {}", made.id)), ..Filter::default() }, vec![7, 6]),
+        (Filter { target: Some(format!("key {}", made.made.id)), ..Filter::default() }, vec![7, 6]),
         (Filter { from: later, ..Filter::default() }, vec![7, 6]),
         (Filter { to: later, action: Some("key.*".to_owned()), ..Filter::default() }, vec![5]),
     ] {

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use accounts::membership::{Member, Role};
 use accounts::{
-    Admitted, AuthError, AuthParts, Authenticator, Client, HashCost, Hasher, Login, Mail, Proof, Random,
-    Registration, SealKey, SignedIn, SignedInPerson,
+    Admitted, AuthError, AuthParts, Authenticator, Client, HashCost, Hasher, Login, Mail, PageRequest, Proof,
+    Random, Registration, Scope, SealKey, SignedIn, SignedInPerson, invitation, membership,
 };
+use schemas::permission::BuiltInRole;
 use schemas::public_id::PersonId;
 use service::config::Secret;
 
@@ -15,6 +17,10 @@ pub(crate) const PASSWORD: &str = "kettle-orbit-mango";
 pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// Hashes that cost nothing, where their cost is not what a test is about.
 pub(crate) const CHEAP: HashCost = HashCost { memory_kib: 64, passes: 1, lanes: 1 };
+
+pub(crate) const OWNER: Role = Role::BuiltIn(BuiltInRole::Owner);
+pub(crate) const ADMIN: Role = Role::BuiltIn(BuiltInRole::Admin);
+pub(crate) const VIEWER: Role = Role::BuiltIn(BuiltInRole::Viewer);
 
 pub(crate) struct House {
     pub(crate) place: Place,
@@ -122,4 +128,38 @@ pub(crate) fn signed_in(login: Result<Login, AuthError>) -> SignedIn {
 
 pub(crate) fn is_refused<T>(result: &Result<T, AuthError>) -> bool {
     matches!(result, Err(AuthError::Refused(_)))
+}
+
+impl House {
+    pub(crate) async fn works(&self, email: &str) -> Admitted {
+        let token = self.login(email).await.access_token;
+        self.admit(&token).await.unwrap()
+    }
+
+    /// Makes somebody a member of the tenant of ada, who owns it.
+    pub(crate) async fn joins(&self, email: &str, role: Role) {
+        let Admitted { mut scope, grants } = self.works("ada@example.com").await;
+        let invited = if role == OWNER { ADMIN } else { role };
+        let made = invitation::create(&mut scope, &Random::system(), &grants, email, invited).await.unwrap();
+        scope.commit().await.unwrap();
+        let token = made.token.expose();
+        self.auth.register_invited(token, "Name", secret(PASSWORD), &client(1)).await.unwrap();
+        if role == OWNER {
+            let Admitted { mut scope, grants } = self.works("ada@example.com").await;
+            let member = member(&mut scope, email).await;
+            membership::change(&mut scope, &grants, member.id, OWNER, None).await.unwrap();
+            scope.commit().await.unwrap();
+        }
+    }
+
+    pub(crate) async fn acme() -> Self {
+        let house = Self::fresh().await;
+        house.person("ada@example.com", "acme").await;
+        house
+    }
+}
+
+pub(crate) async fn member(scope: &mut Scope, email: &str) -> Member {
+    let members = membership::list(scope, &PageRequest::default()).await.unwrap().items;
+    members.into_iter().find(|member| member.email == email).unwrap()
 }

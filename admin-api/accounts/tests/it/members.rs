@@ -1,49 +1,12 @@
 //! Who may do what in a tenant, and that nobody gets more than somebody has to give.
 
 use accounts::member_role::{self, NewRole};
-use accounts::membership::{self, Member, Role};
+use accounts::membership::{self, Role};
 use accounts::{AccountError, Admitted, PageRequest, Random, invitation, project};
+use schemas::id::ProjectId;
 use schemas::permission::{BuiltInRole, Permission};
 
-use crate::house::{House, PASSWORD, client, is_refused, secret};
-
-const OWNER: Role = Role::BuiltIn(BuiltInRole::Owner);
-const ADMIN: Role = Role::BuiltIn(BuiltInRole::Admin);
-const VIEWER: Role = Role::BuiltIn(BuiltInRole::Viewer);
-
-impl House {
-    async fn works(&self, email: &str) -> Admitted {
-        let token = self.login(email).await.access_token;
-        self.admit(&token).await.unwrap()
-    }
-
-    /// Makes somebody a member of the tenant of ada, who owns it.
-    async fn joins(&self, email: &str, role: Role) {
-        let Admitted { mut scope, grants } = self.works("ada@example.com").await;
-        let invited = if role == OWNER { ADMIN } else { role };
-        let made = invitation::create(&mut scope, &Random::system(), &grants, email, invited).await.unwrap();
-        scope.commit().await.unwrap();
-        let token = made.token.expose();
-        self.auth.register_invited(token, "Name", secret(PASSWORD), &client(1)).await.unwrap();
-        if role == OWNER {
-            let Admitted { mut scope, grants } = self.works("ada@example.com").await;
-            let member = member(&mut scope, email).await;
-            membership::change(&mut scope, &grants, member.id, OWNER, None).await.unwrap();
-            scope.commit().await.unwrap();
-        }
-    }
-
-    async fn acme() -> Self {
-        let house = Self::fresh().await;
-        house.person("ada@example.com", "acme").await;
-        house
-    }
-}
-
-async fn member(scope: &mut accounts::Scope, email: &str) -> Member {
-    let members = membership::list(scope, &PageRequest::default()).await.unwrap().items;
-    members.into_iter().find(|member| member.email == email).unwrap()
-}
+use crate::house::{ADMIN, House, OWNER, VIEWER, client, is_refused, member};
 
 #[tokio::test]
 async fn every_built_in_role_permits_what_the_table_says() {
@@ -161,21 +124,21 @@ async fn a_membership_may_be_limited_to_projects_of_its_tenant() {
         .await
         .unwrap()
         .items[0]
-        .id;
+        .clone();
     let Admitted { mut scope, grants } = house.works("ada@example.com").await;
-    let staging = project::create(&mut scope, "staging").await.unwrap().id;
-    let ours = schemas::id::ProjectId(staging);
+    let staging = project::create(&mut scope, "staging").await.unwrap();
+    let ours = staging.id;
     let bob = member(&mut scope, "bob@example.com").await.id;
     let changed = membership::change(&mut scope, &grants, bob, VIEWER, Some(&[ours])).await.unwrap();
     assert_eq!(changed.projects, Some(vec![ours]));
     scope.commit().await.unwrap();
     let limited = house.works("bob@example.com").await.grants;
-    assert!(limited.covers(ours) && !limited.covers(schemas::id::ProjectId(theirs)));
+    assert!(limited.covers(ProjectId(staging.number)) && !limited.covers(ProjectId(theirs.number)));
 
     let mut again = house.works("ada@example.com").await;
     let none = membership::change(&mut again.scope, &again.grants, bob, VIEWER, Some(&[])).await.unwrap();
     assert_eq!(none.projects, Some(Vec::new()), "none is not all");
-    let foreign = [schemas::id::ProjectId(theirs)];
+    let foreign = [theirs.id];
     let refused = membership::change(&mut again.scope, &again.grants, bob, VIEWER, Some(&foreign)).await;
     assert!(matches!(refused, Err(AccountError::NotFound(_))));
 }
@@ -222,7 +185,7 @@ async fn a_person_switches_between_tenants_and_into_no_other() {
 
 async fn scope_tenant(house: &House, slug: &str) -> schemas::id::TenantId {
     let tenant = accounts::tenant::find(&mut house.place.platform().await, slug).await.unwrap();
-    schemas::id::TenantId(tenant.id)
+    schemas::id::TenantId(tenant.number)
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ impl Place {
     pub(crate) async fn tenant(&self, name: &str) -> TenantId {
         let new = NewTenant {
             name: name.to_owned(),
+            slug: None,
             quota: None,
             plan: "developer".to_owned(),
             rate: None,
@@ -51,7 +52,7 @@ impl Place {
         let mut scope = self.platform().await;
         let tenant = tenant::create(&mut scope, &new).await.unwrap();
         scope.commit().await.unwrap();
-        TenantId(tenant.id)
+        TenantId(tenant.number)
     }
 
     /// The one number that a query returns, asked as a superuser.

@@ -75,6 +75,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Sum {
     pub(crate) at: DateTime<Utc>,
     pub(crate) project_id: i64,
+    pub(crate) public_id: Option<Uuid>,
     /// Empty if the project is not known.
     pub(crate) project: String,
     /// -1: none.
@@ -84,7 +85,7 @@ pub(crate) struct Sum {
     pub(crate) requests: i64,
 }
 
-service::from_row!(Sum { at, project_id, project, key_id, outcome, events, requests });
+service::from_row!(Sum { at, project_id, public_id, project, key_id, outcome, events, requests });
 
 /// Sums in their order: by step, project, key and outcome.
 pub(crate) async fn sums(executor: impl PgExecutor<'_>, asked: Asked<'_>) -> Result<Vec<Sum>, sqlx::Error> {
@@ -96,12 +97,13 @@ pub(crate) async fn sums(executor: impl PgExecutor<'_>, asked: Asked<'_>) -> Res
              FROM outcome_minute
              WHERE tenant_id = $1 AND minute >= greatest($2, $8) AND minute < $3
                AND ($6::bigint IS NULL OR project_id = $6) AND ($7::bigint IS NULL OR key_id = $7))
-         SELECT at, s.project_id, coalesce(p.name, '') AS project, s.key_id, outcome,
+         SELECT at, s.project_id, f.public_id, coalesce(p.name, '') AS project, s.key_id, outcome,
                 sum(events)::bigint AS events, sum(requests)::bigint AS requests
          FROM step s LEFT JOIN project p ON (p.tenant_id, p.id) = ($1, s.project_id)
+         LEFT JOIN project_profile f ON (f.tenant_id, f.project_id) = ($1, s.project_id)
          WHERE $8 IS NULL
             OR (at, s.project_id, s.key_id, outcome COLLATE \"C\") > ($8, $9, $10, $11::text COLLATE \"C\")
-         GROUP BY at, s.project_id, p.name, s.key_id, outcome
+         GROUP BY at, s.project_id, f.public_id, p.name, s.key_id, outcome
          ORDER BY at, s.project_id, s.key_id, outcome COLLATE \"C\" LIMIT $12",
     )
     .bind(asked.tenant.0)

@@ -7,6 +7,7 @@ use schemas::outcome::METER_EVENTS;
 use schemas::time::Micros;
 use service::store::changed;
 use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
 
 use super::timestamp;
 
@@ -77,5 +78,70 @@ pub(crate) async fn of_period(
     .bind(tenant.0)
     .bind(timestamp(start))
     .fetch_one(executor)
+    .await
+}
+
+/// Which sums are asked for, step by step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps<'a> {
+    pub(crate) tenant: TenantId,
+    /// The first hour, and the end.
+    pub(crate) from: Micros,
+    pub(crate) to: Micros,
+    /// Of this period alone.
+    pub(crate) period: Option<Micros>,
+    /// `hour`, `day` or `month`, in `zone`; `None`: all of it together.
+    pub(crate) step: Option<&'a str>,
+    pub(crate) zone: &'a str,
+    /// A step is the period in which an hour was billed.
+    pub(crate) by_period: bool,
+    pub(crate) by_project: bool,
+    pub(crate) by_meter: bool,
+    pub(crate) rows_max: i64,
+}
+
+/// Sums of one step, and of one project and meter if they are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StepSums {
+    pub(crate) at: Option<DateTime<Utc>>,
+    pub(crate) project: Option<Uuid>,
+    pub(crate) project_name: Option<String>,
+    pub(crate) meter: Option<String>,
+    pub(crate) stored: i64,
+    pub(crate) duplicate: i64,
+    pub(crate) dead: i64,
+}
+
+service::from_row!(StepSums { at, project, project_name, meter, stored, duplicate, dead });
+
+/// Sums in their order: by step, project and meter. What nothing was counted of has none.
+pub(crate) async fn by_step(
+    executor: impl PgExecutor<'_>,
+    steps: Steps<'_>,
+) -> Result<Vec<StepSums>, sqlx::Error> {
+    sqlx::query_as(
+        "WITH sum AS (
+             SELECT CASE WHEN $8 THEN period_start WHEN $5 IS NOT NULL THEN date_trunc($5, hour, $6) END AS at,
+                    CASE WHEN $7 THEN project_id END AS project_id, CASE WHEN $9 THEN meter END AS meter,
+                    sum(stored)::bigint AS stored, sum(duplicate)::bigint AS duplicate, sum(dead)::bigint AS dead
+             FROM usage_hour
+             WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND ($4::timestamptz IS NULL OR period_start = $4)
+             GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $10)
+         SELECT at, f.public_id AS project, p.name AS project_name, meter, stored, duplicate, dead
+         FROM sum LEFT JOIN project p ON (p.tenant_id, p.id) = ($1, sum.project_id)
+         LEFT JOIN project_profile f ON (f.tenant_id, f.project_id) = ($1, sum.project_id)
+         ORDER BY at, sum.project_id, meter",
+    )
+    .bind(steps.tenant.0)
+    .bind(timestamp(steps.from))
+    .bind(timestamp(steps.to))
+    .bind(steps.period.map(timestamp))
+    .bind(steps.step)
+    .bind(steps.zone)
+    .bind(steps.by_project)
+    .bind(steps.by_period)
+    .bind(steps.by_meter)
+    .bind(steps.rows_max)
+    .fetch_all(executor)
     .await
 }

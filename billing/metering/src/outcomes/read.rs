@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::intake::{Intake, IntakeKind};
+use schemas::public_id::PublicProjectId;
 use schemas::time::Micros;
 use serde::{Deserialize, Serialize};
 use service::store::StoreError;
@@ -48,8 +49,6 @@ pub enum Interval {
 /// A page of a tenant's outcomes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutcomePage {
-    /// Whose.
-    pub tenant: TenantId,
     /// Start of the first minute.
     pub from: DateTime<Utc>,
     /// The end.
@@ -69,8 +68,10 @@ pub struct OutcomePage {
 pub struct OutcomeCount {
     /// Start of the step.
     pub at: DateTime<Utc>,
+    /// The project; `None`: the tenant has it no more.
+    pub project: Option<PublicProjectId>,
     /// The project's name.
-    pub project: String,
+    pub project_name: String,
     /// The key; `None`: keys of the project for which a node had no room.
     pub key: Option<KeyId>,
     /// `accepted`, `duplicate_of_request`, `no_reply`, a problem's code, or a warning.
@@ -155,7 +156,6 @@ pub async fn of_tenant(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let next_cursor = sums.get(limit).and(sums.get(limit - 1)).map(cursor);
     Ok(OutcomePage {
-        tenant,
         from: timestamp(from),
         to: timestamp(query.to),
         interval: query.interval,
@@ -171,7 +171,8 @@ fn cursor(sum: &Sum) -> Cursor {
 }
 
 fn count(sum: Sum) -> OutcomeCount {
-    let Sum { at, project, outcome, events, requests, .. } = sum;
+    let Sum { at, public_id, project, outcome, events, requests, .. } = sum;
     let kind = Intake::from_word(&outcome).map(Intake::kind);
-    OutcomeCount { at, project, key: KeyId::from_number(sum.key_id), outcome, kind, events, requests }
+    let (id, key) = (public_id.map(PublicProjectId::from), KeyId::from_number(sum.key_id));
+    OutcomeCount { at, project: id, project_name: project, key, outcome, kind, events, requests }
 }

@@ -51,7 +51,7 @@ impl Place {
     /// A transaction of the API's role that sees every tenant, as an operator's does.
     async fn operator(&self) -> Transaction<'static, Postgres> {
         let mut transaction = self.api.begin().await.unwrap();
-        let sees = "SELECT set_config('weir.tenant', 'all', true)";
+        let sees = "SELECT set_config('weir.tenant', 'all', true), set_config('weir.projects', 'all', true)";
         sqlx::query(sees).execute(&mut *transaction).await.unwrap();
         transaction
     }

@@ -42,6 +42,19 @@ pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Letter>, sq
     Ok(rows.into_iter().map(letter).collect())
 }
 
+/// Discards the letters of erased tenants, whose bytes are events of theirs; those that are being replayed wait. How
+/// many.
+pub(crate) async fn discard_erased(executor: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+    let discarded = sqlx::query(
+        "UPDATE dead_letter SET state = 'discarded', discarded_at = now(), raw = ''
+         WHERE state IN ('dead', 'asked') AND claimed_until <= now()
+           AND tenant_id IN (SELECT id FROM tenant WHERE status = 'erased')",
+    )
+    .execute(executor)
+    .await?;
+    Ok(discarded.rows_affected())
+}
+
 /// Whether a copy of a letter may be on its way into the log.
 pub(crate) async fn is_any_claimed(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(

@@ -11,7 +11,7 @@ use super::{ask, eraser, proved, rows_of, send, shown, without_eraser};
 use crate::river::metered;
 
 /// 30 events of ada, 20 of bob, and an erasure of ada that is asked for.
-async fn asked() -> (River, Customer, i64) {
+async fn asked() -> (River, Customer, String) {
     let river = without_eraser().await;
     let acme = river.customer("acme", None).await;
     send(&river, &acme.key, "ada", 0..30).await;
@@ -61,7 +61,7 @@ async fn an_eraser_that_dies_after_any_step_is_followed_by_one_that_ends_it() {
         proved(&river).await;
         eraser(&river, Clock::system()).turn().await.unwrap();
         for (erasure, events) in [(id, 30), (second, 4)] {
-            let erasure = shown(&river, "acme", erasure).await;
+            let erasure = shown(&river, "acme", &erasure).await;
             assert_eq!((&erasure["state"], &erasure["events"]), (&json!("done"), &json!(events)), "{steps}");
         }
         assert_eq!(rows_of(&river, &acme, "ada").await, 3, "{steps}");
@@ -80,7 +80,7 @@ async fn an_eraser_that_is_cut_off_in_the_midst_of_anything_loses_and_doubles_no
         let turn = tokio::time::timeout(Duration::from_millis(cut * 4), eraser.turn()).await;
         proved(&river).await;
         // A statement that was cut off may still be under way: then the deletion waits for it.
-        if turn.is_ok_and(|turned| turned.is_ok()) && shown(&river, "acme", id).await["state"] == "done" {
+        if turn.is_ok_and(|turned| turned.is_ok()) && shown(&river, "acme", &id).await["state"] == "done" {
             assert!(cut > 1, "it was never cut off");
             break;
         }
@@ -110,7 +110,7 @@ async fn an_eraser_that_was_taken_for_dead_counts_nothing_again() {
     metered(&river, &acme, 60).await;
     slow.delete(&counted).await.unwrap();
     slow.end(&counted).await.unwrap();
-    assert_eq!(shown(&river, "acme", id).await["events"], 20);
+    assert_eq!(shown(&river, "acme", &id).await["events"], 20);
     assert_eq!(proved(&river).await.rows, 10);
     river.stop().await;
 }
@@ -125,11 +125,11 @@ async fn nothing_is_counted_before_all_that_was_accepted_is_processed() {
     let river = River::start_on(stores, log, without).await;
     send(&river, &acme.key, "ada", 30..35).await;
     eraser.turn().await.unwrap();
-    assert_eq!(shown(&river, "acme", id).await["state"], "requested");
+    assert_eq!(shown(&river, "acme", &id).await["state"], "requested");
     assert_eq!(rows_of(&river, &acme, "ada").await, 30);
     let (stores, log) = river.stop().await;
     let river = River::start_on(stores, log, Default::default()).await;
-    assert_eq!(super::done(&river, "acme", id).await["events"], 35);
+    assert_eq!(super::done(&river, "acme", &id).await["events"], 35);
     metered(&river, &acme, 55).await;
     assert_eq!(proved(&river).await.rows, 20);
     river.stop().await;

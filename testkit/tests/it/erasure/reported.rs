@@ -30,13 +30,13 @@ async fn an_erasure_is_one_tenants_and_names_one_thing() {
     }
     assert_eq!(operator.post_json("/v1/tenants/nobody/erasures", r#"{"user_id":"a"}"#).await.status, 404);
     let id = ask(&river, "acme", json!({"user_id": "nobody"})).await;
-    assert_eq!(done(&river, "acme", id).await["events"], 0);
+    assert_eq!(done(&river, "acme", &id).await["events"], 0);
     let list = operator.send(Method::GET, "/v1/tenants/acme/erasures", &[], "").await.json();
     assert_eq!((list["items"].as_array().unwrap().len(), &list["items"][0]["id"]), (1, &json!(id)));
     assert!(!list.to_string().contains("nobody"), "{list}");
     let of_other = operator.send(Method::GET, "/v1/tenants/other/erasures", &[], "").await.json();
     assert_eq!(of_other, json!({"items": [], "next_cursor": null}));
-    assert_eq!(shown(&river, "other", id).await["code"], "not_found");
+    assert_eq!(shown(&river, "other", &id).await["code"], "not_found");
     let unnamed = testkit::Client::new(river.admin, None);
     assert_eq!(unnamed.post_json("/v1/tenants/acme/erasures", r#"{"user_id":"a"}"#).await.status, 401);
     river.stop().await;
@@ -107,7 +107,7 @@ async fn a_row_that_is_lost_or_comes_back_is_found_after_an_erasure_too() {
         send(&river, &acme.key, "ada", 0..10).await;
         duplicates(&river, 10).await;
         let id = ask(&river, "acme", json!({"user_id": "ada"})).await;
-        done(&river, "acme", id).await;
+        done(&river, "acme", &id).await;
         proved(&river).await;
         if let Some(forgery) = in_postgres {
             sqlx::query(forgery).execute(&river.stores.pool).await.unwrap();
@@ -135,7 +135,7 @@ async fn dead_letters_that_name_the_subject_are_reported_and_kept() {
     .await
     .unwrap();
     let id = ask(&river, "acme", json!({"user_id": "ada@example.org"})).await;
-    assert_eq!(done(&river, "acme", id).await["dead_letters"], 1);
+    assert_eq!(done(&river, "acme", &id).await["dead_letters"], 1);
     assert_eq!(river.stores.postgres_number("SELECT count(*) FROM dead_letter").await, 2);
     river.stop().await;
 }

@@ -71,7 +71,7 @@ async fn what_a_plan_keeps_no_longer_is_removed_and_every_total_stays_proved() {
     assert!(eraser.begin().await.unwrap().is_none());
     let id = super::ask(&river, "short", json!({"user_id": "ada"})).await;
     eraser.turn().await.unwrap();
-    assert_eq!(done(&river, "short", id).await["events"], 5);
+    assert_eq!(done(&river, "short", &id).await["events"], 5);
     assert_eq!(proved(&river).await.rows, 15);
     metered(&river, &long, 5).await;
     river.stop().await;
@@ -90,7 +90,7 @@ async fn what_is_too_old_is_not_counted_while_it_is_erased_at_a_persons_request(
     assert!(!slow.count(&stale).await.unwrap(), "its rows are counted in the newer round");
     proved(&river).await;
     quick.turn().await.unwrap();
-    assert_eq!(done(&river, "short", id).await["events"], 15);
+    assert_eq!(done(&river, "short", &id).await["events"], 15);
     assert_eq!((rows_of(&river, &short, "ada").await, rows_of(&river, &long, "ada").await), (0, 15));
     let verdict = proved(&river).await;
     assert_eq!((verdict.stored, verdict.rows, verdict.erased), (30, 15, 15));
@@ -105,5 +105,26 @@ async fn a_process_whose_clock_is_wrong_removes_nothing() {
     ahead.turn().await.unwrap();
     assert_eq!(rows_of(&river, &short, "ada").await, 15);
     assert_eq!(river.stores.postgres_number("SELECT count(*) FROM erasure").await, 0);
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_of_an_erased_tenant_goes_and_every_total_stays_proved() {
+    let (river, [_, long]) = after_forty_days().await;
+    let postgres = &river.stores.pool;
+    sqlx::query("UPDATE tenant SET status = 'erased' WHERE name = 'long'").execute(postgres).await.unwrap();
+    let eraser = eraser(&river, Clock::system());
+    eraser.tidy().await.unwrap();
+    eraser.turn().await.unwrap();
+    // Keys of an erased tenant have been refused for longer than the dedup window. These five have not.
+    assert_eq!(rows_of(&river, &long, "ada").await, 5);
+    let verdict = proved(&river).await;
+    assert_eq!((verdict.stored, verdict.rows, verdict.erased, verdict.erasing), (30, 10, 20, false));
+    let letters = "INSERT INTO dead_letter (partition, position, tenant_id, project_id, events, reason, raw)
+         SELECT 0, id, id, 1, 1, 'a test', 'what was sent' FROM tenant";
+    sqlx::query(letters).execute(postgres).await.unwrap();
+    eraser.tidy().await.unwrap();
+    let discarded = "SELECT count(*) FROM dead_letter WHERE state = 'discarded' AND raw = ''";
+    assert_eq!(river.stores.postgres_number(discarded).await, 1, "of one tenant, and of no other");
     river.stop().await;
 }

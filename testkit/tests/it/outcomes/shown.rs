@@ -35,7 +35,7 @@ async fn a_tenant_sees_its_own_outcomes_and_no_other_s() {
         let text = |row: &Value, member: &str| row[member].as_str().unwrap().to_owned();
         let row = |row: &Value| {
             (
-                text(row, "project"),
+                text(row, "project_name"),
                 text(row, "outcome"),
                 row["events"].as_i64().unwrap(),
                 row["requests"].as_i64().unwrap(),

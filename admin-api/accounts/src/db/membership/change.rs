@@ -1,6 +1,5 @@
-use schemas::id::ProjectId;
 use schemas::permission::BuiltInRole;
-use schemas::public_id::{MembershipId, PersonId};
+use schemas::public_id::{MembershipId, PersonId, PublicProjectId};
 
 use super::{Member, Role, find};
 use crate::db::chain::Note;
@@ -48,7 +47,7 @@ pub async fn change(
     by: &Grants,
     id: MembershipId,
     role: Role,
-    projects: Option<&[ProjectId]>,
+    projects: Option<&[PublicProjectId]>,
 ) -> Result<Member, AccountError> {
     let is_owner = role == Role::BuiltIn(BuiltInRole::Owner);
     if is_owner && projects.is_some() {
@@ -77,20 +76,32 @@ pub async fn change(
         .bind(id.uuid())
         .execute(scope.connection())
         .await?;
-    let projects: Vec<i64> = projects.unwrap_or_default().iter().map(|project| project.0).collect();
-    sqlx::query(
-        "INSERT INTO membership_project (tenant_id, membership_id, project_id)
-         SELECT DISTINCT $1::bigint, $2::uuid, unnest($3::bigint[])",
-    )
-    .bind(tenant.0)
-    .bind(id.uuid())
-    .bind(projects)
-    .execute(scope.connection())
-    .await
-    .map_err(AccountError::of_reference(|| "such project".to_owned()))?;
+    limit(scope, id, projects.unwrap_or_default()).await?;
     let after = find(scope, id).await?;
     scope.note(Note::new("membership.change", id).before(&before).after(&after));
     Ok(after)
+}
+
+/// Writes down the projects that a membership is limited to.
+async fn limit(scope: &mut Scope, id: MembershipId, to: &[PublicProjectId]) -> Result<(), AccountError> {
+    let tenant = scope.tenant();
+    let mut projects: Vec<uuid::Uuid> = to.iter().map(|project| project.uuid()).collect();
+    projects.sort_unstable();
+    projects.dedup();
+    let written = sqlx::query(
+        "INSERT INTO membership_project (tenant_id, membership_id, project_id)
+         SELECT tenant_id, $2, project_id FROM project_profile
+         WHERE tenant_id = $1 AND public_id = ANY($3) AND deleted_at IS NULL",
+    )
+    .bind(tenant.0)
+    .bind(id.uuid())
+    .bind(&projects)
+    .execute(scope.connection())
+    .await?;
+    if usize::try_from(written.rows_affected()) == Ok(projects.len()) {
+        return Ok(());
+    }
+    Err(AccountError::NotFound("such project".to_owned()))
 }
 
 /// Ends a membership.
@@ -111,20 +122,23 @@ pub async fn remove(scope: &mut Scope, by: &Grants, id: MembershipId) -> Result<
     Ok(())
 }
 
-/// Locks the tenant's owners, so that two of them can't make each other the last.
 async fn keep_an_owner(scope: &mut Scope, leaves: MembershipId) -> Result<(), AccountError> {
-    let tenant = scope.tenant();
-    let owners: Vec<uuid::Uuid> = sqlx::query_scalar(
-        "SELECT id FROM membership WHERE tenant_id = $1 AND built_in = 'owner' ORDER BY id FOR UPDATE",
-    )
-    .bind(tenant.0)
-    .fetch_all(scope.connection())
-    .await?;
-    if owners == [leaves.uuid()] {
+    if lock_owners(scope).await? == [leaves.uuid()] {
         let rule = "the last owner stays: make somebody else an owner first";
         return Err(AccountError::Invalid(rule.to_owned()));
     }
     Ok(())
+}
+
+/// Locks the tenant's owners, so that two of them can't make each other the last.
+pub(super) async fn lock_owners(scope: &mut Scope) -> Result<Vec<uuid::Uuid>, AccountError> {
+    let tenant = scope.tenant();
+    Ok(sqlx::query_scalar(
+        "SELECT id FROM membership WHERE tenant_id = $1 AND built_in = 'owner' ORDER BY id FOR UPDATE",
+    )
+    .bind(tenant.0)
+    .fetch_all(scope.connection())
+    .await?)
 }
 
 /// Nobody gives or takes away more than they have themselves.
