@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 
 use accounts::AccountsConfig;
+use service::client_address::TrustedProxies;
 use service::config::{Secret, Settings};
 use service::tls::TlsFiles;
+
+use crate::rate::RateConfig;
 
 /// Bytes of the operator's token at least: 128 bits as hexadecimal digits.
 const TOKEN_BYTES_MIN: usize = 32;
@@ -20,6 +23,10 @@ pub struct AdminConfig {
     pub operator_token: Secret,
     /// Whether people can sign in, and how.
     pub accounts: AccountsConfig,
+    /// Proxies whose word on where a client is counts.
+    pub trusted_proxies: TrustedProxies,
+    /// How many requests a sender may send.
+    pub rates: RateConfig,
     /// Of both listeners; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
 }
@@ -50,6 +57,7 @@ impl AdminConfig {
         }
         let accounts = AccountsConfig::read(settings);
         let tls = TlsFiles::read(settings, "WEIR_ADMIN_TLS_CERT", "WEIR_ADMIN_TLS_KEY");
-        Self { listen, operator_listen, operator_token, accounts, tls }
+        let (trusted_proxies, rates) = (TrustedProxies::of(settings), RateConfig::read(settings));
+        Self { listen, operator_listen, operator_token, accounts, trusted_proxies, rates, tls }
     }
 }

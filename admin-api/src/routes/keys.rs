@@ -7,7 +7,7 @@ use schemas::id::KeyId;
 
 use crate::auth::InTenant;
 use crate::input::{Body, Paging};
-use crate::reply::{Answer, Created, Refused, created};
+use crate::reply::{Answer, CreatedSecret, Refused, created_secret};
 
 pub(super) async fn list(InTenant { mut scope, .. }: InTenant, Paging(asked): Paging) -> Answer<Page<Key>> {
     Ok(Json(key::list(&mut scope, &asked).await?))
@@ -16,10 +16,11 @@ pub(super) async fn list(InTenant { mut scope, .. }: InTenant, Paging(asked): Pa
 pub(super) async fn create(
     InTenant { mut scope, .. }: InTenant,
     Body(new): Body<NewKey>,
-) -> Created<MadeKey> {
+) -> CreatedSecret<MadeKey> {
     let made = key::create(&mut scope, &new).await?;
+    let shown = key::find(&mut scope, made.id).await?;
     scope.commit().await?;
-    created(made)
+    created_secret(made, &shown)
 }
 
 pub(super) async fn revoke(
@@ -29,6 +30,13 @@ pub(super) async fn revoke(
     key::revoke(&mut scope, parsed(&id)?).await?;
     scope.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn show(
+    InTenant { mut scope, .. }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+) -> Answer<Key> {
+    Ok(Json(key::find(&mut scope, parsed(&id)?).await?))
 }
 
 pub(super) fn parsed(id: &str) -> Result<KeyId, AccountError> {

@@ -2,6 +2,7 @@ use accounts::member_role::{self, AnyRole, MemberRole, NewRole};
 use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::{Path, State};
+use schemas::public_id::RoleId;
 
 use crate::api::Api;
 use crate::auth::InTenant;
@@ -25,13 +26,23 @@ pub(super) async fn create(
     created(made)
 }
 
+fn parsed(id: &str) -> Result<RoleId, AccountError> {
+    id.parse().map_err(|_| AccountError::NotFound(format!("role {id}")))
+}
+
+pub(super) async fn show(
+    InTenant { mut scope, .. }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+) -> Answer<MemberRole> {
+    Ok(Json(member_role::find(&mut scope, parsed(&id)?).await?))
+}
+
 pub(super) async fn put(
     InTenant { mut scope, grants }: InTenant,
     Path((_, id)): Path<(String, String)>,
     Body(new): Body<NewRole>,
 ) -> Answer<MemberRole> {
-    let role = id.parse().map_err(|_| AccountError::NotFound(format!("role {id}")))?;
-    let changed = member_role::change(&mut scope, &grants, role, &new).await?;
+    let changed = member_role::change(&mut scope, &grants, parsed(&id)?, &new).await?;
     scope.commit().await?;
     Ok(Json(changed))
 }

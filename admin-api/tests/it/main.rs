@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
 
+mod conditions;
+mod idempotency;
 mod lists;
 mod outcomes;
+mod rates;

@@ -5,6 +5,7 @@ use clap::Args;
 use schemas::id::{KeyId, TenantId};
 use schemas::key::{ApiKey, PresentedKey};
 use serde::{Deserialize, Serialize};
+use service::store::changed;
 
 use crate::db::chain::Note;
 use crate::db::scope::{PlatformScope, Scope};
@@ -86,6 +87,13 @@ pub async fn create(scope: &mut Scope, new: &NewKey) -> Result<MadeKey, AccountE
 /// [`AccountError::NotFound`].
 pub async fn revoke(scope: &mut Scope, key: KeyId) -> Result<(), AccountError> {
     let tenant = scope.tenant();
+    sqlx::query("SELECT FROM api_key WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant.0)
+        .bind(key.number())
+        .execute(scope.connection())
+        .await?;
+    let before = find(scope, key).await?;
+    scope.check(&before)?;
     let revoked = sqlx::query(
         "UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = $1 AND id = $2",
     )
@@ -93,9 +101,7 @@ pub async fn revoke(scope: &mut Scope, key: KeyId) -> Result<(), AccountError> {
     .bind(key.number())
     .execute(scope.connection())
     .await?;
-    if revoked.rows_affected() == 0 {
-        return Err(AccountError::NotFound(format!("key {key}")));
-    }
+    changed(&revoked, 1)?;
     scope.note(Note::new("key.revoke", format!("key {key}")));
     Ok(())
 }
@@ -113,6 +119,37 @@ pub async fn tenant_of(scope: &mut PlatformScope, key: KeyId) -> Result<TenantId
         .ok_or_else(|| AccountError::NotFound(format!("key {key}")))
 }
 
+type Time = Option<DateTime<Utc>>;
+type Row = (i64, String, DateTime<Utc>, Time, Time, Time);
+
+fn key((id, project, created_at, expires_at, revoked_at, last_used_at): Row) -> Option<Key> {
+    Some(Key { id: KeyId::from_number(id)?, project, created_at, expires_at, revoked_at, last_used_at })
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT k.id, p.name, k.created_at, k.expires_at, k.revoked_at, k.last_used_at
+             FROM api_key k JOIN project p ON p.id = k.project_id WHERE k.tenant_id = $1 AND ",
+            $rest
+        )
+    };
+}
+
+/// One key of the tenant.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn find(scope: &mut Scope, id: KeyId) -> Result<Key, AccountError> {
+    let tenant = scope.tenant();
+    let row: Option<Row> = sqlx::query_as(select!("k.id = $2"))
+        .bind(tenant.0)
+        .bind(id.number())
+        .fetch_optional(scope.connection())
+        .await?;
+    row.and_then(key).ok_or_else(|| AccountError::NotFound(format!("key {id}")))
+}
+
 impl Listed for Key {
     const LIST: &'static str = "keys";
     type Key = (DateTime<Utc>, i64);
@@ -128,22 +165,14 @@ impl Listed for Key {
 /// [`AccountError`].
 pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Key>, AccountError> {
     let (tenant, after) = (scope.tenant(), asked.after::<Key>()?);
-    type Time = Option<DateTime<Utc>>;
-    type Row = (i64, String, DateTime<Utc>, Time, Time, Time);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT k.id, p.name, k.created_at, k.expires_at, k.revoked_at, k.last_used_at
-         FROM api_key k JOIN project p ON p.id = k.project_id
-         WHERE k.tenant_id = $1 AND ($2::timestamptz IS NULL OR (k.created_at, k.id) > ($2, $3))
-         ORDER BY k.created_at, k.id LIMIT $4",
-    )
+    let rows: Vec<Row> = sqlx::query_as(select!(
+        "($2::timestamptz IS NULL OR (k.created_at, k.id) > ($2, $3)) ORDER BY k.created_at, k.id LIMIT $4"
+    ))
     .bind(tenant.0)
     .bind(after.map(|(at, _)| at))
     .bind(after.map(|(_, id)| id))
     .bind(asked.rows())
     .fetch_all(scope.connection())
     .await?;
-    let key = |(id, project, created_at, expires_at, revoked_at, last_used_at): Row| {
-        Some(Key { id: KeyId::from_number(id)?, project, created_at, expires_at, revoked_at, last_used_at })
-    };
     Ok(asked.page(rows.into_iter().filter_map(key).collect()))
 }

@@ -95,8 +95,14 @@ pub async fn change(
     new: &NewRole,
 ) -> Result<MemberRole, AccountError> {
     new.check(maker)?;
-    let before = find(scope, id).await?;
     let tenant = scope.tenant();
+    sqlx::query("SELECT FROM member_role WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .execute(scope.connection())
+        .await?;
+    let before = find(scope, id).await?;
+    scope.check(&before)?;
     sqlx::query("UPDATE member_role SET name = $3, permissions = $4 WHERE tenant_id = $1 AND id = $2")
         .bind(tenant.0)
         .bind(id.uuid())

@@ -381,6 +381,7 @@ pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, 
         .fetch_optional(scope.connection())
         .await?
         .ok_or_else(|| AccountError::NotFound(format!("tenant {tenant}")))?;
+    scope.check(&before)?;
     sqlx::query(
         "UPDATE tenant SET plan_id = coalesce($2, plan_id), quota = CASE WHEN $3 THEN $4 ELSE quota END,
                 rate = CASE WHEN $5 THEN $6 ELSE rate END, status = coalesce($7, status),

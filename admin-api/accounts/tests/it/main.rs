@@ -15,6 +15,7 @@ mod mails;
 mod upkeep;
 mod invitations;
 mod sessions;
+mod idempotency;
 mod members;
 mod machine_tokens;
 mod dump;
