@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use accounts::{Actor, Authenticator, Caller, PlatformScope, Random};
+use accounts::{Actor, Authenticator, Caller, PlatformScope, Random, SealKey};
 use chrono::{DateTime, Utc};
 use clickhouse::Client;
 use openid::Provider;
+use service::client_address::TrustedProxies;
 use service::clock::Clock;
 use service::config::Secret;
 use sqlx::PgPool;
 
+use crate::rate::Rates;
 use crate::request;
 
 /// The databases, the time, what an operator presents, and who finds out about people.
@@ -21,6 +23,12 @@ pub struct Api {
     pub(crate) random: Random,
     /// The operator's; `None` on the tenants' listener, which does not know it.
     pub(crate) token: Option<Arc<Secret>>,
+    /// Proxies whose word on where a client is counts.
+    pub(crate) proxies: Arc<TrustedProxies>,
+    /// How many requests a sender may send.
+    pub(crate) rates: Arc<Rates>,
+    /// What replies are sealed with that are kept to be repeated.
+    pub(crate) seal: Arc<SealKey>,
     /// `None`: nobody can sign in.
     pub(crate) auth: Option<Arc<Authenticator>>,
     /// Through whom people may sign in.

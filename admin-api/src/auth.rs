@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use accounts::{
-    Actor, Admitted, AdmittedPlatform, Authenticator, Client, Grants, LIMITED, PlatformScope, Scope,
-    SignedInPerson, tenant,
+    Actor, Admitted, AdmittedPlatform, Authenticator, Client, Expected, Grants, LIMITED, PlatformScope,
+    Scope, SignedInPerson, tenant,
 };
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, USER_AGENT};
+use axum::http::header::{AUTHORIZATION, COOKIE, HeaderName, IF_MATCH, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -76,7 +76,7 @@ impl<T> Clone for Once<T> {
 enum OfPlatform {
     /// The holder of the operator's token.
     Token,
-    Person(AdmittedPlatform),
+    Person(Box<AdmittedPlatform>),
 }
 
 /// The scope of the tenant in the path.
@@ -143,7 +143,8 @@ async fn of_platform(api: &Api, bearer: &str, headers: &HeaderMap) -> Result<OfP
     if is_operator(api, bearer) {
         return Ok(OfPlatform::Token);
     }
-    Ok(OfPlatform::Person(authenticator(api)?.admit_platform(bearer, &client(headers)).await?))
+    let person = authenticator(api)?.admit_platform(bearer, &client(headers)).await?;
+    Ok(OfPlatform::Person(Box::new(person)))
 }
 
 /// On the operators' listener: any tenant.
@@ -156,7 +157,10 @@ async fn entered(
 ) -> Result<(Scope, Grants), Refused> {
     let (scope, role) = match of_platform(api, bearer, headers).await? {
         OfPlatform::Token => (api.platform().await?, PlatformRole::Operator),
-        OfPlatform::Person(AdmittedPlatform { scope, role, .. }) => (scope, role),
+        OfPlatform::Person(person) => {
+            let AdmittedPlatform { scope, role, .. } = *person;
+            (scope, role)
+        }
     };
     if !role.may(permission) {
         let detail = format!("this takes {permission}: support sees everything, and changes nothing");
@@ -207,9 +211,25 @@ impl<S: Sync> FromRequestParts<S> for InTenant {
         let opened = parts.extensions.remove::<Once<(Scope, Grants)>>();
         let opened = opened.and_then(|opened| opened.0.lock().take());
         // A handler that asks for a tenant on a route that opens none is a defect of the table.
-        let (scope, grants) = opened.ok_or_else(|| unauthorized("this route opens no tenant"))?;
+        let (mut scope, grants) = opened.ok_or_else(|| unauthorized("this route opens no tenant"))?;
+        request::conditions().hold(&mut scope).await?;
         Ok(Self { scope, grants })
     }
+}
+
+/// The person or token that the guard has found.
+pub(crate) fn sender(request: &Request) -> Option<Actor> {
+    let extensions = request.extensions();
+    if let Some(opened) = extensions.get::<Once<(Scope, Grants)>>() {
+        return opened.0.lock().as_ref().map(|(scope, _)| scope.caller().actor);
+    }
+    if let Some(opened) = extensions.get::<Once<OfPlatform>>() {
+        return match &*opened.0.lock() {
+            Some(OfPlatform::Person(person)) => Some(person.scope.caller().actor),
+            Some(OfPlatform::Token) | None => None,
+        };
+    }
+    extensions.get::<SignedInPerson>().map(|who| Actor::Person(who.person()))
 }
 
 fn taken(parts: &mut Parts) -> Result<OfPlatform, Refused> {
@@ -224,10 +244,12 @@ impl FromRequestParts<Api> for OnPlatform {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refused> {
-        match taken(parts)? {
-            OfPlatform::Token => Ok(Self(api.platform().await?)),
-            OfPlatform::Person(person) => Ok(Self(person.scope)),
-        }
+        let mut scope = match taken(parts)? {
+            OfPlatform::Token => api.platform().await?,
+            OfPlatform::Person(person) => person.scope,
+        };
+        request::conditions().hold(&mut scope).await?;
+        Ok(Self(scope))
     }
 }
 
@@ -239,7 +261,10 @@ impl<S: Sync> FromRequestParts<S> for PlatformPerson {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
         match taken(parts)? {
-            OfPlatform::Person(person) => Ok(Self(person)),
+            OfPlatform::Person(mut person) => {
+                request::conditions().hold(&mut person.scope).await?;
+                Ok(Self(*person))
+            }
             OfPlatform::Token => {
                 let detail =
                     "the operator's token is nobody's: sign in, so that the audit can say who it was";
@@ -268,8 +293,16 @@ impl<S: Sync> FromRequestParts<S> for Sender {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
-        Ok(Self(client(&parts.headers)))
+        let may_change = matches!(parts.method, Method::PATCH | Method::PUT | Method::DELETE);
+        let expected = expected(&parts.headers, &IF_MATCH).filter(|_| may_change);
+        Ok(Self(Client { expected, ..client(&parts.headers) }))
     }
+}
+
+/// What `If-Match` or `If-None-Match` names: all headers of that name together.
+pub(crate) fn expected(headers: &HeaderMap, name: &HeaderName) -> Option<Expected> {
+    let texts: Vec<&str> = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect();
+    (!texts.is_empty()).then(|| Expected::read(&texts.join(",")))
 }
 
 /// The cookie of that name.
@@ -286,7 +319,13 @@ fn client(headers: &HeaderMap) -> Client {
     let user_agent =
         headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let device = cookie(headers, DEVICE_COOKIE);
-    Client { address: request::address(), user_agent, device, request_id: Some(request::id()) }
+    Client {
+        address: request::address(),
+        user_agent,
+        device,
+        request_id: Some(request::id()),
+        expected: None,
+    }
 }
 
 /// Refuses what a page of another site sends: its browser would add our cookies.

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 
 use accounts::AccountsConfig;
 use openid::ProviderConfig;
+use service::client_address::TrustedProxies;
 use service::config::{Secret, Settings};
 use service::tls::TlsFiles;
+
+use crate::rate::RateConfig;
 
 /// Bytes of the operator's token at least: 128 bits as hexadecimal digits.
 const TOKEN_BYTES_MIN: usize = 32;
@@ -23,6 +26,10 @@ pub struct AdminConfig {
     pub accounts: AccountsConfig,
     /// Through whom people may sign in, besides their password.
     pub openid: Vec<ProviderConfig>,
+    /// Proxies whose word on where a client is counts.
+    pub trusted_proxies: TrustedProxies,
+    /// How many requests a sender may send.
+    pub rates: RateConfig,
     /// Of both listeners; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
 }
@@ -54,6 +61,7 @@ impl AdminConfig {
         let accounts = AccountsConfig::read(settings);
         let openid = ProviderConfig::read_all(settings);
         let tls = TlsFiles::read(settings, "WEIR_ADMIN_TLS_CERT", "WEIR_ADMIN_TLS_KEY");
-        Self { listen, operator_listen, operator_token, accounts, openid, tls }
+        let (trusted_proxies, rates) = (TrustedProxies::of(settings), RateConfig::read(settings));
+        Self { listen, operator_listen, operator_token, accounts, openid, trusted_proxies, rates, tls }
     }
 }

@@ -58,8 +58,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         serde_path_to_error::deserialize(pairs).map(Parameters).map_err(|error| {
-            let name = error.path().to_string();
-            let detail = format!("{name}: {}", error.inner());
+            let (path, why) = (error.path().to_string(), error.inner().to_string());
+            // What stands there twice, or is missing, has no path.
+            let quoted = why.split('`').nth(1).filter(|_| path == ".");
+            let name = quoted.map_or(path.clone(), str::to_owned);
+            let detail = format!("{name}: {why}");
             Refused::new(Problem::new(Code::InvalidArgument, detail).in_place(Place::Parameter(name)))
         })
     }

@@ -1,10 +1,11 @@
 //! The admin API: tenants, projects, keys, quotas, usage, and people over HTTP.
 //!
 //! # Path of a request
-//! It comes to one of two listeners ([`listener`]) and gets its id (`request`). The table of routes ([`routes`]) says
-//! on which listener a route is and who may call it, and the guard ([`auth`]) finds out whether this is somebody who
-//! may: with an access token or a machine token, on the operators' listener with the operator's token. Then it comes to
-//! its handler, which calls a function of `accounts` or `metering`. The command line calls the same functions.
+//! It comes to one of two listeners ([`listener`]), gets its id (`request`), and is counted ([`rate`]). The table of
+//! routes ([`routes`]) says on which listener a route is and who may call it, and the guard ([`auth`]) finds out
+//! whether this is somebody who may: with an access token or a machine token, on the operators' listener with the
+//! operator's token. `conditions` hold it to `If-Match` and `Idempotency-Key`. Then it comes to its handler, which
+//! calls a function of `accounts` or `metering`. The command line calls the same functions.
 //!
 //! # What holds
 //! * Handlers have no rules of their own, and no check of who calls: what else calls `accounts` is held to the same.
@@ -13,14 +14,16 @@
 //! * The tenant comes from the credential. A path that names another one names nothing: 404.
 //! * Every error is a problem document ([`reply`]). A failure of the database is logged, and not shown.
 
+mod request;
+pub mod reply;
+pub mod rate;
 pub mod config;
 pub mod listener;
 pub mod api;
-mod request;
-pub mod reply;
 mod input;
 mod text;
 pub mod auth;
+mod conditions;
 pub mod routes;
 pub mod server;
 

@@ -1,9 +1,10 @@
 //! Replies, and what is wrong with a request.
 
-use accounts::{AccountError, AuthError};
+use accounts::{AccountError, AuthError, EntityTag, KeptReply, NotClaimed};
 use axum::Json;
+use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use schemas::problem::{Code, Place, Problem};
 use serde::Serialize;
@@ -20,10 +21,23 @@ pub struct Refused {
     problem: Problem,
     /// Seconds, for `Retry-After`.
     retry_after: Option<i64>,
+    /// The request was carried out before: there is nothing to do any more, and this is its reply.
+    replay: Option<Box<KeptReply>>,
 }
 
 pub(crate) type Answer<T> = Result<Json<T>, Refused>;
 pub(crate) type Created<T> = Result<(StatusCode, Json<T>), Refused>;
+
+/// Something that was made, with a secret that is shown this once.
+pub(crate) type CreatedSecret<T> = Result<(StatusCode, [(HeaderName, HeaderValue); 2], Json<T>), Refused>;
+
+/// `resource` is what was made, as it is shown later on: that is what the tag is of.
+pub(crate) fn created_secret<T>(made: T, resource: &impl Serialize) -> CreatedSecret<T> {
+    let tag = EntityTag::of(resource);
+    let tag = HeaderValue::from_str(tag.as_str()).unwrap_or(HeaderValue::from_static("\"\""));
+    let headers = [(ETAG, tag), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    Ok((StatusCode::CREATED, headers, Json(made)))
+}
 
 pub(crate) fn created<T>(made: T) -> Created<T> {
     Ok((StatusCode::CREATED, Json(made)))
@@ -44,7 +58,16 @@ pub(crate) fn taken() -> Accepted {
 
 impl Refused {
     pub(crate) fn new(problem: Problem) -> Self {
-        Self { problem, retry_after: None }
+        Self { problem, retry_after: None, replay: None }
+    }
+
+    /// The same, with a `Retry-After` of so many seconds.
+    pub(crate) fn after(self, seconds: i64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    fn changed(detail: String) -> Self {
+        Self::new(Problem::new(Code::PreconditionFailed, detail).at("If-Match"))
     }
 
     #[cfg(test)]
@@ -74,9 +97,10 @@ impl From<AuthError> for Refused {
             AuthError::Invalid(_) => Self::invalid(detail),
             AuthError::InvalidAt(place, _) => Self::invalid_at(place, detail),
             AuthError::Wait { seconds } => {
-                Self { problem: Problem::new(Code::TooManyAttempts, detail), retry_after: Some(seconds) }
+                Self::new(Problem::new(Code::TooManyAttempts, detail)).after(seconds)
             }
-            AuthError::Busy => Self { problem: Problem::new(Code::Overloaded, detail), retry_after: Some(1) },
+            AuthError::Busy => Self::new(Problem::new(Code::Overloaded, detail)).after(1),
+            AuthError::Changed => Self::changed(detail),
             AuthError::Store(cause) => cause.into(),
             AuthError::Sealed(_) | AuthError::Keys => Self::unavailable(&error),
         }
@@ -94,7 +118,26 @@ impl From<AccountError> for Refused {
                 Self::new(Problem::new(Code::Conflict, detail))
             }
             AccountError::Forbidden(_) => Self::new(Problem::new(Code::Forbidden, detail)),
+            AccountError::Changed => Self::changed(detail),
             AccountError::Store(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<NotClaimed> for Refused {
+    fn from(error: NotClaimed) -> Self {
+        let detail = error.to_string();
+        match error {
+            NotClaimed::Done(kept) => {
+                let carried_out = Self::new(Problem::new(Code::Conflict, detail));
+                Self { replay: Some(Box::new(kept)), ..carried_out }
+            }
+            NotClaimed::Running => {
+                Self::new(Problem::new(Code::StillRunning, detail).at("Idempotency-Key")).after(1)
+            }
+            NotClaimed::Reused => Self::new(Problem::new(Code::KeyReused, detail).at("Idempotency-Key")),
+            NotClaimed::Sealed => Self::new(Problem::new(Code::Conflict, detail).at("Idempotency-Key")),
+            NotClaimed::Account(error) => error.into(),
         }
     }
 }
@@ -135,6 +178,9 @@ pub(crate) fn as_problem(reply: Response) -> Response {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
+        if let Some(kept) = self.replay {
+            return replayed(*kept);
+        }
         let request_id = request::id().to_string();
         let status =
             StatusCode::from_u16(self.problem.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -145,4 +191,17 @@ impl IntoResponse for Refused {
         }
         reply
     }
+}
+
+/// A reply as it was kept.
+fn replayed(kept: KeptReply) -> Response {
+    let mut reply = Body::from(kept.body).into_response();
+    *reply.status_mut() = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in kept.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            reply.headers_mut().insert(name, value);
+        }
+    }
+    reply.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    reply
 }

@@ -4,11 +4,13 @@
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::Request;
+use accounts::{Expected, NotClaimed, Once, Reach, Scope};
+use axum::extract::{Request, State};
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use schemas::public_id::PersonId;
+use service::client_address::TrustedProxies;
 use service::trace::{Span, traceparent};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -27,8 +29,41 @@ struct Asked {
     impersonator: Arc<OnceLock<PersonId>>,
 }
 
+/// What a request makes its answer depend on.
+#[derive(Clone, Default)]
+pub(crate) struct Conditions {
+    /// What the resource that is to be changed has to be like.
+    pub(crate) expected: Option<Expected>,
+    /// It is carried out once.
+    pub(crate) once: Option<Once>,
+}
+
+impl Conditions {
+    /// Holds a scope, in which nothing was done yet, to them.
+    pub(crate) async fn hold<Of: Reach>(self, scope: &mut Scope<Of>) -> Result<(), NotClaimed> {
+        if let Some(expected) = self.expected {
+            scope.expect(expected);
+        }
+        match self.once {
+            Some(once) => scope.claim(&once).await,
+            None => Ok(()),
+        }
+    }
+}
+
 tokio::task_local! {
     static ASKED: Asked;
+    static CONDITIONS: Conditions;
+}
+
+/// Answers a request under the conditions that its handler's scope is to be held to.
+pub(crate) async fn under<T>(conditions: Conditions, answer: impl Future<Output = T>) -> T {
+    CONDITIONS.scope(conditions, answer).await
+}
+
+/// What the scope that a handler opens is to be held to.
+pub(crate) fn conditions() -> Conditions {
+    CONDITIONS.try_with(Clone::clone).unwrap_or_default()
 }
 
 /// The id of the request that is being answered.
@@ -48,9 +83,15 @@ pub(crate) fn impersonated_by(person: PersonId) {
 }
 
 /// Gives a request its id, and its trace a span.
-pub(crate) async fn identified(request: Request, next: Next) -> Response {
+pub(crate) async fn identified(
+    State(proxies): State<Arc<TrustedProxies>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let request_id = Uuid::now_v7();
-    let (address, impersonator) = (request.extensions().get::<Peer>().map(|peer| peer.0), Arc::default());
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let address = peer.map(|peer| proxies.client(peer, request.headers()));
+    let impersonator = Arc::default();
     let asked = Asked { id: request_id, address, impersonator: Arc::clone(&impersonator) };
     let mut traced = Span::request(|| traceparent(request.headers()));
     let path = request.uri().path().to_owned();

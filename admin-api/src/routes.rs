@@ -21,11 +21,14 @@ mod audit;
 mod mails;
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use schemas::lifecycle;
 use schemas::permission::{self, Permission};
@@ -33,7 +36,9 @@ use schemas::problem::{Code, Problem};
 
 use crate::api::Api;
 use crate::auth::{Access, guard};
+use crate::conditions::held;
 use crate::listener::Listener;
+use crate::rate::{self, Rates};
 use crate::reply::{Refused, as_problem};
 use crate::request;
 
@@ -155,6 +160,7 @@ fn of_tenants() -> Vec<Row> {
         delete("/v1/tenants/{tenant}/members/{member}", may(Permission::MembersManage), members::remove),
         get("/v1/tenants/{tenant}/invitations", may(Permission::MembersRead), invitations::list),
         post("/v1/tenants/{tenant}/invitations", may(Permission::MembersManage), invitations::create),
+        get("/v1/tenants/{tenant}/invitations/{invitation}", may(Permission::MembersRead), invitations::show),
         delete(
             "/v1/tenants/{tenant}/invitations/{invitation}",
             may(Permission::MembersManage),
@@ -167,10 +173,12 @@ fn of_tenants() -> Vec<Row> {
         ),
         get("/v1/tenants/{tenant}/roles", may(Permission::MembersRead), roles::list),
         post("/v1/tenants/{tenant}/roles", may(Permission::RolesManage), roles::create),
+        get("/v1/tenants/{tenant}/roles/{role}", may(Permission::MembersRead), roles::show),
         put("/v1/tenants/{tenant}/roles/{role}", may(Permission::RolesManage), roles::put),
         delete("/v1/tenants/{tenant}/roles/{role}", may(Permission::RolesManage), roles::delete),
         get("/v1/tenants/{tenant}/tokens", may(Permission::TokensRead), tokens::list),
         post("/v1/tenants/{tenant}/tokens", may(Permission::TokensManage), tokens::create),
+        get("/v1/tenants/{tenant}/tokens/{token}", may(Permission::TokensRead), tokens::show),
         delete("/v1/tenants/{tenant}/tokens/{token}", may(Permission::TokensManage), tokens::revoke),
         get("/v1/tenants/{tenant}/audit", may(Permission::AuditRead), audit::list),
         get("/v1/tenants/{tenant}/audit/verify", may(Permission::AuditRead), audit::verify),
@@ -186,6 +194,7 @@ fn of_operators() -> Vec<Row> {
         post("/v1/auth/login/enrol", Anyone, auth::enrol),
         post("/v1/auth/login/enrol/confirm", Anyone, auth::confirm_enrolment),
         get("/v1/operator/plans", Support, plans::list),
+        get("/v1/operator/plans/{plan}", Support, plans::show),
         put("/v1/operator/plans/{plan}", Operator, plans::put),
         get("/v1/operator/tenants", Support, tenants::list),
         post("/v1/operator/tenants", Operator, tenants::create),
@@ -262,13 +271,26 @@ There are two listeners: `WEIR_ADMIN_ADDR` for tenants, `WEIR_OPERATOR_ADDR` for
 there. *Also in some projects*: a membership that is limited to some projects is let in, and works with these alone.
 ";
 
+/// Holds an address to its limits, whatever it asks for.
+async fn limited(State(rates): State<Arc<Rates>>, request: Request, next: Next) -> Response {
+    let left = request::address().map(|address| rates.of_address(address, request.uri().path()));
+    let left = left.unwrap_or_default();
+    let mut reply = match rate::passes(&left) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
+    rate::say(&left, reply.headers_mut());
+    reply
+}
+
 /// The routes of a listener.
 pub(crate) fn router(listener: Listener, api: Api) -> Router {
     let mut router = Router::new();
     for Row { route, handler } in table() {
         if route.listeners.contains(&listener) {
             let guarded = from_fn_with_state((api.clone(), route.access), guard);
-            router = router.route(route.path, handler.route_layer(guarded));
+            let held = from_fn_with_state((api.clone(), route.path), held);
+            router = router.route(route.path, handler.route_layer(held).route_layer(guarded));
         }
     }
     router
@@ -279,7 +301,8 @@ pub(crate) fn router(listener: Listener, api: Api) -> Router {
             Refused::new(Problem::new(Code::MethodNotAllowed, "the path exists, but not for this method"))
         })
         .layer(map_response(async |reply| as_problem(reply)))
-        .layer(from_fn(request::identified))
+        .layer(from_fn_with_state(Arc::clone(&api.rates), limited))
+        .layer(from_fn_with_state(Arc::clone(&api.proxies), request::identified))
         .with_state(api)
 }
 

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use accounts::{AccountsStartError, Authenticator, Random};
+use accounts::{AccountsStartError, Authenticator, Random, SealKey, SealKeyError};
 use axum::{Extension, Router};
 use clickhouse::Client;
 use hyper_util::service::TowerToHyperService;
 use openid::Provider;
 use service::clock::Clock;
+use service::config::Secret;
 use service::http::{HttpLimits, serve};
 use service::shutdown::Shutdown;
 use service::tls::{Tls, TlsError};
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use crate::api::Api;
 use crate::config::AdminConfig;
 use crate::listener::Listener;
+use crate::rate::Rates;
 use crate::request::Peer;
 use crate::routes::router;
 
@@ -77,10 +79,22 @@ impl Admin {
         let (auth, of_platform) = (authenticator()?, authenticator()?.map(Authenticator::of_platform));
         let (auth, of_platform) = (auth.map(Arc::new), of_platform.map(Arc::new));
         let url = config.accounts.public_url.as_str();
-        let openid = Arc::new(config.openid.iter().map(|of| Provider::new(of.clone(), url)).collect());
-        let public_url = url.into();
-        let random = Random::system();
-        let tenants = Api { pool, clickhouse, clock, random, token: None, auth, openid, public_url };
+        let tenants = Api {
+            pool,
+            clickhouse,
+            clock,
+            random: Random::system(),
+            token: None,
+            proxies: Arc::new(config.trusted_proxies.clone()),
+            rates: Arc::new(Rates::new(config.rates)),
+            seal: Arc::new(
+                seal(config.accounts.key.as_ref(), &config.operator_token)
+                    .map_err(AccountsStartError::from)?,
+            ),
+            auth,
+            openid: Arc::new(config.openid.iter().map(|of| Provider::new(of.clone(), url)).collect()),
+            public_url: url.into(),
+        };
         let token = Some(Arc::new(config.operator_token.clone()));
         let operators = Api { token, auth: of_platform, ..tenants.clone() };
         Ok(Self {
@@ -140,5 +154,13 @@ impl Bound {
             TowerToHyperService::new(router.clone().layer(Extension(Peer(peer.ip()))))
         })
         .await;
+    }
+}
+
+/// What seals kept replies: as people's secrets, or where nobody can sign in, under the operator's token.
+fn seal(key: Option<&Secret>, token: &Secret) -> Result<SealKey, SealKeyError> {
+    match key {
+        Some(key) => SealKey::read(key),
+        None => SealKey::derived(token, "weir: kept replies").ok_or(SealKeyError),
     }
 }

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use service::client_address::TrustedProxies;
 use service::config::{Secret, Settings};
 use service::http::HttpLimits;
 use service::tls::TlsFiles;
-
-use crate::client_address::TrustedProxies;
 
 /// How an ingest node works. [`IngestConfig::read`] has the defaults.
 #[derive(Debug, Clone)]
@@ -132,11 +131,7 @@ impl IngestConfig {
                 "address and port on which events are received",
             ),
             connections: ConnectionsConfig::read(settings),
-            trusted_proxies: settings.get(
-                "WEIR_TRUSTED_PROXIES",
-                TrustedProxies::default(),
-                "networks, with commas, of proxies whose X-Forwarded-For says where a client is, as in 10.0.0.0/8,::1",
-            ),
+            trusted_proxies: TrustedProxies::of(settings),
             body_bytes_max: settings.number(
                 "WEIR_BODY_BYTES_MAX",
                 10 << 20,

@@ -29,7 +29,6 @@ pub mod config;
 pub mod metrics;
 mod db;
 pub mod server;
-pub mod client_address;
 pub mod host;
 pub mod routes;
 pub mod settings;

@@ -12,6 +12,11 @@ pub const ROWS: i32 = 0x7765_6972;
 /// number.
 pub const RECONCILE: i32 = -1;
 
+/// `(IDEMPOTENT, first four bytes of the request's id)`: held by a request with an idempotency key until its
+/// transaction ends. Two requests that share the bytes by accident hinder each other for that long: one is asked to
+/// come again.
+pub const IDEMPOTENT: i32 = 0x7765_6973;
+
 /// Held alone by an eraser for the transaction that begins or counts a round, some milliseconds; shared by a process
 /// that brings events of the log back, from before it reads the erasures until it has inserted the rows.
 pub const ERASURE: i64 = 0x77_65_69_72_01;

@@ -82,6 +82,10 @@ codes! {
     RequestTimeout = "request_timeout", 408, "The request took too long to arrive";
     /// A resource with this name exists.
     Conflict = "conflict", 409, "The resource exists already";
+    /// A request with the same idempotency key has not ended.
+    StillRunning = "still_running", 409, "The same request is still running";
+    /// The resource is not what `If-Match` says.
+    PreconditionFailed = "precondition_failed", 412, "The resource has changed";
     /// The body, as sent or decompressed, is over the limit.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// One event is over the limit.
@@ -90,10 +94,14 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, "The content type is not supported";
     /// Not a content encoding that can be read.
     UnsupportedEncoding = "unsupported_encoding", 415, "The content encoding is not supported";
+    /// The idempotency key was used for another request.
+    KeyReused = "key_reused", 422, "The idempotency key belongs to another request";
     /// Faster than the tenant's rate.
     RateLimited = "rate_limited", 429, "The tenant's rate limit is exceeded";
     /// Before a key is known: more requests of one address that fail than it may send.
     AddressLimited = "address_limited", 429, "Too many requests of this address fail";
+    /// More requests to the admin API than an address, a person or a token may send.
+    TooManyRequests = "too_many_requests", 429, "Too many requests";
     /// A password, code or link was tried too often.
     TooManyAttempts = "too_many_attempts", 429, "Too many attempts";
     /// The log did not confirm in time: the events may or may not be stored.

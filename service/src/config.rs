@@ -208,6 +208,10 @@ impl Settings {
     }
 
     fn remember(&mut self, name: &'static str, value: String, meaning: &'static str) {
+        // Several roles of one process may ask for the same.
+        if self.asked.iter().any(|asked| asked.name == name) {
+            return;
+        }
         let is_set = self.variables.contains_key(name);
         let source = if is_set { Source::Environment } else { Source::Default };
         self.asked.push(Setting { name, value, source, meaning });

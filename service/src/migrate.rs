@@ -41,6 +41,7 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130110004 "create_openid_identity",
     20261130130001 "create_jobs",
     20261130130002 "send_mails",
+    20261130140001 "create_idempotent_request",
     20261130141500 "add_lifecycle",
     20261130150001 "create_platform_members",
 };

@@ -108,6 +108,9 @@ impl River {
             ("WEIR_DRAIN_DEADLINE_MS", "2000".to_owned()),
             // Clients of tests keep connections that they need no more.
             ("WEIR_DRAIN_GRACE_MS", "20".to_owned()),
+            // All people of a test are at one address.
+            ("WEIR_ADMIN_ADDRESS_RATE", "0".to_owned()),
+            ("WEIR_SIGN_IN_ADDRESS_RATE", "0".to_owned()),
         ];
         settings.extend(config.settings);
         let mut settings = Settings::new(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));

@@ -20,6 +20,9 @@ pub enum AuthError {
     /// The same, and which member or parameter is to blame.
     #[error("{1}")]
     InvalidAt(Place, String),
+    /// It is not what the caller expects it to be.
+    #[error("{}", AccountError::Changed)]
+    Changed,
     /// Too many attempts: wait.
     #[error("too many attempts: try again in {seconds} s")]
     Wait {
@@ -68,6 +71,7 @@ impl From<AccountError> for AuthError {
     fn from(error: AccountError) -> Self {
         match error {
             AccountError::Store(error) => Self::Store(error),
+            AccountError::Changed => Self::Changed,
             AccountError::InvalidAt(place, rule) => Self::InvalidAt(place, rule),
             AccountError::Invalid(_)
             | AccountError::NotFound(_)

@@ -146,6 +146,10 @@ impl Authenticator {
 
     async fn platform(&self, client: &Client, actor: Actor) -> Result<PlatformScope, AuthError> {
         let caller = client.caller(actor);
-        Ok(PlatformScope::open_platform(&self.pool, &self.clock, caller).await?)
+        let mut scope = PlatformScope::open_platform(&self.pool, &self.clock, caller).await?;
+        if let Some(expected) = &client.expected {
+            scope.expect(expected.clone());
+        }
+        Ok(scope)
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use crate::caller::{Actor, Caller};
+use crate::expected::Expected;
 
 /// What stands in audit and session of a client that says nothing of itself, or too much.
 const USER_AGENT_BYTES_MAX: usize = 512;
@@ -20,6 +21,8 @@ pub struct Client {
     pub device: Option<String>,
     /// The id of the request.
     pub request_id: Option<Uuid>,
+    /// What the resource that is to be changed has to be like.
+    pub expected: Option<Expected>,
 }
 
 impl Client {

@@ -2,6 +2,8 @@
 
 pub(crate) mod pattern;
 pub(crate) mod chain;
+pub(crate) mod work;
+pub(crate) mod idempotent_request;
 pub(crate) mod scope;
 pub mod plan;
 pub mod tenant;

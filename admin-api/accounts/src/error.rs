@@ -1,7 +1,7 @@
 //! What can go wrong.
 
 use schemas::problem::Place;
-use service::store::StoreError;
+use service::store::{POSTGRES, StoreError};
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum AccountError {
     /// The caller may not; the text says what it takes.
     #[error("{0}")]
     Forbidden(String),
+    /// It is not what the caller expects it to be: somebody has changed it.
+    #[error("the resource is not what If-Match says: read it again, and decide again")]
+    Changed,
     /// Postgres failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -31,6 +34,22 @@ pub enum AccountError {
 
 /// Of Postgres: a text holds what it cannot store, the character U+0000.
 const NOT_A_TEXT: [&str; 2] = ["22021", "22P05"];
+
+/// For weir's own work, which nobody asks for: whatever else went wrong, the database did not do it.
+impl From<AccountError> for StoreError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Store(error) => error,
+            AccountError::Invalid(_)
+            | AccountError::InvalidAt(..)
+            | AccountError::NotFound(_)
+            | AccountError::Exists(_)
+            | AccountError::Conflict(_)
+            | AccountError::Forbidden(_)
+            | AccountError::Changed => Self::reject(POSTGRES, error),
+        }
+    }
+}
 
 impl From<sqlx::Error> for AccountError {
     fn from(error: sqlx::Error) -> Self {

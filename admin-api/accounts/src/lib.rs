@@ -30,11 +30,13 @@ mod password;
 mod access;
 mod realm;
 mod caller;
+mod expected;
 mod client;
 mod countries;
 mod grants;
 mod db;
 pub mod people;
+mod idempotency;
 mod auth_error;
 pub mod queue;
 mod authenticator;
@@ -52,13 +54,16 @@ pub use caller::{Actor, Caller};
 pub use client::Client;
 pub use config::{AccountsConfig, AccountsStartError};
 pub use countries::{Countries, CountriesError};
-pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Scope};
+pub use db::idempotent_request::{KeptReply, Waiting};
+pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Reach, Scope};
 pub use db::{
     audit, erasure, invitation, key, machine_token, member_role, membership, muted_mail, outbox, passkey,
     person, plan, project, session, suppression, sweep, tenant,
 };
 pub use error::AccountError;
+pub use expected::{EntityTag, Expected};
 pub use grants::{Grants, LIMITED};
+pub use idempotency::{NotClaimed, Once, sweep as sweep_idempotent_requests};
 pub use limit::Limit;
 pub use page::{LIMIT, LIMIT_MAX, Listed, Page, PageRequest, every};
 pub use password::{Busy, HashCost, Hasher, Weak};

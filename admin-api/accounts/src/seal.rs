@@ -5,6 +5,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use service::config::Secret;
+use sha2::{Digest, Sha256};
 
 /// A key that seals and opens.
 pub struct SealKey(RandomizedNonceKey);
@@ -27,6 +28,17 @@ impl SealKey {
     pub fn read(setting: &Secret) -> Result<Self, SealKeyError> {
         let bytes = HEXLOWER_PERMISSIVE.decode(setting.expose().as_bytes()).map_err(|_| SealKeyError)?;
         RandomizedNonceKey::new(&AES_256_GCM, &bytes).map(Self).map_err(|_| SealKeyError)
+    }
+
+    /// A key that a setting of another kind stands for: what `purpose` says is sealed with it opens nothing else.
+    #[must_use]
+    pub fn derived(setting: &Secret, purpose: &str) -> Option<Self> {
+        let mut hash = Sha256::new();
+        for part in [purpose, setting.expose()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        RandomizedNonceKey::new(&AES_256_GCM, &hash.finalize()).map(Self).ok()
     }
 
     /// Seals `plain` for `place`, as in `signing_key 7f3a`. The nonce, which is random, stands before the rest.

@@ -4,6 +4,7 @@ use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use schemas::public_id::InvitationId;
 use serde::Deserialize;
 
 use crate::api::Api;
@@ -45,6 +46,17 @@ pub(super) async fn create(
     created(made.invitation)
 }
 
+fn parsed(id: &str) -> Result<InvitationId, AccountError> {
+    id.parse().map_err(|_| AccountError::NotFound(format!("open invitation {id}")))
+}
+
+pub(super) async fn show(
+    InTenant { mut scope, .. }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+) -> Answer<Invitation> {
+    Ok(Json(invitation::find(&mut scope, parsed(&id)?).await?))
+}
+
 /// Another link, in another mail. The link before is worth nothing any more.
 pub(super) async fn resend(
     State(api): State<Api>,
@@ -52,8 +64,7 @@ pub(super) async fn resend(
     Path((_, id)): Path<(String, String)>,
 ) -> Answer<Invitation> {
     let auth = authenticator(&api)?;
-    let invited = id.parse().map_err(|_| AccountError::NotFound(format!("open invitation {id}")))?;
-    let made = invitation::resend(&mut scope, &api.random, &grants, invited).await?;
+    let made = invitation::resend(&mut scope, &api.random, &grants, parsed(&id)?).await?;
     auth.mail_invitation(&mut scope, &made).await?;
     scope.commit().await?;
     Ok(Json(made.invitation))
@@ -73,8 +84,7 @@ pub(super) async fn revoke(
     InTenant { mut scope, .. }: InTenant,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
-    let invited = id.parse().map_err(|_| AccountError::NotFound(format!("open invitation {id}")))?;
-    invitation::revoke(&mut scope, invited).await?;
+    invitation::revoke(&mut scope, parsed(&id)?).await?;
     scope.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

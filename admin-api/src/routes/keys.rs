@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::auth::InTenant;
 use crate::input::{Body, Paging};
-use crate::reply::{Answer, Created, Refused, created};
+use crate::reply::{Answer, CreatedSecret, Refused, created_secret};
 
 /// How a key is rotated.
 #[derive(Deserialize)]
@@ -24,10 +24,11 @@ pub(super) async fn list(InTenant { mut scope, .. }: InTenant, Paging(asked): Pa
 pub(super) async fn create(
     InTenant { mut scope, .. }: InTenant,
     Body(new): Body<NewKey>,
-) -> Created<MadeKey> {
+) -> CreatedSecret<MadeKey> {
     let made = key::create(&mut scope, &new).await?;
+    let shown = key::find(&mut scope, made.made.id).await?;
     scope.commit().await?;
-    created(made)
+    created_secret(made, &shown)
 }
 
 pub(super) async fn show(
@@ -42,10 +43,11 @@ pub(super) async fn rotate(
     InTenant { mut scope, .. }: InTenant,
     Path((_, id)): Path<(String, String)>,
     Body(Rotation { overlap_hours }): Body<Rotation>,
-) -> Created<MadeKey> {
+) -> CreatedSecret<MadeKey> {
     let made = key::rotate(&mut scope, parsed(&id)?, overlap_hours).await?;
+    let shown = key::find(&mut scope, made.made.id).await?;
     scope.commit().await?;
-    created(made)
+    created_secret(made, &shown)
 }
 
 pub(super) async fn revoke(

@@ -27,6 +27,17 @@ pub(super) async fn create(
     created(made)
 }
 
+fn parsed(id: &str) -> Result<RoleId, AccountError> {
+    id.parse().map_err(|_| AccountError::NotFound(format!("role {id}")))
+}
+
+pub(super) async fn show(
+    InTenant { mut scope, .. }: InTenant,
+    Path((_, id)): Path<(String, String)>,
+) -> Answer<MemberRole> {
+    Ok(Json(member_role::find(&mut scope, parsed(&id)?).await?))
+}
+
 pub(super) async fn put(
     InTenant { mut scope, grants }: InTenant,
     Path((_, id)): Path<(String, String)>,
@@ -44,8 +55,4 @@ pub(super) async fn delete(
     member_role::delete(&mut scope, &grants, parsed(&id)?).await?;
     scope.commit().await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn parsed(id: &str) -> Result<RoleId, AccountError> {
-    id.parse().map_err(|_| AccountError::NotFound(format!("role {id}")))
 }

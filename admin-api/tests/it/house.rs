@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use accounts::{AuthParts, Authenticator, Client as Sender, HashCost, Hasher, Random, Registration, SealKey};
 use admin_api::{Admin, AdminConfig, Listener};
 use schemas::public_id::PersonId;
+use service::clickhouse::{ClickHouseConfig, client};
 use service::clock::Clock;
 use service::config::{Secret, Settings};
 use service::postgres::Role;
@@ -41,7 +42,14 @@ impl House {
         let config = AdminConfig::read(&mut settings);
         settings.finish().unwrap();
         let pool = database.pool_of(8, Role::Api);
-        let api = Admin::build(config, pool.clone(), Clock::system()).await.unwrap();
+        // Nothing here asks for usage, so no ClickHouse is behind it.
+        let nowhere = ClickHouseConfig {
+            url: "http://127.0.0.1:1".to_owned(),
+            database: "weir".to_owned(),
+            user: None,
+            password: None,
+        };
+        let api = Admin::build(config, pool.clone(), client(&nowhere), Clock::system()).await.unwrap();
         let address = api.local_addr(Listener::Tenants).unwrap();
         let mut tasks = Tasks::default();
         tasks.spawn("the admin API", api.run(tasks.shutdown()));

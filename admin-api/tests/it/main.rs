@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
 
+mod conditions;
 mod house;
+mod idempotency;
 mod lists;
 mod openid;
 mod outcomes;
+mod rates;
 mod security;

@@ -80,12 +80,16 @@ impl Authenticator {
     /// # Errors
     /// [`AuthError::Refused`] if there is no such person any more; [`AuthError::Store`].
     pub async fn me(&self, who: &SignedInPerson, client: &Client) -> Result<Me, AuthError> {
+        let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
+        self.me_in(&mut scope, who).await
+    }
+
+    async fn me_in(&self, scope: &mut PlatformScope, who: &SignedInPerson) -> Result<Me, AuthError> {
         let id = who.session.person;
-        let mut scope = self.platform(client, Actor::Person(id)).await?;
         let person = person::by_id(scope.connection(), id).await?;
         let person = person.ok_or(AuthError::Refused(super::refresh::OVER))?;
         let second_factors = SecondFactors {
-            totp: self.has_totp(&mut scope, id).await?,
+            totp: self.has_totp(scope, id).await?,
             passkeys: passkey::count(scope.connection(), id).await?,
             recovery_codes_left: second_factor::recovery_codes_left(scope.connection(), id).await?,
         };
@@ -115,13 +119,15 @@ impl Authenticator {
         check::name(name)?;
         let id = who.session.person;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
-        let before = person::by_id(scope.connection(), id).await?;
-        let before = before.ok_or(AuthError::Refused(super::refresh::OVER))?;
+        person::lock(scope.connection(), id).await?;
+        let before = self.me_in(&mut scope, who).await?;
+        scope.check(&before)?;
         person::set_name(scope.connection(), id, name).await?;
-        let note = Note::new("person.change", id).before(&before.name).after(&name);
+        let note = Note::new("person.change", id).before(&before.person.name).after(&name);
         scope.note(Chain::of_person(id), note);
+        let after = self.me_in(&mut scope, who).await?;
         scope.commit().await?;
-        self.me(who, client).await
+        Ok(after)
     }
 
     /// Sends a mail with a link to an address that the person wants to have, and notice to the one that they have.
@@ -232,7 +238,9 @@ impl Authenticator {
     ) -> Result<WantedMails, AuthError> {
         let id = who.session.person;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
+        person::lock(scope.connection(), id).await?;
         let before = muted_mail::wanted(scope.connection(), id).await?;
+        scope.check(&before)?;
         muted_mail::change(scope.connection(), id, change).await?;
         let after = muted_mail::wanted(scope.connection(), id).await?;
         if before != after {

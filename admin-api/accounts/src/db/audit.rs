@@ -5,6 +5,7 @@ use schemas::id::TenantId;
 use schemas::public_id::PublicTenantId;
 use serde::Serialize;
 use service::clock::Clock;
+use service::store::StoreError;
 use sqlx::PgPool;
 
 use crate::caller::{Actor, Caller};
@@ -114,7 +115,7 @@ pub async fn export_page(
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn anchor(pool: &PgPool, clock: &Clock) -> Result<u64, sqlx::Error> {
+pub async fn anchor(pool: &PgPool, clock: &Clock) -> Result<u64, StoreError> {
     let mut scope = PlatformScope::open_platform(pool, clock, Caller::local(Actor::System)).await?;
     let now = scope.now();
     let anchored = chain::anchor(scope.connection(), now).await?;

@@ -5,6 +5,7 @@ use schemas::id::TenantId;
 use schemas::permission::BuiltInRole;
 use schemas::public_id::InvitationId;
 use serde::Serialize;
+use service::store::changed;
 use sqlx::PgConnection;
 
 use super::membership::{Role, hold_within};
@@ -125,6 +126,31 @@ fn invitation((id, email, built_in, custom, created_at, expires_at): Row) -> Opt
     Some(Invitation { id: id.into(), email, role, created_at, expires_at })
 }
 
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, email, built_in, custom, created_at, expires_at FROM invitation
+             WHERE tenant_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2 AND ",
+            $rest
+        )
+    };
+}
+
+/// One open invitation.
+///
+/// # Errors
+/// [`AccountError::NotFound`] if it is not open.
+pub async fn find(scope: &mut Scope, id: InvitationId) -> Result<Invitation, AccountError> {
+    let (tenant, now) = (scope.tenant(), scope.now());
+    let row: Option<Row> = sqlx::query_as(select!("id = $3"))
+        .bind(tenant.0)
+        .bind(now)
+        .bind(id.uuid())
+        .fetch_optional(scope.connection())
+        .await?;
+    row.and_then(invitation).ok_or_else(|| AccountError::NotFound(format!("open invitation {id}")))
+}
+
 impl Listed for Invitation {
     const LIST: &'static str = "invitations";
     type Key = (DateTime<Utc>, uuid::Uuid);
@@ -140,12 +166,9 @@ impl Listed for Invitation {
 /// [`AccountError`].
 pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Invitation>, AccountError> {
     let (tenant, now, before) = (scope.tenant(), scope.now(), asked.after::<Invitation>()?);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, email, built_in, custom, created_at, expires_at FROM invitation
-         WHERE tenant_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2
-           AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4))
-         ORDER BY created_at DESC, id DESC LIMIT $5",
-    )
+    let rows: Vec<Row> = sqlx::query_as(select!(
+        "($3::timestamptz IS NULL OR (created_at, id) < ($3, $4)) ORDER BY created_at DESC, id DESC LIMIT $5"
+    ))
     .bind(tenant.0)
     .bind(now)
     .bind(before.map(|(at, _)| at))
@@ -201,6 +224,13 @@ pub async fn resend(
 /// [`AccountError::NotFound`] if it is not open.
 pub async fn revoke(scope: &mut Scope, id: InvitationId) -> Result<(), AccountError> {
     let (tenant, now) = (scope.tenant(), scope.now());
+    sqlx::query("SELECT FROM invitation WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .execute(scope.connection())
+        .await?;
+    let before = find(scope, id).await?;
+    scope.check(&before)?;
     let revoked = sqlx::query(
         "UPDATE invitation SET revoked_at = $3
          WHERE tenant_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL",
@@ -210,9 +240,7 @@ pub async fn revoke(scope: &mut Scope, id: InvitationId) -> Result<(), AccountEr
     .bind(now)
     .execute(scope.connection())
     .await?;
-    if revoked.rows_affected() == 0 {
-        return Err(AccountError::NotFound(format!("open invitation {id}")));
-    }
+    changed(&revoked, 1)?;
     scope.note(Note::new("invitation.revoke", id));
     Ok(())
 }

@@ -8,6 +8,7 @@ use schemas::id::{KeyId, ProjectId, TenantId};
 use schemas::key::{ApiKey, PresentedKey};
 use schemas::public_id::PublicProjectId;
 use serde::{Deserialize, Serialize};
+use service::store::changed;
 
 use super::project::{self, Project};
 use crate::check;
@@ -209,6 +210,13 @@ async fn hold(scope: &mut Scope, project: &Project) -> Result<(), AccountError> 
 /// [`AccountError::NotFound`].
 pub async fn revoke(scope: &mut Scope, key: KeyId) -> Result<(), AccountError> {
     let tenant = scope.tenant();
+    sqlx::query("SELECT FROM api_key WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant.0)
+        .bind(key.number())
+        .execute(scope.connection())
+        .await?;
+    let before = find(scope, key).await?;
+    scope.check(&before)?;
     let revoked = sqlx::query(
         "UPDATE api_key SET revoked_at = coalesce(revoked_at, now()) WHERE tenant_id = $1 AND id = $2",
     )
@@ -216,9 +224,7 @@ pub async fn revoke(scope: &mut Scope, key: KeyId) -> Result<(), AccountError> {
     .bind(key.number())
     .execute(scope.connection())
     .await?;
-    if revoked.rows_affected() == 0 {
-        return Err(AccountError::NotFound(format!("key {key}")));
-    }
+    changed(&revoked, 1)?;
     scope.note(Note::new("key.revoke", format!("key {key}")));
     Ok(())
 }

@@ -5,6 +5,7 @@ use schemas::id::TenantId;
 use schemas::permission::Permission;
 use schemas::public_id::MachineTokenId;
 use serde::{Deserialize, Serialize};
+use service::store::changed;
 use sqlx::PgConnection;
 
 use crate::check;
@@ -128,6 +129,37 @@ type Row = (
     Option<DateTime<Utc>>,
 );
 
+fn token(
+    (id, name, words, created_by, created_at, expires_at, revoked_at, last_used_at): Row,
+) -> MachineToken {
+    let (id, permissions) = (id.into(), words.iter().filter_map(|word| word.parse().ok()).collect());
+    MachineToken { id, name, permissions, created_by, created_at, expires_at, revoked_at, last_used_at }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, permissions, created_by, created_at, expires_at, revoked_at, last_used_at
+             FROM machine_token WHERE tenant_id = $1 AND ",
+            $rest
+        )
+    };
+}
+
+/// One token.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn find(scope: &mut Scope, id: MachineTokenId) -> Result<MachineToken, AccountError> {
+    let tenant = scope.tenant();
+    let row: Option<Row> = sqlx::query_as(select!("id = $2"))
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .fetch_optional(scope.connection())
+        .await?;
+    row.map(token).ok_or_else(|| AccountError::NotFound(format!("token {id}")))
+}
+
 impl Listed for MachineToken {
     const LIST: &'static str = "tokens";
     type Key = (DateTime<Utc>, uuid::Uuid);
@@ -143,31 +175,15 @@ impl Listed for MachineToken {
 /// [`AccountError`].
 pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<MachineToken>, AccountError> {
     let (tenant, before) = (scope.tenant(), asked.after::<MachineToken>()?);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, name, permissions, created_by, created_at, expires_at, revoked_at, last_used_at
-         FROM machine_token
-         WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
-         ORDER BY created_at DESC, id DESC LIMIT $4",
-    )
+    let rows: Vec<Row> = sqlx::query_as(select!(
+        "($2::timestamptz IS NULL OR (created_at, id) < ($2, $3)) ORDER BY created_at DESC, id DESC LIMIT $4"
+    ))
     .bind(tenant.0)
     .bind(before.map(|(at, _)| at))
     .bind(before.map(|(_, id)| id))
     .bind(asked.rows())
     .fetch_all(scope.connection())
     .await?;
-    let token = |(id, name, words, created_by, created_at, expires_at, revoked_at, last_used_at): Row| {
-        let permissions = words.iter().filter_map(|word| word.parse().ok()).collect();
-        MachineToken {
-            id: id.into(),
-            name,
-            permissions,
-            created_by,
-            created_at,
-            expires_at,
-            revoked_at,
-            last_used_at,
-        }
-    };
     Ok(asked.page(rows.into_iter().map(token).collect()))
 }
 
@@ -177,6 +193,13 @@ pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Machine
 /// [`AccountError::NotFound`].
 pub async fn revoke(scope: &mut Scope, id: MachineTokenId) -> Result<(), AccountError> {
     let (tenant, now) = (scope.tenant(), scope.now());
+    sqlx::query("SELECT FROM machine_token WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .execute(scope.connection())
+        .await?;
+    let before = find(scope, id).await?;
+    scope.check(&before)?;
     let revoked = sqlx::query(
         "UPDATE machine_token SET revoked_at = coalesce(revoked_at, $3) WHERE tenant_id = $1 AND id = $2",
     )
@@ -185,9 +208,7 @@ pub async fn revoke(scope: &mut Scope, id: MachineTokenId) -> Result<(), Account
     .bind(now)
     .execute(scope.connection())
     .await?;
-    if revoked.rows_affected() == 0 {
-        return Err(AccountError::NotFound(format!("token {id}")));
-    }
+    changed(&revoked, 1)?;
     scope.note(Note::new("token.revoke", id));
     Ok(())
 }

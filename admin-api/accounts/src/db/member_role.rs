@@ -95,7 +95,7 @@ pub async fn change(
     new: &NewRole,
 ) -> Result<MemberRole, AccountError> {
     new.check(maker)?;
-    let before = find(scope, id).await?;
+    let before = locked(scope, id).await?;
     let tenant = scope.tenant();
     sqlx::query("UPDATE member_role SET name = $3, permissions = $4 WHERE tenant_id = $1 AND id = $2")
         .bind(tenant.0)
@@ -110,13 +110,26 @@ pub async fn change(
     Ok(after)
 }
 
+/// A role that nobody else changes before the transaction ends, and that is what the caller expects.
+async fn locked(scope: &mut Scope, id: RoleId) -> Result<MemberRole, AccountError> {
+    let tenant = scope.tenant();
+    sqlx::query("SELECT FROM member_role WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .execute(scope.connection())
+        .await?;
+    let before = find(scope, id).await?;
+    scope.check(&before)?;
+    Ok(before)
+}
+
 /// Deletes a role, with the closed invitations that name it.
 ///
 /// # Errors
 /// [`AccountError::NotFound`]; [`AccountError::Conflict`] while a member or a pending invitation holds it;
 /// [`AccountError::Invalid`] if it holds what `by` does not.
 pub async fn delete(scope: &mut Scope, by: &Grants, id: RoleId) -> Result<(), AccountError> {
-    let before = find(scope, id).await?;
+    let before = locked(scope, id).await?;
     if let Some(more) = before.permissions.iter().find(|permission| !by.may(**permission)) {
         return Err(AccountError::Invalid(format!("that role holds {more}, which yours does not")));
     }

@@ -98,6 +98,12 @@ pub(crate) async fn by_id(
     query.bind(id.uuid()).fetch_optional(connection).await
 }
 
+/// Lets nobody else change the person, or what is theirs, before the transaction ends.
+pub(crate) async fn lock(connection: &mut PgConnection, id: PersonId) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT FROM person WHERE id = $1 FOR UPDATE").bind(id.uuid()).execute(connection).await?;
+    Ok(())
+}
+
 pub(crate) async fn credentials(
     connection: &mut PgConnection,
     email: &str,

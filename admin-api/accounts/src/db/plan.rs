@@ -82,6 +82,10 @@ pub async fn put(scope: &mut PlatformScope, name: &str, limits: &PlanLimits) -> 
     check::limits(quota, rate)?;
     let days = retention_days.and_then(|days| days.0);
     check_retention(days)?;
+    match locked(scope, name).await? {
+        Some(before) => scope.check(&before)?,
+        None => scope.check_absent()?,
+    }
     let plan: Plan = sqlx::query_as(
         "INSERT INTO plan (name, quota, rate, retention_days) VALUES ($1, $2, $3, $5)
          ON CONFLICT (name) DO UPDATE SET quota = excluded.quota, rate = excluded.rate,
@@ -97,6 +101,23 @@ pub async fn put(scope: &mut PlatformScope, name: &str, limits: &PlanLimits) -> 
     .await?;
     scope.note(Chain::OPERATORS, Note::new("plan.set", name).after(&plan));
     Ok(plan)
+}
+
+/// A plan that nobody else changes before the transaction ends.
+async fn locked(scope: &mut PlatformScope, name: &str) -> Result<Option<Plan>, AccountError> {
+    let query =
+        sqlx::query_as("SELECT name, quota, rate, retention_days FROM plan WHERE name = $1 FOR UPDATE");
+    Ok(query.bind(name).fetch_optional(scope.connection()).await?)
+}
+
+/// The plan of that name.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn find<Of>(scope: &mut Scope<Of>, name: &str) -> Result<Plan, AccountError> {
+    let query = sqlx::query_as("SELECT name, quota, rate, retention_days FROM plan WHERE name = $1");
+    let plan = query.bind(name).fetch_optional(scope.connection()).await?;
+    plan.ok_or_else(|| AccountError::NotFound(format!("plan {name}")))
 }
 
 fn check_retention(days: Option<i32>) -> Result<(), AccountError> {

@@ -183,6 +183,7 @@ pub async fn change(
 ) -> Result<Project, AccountError> {
     change.name.as_deref().map_or(Ok(()), check::name)?;
     let before = lock(scope, id).await?;
+    scope.check(&before)?;
     let (tenant, now) = (scope.tenant(), scope.now());
     if let Some(name) = &change.name {
         rename(scope, before.number, name).await?;
@@ -223,6 +224,7 @@ async fn rename(scope: &mut Scope, number: i64, name: &str) -> Result<(), Accoun
 /// [`AccountError::NotFound`].
 pub async fn delete(scope: &mut Scope, id: PublicProjectId) -> Result<(), AccountError> {
     let before = lock(scope, id).await?;
+    scope.check(&before)?;
     let (tenant, now) = (scope.tenant(), scope.now());
     let revoked = key::revoke_all_of(scope, ProjectId(before.number)).await?;
     rename(scope, before.number, &format!("deleted {id}")).await?;

@@ -7,20 +7,25 @@
 use chrono::{DateTime, Utc};
 use schemas::id::{ProjectId, TenantId};
 use schemas::lifecycle::TenantState;
+use serde::Serialize;
 use service::clock::Clock;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::caller::Caller;
-use crate::db::chain::{self, Chain, Note};
+use crate::db::chain::{Chain, Note};
+use crate::db::idempotent_request::Claim;
+use crate::db::work::{ALL, Work, see};
 use crate::error::AccountError;
+use crate::expected::{EntityTag, Expected};
 use crate::grants::{Grants, LIMITED};
 
 /// A transaction within one tenant, or with [`EveryTenant`] across all of them.
 pub struct Scope<Of = OneTenant> {
-    tx: Transaction<'static, Postgres>,
-    caller: Caller,
-    now: DateTime<Utc>,
-    notes: Vec<(Chain, Note)>,
+    work: Work,
+    /// What the caller expects of the resource that is to be changed, until it was compared.
+    expected: Option<Expected>,
+    /// The request is carried out once: its commit waits for the reply.
+    claim: Option<Claim>,
     of: Of,
 }
 
@@ -38,11 +43,26 @@ pub struct OneTenant {
 #[derive(Debug, Clone, Copy)]
 pub struct EveryTenant;
 
+/// Which tenants' rows a scope sees.
+pub trait Reach {
+    /// The one tenant; `None`: all.
+    fn tenant(&self) -> Option<TenantId>;
+}
+
+impl Reach for OneTenant {
+    fn tenant(&self) -> Option<TenantId> {
+        Some(self.tenant)
+    }
+}
+
+impl Reach for EveryTenant {
+    fn tenant(&self) -> Option<TenantId> {
+        None
+    }
+}
+
 /// A transaction across all tenants.
 pub type PlatformScope = Scope<EveryTenant>;
-
-/// What `weir.tenant` says in a scope of all tenants, and `weir.projects` in one of all projects.
-const ALL: &str = "all";
 
 impl Scope {
     /// Opens a scope of `tenant`, for a caller who was found to be allowed to.
@@ -57,8 +77,7 @@ impl Scope {
     ) -> Result<Self, sqlx::Error> {
         let mut tx = pool.begin().await?;
         see(&mut tx, &tenant.to_string(), ALL).await?;
-        let of = OneTenant { tenant, projects: None, state: None };
-        Ok(Self { tx, caller, now: now(clock), notes: Vec::new(), of })
+        Ok(Self::begun(tx, caller, clock, OneTenant { tenant, projects: None, state: None }))
     }
 
     /// The tenant.
@@ -92,7 +111,7 @@ impl Scope {
 
     /// Notes a change for the tenant's audit. It is written by [`Scope::commit`].
     pub(crate) fn note(&mut self, note: Note) {
-        self.notes.push((Chain::Tenant(self.of.tenant), note));
+        self.work.notes.push((Chain::Tenant(self.of.tenant), note));
     }
 }
 
@@ -104,7 +123,7 @@ impl PlatformScope {
     pub async fn open_platform(pool: &PgPool, clock: &Clock, caller: Caller) -> Result<Self, sqlx::Error> {
         let mut tx = pool.begin().await?;
         see(&mut tx, ALL, ALL).await?;
-        Ok(Self { tx, caller, now: now(clock), notes: Vec::new(), of: EveryTenant })
+        Ok(Self::begun(tx, caller, clock, EveryTenant))
     }
 
     /// The same transaction, which sees rows of `tenant` alone from now on.
@@ -133,64 +152,99 @@ impl PlatformScope {
             .projects
             .as_ref()
             .map(|projects| projects.iter().map(ToString::to_string).collect::<Vec<String>>().join(","));
-        see(&mut self.tx, &of.tenant.to_string(), projects.as_deref().unwrap_or(ALL)).await?;
-        let Self { tx, caller, now, notes, of: EveryTenant } = self;
-        Ok(Scope { tx, caller, now, notes, of })
+        see(&mut self.work.tx, &of.tenant.to_string(), projects.as_deref().unwrap_or(ALL)).await?;
+        let Self { work, expected, claim, of: EveryTenant } = self;
+        Ok(Scope { work, expected, claim, of })
     }
 
     /// Notes a change for the audit of `chain`. It is written by [`Scope::commit`].
     pub(crate) fn note(&mut self, chain: Chain, note: Note) {
-        self.notes.push((chain, note));
+        self.work.notes.push((chain, note));
     }
 
     /// Who asks, from now on: the person or token that was found to be asking.
     pub(crate) fn acting_as(&mut self, caller: Caller) {
-        self.caller = caller;
+        self.work.caller = caller;
     }
 }
 
 impl<Of> Scope<Of> {
+    fn begun(tx: Transaction<'static, Postgres>, caller: Caller, clock: &Clock, of: Of) -> Self {
+        let work = Work { tx, caller, now: now(clock), notes: Vec::new() };
+        Self { work, expected: None, claim: None, of }
+    }
+
+    /// The change is to be made only if the resource is as the caller expects it.
+    pub fn expect(&mut self, expected: Expected) {
+        self.expected = Some(expected);
+    }
+
+    /// Compares a resource, which is locked and about to be changed, with what the caller expects. `before` is what a
+    /// reply shows of it.
+    ///
+    /// # Errors
+    /// [`AccountError::Changed`].
+    pub fn check(&mut self, before: &impl Serialize) -> Result<(), AccountError> {
+        match self.expected.take() {
+            Some(expected) if !expected.matches(&EntityTag::of(before)) => Err(AccountError::Changed),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same where there is no such resource yet: no expectation holds.
+    ///
+    /// # Errors
+    /// [`AccountError::Changed`].
+    pub fn check_absent(&mut self) -> Result<(), AccountError> {
+        self.expected.take().map_or(Ok(()), |_| Err(AccountError::Changed))
+    }
+
+    /// Lets the commit wait for the reply.
+    pub(crate) fn defer(&mut self, claim: Claim) {
+        self.claim = Some(claim);
+    }
+
     /// The transaction, for the statements of other crates.
     pub fn connection(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        &mut self.work.tx
     }
 
     /// Who asks.
     #[must_use]
     pub fn caller(&self) -> &Caller {
-        &self.caller
+        &self.work.caller
     }
 
     /// When the scope was opened.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
-        self.now
-    }
-
-    /// Writes what was noted for the audit, and makes all of it so.
-    ///
-    /// # Errors
-    /// If Postgres fails: whether it is so can't be known then, if it was the commit that failed.
-    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        if !self.notes.is_empty() {
-            if self.notes.iter().any(|(chain, _)| matches!(chain, Chain::Platform(_))) {
-                // A scope that was narrowed may hold notes for the platform.
-                see(&mut self.tx, ALL, ALL).await?;
-            }
-            chain::append(&mut self.tx, &self.caller, self.now, self.notes).await?;
-        }
-        self.tx.commit().await
+        self.work.now
     }
 }
 
-/// Until the transaction's end: a pooled connection carries nothing over.
-async fn see(connection: &mut PgConnection, tenants: &str, projects: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT set_config('weir.tenant', $1, true), set_config('weir.projects', $2, true)")
-        .bind(tenants)
-        .bind(projects)
-        .execute(connection)
-        .await?;
-    Ok(())
+impl<Of: Reach> Scope<Of> {
+    /// The one tenant whose rows it sees; `None`: all.
+    pub(crate) fn reaches(&self) -> Option<TenantId> {
+        self.of.tenant()
+    }
+
+    /// Writes what was noted for the audit, and makes all of it so; for a request that was claimed, once its reply is
+    /// known.
+    ///
+    /// # Errors
+    /// If Postgres fails: whether it is so can't be known then, if it was the commit that failed.
+    /// [`AccountError::Changed`] if the caller expects something and nothing was compared: then nothing is changed.
+    pub async fn commit(self) -> Result<(), AccountError> {
+        if self.expected.is_some() {
+            return Err(AccountError::Changed);
+        }
+        let tenant = self.reaches();
+        match self.claim {
+            Some(claim) => claim.wait(self.work, tenant),
+            None => self.work.commit().await?,
+        }
+        Ok(())
+    }
 }
 
 fn now(clock: &Clock) -> DateTime<Utc> {

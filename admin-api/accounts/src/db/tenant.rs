@@ -331,6 +331,7 @@ pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, 
         None => None,
     };
     let before = lock(scope).await?;
+    scope.check(&before)?;
     if let Some(status) = change.status.filter(|status| *status != before.status) {
         let by_operator = TENANT
             .iter()

@@ -16,6 +16,7 @@ mod mails;
 mod upkeep;
 mod invitations;
 mod sessions;
+mod idempotency;
 mod members;
 mod roles;
 mod lifecycle;

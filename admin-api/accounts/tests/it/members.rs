@@ -44,11 +44,11 @@ async fn two_owners_who_remove_each_other_at_once_leave_one() {
         let ada = member(&mut one.scope, "ada@example.com").await;
         let first = async {
             membership::change(&mut one.scope, &one.grants, bob.id, ADMIN, None).await?;
-            one.scope.commit().await.map_err(AccountError::from)
+            one.scope.commit().await
         };
         let second = async {
             membership::change(&mut other.scope, &other.grants, ada.id, ADMIN, None).await?;
-            other.scope.commit().await.map_err(AccountError::from)
+            other.scope.commit().await
         };
         let (first, second) = tokio::join!(first, second);
         assert_eq!(u8::from(first.is_ok()) + u8::from(second.is_ok()), 1, "{first:?} {second:?}");

@@ -14,6 +14,13 @@ pub(in crate::routes) async fn list(
     Ok(Json(plan::list(&mut scope, &asked).await?))
 }
 
+pub(in crate::routes) async fn show(
+    OnPlatform(mut scope): OnPlatform,
+    Path(name): Path<String>,
+) -> Answer<Plan> {
+    Ok(Json(plan::find(&mut scope, &name).await?))
+}
+
 pub(in crate::routes) async fn put(
     OnPlatform(mut scope): OnPlatform,
     Path(name): Path<String>,

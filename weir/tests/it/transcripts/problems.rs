@@ -24,7 +24,7 @@ case $KEY in *A) MALFORMED=${KEY%?}B;; *) MALFORMED=${KEY%?}A;; esac
 sleep 3"#;
 
 /// A command for each code, whose last reply is the problem.
-const REQUESTS: [(&str, &str); 23] = [
+const REQUESTS: [(&str, &str); 26] = [
     (
         "body_too_large",
         "head -c 33554433 /dev/zero | gzip | post -H 'Content-Encoding: gzip' --data-binary @-",
@@ -47,10 +47,19 @@ const REQUESTS: [(&str, &str); 23] = [
     ),
     ("invalid_event", r#"post -d '{"batch":[{}]}'"#),
     ("invalid_json", r#"post -d '{"event":"e" "id":"1"}'"#),
+    (
+        "key_reused",
+        r#"once() { operator $WEIR_OPERATOR_URL/v1/tenants/acme/projects -H 'Idempotency-Key: 1' -d "$1"; }
+           once '{"name":"one"}' > first; once '{"name":"two"}'"#,
+    ),
     ("malformed_key", "KEY=$MALFORMED post -d '{}'"),
     ("method_not_allowed", "curl -s $WEIR_URL/v1/events"),
     ("missing_key", "curl -s $WEIR_URL/v1/events -d '{}'"),
     ("not_found", "curl -s $WEIR_URL/nothing"),
+    (
+        "precondition_failed",
+        r#"operator -X PATCH $WEIR_OPERATOR_URL/v1/operator/tenants/acme -H 'If-Match: "stale"' -d '{"quota":1}'"#,
+    ),
     ("quota_exceeded", r#"KEY=$POOR post -d '{"event":"e"}'"#),
     (
         "rate_limited",
@@ -60,6 +69,11 @@ const REQUESTS: [(&str, &str); 23] = [
     ("request_timeout", "(printf '{'; sleep 10) | post -X POST -T -"),
     ("revoked_key", "KEY=$REVOKED post -d '{}'"),
     ("tenant_frozen", r#"KEY=$FROZEN post -d '{"event":"e"}'"#),
+    (
+        "too_many_requests",
+        r#"for n in $(seq 200); do echo "url = $WEIR_ADMIN_URL/v1/auth/jwks"; echo "output = /dev/null"; done > much
+           echo "url = $WEIR_ADMIN_URL/v1/auth/jwks" >> much; curl -s -K much"#,
+    ),
     ("unauthorized", "curl -s $WEIR_OPERATOR_URL/v1/operator/tenants"),
     ("unknown_key", "KEY=$UNKNOWN post -d '{}'"),
     ("unsupported_encoding", "post -H 'Content-Encoding: lz4' -d '{}'"),
@@ -74,10 +88,11 @@ const REQUESTS: [(&str, &str); 23] = [
 
 /// Codes that need more than a request, and where they are provoked. What their pages show is what the code says, by
 /// `pages.rs`.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     ("forbidden", "a member without the permission: testkit/tests/it/people.rs"),
     ("not_durable", "a log that does not confirm: eventlog/tests/it/kafka/outage.rs"),
     ("overloaded", "a node whose budget is full: weir/tests/it/edge/tenants.rs"),
+    ("still_running", "many requests with one key: admin-api/tests/it/idempotency.rs"),
     ("too_many_attempts", "an account under attack: admin-api/accounts/tests/it/login.rs"),
     ("unavailable", "a Postgres that is away: weir/tests/it/outage.rs"),
 ];

@@ -27,6 +27,7 @@ pub async fn rotate(scope: &mut Scope, id: KeyId, overlap_hours: u16) -> Result<
     hold(scope, &project).await?;
     let now = lock(scope, id).await?;
     let before = find(scope, id).await?;
+    scope.check(&before)?;
     let is_over = before.revoked_at.is_some() || before.expires_at.is_some_and(|at| at <= now);
     if is_over || before.replaced_by.is_some() {
         let rule = format!("key {id} is not good any more, or another key has taken its place");

@@ -56,7 +56,8 @@ pub async fn change(
     if !is_owner {
         keep_an_owner(scope, id).await?;
     }
-    let before = find(scope, id).await?;
+    let before = locked(scope, id).await?;
+    scope.check(&before)?;
     hold_within(scope, by, before.role).await?;
     hold_within(scope, by, role).await?;
     let (tenant, (built_in, custom)) = (scope.tenant(), role.columns());
@@ -110,7 +111,8 @@ async fn limit(scope: &mut Scope, id: MembershipId, to: &[PublicProjectId]) -> R
 /// [`AccountError::NotFound`]; [`AccountError::Invalid`] if it is the last owner's, or has more than `by`.
 pub async fn remove(scope: &mut Scope, by: &Grants, id: MembershipId) -> Result<(), AccountError> {
     keep_an_owner(scope, id).await?;
-    let before = find(scope, id).await?;
+    let before = locked(scope, id).await?;
+    scope.check(&before)?;
     hold_within(scope, by, before.role).await?;
     let tenant = scope.tenant();
     sqlx::query("DELETE FROM membership WHERE tenant_id = $1 AND id = $2")
@@ -120,6 +122,17 @@ pub async fn remove(scope: &mut Scope, by: &Grants, id: MembershipId) -> Result<
         .await?;
     scope.note(Note::new("membership.remove", id).before(&before));
     Ok(())
+}
+
+/// A member whom nobody else changes before the transaction ends.
+async fn locked(scope: &mut Scope, id: MembershipId) -> Result<Member, AccountError> {
+    let tenant = scope.tenant();
+    sqlx::query("SELECT FROM membership WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant.0)
+        .bind(id.uuid())
+        .execute(scope.connection())
+        .await?;
+    find(scope, id).await
 }
 
 async fn keep_an_owner(scope: &mut Scope, leaves: MembershipId) -> Result<(), AccountError> {

@@ -40,6 +40,7 @@ pub async fn transit(
     reason: Option<&str>,
 ) -> Result<Tenant, AccountError> {
     let before = lock(scope).await?;
+    scope.check(&before)?;
     let rule = lifecycle::find(TENANT, before.status, transition).ok_or_else(|| {
         AccountError::Conflict(format!("{transition} is no transition of a tenant that is {}", before.status))
     })?;

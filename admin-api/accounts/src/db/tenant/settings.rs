@@ -38,6 +38,7 @@ pub async fn set(scope: &mut Scope, settings: &TenantSettings) -> Result<Tenant,
     slug.as_deref().map_or(Ok(()), slug::check)?;
     time_zone.as_deref().map_or(Ok(()), check::time_zone)?;
     let before = lock(scope).await?;
+    scope.check(&before)?;
     let tenant = scope.tenant();
     if let Some(name) = name {
         let query = sqlx::query("UPDATE tenant_profile SET title = $2 WHERE tenant_id = $1");

@@ -12,6 +12,8 @@ use std::str::FromStr;
 use hyper::HeaderMap;
 use hyper::header::HeaderName;
 
+use crate::config::Settings;
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Networks of proxies whose word counts. None, by default.
@@ -27,6 +29,15 @@ struct Network {
 }
 
 impl TrustedProxies {
+    /// Reads the setting, which is the same for every listener that clients reach.
+    pub fn of(settings: &mut Settings) -> Self {
+        settings.get(
+            "WEIR_TRUSTED_PROXIES",
+            Self::default(),
+            "networks, with commas, of proxies whose X-Forwarded-For says where a client is, as in 10.0.0.0/8,::1",
+        )
+    }
+
     /// The client's address: the peer's, unless that is a proxy. Then the first address from the right in
     /// `X-Forwarded-For` that is no proxy; the left-most one if all are; the peer's if an entry on that way is no
     /// address, since nobody then says what came before.

@@ -1,0 +1,183 @@
+//! Replies to requests that carried an idempotency key, and the commits that wait for them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use data_encoding::HEXLOWER;
+use parking_lot::Mutex;
+use schemas::id::TenantId;
+use schemas::lock::IDEMPOTENT;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+
+use crate::db::work::{ALL, Work, see};
+use crate::error::AccountError;
+use crate::seal::{NotOpened, SealKey};
+
+/// For how long a reply is kept.
+const LIFE: TimeDelta = TimeDelta::hours(24);
+
+/// A reply, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptReply {
+    /// Its status.
+    pub status: u16,
+    /// Names and values of its header that belong to what it shows.
+    pub headers: Vec<(String, String)>,
+    /// Its body: JSON, or nothing.
+    pub body: String,
+}
+
+/// A claimed request, in its scope.
+pub(crate) struct Claim {
+    pub(crate) id: [u8; 32],
+    pub(crate) request_hash: [u8; 32],
+    pub(crate) seal: Arc<SealKey>,
+    pub(crate) waiting: Waiting,
+}
+
+/// Where a commit waits for its reply.
+#[derive(Clone, Default)]
+pub struct Waiting(Arc<Mutex<Option<Deferred>>>);
+
+struct Deferred {
+    work: Work,
+    tenant: Option<TenantId>,
+    claim: Claim,
+}
+
+impl KeptReply {
+    fn seal(&self, key: &SealKey, id: &[u8; 32]) -> Result<Vec<u8>, NotOpened> {
+        // A struct of numbers and texts always serialises.
+        key.seal(&place(id), &serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// What was sealed; `None`: it does not open.
+    pub(crate) fn open(key: &SealKey, id: &[u8; 32], sealed: &[u8]) -> Option<Self> {
+        serde_json::from_slice(&key.open(&place(id), sealed).ok()?).ok()
+    }
+}
+
+fn place(id: &[u8; 32]) -> String {
+    format!("idempotent_request {}", HEXLOWER.encode(id))
+}
+
+impl Claim {
+    /// Leaves the transaction where the reply is waited for.
+    pub(crate) fn wait(self, work: Work, tenant: Option<TenantId>) {
+        let place = Arc::clone(&self.waiting.0);
+        *place.lock() = Some(Deferred { work, tenant, claim: self });
+    }
+}
+
+impl Waiting {
+    /// Whether a commit waits.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    /// Keeps the reply, and makes all of it so.
+    ///
+    /// # Errors
+    /// If Postgres fails: whether it is so can't be known then.
+    pub async fn commit(&self, reply: &KeptReply) -> Result<(), AccountError> {
+        let deferred = self.0.lock().take();
+        match deferred {
+            Some(deferred) => deferred.commit(reply).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Changes nothing. The request may be sent again at once.
+    ///
+    /// # Errors
+    /// If Postgres fails: nothing is changed then either.
+    pub async fn give_up(&self) -> Result<(), AccountError> {
+        let deferred = self.0.lock().take();
+        match deferred {
+            Some(deferred) => Ok(deferred.work.tx.rollback().await?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Deferred {
+    async fn commit(self, reply: &KeptReply) -> Result<(), AccountError> {
+        let Self { mut work, tenant, claim } = self;
+        let sealed =
+            reply.seal(&claim.seal, &claim.id).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let tenants = tenant.map_or_else(|| ALL.to_owned(), |tenant| tenant.to_string());
+        see(&mut work.tx, &tenants, ALL).await?;
+        keep(&mut work.tx, tenant, &claim, &sealed, work.now).await?;
+        Ok(work.commit().await?)
+    }
+}
+
+/// Holds the request until the transaction ends, unless another transaction does.
+pub(crate) async fn try_lock(connection: &mut PgConnection, id: &[u8; 32]) -> Result<bool, sqlx::Error> {
+    let [a, b, c, d, ..] = *id;
+    sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1, $2)")
+        .bind(IDEMPOTENT)
+        .bind(i32::from_be_bytes([a, b, c, d]))
+        .fetch_one(connection)
+        .await
+}
+
+/// Hash of the request and sealed reply, if they are kept.
+pub(crate) async fn find(
+    connection: &mut PgConnection,
+    id: &[u8; 32],
+    now: DateTime<Utc>,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>, sqlx::Error> {
+    sqlx::query_as("SELECT request_hash, reply FROM idempotent_request WHERE id = $1 AND expires_at > $2")
+        .bind(id.as_slice())
+        .bind(now)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Keeps a reply, in the place of one that has expired.
+async fn keep(
+    connection: &mut PgConnection,
+    tenant: Option<TenantId>,
+    claim: &Claim,
+    sealed: &[u8],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let kept = sqlx::query(
+        "INSERT INTO idempotent_request AS kept (id, tenant_id, request_hash, reply, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (id) DO UPDATE SET request_hash = excluded.request_hash, reply = excluded.reply,
+             created_at = excluded.created_at, expires_at = excluded.expires_at
+         WHERE kept.expires_at <= excluded.created_at",
+    )
+    .bind(claim.id.as_slice())
+    .bind(tenant.map(|tenant| tenant.0))
+    .bind(claim.request_hash.as_slice())
+    .bind(sealed)
+    .bind(now)
+    .bind(now + LIFE)
+    .execute(connection)
+    .await?;
+    // The lock is ours, so nobody else has kept one since we looked.
+    service::store::changed(&kept, 1)
+}
+
+/// Deletes what has expired.
+pub(crate) async fn delete_expired(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    rows_max: i64,
+) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM idempotent_request WHERE id IN (
+             SELECT id FROM idempotent_request WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
+             FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(now)
+    .bind(rows_max)
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}

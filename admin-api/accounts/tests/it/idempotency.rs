@@ -1,0 +1,124 @@
+//! A claimed request is carried out once: with its reply, or not at all.
+
+use std::sync::Arc;
+
+use accounts::{KeptReply, NotClaimed, Once, SealKey, Waiting, project, sweep_idempotent_requests as sweep};
+use service::config::Secret;
+
+use crate::place::{NOON, Place, SECOND};
+
+const DAY: i64 = 86_400 * SECOND;
+
+fn once(key: &str, seal: &str) -> Once {
+    Once {
+        route: "POST /somewhere".to_owned(),
+        key: key.to_owned(),
+        request_hash: [7; 32],
+        seal: Arc::new(SealKey::read(&Secret::from(seal.repeat(32).as_str())).unwrap()),
+        waiting: Waiting::default(),
+    }
+}
+
+fn reply() -> KeptReply {
+    KeptReply { status: 201, headers: vec![("etag".to_owned(), "\"t\"".to_owned())], body: "{}".to_owned() }
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_its_reply_and_without_it_nothing_is_changed() {
+    let place = Place::fresh().await;
+    let acme = place.tenant("acme").await;
+    let made = async |once: &Once, name: &str| {
+        let mut scope = place.scope(acme).await;
+        scope.claim(once).await.unwrap();
+        project::create(&mut scope, name).await.unwrap();
+        scope.commit().await.unwrap();
+    };
+    let count = "SELECT count(*) FROM project WHERE name = 'one'";
+    // The process ends between the change and its reply.
+    let lost = once("k", "ab");
+    made(&lost, "one").await;
+    assert!(lost.waiting.is_waiting());
+    assert_eq!(place.number(count).await, 0);
+    drop(lost);
+    // The lock goes with the transaction, which is rolled back when its connection is used again.
+    testkit::eventually("the lock is free", std::time::Duration::from_secs(5), async || {
+        place.scope(acme).await.claim(&once("k", "ab")).await.is_ok()
+    })
+    .await;
+    assert_eq!(place.number("SELECT count(*) FROM idempotent_request").await, 0);
+    // A refusal gives up what was done.
+    let refused = once("k", "ab");
+    made(&refused, "one").await;
+    refused.waiting.give_up().await.unwrap();
+    assert_eq!(place.number(count).await, 0);
+    let good = once("k", "ab");
+    made(&good, "one").await;
+    good.waiting.commit(&reply()).await.unwrap();
+    assert_eq!(place.number(count).await, 1);
+    assert_eq!(place.number("SELECT count(*) FROM audit_entry WHERE action = 'project.create'").await, 1);
+    let mut again = place.scope(acme).await;
+    assert!(matches!(again.claim(&once("k", "ab")).await, Err(NotClaimed::Done(kept)) if kept == reply()));
+    let mut other = place.scope(acme).await;
+    let another = Once { request_hash: [8; 32], ..once("k", "ab") };
+    assert!(matches!(other.claim(&another).await, Err(NotClaimed::Reused)));
+}
+
+#[tokio::test]
+async fn who_comes_second_is_not_kept_waiting() {
+    let place = Place::fresh().await;
+    let acme = place.tenant("acme").await;
+    let mut first = place.scope(acme).await;
+    first.claim(&once("k", "ab")).await.unwrap();
+    let mut second = place.scope(acme).await;
+    assert!(matches!(second.claim(&once("k", "ab")).await, Err(NotClaimed::Running)));
+    let mut other = place.scope(acme).await;
+    other.claim(&once("other", "ab")).await.unwrap();
+    drop(first);
+    // The first one's transaction is rolled back when its connection is used again.
+    testkit::eventually("the lock is free", std::time::Duration::from_secs(5), async || {
+        place.scope(acme).await.claim(&once("k", "ab")).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reply_is_kept_for_a_day_and_swept_afterwards() {
+    let place = Place::fresh().await;
+    let acme = place.tenant("acme").await;
+    let keep = async |name: &str| {
+        let once = once("k", "ab");
+        let mut scope = place.scope(acme).await;
+        scope.claim(&once).await?;
+        project::create(&mut scope, name).await?;
+        scope.commit().await?;
+        once.waiting.commit(&reply()).await?;
+        Ok::<_, NotClaimed>(())
+    };
+    keep("one").await.unwrap();
+    place.clock.set(NOON + DAY - SECOND);
+    assert!(matches!(keep("two").await, Err(NotClaimed::Done(_))));
+    let mut platform = place.platform().await;
+    assert_eq!(sweep(&mut platform, 10).await.unwrap(), 0);
+    drop(platform);
+    place.clock.set(NOON + DAY);
+    keep("two").await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM idempotent_request").await, 1);
+    place.clock.set(NOON + 3 * DAY);
+    let mut platform = place.platform().await;
+    assert_eq!(sweep(&mut platform, 10).await.unwrap(), 1);
+    platform.commit().await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM idempotent_request").await, 0);
+}
+
+#[tokio::test]
+async fn a_reply_that_was_sealed_under_another_key_is_not_made_up() {
+    let place = Place::fresh().await;
+    let acme = place.tenant("acme").await;
+    let first = once("k", "ab");
+    let mut scope = place.scope(acme).await;
+    scope.claim(&first).await.unwrap();
+    scope.commit().await.unwrap();
+    first.waiting.commit(&reply()).await.unwrap();
+    let mut scope = place.scope(acme).await;
+    assert!(matches!(scope.claim(&once("k", "cd")).await, Err(NotClaimed::Sealed)));
+}
