@@ -1,11 +1,13 @@
 //! What handlers share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use accounts::{Actor, Authenticator, Caller, PlatformScope, Random, SealKey};
 use chrono::{DateTime, Utc};
 use clickhouse::Client;
 use openid::Provider;
+use serde::Serialize;
 use service::client_address::TrustedProxies;
 use service::clock::Clock;
 use service::config::Secret;
@@ -35,6 +37,15 @@ pub struct Api {
     pub(crate) openid: Arc<Vec<Provider>>,
     /// Where people reach this weir.
     pub(crate) public_url: Arc<str>,
+    /// Where this process listens.
+    pub(crate) listening: Listening,
+}
+
+/// The addresses of the two listeners.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Listening {
+    pub(crate) tenants: SocketAddr,
+    pub(crate) operators: SocketAddr,
 }
 
 impl Api {

@@ -189,7 +189,7 @@ fn of_tenants() -> Vec<Row> {
 /// What operators alone may do.
 fn of_operators() -> Vec<Row> {
     use Access::{Anyone, Operator, Support};
-    use operator::{audit, jobs, keys, outbox, people, plans, tenants};
+    use operator::{audit, jobs, keys, outbox, people, plans, status, tenants};
     vec![
         post("/v1/auth/login/enrol", Anyone, auth::enrol),
         post("/v1/auth/login/enrol/confirm", Anyone, auth::confirm_enrolment),
@@ -198,7 +198,14 @@ fn of_operators() -> Vec<Row> {
         put("/v1/operator/plans/{plan}", Operator, plans::put),
         get("/v1/operator/tenants", Support, tenants::list),
         post("/v1/operator/tenants", Operator, tenants::create),
+        get("/v1/operator/tenants/{tenant}", Support, tenants::show),
         patch("/v1/operator/tenants/{tenant}", Operator, tenants::change),
+        put("/v1/operator/tenants/{tenant}/limits", Operator, tenants::limit),
+        put("/v1/operator/tenants/{tenant}/plan", Operator, tenants::put_on_plan),
+        post("/v1/operator/tenants/{tenant}/freeze", Operator, tenants::freeze),
+        post("/v1/operator/tenants/{tenant}/thaw", Operator, tenants::thaw),
+        post("/v1/operator/tenants/{tenant}/close", Operator, tenants::close),
+        post("/v1/operator/tenants/{tenant}/reopen", Operator, tenants::reopen),
         get("/v1/operator/tenants/{tenant}/impersonate", Support, tenants::impersonate),
         delete("/v1/operator/keys/{key}", Operator, keys::revoke),
         get("/v1/operator/people", Support, people::list),
@@ -214,6 +221,7 @@ fn of_operators() -> Vec<Row> {
         delete("/v1/operator/jobs/{job}", Operator, jobs::discard),
         get("/v1/operator/outbox", Support, outbox::list),
         post("/v1/operator/outbox/{mail}/retry", Operator, outbox::retry),
+        get("/v1/operator/status", Support, status::show),
     ]
 }
 

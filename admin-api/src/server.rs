@@ -17,7 +17,7 @@ use service::tls::{Tls, TlsError};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 
-use crate::api::Api;
+use crate::api::{Api, Listening};
 use crate::config::AdminConfig;
 use crate::listener::Listener;
 use crate::rate::Rates;
@@ -45,6 +45,7 @@ pub struct Admin {
 /// An address, and what is served there.
 struct Bound {
     listener: TcpListener,
+    address: SocketAddr,
     tls: Option<Tls>,
     router: Router,
 }
@@ -64,7 +65,7 @@ pub enum StartError {
 }
 
 impl Admin {
-    /// Binds the addresses.
+    /// Binds the addresses, and connects to nothing.
     ///
     /// # Errors
     /// [`StartError`].
@@ -78,8 +79,10 @@ impl Admin {
         let authenticator = || Authenticator::of_config(&config.accounts, &pool, &clock);
         let (auth, of_platform) = (authenticator()?, authenticator()?.map(Authenticator::of_platform));
         let (auth, of_platform) = (auth.map(Arc::new), of_platform.map(Arc::new));
+        let tenants = bound(config.listen, "WEIR_ADMIN_ADDR").await?;
+        let operators = bound(config.operator_listen, "WEIR_OPERATOR_ADDR").await?;
         let url = config.accounts.public_url.as_str();
-        let tenants = Api {
+        let of_tenants = Api {
             pool,
             clickhouse,
             clock,
@@ -94,35 +97,22 @@ impl Admin {
             auth,
             openid: Arc::new(config.openid.iter().map(|of| Provider::new(of.clone(), url)).collect()),
             public_url: url.into(),
+            listening: Listening { tenants: tenants.1, operators: operators.1 },
         };
         let token = Some(Arc::new(config.operator_token.clone()));
-        let operators = Api { token, auth: of_platform, ..tenants.clone() };
+        let of_operators = Api { token, auth: of_platform, ..of_tenants.clone() };
         Ok(Self {
-            tenants: Bound::new(
-                config.listen,
-                "WEIR_ADMIN_ADDR",
-                &config,
-                router(Listener::Tenants, tenants),
-            )
-            .await?,
-            operators: Bound::new(
-                config.operator_listen,
-                "WEIR_OPERATOR_ADDR",
-                &config,
-                router(Listener::Operators, operators),
-            )
-            .await?,
+            tenants: Bound::new(tenants, &config, router(Listener::Tenants, of_tenants)).await?,
+            operators: Bound::new(operators, &config, router(Listener::Operators, of_operators)).await?,
         })
     }
 
     /// The address that was bound for that listener.
-    ///
-    /// # Errors
-    /// If the system does not know.
-    pub fn local_addr(&self, listener: Listener) -> std::io::Result<SocketAddr> {
+    #[must_use]
+    pub fn local_addr(&self, listener: Listener) -> SocketAddr {
         match listener {
-            Listener::Tenants => self.tenants.listener.local_addr(),
-            Listener::Operators => self.operators.listener.local_addr(),
+            Listener::Tenants => self.tenants.address,
+            Listener::Operators => self.operators.address,
         }
     }
 
@@ -132,20 +122,25 @@ impl Admin {
     }
 }
 
+/// A listener, and the address that it got.
+async fn bound(listen: SocketAddr, setting: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fail = |error| StartError::Listen(listen, setting, error);
+    let listener = TcpListener::bind(listen).await.map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok((listener, address))
+}
+
 impl Bound {
     async fn new(
-        listen: SocketAddr,
-        setting: &'static str,
+        (listener, address): (TcpListener, SocketAddr),
         config: &AdminConfig,
         router: Router,
     ) -> Result<Self, StartError> {
-        let listener = TcpListener::bind(listen).await;
-        let listener = listener.map_err(|error| StartError::Listen(listen, setting, error))?;
         let tls = match &config.tls {
             Some(files) => Some(Tls::load(files.clone()).await?),
             None => None,
         };
-        Ok(Self { listener, tls, router })
+        Ok(Self { listener, address, tls, router })
     }
 
     async fn run(self, limits: HttpLimits, shutdown: Shutdown) {

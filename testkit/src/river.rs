@@ -136,8 +136,7 @@ impl River {
         front.try_spawn("ingest", node.run(front.shutdown()));
         let api_pool = stores.pool_of(Role::Api);
         let api = Admin::build(admin, api_pool.clone(), stores.clickhouse(), clock.clone()).await.unwrap();
-        let (admin, operators) =
-            (api.local_addr(Listener::Tenants).unwrap(), api.local_addr(Listener::Operators).unwrap());
+        let (admin, operators) = (api.local_addr(Listener::Tenants), api.local_addr(Listener::Operators));
         front.spawn("the admin API", api.run(front.shutdown()));
         let working = Working::build(&worker, stores.pool_of(Role::Api), clock.clone()).unwrap();
         back.try_spawn("the worker", working.run(back.shutdown()));

@@ -7,3 +7,13 @@ pub(super) mod people;
 pub(super) mod audit;
 pub(super) mod jobs;
 pub(super) mod outbox;
+pub(super) mod status;
+
+use serde::Deserialize;
+
+/// Why something is done to somebody: the audit says it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reason {
+    reason: String,
+}

@@ -1,14 +1,18 @@
 //! People of the platform over HTTP: who gets in on the operators' listener, and what each may do there.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use accounts::{Caller, PlatformScope, people};
 use admin_api::{Access, Listener, Route, routes};
+use eventlog::local::{LocalConfig, LocalLog};
 use hyper::Method;
 use schemas::permission::PlatformRole;
 use serde_json::{Value, json};
 use service::clock::Clock;
 use service::postgres::Role;
-use testkit::river::OPERATOR_TOKEN;
-use testkit::{Client, Reply, app_code};
+use testkit::river::{OPERATOR_TOKEN, RiverConfig};
+use testkit::{Client, Proxy, Reply, River, Stores, app_code, eventually};
 
 use crate::people::{House, JSON, PASSWORD, call, filled};
 
@@ -242,4 +246,74 @@ async fn operators_find_people_and_do_to_them_what_has_a_reason_and_the_audit_of
     distinct.dedup();
     assert_eq!((all.len(), distinct.len()), (usize::try_from(written).unwrap(), all.len()));
     house.river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_find_tenants_and_freeze_thaw_close_and_limit_them_for_a_reason() {
+    let house = House::fresh().await;
+    let ada = house.owner("ada@example.com", "Acme Works").await;
+    house.owner("zoe@example.com", "Zeta").await;
+    let operator = operators(&house, Some(OPERATOR_TOKEN));
+    for query in ["acme", "Acme%20W", "ada@", "1"] {
+        let page =
+            operator.send(Method::GET, &format!("/v1/operator/tenants?q={query}"), &[], "").await.json();
+        let slugs: Vec<&Value> = page["items"].as_array().unwrap().iter().map(|item| &item["slug"]).collect();
+        assert_eq!(slugs, [&json!("acme-works")], "{query}: {page}");
+    }
+    let act = async |what: &str, body: Value| {
+        operator.post_json(&format!("/v1/operator/tenants/acme-works/{what}"), body.to_string()).await
+    };
+    let because = || json!({"reason": "an unpaid bill"});
+    let owner = house.client(Some(&ada));
+    let reads = async || owner.send(Method::GET, "/v1/tenants/me/usage", &[], "").await;
+    let writes = async |name: &str| {
+        let body = json!({"name": name}).to_string();
+        owner.send(Method::POST, "/v1/tenants/me/projects", &[JSON], body).await
+    };
+    assert_eq!(act("freeze", json!({})).await.code(), "invalid_argument");
+    assert_eq!(act("thaw", because()).await.code(), "conflict");
+    assert_eq!(act("freeze", because()).await.json()["status"], "frozen");
+    assert_eq!((reads().await.status, writes("a").await.code().as_str()), (200, "tenant_frozen"));
+    assert_eq!(act("thaw", because()).await.json()["status"], "active");
+    assert_eq!(writes("b").await.status, 201);
+    assert_eq!(act("close", because()).await.json()["status"], "closed");
+    assert_eq!((reads().await.status, writes("c").await.status), (403, 403));
+    assert_eq!(act("reopen", because()).await.json()["status"], "active");
+    let audit = "/v1/operator/audit?tenant=acme-works&action=tenant.freeze";
+    let audit = operator.send(Method::GET, audit, &[], "").await.json();
+    assert!(audit["items"][0]["after"].as_str().unwrap().contains("an unpaid bill"), "{audit}");
+
+    let put = async |what: &str, body: &'static str| {
+        operator.send(Method::PUT, &format!("/v1/operator/tenants/acme-works/{what}"), &[JSON], body).await
+    };
+    assert_eq!(put("limits", r#"{"quota":5}"#).await.code(), "invalid_argument", "both are named");
+    let limited = put("limits", r#"{"quota":5,"rate":null}"#).await.json();
+    assert_eq!((&limited["quota"], &limited["own_rate"]), (&json!(5), &json!(false)), "{limited}");
+    assert_eq!(put("plan", r#"{"plan":"unlimited"}"#).await.json()["plan"], "unlimited");
+    assert_eq!(put("plan", r#"{"plan":"none"}"#).await.code(), "not_found");
+    house.river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_says_which_store_is_away_while_it_is() {
+    let mut stores = Stores::fresh().await;
+    let (proxy, url) = Proxy::to_postgres(&stores.database_url).await;
+    stores.database_url = url;
+    let local = LocalConfig::new(stores.folder.path().join("log"), 1);
+    let log = Arc::new(LocalLog::open(local).unwrap());
+    let river = River::start_on(stores, log, RiverConfig::default()).await;
+    let up = async || {
+        let reply = river.operator().send(Method::GET, "/v1/operator/status", &[], "").await;
+        let status = reply.json();
+        assert_eq!((reply.status, &status["stores"][1]["is_up"]), (200, &json!(true)), "{status}");
+        assert_eq!(status["listeners"]["operators"], river.operators.to_string());
+        (status["stores"][0]["is_up"] == true, status["stores"][0]["problem"].clone())
+    };
+    assert_eq!(up().await, (true, Value::Null));
+    proxy.cut();
+    let (is_up, problem) = up().await;
+    assert!(!is_up && problem.as_str().unwrap().starts_with("Postgres failed"), "{problem}");
+    proxy.mend();
+    eventually("Postgres is back", Duration::from_secs(10), async || up().await.0).await;
+    river.stop().await;
 }

@@ -6,7 +6,9 @@ use accounts::every;
 use accounts::tenant::{self, NewTenant, Tenant, TenantChange};
 use clap::{Args, Subcommand};
 use schemas::address::AddressPolicy;
+use schemas::lifecycle::TenantTransition;
 use service::postgres::Role;
+use sqlx::PgPool;
 
 use super::output::{find, lines, or_none, platform, pool, print};
 
@@ -16,8 +18,33 @@ pub(crate) enum TenantCommand {
     Create(NewTenant),
     /// Change a tenant; ingest knows within a second
     Set(TenantSet),
-    /// List all tenants
-    List,
+    /// Stop a tenant: its keys are refused, its people read
+    Freeze(Because),
+    /// Let a frozen tenant in again
+    Thaw(Because),
+    /// End a tenant: its keys and its people are refused
+    Close(Because),
+    /// Let a closed tenant in again
+    Reopen(Because),
+    /// Show one tenant
+    Show {
+        /// Its slug, public id or number
+        tenant: String,
+    },
+    /// List tenants
+    List {
+        /// The beginning of a slug, a name or a member's address; or an id. All without it
+        query: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Because {
+    /// Its slug, public id or number
+    tenant: String,
+    /// Why: the audit says it
+    #[arg(long)]
+    reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -58,14 +85,32 @@ impl TenantCommand {
                 scope.commit().await?;
                 print(json, &changed, tenant_line)
             }
-            Self::List => {
-                let mut scope = platform(&pool).await?;
-                print(
-                    json,
-                    &every(async |asked| tenant::list(&mut scope, asked).await).await?,
-                    lines(tenant_line),
-                )
+            Self::Freeze(because) => because.transit(&pool, TenantTransition::Freeze, json).await,
+            Self::Thaw(because) => because.transit(&pool, TenantTransition::Thaw, json).await,
+            Self::Close(because) => because.transit(&pool, TenantTransition::Close, json).await,
+            Self::Reopen(because) => because.transit(&pool, TenantTransition::Reopen, json).await,
+            Self::Show { tenant } => {
+                print(json, &tenant::show(&mut find(&pool, &tenant).await?).await?, tenant_line)
+            }
+            Self::List { query } => {
+                let (mut scope, query) = (platform(&pool).await?, query.as_deref());
+                let all = every(async |asked| tenant::list(&mut scope, query, asked).await).await?;
+                print(json, &all, lines(tenant_line))
             }
         }
+    }
+}
+
+impl Because {
+    async fn transit(
+        self,
+        pool: &PgPool,
+        transition: TenantTransition,
+        json: bool,
+    ) -> anyhow::Result<ExitCode> {
+        let mut scope = find(pool, &self.tenant).await?;
+        let changed = tenant::operate(&mut scope, transition, &self.reason).await?;
+        scope.commit().await?;
+        print(json, &changed, tenant_line)
     }
 }

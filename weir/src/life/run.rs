@@ -148,7 +148,7 @@ impl<'a> Serving<'a> {
             let admin =
                 Admin::build(admin.clone(), pools.api.clone(), clickhouse.clone(), clock.clone()).await?;
             let (tenants, operators) =
-                (admin.local_addr(Listener::Tenants)?, admin.local_addr(Listener::Operators)?);
+                (admin.local_addr(Listener::Tenants), admin.local_addr(Listener::Operators));
             tracing::info!(address = %tenants, %operators, "the admin API listens");
             self.front.spawn("the admin API", admin.run(self.front.shutdown()));
         }

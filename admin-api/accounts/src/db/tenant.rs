@@ -17,13 +17,14 @@ use sqlx::PgConnection;
 
 use crate::check;
 use crate::db::chain::{Chain, Note};
+use crate::db::pattern;
 use crate::db::scope::{PlatformScope, Scope};
 use crate::error::AccountError;
 use crate::limit::{self, Limit};
 use crate::page::{Listed, Page, PageRequest};
 
 pub use erase::erase_expired;
-pub use lifecycle::{RESTORE_DAYS, delete, restore, transit};
+pub use lifecycle::{RESTORE_DAYS, delete, operate, restore, transit};
 pub use settings::{TenantSettings, set};
 pub(crate) use slug::found;
 
@@ -156,16 +157,32 @@ impl Listed for Tenant {
     }
 }
 
-/// A page of all tenants, the oldest first.
+/// A page of tenants, the oldest first: all, or those whose slug, name or a member's address begins with `query`, or
+/// whose public id or number it is.
 ///
 /// # Errors
 /// [`AccountError`].
-pub async fn list(scope: &mut PlatformScope, asked: &PageRequest) -> Result<Page<Tenant>, AccountError> {
-    let rows = sqlx::query_as(select!("WHERE $1::bigint IS NULL OR t.id > $1 ORDER BY t.id LIMIT $2"))
-        .bind(asked.after::<Tenant>()?)
-        .bind(asked.rows())
-        .fetch_all(scope.connection())
-        .await?;
+pub async fn list(
+    scope: &mut PlatformScope,
+    query: Option<&str>,
+    asked: &PageRequest,
+) -> Result<Page<Tenant>, AccountError> {
+    let query = query.map(|query| query.trim().to_lowercase());
+    let id: Option<PublicTenantId> = query.as_deref().and_then(|query| query.parse().ok());
+    let rows = sqlx::query_as(select!(
+        "WHERE ($1::bigint IS NULL OR t.id > $1)
+           AND ($3::text IS NULL OR t.name LIKE $4 OR lower(f.title) LIKE $4 OR f.public_id = $5 OR t.id::text = $3
+                OR t.id IN (SELECT m.tenant_id FROM person p JOIN membership m ON m.person_id = p.id
+                            WHERE p.email LIKE $4))
+         ORDER BY t.id LIMIT $2"
+    ))
+    .bind(asked.after::<Tenant>()?)
+    .bind(asked.rows())
+    .bind(&query)
+    .bind(query.as_deref().map(pattern::beginning))
+    .bind(id.map(PublicTenantId::uuid))
+    .fetch_all(scope.connection())
+    .await?;
     Ok(asked.page(rows))
 }
 

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::Path;
 use serde::Deserialize;
 
+use super::Reason;
 use crate::auth::OnPlatform;
 use crate::input::{Body, Parameters};
 use crate::reply::Answer;
@@ -17,13 +18,6 @@ pub(in crate::routes) struct Asked {
     q: Option<String>,
     limit: Option<i64>,
     cursor: Option<String>,
-}
-
-/// Why.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::routes) struct Reason {
-    reason: String,
 }
 
 pub(in crate::routes) async fn list(

@@ -4,6 +4,7 @@ use schemas::lifecycle::{self, TENANT, TenantState, TenantTransition, Who};
 
 use super::{Tenant, lock, show};
 use crate::caller::Actor;
+use crate::check;
 use crate::db::chain::Note;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
@@ -26,6 +27,19 @@ pub async fn delete(scope: &mut Scope, by: &Grants) -> Result<Tenant, AccountErr
 /// As [`transit`].
 pub async fn restore(scope: &mut Scope, by: &Grants) -> Result<Tenant, AccountError> {
     transit(scope, by, TenantTransition::Restore, None).await
+}
+
+/// Makes a transition that is an operator's, for a reason.
+///
+/// # Errors
+/// As [`transit`]; [`AccountError::Invalid`] without a reason.
+pub async fn operate(
+    scope: &mut Scope,
+    transition: TenantTransition,
+    reason: &str,
+) -> Result<Tenant, AccountError> {
+    check::reason(reason)?;
+    transit(scope, &Grants::of_operator(), transition, Some(reason)).await
 }
 
 /// Makes a transition of the scope's tenant, for a `reason` that the audit keeps.
