@@ -50,7 +50,7 @@ impl House {
             password: None,
         };
         let api = Admin::build(config, pool.clone(), client(&nowhere), Clock::system()).await.unwrap();
-        let address = api.local_addr(Listener::Tenants).unwrap();
+        let address = api.local_addr(Listener::Tenants);
         let mut tasks = Tasks::default();
         tasks.spawn("the admin API", api.run(tasks.shutdown()));
         let auth = Authenticator::new(AuthParts {

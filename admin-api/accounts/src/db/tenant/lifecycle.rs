@@ -29,7 +29,8 @@ pub async fn restore(scope: &mut Scope, by: &Grants) -> Result<Tenant, AccountEr
     transit(scope, by, TenantTransition::Restore, None).await
 }
 
-/// Makes a transition that is an operator's, for a reason.
+/// Makes a transition for an operator, for a `reason` that the audit keeps: for who was let in to what is the
+/// platform's, whether a person or the holder of the operator's token.
 ///
 /// # Errors
 /// As [`transit`]; [`AccountError::Invalid`] without a reason.
@@ -39,7 +40,7 @@ pub async fn operate(
     reason: &str,
 ) -> Result<Tenant, AccountError> {
     check::reason(reason)?;
-    transit(scope, &Grants::of_operator(), transition, Some(reason)).await
+    make(scope, transition, Some(reason), |_, who| who == Who::Operator).await
 }
 
 /// Makes a transition of the scope's tenant, for a `reason` that the audit keeps.
@@ -53,12 +54,23 @@ pub async fn transit(
     transition: TenantTransition,
     reason: Option<&str>,
 ) -> Result<Tenant, AccountError> {
+    make(scope, transition, reason, |scope, who| may(scope, by, who)).await
+}
+
+async fn make(
+    scope: &mut Scope,
+    transition: TenantTransition,
+    reason: Option<&str>,
+    may: impl FnOnce(&Scope, Who) -> bool,
+) -> Result<Tenant, AccountError> {
     let before = lock(scope).await?;
     scope.check(&before)?;
     let rule = lifecycle::find(TENANT, before.status, transition).ok_or_else(|| {
         AccountError::Conflict(format!("{transition} is no transition of a tenant that is {}", before.status))
     })?;
-    permit(scope, by, rule.who)?;
+    if !may(scope, rule.who) {
+        return Err(AccountError::Forbidden(format!("this is for {}", rule.who)));
+    }
     if rule.to == TenantState::Erased {
         return super::erase::now(scope, &before).await;
     }
@@ -81,19 +93,15 @@ pub async fn transit(
 }
 
 /// Whether a transition is the caller's to make.
-///
-/// # Errors
-/// [`AccountError::Forbidden`].
-pub(crate) fn permit(scope: &Scope, by: &Grants, who: Who) -> Result<(), AccountError> {
+fn may(scope: &Scope, by: &Grants, who: Who) -> bool {
     let actor = scope.caller().actor;
-    let may = match who {
+    match who {
         Who::Holder(permission) => by.may(permission) || actor == Actor::Operator,
         Who::Operator => actor == Actor::Operator,
         Who::Time => actor == Actor::System,
         // The link itself is what permits it, where it is looked up.
         Who::Link => false,
-    };
-    if may { Ok(()) } else { Err(AccountError::Forbidden(format!("this is for {who}"))) }
+    }
 }
 
 fn action(transition: TenantTransition) -> &'static str {
