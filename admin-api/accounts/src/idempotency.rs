@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::db::idempotent_request::{self, Claim, KeptReply, Waiting};
-use crate::db::scope::{PlatformScope, Reach, Scope};
+use crate::db::idempotent_request::{self, Claim, ClaimedRequest, KeptReply, Waiting};
+use crate::db::scope::{Reach, Scope};
 use crate::error::AccountError;
 use crate::seal::SealKey;
 
@@ -67,7 +67,7 @@ impl<Of: Reach> Scope<Of> {
         let Some((request_hash, sealed)) = idempotent_request::find(self.connection(), &id, now).await?
         else {
             let Once { request_hash, seal, waiting, .. } = once.clone();
-            self.defer(Claim { id, request_hash, seal, waiting });
+            self.defer(Claim { request: ClaimedRequest { id, request_hash, seal }, waiting });
             return Ok(());
         };
         if request_hash != once.request_hash {
@@ -87,13 +87,4 @@ impl<Of: Reach> Scope<Of> {
         }
         hash.finalize().into()
     }
-}
-
-/// Deletes kept replies that have expired, up to `rows_max` of them: how many it were.
-///
-/// # Errors
-/// If Postgres fails.
-pub async fn sweep(scope: &mut PlatformScope, rows_max: i64) -> Result<u64, AccountError> {
-    let now = scope.now();
-    Ok(idempotent_request::delete_expired(scope.connection(), now, rows_max).await?)
 }

@@ -63,7 +63,7 @@ pub use db::{
 pub use error::AccountError;
 pub use expected::{EntityTag, Expected};
 pub use grants::{Grants, LIMITED};
-pub use idempotency::{NotClaimed, Once, sweep as sweep_idempotent_requests};
+pub use idempotency::{NotClaimed, Once};
 pub use limit::Limit;
 pub use page::{LIMIT, LIMIT_MAX, Listed, Page, PageRequest, every};
 pub use password::{Busy, HashCost, Hasher, Weak};

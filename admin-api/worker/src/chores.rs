@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use accounts::{audit, sweep};
+use accounts::{audit, sweep, tenant};
 use jobs::kind::run;
 use jobs::{Ended, Kind, Schedule};
 use service::clock::Clock;
+use service::store::StoreError;
 use sqlx::PgPool;
 
 const SWEEP_ACCOUNTS: &str = "accounts.sweep";
 const SWEEP_JOBS: &str = "jobs.sweep";
+const ERASE_TENANTS: &str = "tenants.erase";
 const ANCHOR: &str = "audit.anchor";
 
 /// For how long dead jobs wait for an operator.
@@ -17,8 +19,9 @@ const DEAD_KEPT: Duration = Duration::from_secs(90 * 86_400);
 const DEAD_ROWS: i64 = 10_000;
 
 /// When they come.
-pub(crate) const SCHEDULES: [Schedule; 3] = [
+pub(crate) const SCHEDULES: [Schedule; 4] = [
     Schedule::hourly(SWEEP_ACCOUNTS, 17),
+    Schedule::hourly(ERASE_TENANTS, 47),
     Schedule::daily(ANCHOR, 2, 40),
     Schedule::daily(SWEEP_JOBS, 3, 20),
 ];
@@ -31,6 +34,19 @@ pub(crate) fn kinds(pool: &PgPool, clock: &Clock) -> Vec<Kind> {
         run(move |_| {
             let (pool, clock) = (pool.clone(), clock.clone());
             async move { Ok(sweep::sweep(&pool, &clock).await.map(|()| Ended::DONE)?) }
+        })
+    };
+    let erase_tenants = {
+        let (pool, clock) = both();
+        run(move |_| {
+            let (pool, clock) = (pool.clone(), clock.clone());
+            async move {
+                let tenants = tenant::erase_expired(&pool, &clock).await.map_err(StoreError::from)?;
+                if tenants > 0 {
+                    tracing::info!(tenants, "tenants that were deleted long enough ago were erased");
+                }
+                Ok(Ended::DONE)
+            }
         })
     };
     let anchor = {
@@ -65,5 +81,10 @@ pub(crate) fn kinds(pool: &PgPool, clock: &Clock) -> Vec<Kind> {
         attempts_max: 8,
         run,
     };
-    vec![chore(SWEEP_ACCOUNTS, sweep_accounts), chore(ANCHOR, anchor), chore(SWEEP_JOBS, sweep_jobs)]
+    vec![
+        chore(SWEEP_ACCOUNTS, sweep_accounts),
+        chore(ERASE_TENANTS, erase_tenants),
+        chore(ANCHOR, anchor),
+        chore(SWEEP_JOBS, sweep_jobs),
+    ]
 }

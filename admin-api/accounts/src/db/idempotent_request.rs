@@ -30,20 +30,26 @@ pub struct KeptReply {
 
 /// A claimed request, in its scope.
 pub(crate) struct Claim {
+    pub(crate) request: ClaimedRequest,
+    pub(crate) waiting: Waiting,
+}
+
+/// What is kept of a request, and what seals its reply.
+pub(crate) struct ClaimedRequest {
     pub(crate) id: [u8; 32],
     pub(crate) request_hash: [u8; 32],
     pub(crate) seal: Arc<SealKey>,
-    pub(crate) waiting: Waiting,
 }
 
 /// Where a commit waits for its reply.
 #[derive(Clone, Default)]
 pub struct Waiting(Arc<Mutex<Option<Deferred>>>);
 
+/// It must not hold the place where it waits: that would keep its connection when nobody waits any more.
 struct Deferred {
     work: Work,
     tenant: Option<TenantId>,
-    claim: Claim,
+    request: ClaimedRequest,
 }
 
 impl KeptReply {
@@ -65,8 +71,8 @@ fn place(id: &[u8; 32]) -> String {
 impl Claim {
     /// Leaves the transaction where the reply is waited for.
     pub(crate) fn wait(self, work: Work, tenant: Option<TenantId>) {
-        let place = Arc::clone(&self.waiting.0);
-        *place.lock() = Some(Deferred { work, tenant, claim: self });
+        let Self { request, waiting } = self;
+        *waiting.0.lock() = Some(Deferred { work, tenant, request });
     }
 }
 
@@ -104,12 +110,12 @@ impl Waiting {
 
 impl Deferred {
     async fn commit(self, reply: &KeptReply) -> Result<(), AccountError> {
-        let Self { mut work, tenant, claim } = self;
+        let Self { mut work, tenant, request } = self;
         let sealed =
-            reply.seal(&claim.seal, &claim.id).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+            reply.seal(&request.seal, &request.id).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         let tenants = tenant.map_or_else(|| ALL.to_owned(), |tenant| tenant.to_string());
         see(&mut work.tx, &tenants, ALL).await?;
-        keep(&mut work.tx, tenant, &claim, &sealed, work.now).await?;
+        keep(&mut work.tx, tenant, &request, &sealed, work.now).await?;
         Ok(work.commit().await?)
     }
 }
@@ -141,7 +147,7 @@ pub(crate) async fn find(
 async fn keep(
     connection: &mut PgConnection,
     tenant: Option<TenantId>,
-    claim: &Claim,
+    request: &ClaimedRequest,
     sealed: &[u8],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
@@ -152,9 +158,9 @@ async fn keep(
              created_at = excluded.created_at, expires_at = excluded.expires_at
          WHERE kept.expires_at <= excluded.created_at",
     )
-    .bind(claim.id.as_slice())
+    .bind(request.id.as_slice())
     .bind(tenant.map(|tenant| tenant.0))
-    .bind(claim.request_hash.as_slice())
+    .bind(request.request_hash.as_slice())
     .bind(sealed)
     .bind(now)
     .bind(now + LIFE)
@@ -162,22 +168,4 @@ async fn keep(
     .await?;
     // The lock is ours, so nobody else has kept one since we looked.
     service::store::changed(&kept, 1)
-}
-
-/// Deletes what has expired.
-pub(crate) async fn delete_expired(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    rows_max: i64,
-) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query(
-        "DELETE FROM idempotent_request WHERE id IN (
-             SELECT id FROM idempotent_request WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
-             FOR UPDATE SKIP LOCKED)",
-    )
-    .bind(now)
-    .bind(rows_max)
-    .execute(connection)
-    .await?;
-    Ok(deleted.rows_affected())
 }

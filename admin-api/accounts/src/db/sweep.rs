@@ -18,7 +18,13 @@ struct Sweep {
     statement: &'static str,
 }
 
-const SWEEPS: [Sweep; 7] = [
+const SWEEPS: [Sweep; 8] = [
+    Sweep {
+        table: "idempotent_request",
+        keep: TimeDelta::zero(),
+        statement: "DELETE FROM idempotent_request WHERE id IN (
+            SELECT id FROM idempotent_request WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    },
     Sweep {
         table: "one_time_token",
         keep: TimeDelta::days(1),

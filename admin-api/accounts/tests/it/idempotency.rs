@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use accounts::{KeptReply, NotClaimed, Once, SealKey, Waiting, project, sweep_idempotent_requests as sweep};
+use accounts::{KeptReply, NotClaimed, Once, SealKey, Waiting, project, sweep};
 use service::config::Secret;
 
 use crate::place::{NOON, Place, SECOND};
@@ -97,16 +97,13 @@ async fn a_reply_is_kept_for_a_day_and_swept_afterwards() {
     keep("one").await.unwrap();
     place.clock.set(NOON + DAY - SECOND);
     assert!(matches!(keep("two").await, Err(NotClaimed::Done(_))));
-    let mut platform = place.platform().await;
-    assert_eq!(sweep(&mut platform, 10).await.unwrap(), 0);
-    drop(platform);
+    sweep::sweep(&place.pool, &place.clock).await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM idempotent_request").await, 1);
     place.clock.set(NOON + DAY);
     keep("two").await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM idempotent_request").await, 1);
     place.clock.set(NOON + 3 * DAY);
-    let mut platform = place.platform().await;
-    assert_eq!(sweep(&mut platform, 10).await.unwrap(), 1);
-    platform.commit().await.unwrap();
+    sweep::sweep(&place.pool, &place.clock).await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM idempotent_request").await, 0);
 }
 
