@@ -51,7 +51,7 @@ async fn a_tenant_sees_its_own_outcomes_and_no_other_s() {
     let in_staging = [own("staging", "invalid_event", 1, 0), own("staging", "invalid_json", 0, 1)];
     assert_eq!(rows(&page)[..2], [accepted.clone(), tried.clone()]);
     assert_eq!(rows(&page)[2..], in_staging);
-    assert_eq!((page["tenant"].as_i64(), &page["next_cursor"]), (Some(acme.tenant.0), &Value::Null));
+    assert_eq!(page["next_cursor"], Value::Null);
     assert_eq!(
         (&page["items"][0]["kind"], &page["items"][0]["key"]),
         (&"accepted".into(), &acme.key[8..18].into())
