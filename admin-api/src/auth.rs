@@ -20,6 +20,7 @@ use schemas::problem::{Code, Problem};
 use subtle::ConstantTimeEq;
 
 use crate::api::Api;
+use crate::input::whole;
 use crate::reply::Refused;
 use crate::request;
 
@@ -102,10 +103,15 @@ impl OfPlatform {
 pub(crate) async fn guard(
     State((api, access)): State<(Api, Access)>,
     parameters: RawPathParams,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
     let bearer = bearer(request.headers());
+    // Before anything is opened: a body that arrives slowly must hold no connection of the pool.
+    let mut request = match access == Access::Anyone || !bearer.is_empty() {
+        true => arrived(request).await?,
+        false => request,
+    };
     match access {
         Access::Anyone => from_our_pages(&request)?,
         Access::Operator | Access::Support => {
@@ -133,6 +139,13 @@ pub(crate) async fn guard(
         }
     }
     Ok(next.run(request).await)
+}
+
+/// The request with all of its body.
+async fn arrived(request: Request) -> Result<Request, Refused> {
+    let (parts, body) = request.into_parts();
+    let body = whole(body).await?;
+    Ok(Request::from_parts(parts, body.into()))
 }
 
 /// Somebody of the platform, or the holder of the operator's token. For the latter nothing is asked of Postgres.

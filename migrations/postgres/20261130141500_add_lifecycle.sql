@@ -1,5 +1,5 @@
--- Tenants that are deleted, restored, closed and erased; projects that are renamed, archived and deleted; names of keys;
--- and memberships that are limited to some projects.
+-- Tenants that are deleted, restored, closed and erased; projects that are renamed, archived and deleted; names of
+-- keys; and memberships that are limited to some projects.
 SET LOCAL ROLE weir_owner;
 
 ALTER TABLE tenant DROP CONSTRAINT tenant_status_check;

@@ -49,3 +49,12 @@ pub fn client(config: &ClickHouseConfig) -> Client {
     }
     client
 }
+
+/// Whether it answers at all. Without a table: whether there is one is another question.
+///
+/// # Errors
+/// Why it does not.
+pub async fn answers(client: &Client) -> Result<(), clickhouse::error::Error> {
+    const QUESTION: &str = "SELECT 1";
+    client.query(QUESTION).fetch_one::<u8>().await.map(|_| ())
+}

@@ -7,6 +7,7 @@ pub(crate) mod idempotent_request;
 pub(crate) mod scope;
 pub mod plan;
 pub mod tenant;
+pub(crate) mod keys_of_project;
 pub mod project;
 pub mod key;
 pub mod erasure;

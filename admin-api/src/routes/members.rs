@@ -7,7 +7,7 @@ use schemas::public_id::{MembershipId, PublicProjectId};
 use serde::Deserialize;
 
 use crate::auth::InTenant;
-use crate::input::{Body, Paging};
+use crate::input::{Body, Paging, present};
 use crate::reply::{Answer, Refused};
 use crate::text::RoleName;
 
@@ -16,8 +16,9 @@ use crate::text::RoleName;
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
     role: RoleName,
-    /// Ids of projects; absent or `null`: all of them.
-    projects: Option<Vec<PublicProjectId>>,
+    /// Ids of projects; `null`: all of them; absent: as before.
+    #[serde(default, deserialize_with = "present")]
+    projects: Option<Option<Vec<PublicProjectId>>>,
 }
 
 /// Who is to be the owner.
@@ -50,7 +51,12 @@ pub(super) async fn change(
     Path((_, id)): Path<(String, String)>,
     Body(Change { role: RoleName(role), projects }): Body<Change>,
 ) -> Answer<Member> {
-    let changed = membership::change(&mut scope, &grants, parsed(&id)?, role, projects.as_deref()).await?;
+    let id = parsed(&id)?;
+    let projects = match projects {
+        Some(projects) => projects,
+        None => membership::find(&mut scope, id).await?.projects,
+    };
+    let changed = membership::change(&mut scope, &grants, id, role, projects.as_deref()).await?;
     scope.commit().await?;
     Ok(Json(changed))
 }

@@ -73,6 +73,13 @@ async fn a_key_stands_for_one_request_of_one_tenant_and_route() {
         let again = once(&operator, "k", path, body).await;
         assert_eq!((again.status, is_replayed(&again), &again.body), (201, true, &reply.body), "{path}");
     }
+    // An operator's request is the platform's, so the tenant is a part of it.
+    let (freeze, reason) =
+        (|tenant: &str| format!("/v1/operator/tenants/{tenant}/freeze"), r#"{"reason":"abuse"}"#);
+    assert_eq!(once(&operator, "f", &freeze("acme"), reason).await.status, 200);
+    let another = once(&operator, "f", &freeze("other"), reason).await;
+    assert_eq!((another.status, another.code().as_str()), (422, "key_reused"));
+    assert_eq!(once(&operator, "f2", &freeze("other"), reason).await.json()["status"], "frozen");
     for key in ["", "\u{e9}", &"x".repeat(256)] {
         let reply = once(&operator, key, "/v1/tenants/acme/projects", r#"{"name":"five"}"#).await;
         assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_argument"), "{key}");

@@ -49,13 +49,10 @@ async fn a_frozen_tenant_is_refused_and_let_in_again() {
     let river = River::start().await;
     let customer = river.customer("acme", None).await;
     let client = river.client(&customer.key);
-    for (status, expected) in [("frozen", 403), ("active", 202)] {
-        let body = format!(r#"{{"status":"{status}"}}"#);
-        assert_eq!(
-            river.operator().send(Method::PATCH, "/v1/operator/tenants/acme", &[JSON], body).await.status,
-            200
-        );
-        eventually(status, std::time::Duration::from_secs(1), async || {
+    for (what, expected) in [("freeze", 403), ("thaw", 202)] {
+        let path = format!("/v1/operator/tenants/acme/{what}");
+        assert_eq!(river.operator().post_json(&path, r#"{"reason":"abuse"}"#).await.status, 200);
+        eventually(what, std::time::Duration::from_secs(1), async || {
             client.post_ids(["x"]).await.status == expected
         })
         .await;

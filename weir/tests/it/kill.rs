@@ -16,7 +16,7 @@ const KILLS: u32 = 5;
 /// A tenant without a cap, a key, and `weir load` on its way.
 async fn load(place: &Place, urls: &str, journal: &Path) -> Child {
     let tenant = place.run_json(&["tenant", "create", "loaded", "--plan", "unlimited"]).await;
-    let key = place.run_json(&["key", "create", &tenant["id"].to_string()]).await;
+    let key = place.run_json(&["key", "create", tenant["id"].as_str().unwrap()]).await;
     let key = key["key"].as_str().unwrap().to_owned();
     let journal = journal.to_str().unwrap();
     let arguments =

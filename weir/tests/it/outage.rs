@@ -109,7 +109,7 @@ impl Cluster {
         }
         place.run(&["migrate"]).await;
         let tenant = place.run_json(&["tenant", "create", "capped", "--quota", &quota.to_string()]).await;
-        let tenant = tenant["id"].to_string();
+        let tenant = tenant["id"].as_str().unwrap().to_owned();
         let key = place.run_json(&["key", "create", &tenant]).await["key"].as_str().unwrap().to_owned();
         let mut ingest = Vec::new();
         for _ in 0..2 {

@@ -118,7 +118,8 @@ impl Place {
 
     /// A tenant of that name, made with these options, and its key.
     pub(crate) async fn customer(&self, name: &str, options: &[&str]) -> (String, String) {
-        let tenant = self.run_json(&[&["tenant", "create", name], options].concat()).await["id"].to_string();
+        let tenant = self.run_json(&[&["tenant", "create", name], options].concat()).await;
+        let tenant = tenant["id"].as_str().unwrap().to_owned();
         let key = self.run_json(&["key", "create", &tenant]).await["key"].as_str().unwrap().to_owned();
         (tenant, key)
     }

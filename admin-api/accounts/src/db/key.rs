@@ -4,7 +4,7 @@ mod rotate;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use schemas::id::{KeyId, ProjectId, TenantId};
+use schemas::id::{KeyId, TenantId};
 use schemas::key::{ApiKey, PresentedKey};
 use schemas::public_id::PublicProjectId;
 use serde::{Deserialize, Serialize};
@@ -121,8 +121,8 @@ fn key(
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT k.id, n.name, f.public_id, p.name, nullif(n.created_by, ''), k.created_at, k.expires_at, k.revoked_at,
-                    k.last_used_at, n.replaced_by
+            "SELECT k.id, n.name, f.public_id, p.name, nullif(n.created_by, ''), k.created_at, k.expires_at,
+                    k.revoked_at, k.last_used_at, n.replaced_by
              FROM api_key k JOIN project p ON (p.tenant_id, p.id) = (k.tenant_id, k.project_id)
              JOIN project_profile f ON (f.tenant_id, f.project_id) = (k.tenant_id, k.project_id)
              LEFT JOIN key_profile n ON (n.tenant_id, n.key_id) = (k.tenant_id, k.id)
@@ -227,29 +227,6 @@ pub async fn revoke(scope: &mut Scope, key: KeyId) -> Result<(), AccountError> {
     changed(&revoked, 1)?;
     scope.note(Note::new("key.revoke", format!("key {key}")));
     Ok(())
-}
-
-/// Revokes all keys of a project: how many were not revoked before.
-pub(super) async fn revoke_all_of(scope: &mut Scope, project: ProjectId) -> Result<u64, AccountError> {
-    let tenant = scope.tenant();
-    let revoked = sqlx::query(
-        "UPDATE api_key SET revoked_at = now() WHERE tenant_id = $1 AND project_id = $2 AND revoked_at IS NULL",
-    )
-    .bind(tenant.0)
-    .bind(project.0)
-    .execute(scope.connection())
-    .await?;
-    Ok(revoked.rows_affected())
-}
-
-/// How many keys of a project are good now.
-pub(super) async fn live_of(scope: &mut Scope, project: ProjectId) -> Result<i64, AccountError> {
-    let tenant = scope.tenant();
-    let count = sqlx::query_scalar(
-        "SELECT count(*) FROM api_key WHERE tenant_id = $1 AND project_id = $2 AND revoked_at IS NULL
-         AND (expires_at IS NULL OR expires_at > now())",
-    );
-    Ok(count.bind(tenant.0).bind(project.0).fetch_one(scope.connection()).await?)
 }
 
 /// Whose key it is.

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use crate::check;
 use crate::db::chain::Note;
-use crate::db::key;
+use crate::db::keys_of_project;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::page::{Listed, Page, PageRequest};
@@ -189,7 +189,7 @@ pub async fn change(
         rename(scope, before.number, name).await?;
     }
     if let Some(archived) = change.archived.filter(|archived| *archived != before.archived_at.is_some()) {
-        if archived && key::live_of(scope, ProjectId(before.number)).await? > 0 {
+        if archived && keys_of_project::live_of(scope, ProjectId(before.number)).await? > 0 {
             let rule = format!("project {} has keys that are good: revoke them first", before.name);
             return Err(AccountError::Conflict(rule));
         }
@@ -226,7 +226,7 @@ pub async fn delete(scope: &mut Scope, id: PublicProjectId) -> Result<(), Accoun
     let before = lock(scope, id).await?;
     scope.check(&before)?;
     let (tenant, now) = (scope.tenant(), scope.now());
-    let revoked = key::revoke_all_of(scope, ProjectId(before.number)).await?;
+    let revoked = keys_of_project::revoke_all_of(scope, ProjectId(before.number)).await?;
     rename(scope, before.number, &format!("deleted {id}")).await?;
     sqlx::query("UPDATE project_profile SET deleted_at = $3 WHERE tenant_id = $1 AND project_id = $2")
         .bind(tenant.0)

@@ -1,8 +1,8 @@
 //! What a function of this crate works in: a transaction that knows who asks and whose rows it may see.
 //!
-//! Postgres holds it to that: row-level security compares each row's tenant, and its project where it has one, with what
-//! the scope has set for its transaction (docs/adr/0024). A scope that is dropped without [`Scope::commit`] changes
-//! nothing.
+//! Postgres holds it to that: row-level security compares each row's tenant, and its project where it has one, with
+//! what the scope has set for its transaction (docs/adr/0024). A scope that is dropped without [`Scope::commit`]
+//! changes nothing.
 
 use chrono::{DateTime, Utc};
 use schemas::id::{ProjectId, TenantId};

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use schemas::address::AddressPolicy;
 use schemas::id::TenantId;
-use schemas::lifecycle::{TENANT, TenantState, Who};
+use schemas::lifecycle::TenantState;
 use schemas::public_id::PublicTenantId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -127,9 +127,6 @@ pub struct TenantChange {
     /// Another plan's name
     #[arg(long)]
     pub plan: Option<String>,
-    /// `active` or `frozen`
-    #[arg(long)]
-    pub status: Option<TenantState>,
     /// How much of a client's address its events carry from now on: `full`, `truncated` or `none`
     #[arg(long, value_name = "POLICY")]
     pub client_ip: Option<AddressPolicy>,
@@ -349,19 +346,9 @@ pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, 
     };
     let before = lock(scope).await?;
     scope.check(&before)?;
-    if let Some(status) = change.status.filter(|status| *status != before.status) {
-        let by_operator = TENANT
-            .iter()
-            .find(|rule| rule.from == before.status && rule.to == status && rule.who == Who::Operator);
-        if by_operator.is_none() {
-            let rule = format!("a tenant that is {} can't become {status} this way", before.status);
-            return Err(AccountError::Conflict(rule));
-        }
-    }
     sqlx::query(
         "UPDATE tenant SET plan_id = coalesce($2, plan_id), quota = CASE WHEN $3 THEN $4 ELSE quota END,
-                rate = CASE WHEN $5 THEN $6 ELSE rate END, status = coalesce($7, status),
-                client_ip = coalesce($8, client_ip)
+                rate = CASE WHEN $5 THEN $6 ELSE rate END, client_ip = coalesce($7, client_ip)
          WHERE id = $1",
     )
     .bind(tenant.0)
@@ -370,7 +357,6 @@ pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, 
     .bind(quota)
     .bind(change.rate.is_some())
     .bind(rate)
-    .bind(change.status.map(TenantState::as_str))
     .bind(change.client_ip.map(AddressPolicy::as_str))
     .execute(scope.connection())
     .await?;

@@ -31,7 +31,8 @@ async fn open_tables(pool: &PgPool) -> Vec<String> {
                  SELECT count(*) = 1 AND bool_and(p.qual = p.with_check AND p.cmd = 'ALL'
                      AND p.qual LIKE '%weir.tenant%' AND p.qual LIKE '%' || $2 || '%')
                  FROM pg_policies p
-                 WHERE p.tablename = c.relname AND p.permissive = 'PERMISSIVE' AND p.roles && '{weir_api,public}'::name[])
+                 WHERE p.tablename = c.relname
+                   AND p.permissive = 'PERMISSIVE' AND p.roles && '{weir_api,public}'::name[])
              FROM pg_class c WHERE c.oid = $1::regclass",
         )
         .bind(&table)

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use service::clickhouse;
 use service::error::Chain;
 use service::store::{CLICKHOUSE, POSTGRES, StoreError, in_time};
 use sqlx::Connection;
@@ -54,9 +55,7 @@ async fn postgres_answers(api: &Api) -> Result<(), StoreError> {
 }
 
 async fn clickhouse_answers(api: &Api) -> Result<(), StoreError> {
-    // Without a table: whether there is one is another question.
-    let _: u8 = api.clickhouse.query("SELECT 1").fetch_one().await?;
-    Ok(())
+    Ok(clickhouse::answers(&api.clickhouse).await?)
 }
 
 async fn looked_at(store: &'static str, answer: impl Future<Output = Result<(), StoreError>>) -> StoreStatus {

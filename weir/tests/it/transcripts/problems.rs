@@ -15,7 +15,7 @@ send() { curl -s $WEIR_URL/v1/events -H "Authorization: Bearer $KEY" "$@"; }
 post() { send -H 'Content-Type: application/json' "$@"; }
 operator() { curl -s -H "Authorization: Bearer $WEIR_OPERATOR_TOKEN" -H 'Content-Type: application/json' "$@"; }
 operator $WEIR_OPERATOR_URL/v1/operator/tenants -d '{"name":"acme"}'
-weir tenant create frozen; FROZEN=$(key frozen); weir tenant set frozen --status frozen
+weir tenant create frozen; FROZEN=$(key frozen); weir tenant freeze frozen --reason "a test"
 weir tenant create poor --quota 0; POOR=$(key poor)
 weir tenant create slow --rate 1; SLOW=$(key slow)
 KEY=$(key acme); EXPIRED=$(key acme --expires-at $(date -u -d '+2 seconds' +%FT%TZ)); REVOKED=$(key acme)

@@ -233,12 +233,12 @@ pub(crate) async fn waiting(pool: &PgPool, kinds: &[&str]) -> Result<Vec<Waiting
     sqlx::query_as(
         "SELECT known.kind,
              (SELECT count(*) FROM (
-                 SELECT FROM job WHERE kind = known.kind AND dead_at IS NULL AND due_at <= now() LIMIT 10000) AS some)
-                 AS due,
+                 SELECT FROM job WHERE kind = known.kind AND dead_at IS NULL AND due_at <= now() LIMIT 10000
+             ) AS counted) AS due,
              coalesce((SELECT extract(epoch FROM now() - min(due_at))::float8 FROM job
                  WHERE kind = known.kind AND dead_at IS NULL AND due_at <= now()), 0) AS age,
              (SELECT count(*) FROM (
-                 SELECT FROM job WHERE kind = known.kind AND dead_at IS NOT NULL LIMIT 10000) AS some) AS dead
+                 SELECT FROM job WHERE kind = known.kind AND dead_at IS NOT NULL LIMIT 10000) AS counted) AS dead
          FROM unnest($1::text[]) AS known (kind)",
     )
     .bind(kinds)
