@@ -32,6 +32,7 @@ use passkeys::RelyingParty;
 use serde::Serialize;
 use service::clock::Clock;
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 
 use crate::access::KeyRing;
 use crate::auth_error::AuthError;
@@ -78,6 +79,8 @@ pub struct Authenticator {
     /// `None`: sessions have no country.
     countries: Option<Countries>,
     ring: RwLock<Option<Loaded>>,
+    /// Held by who reads the keys.
+    reading: Mutex<()>,
 }
 
 /// Keys, and when they were read.
@@ -128,8 +131,8 @@ impl Authenticator {
     pub fn new(parts: AuthParts) -> Self {
         let AuthParts { pool, clock, random, hasher, seal, issuer } = parts;
         let (realm, party) = (Realm::Tenants, RelyingParty::of_url(&issuer));
-        let (countries, ring) = (None, RwLock::default());
-        Self { pool, clock, random, hasher, seal, issuer, realm, party, countries, ring }
+        let (countries, ring, reading) = (None, RwLock::default(), Mutex::default());
+        Self { pool, clock, random, hasher, seal, issuer, realm, party, countries, ring, reading }
     }
 
     /// The same for people of the platform, on the operators' listener. Passkeys belong to the tenants' address.

@@ -6,6 +6,16 @@ use schemas::permission::{Permission, PlatformRole};
 /// What a member of some projects is answered who asks for what is of the whole tenant.
 pub const LIMITED: &str = "your membership is limited to some projects, and this is of the whole tenant";
 
+/// What an impersonation does not permit, whatever the role.
+const OUTLIVING: [Permission; 6] = [
+    Permission::TenantDelete,
+    Permission::TenantTransfer,
+    Permission::MembersManage,
+    Permission::RolesManage,
+    Permission::KeysManage,
+    Permission::TokensManage,
+];
+
 /// What a person or a token may do in a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants {
@@ -24,6 +34,15 @@ impl Grants {
         let permissions =
             Permission::ALL.iter().copied().filter(|permission| role.may(*permission)).collect();
         Self { role: role.as_str().to_owned(), permissions, projects: None }
+    }
+
+    /// What somebody of the platform may do who acts in a tenant: nothing that would let anybody in when the half hour
+    /// is over, and nothing that gives the tenant away.
+    #[must_use]
+    pub fn of_impersonator(role: PlatformRole) -> Self {
+        let mut grants = Self::of_platform(role);
+        grants.permissions.retain(|permission| !OUTLIVING.contains(permission));
+        grants
     }
 
     /// Whether it permits that.

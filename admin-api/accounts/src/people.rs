@@ -12,7 +12,7 @@ use crate::db::membership::{self, TenantOfPerson};
 use crate::db::person::{self, SeenPerson};
 use crate::db::scope::PlatformScope;
 use crate::db::session::{self, Which};
-use crate::db::{platform_member, second_factor};
+use crate::db::{one_time, passkey, platform_member, second_factor};
 use crate::error::AccountError;
 use crate::page::{Page, PageRequest};
 
@@ -77,12 +77,15 @@ pub async fn end_sessions(
     find(scope, &id.to_string()).await
 }
 
+/// What was begun ends with the sessions: it would open others.
 async fn end_all(scope: &mut PlatformScope, id: PersonId, why: &str) -> Result<u64, sqlx::Error> {
     let now = scope.now();
+    person::hold_changes(scope.connection(), id).await?;
+    one_time::forget_begun(scope.connection(), id).await?;
     session::end(scope.connection(), id, Which::All, why, now).await
 }
 
-/// Takes the second factor of somebody who has lost it away. All sessions end.
+/// Takes what somebody has lost away: an app, passkeys, recovery codes. All sessions end.
 ///
 /// # Errors
 /// [`AccountError::NotFound`]; [`AccountError::Invalid`] without a reason, or if none is on.
@@ -93,11 +96,14 @@ pub async fn remove_second_factor(
 ) -> Result<ShownPerson, AccountError> {
     check::reason(reason)?;
     let id = id_of(scope, named).await?;
-    if !second_factor::remove(scope.connection(), id).await? {
+    end_all(scope, id, "second_factor_removed").await?;
+    let had_app = second_factor::remove(scope.connection(), id).await?;
+    let passkeys = passkey::remove_all(scope.connection(), id).await?;
+    if !had_app && passkeys == 0 {
         return Err(AccountError::Invalid("no second factor is on".to_owned()));
     }
-    end_all(scope, id, "second_factor_removed").await?;
-    let after = serde_json::json!({"reason": reason});
+    second_factor::remove_recovery_codes(scope.connection(), id).await?;
+    let after = serde_json::json!({"app": had_app, "passkeys": passkeys, "reason": reason});
     scope.note(Chain::of_person(id), Note::new("second_factor.remove", id).after(&after));
     find(scope, &id.to_string()).await
 }

@@ -157,6 +157,9 @@ async fn somebody_of_the_platform_acts_in_a_tenant_and_every_reply_and_entry_say
         let project = json!({"name": who}).to_string();
         let made = client.send(Method::POST, "/v1/tenants/acme/projects", &[JSON], project).await;
         assert_eq!(made.status, if may_write { 201 } else { 403 }, "{made:?}");
+        let token = json!({"name": "x", "permissions": ["usage.read"], "expires_at": "2099-01-01T00:00:00Z"});
+        let token = client.send(Method::POST, "/v1/tenants/acme/tokens", &[JSON], token.to_string()).await;
+        assert_eq!(token.status, 403, "it would outlive the impersonation: {token:?}");
         let other = client.send(Method::GET, "/v1/tenants/sam-example-com/usage", &[], "").await;
         assert_eq!(other.status, 404);
         for reply in [usage, made, other] {

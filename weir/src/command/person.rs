@@ -132,7 +132,11 @@ impl PersonCommand {
             }
             Self::Change(change) => {
                 let mut scope = platform(&pool).await?;
+                let takes_factor = matches!(change, Change::RemoveSecondFactor(_));
                 let changed = change.make(&mut scope).await?;
+                if takes_factor {
+                    authenticator(&pool)?.mail_factor_removed(&mut scope, &changed.person).await?;
+                }
                 scope.commit().await?;
                 print(json, &changed, shown)
             }

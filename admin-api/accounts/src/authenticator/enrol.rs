@@ -61,10 +61,12 @@ impl Authenticator {
     ) -> Result<Enrolled, AuthError> {
         let (id, hash) = self.challenged_by(challenge, client).await?;
         self.count_code(id, client).await?;
+        let ring = self.ring().await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();
+        person::hold(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG_CODE))?;
         let factor = second_factor::find(scope.connection(), id).await?;
-        if factor.is_none_or(|factor| factor.confirmed_at.is_some()) {
+        if factor.is_none_or(|factor| !factor.is_proposed(now)) {
             return Err(AuthError::Invalid("there is no second factor to confirm".to_owned()));
         }
         let person = person::by_id(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG_CODE))?;
@@ -78,7 +80,7 @@ impl Authenticator {
         self.mail_change(&mut scope, &person, "codes of an app are asked for", client).await?;
         let codes = self.new_recovery_codes(&mut scope, id).await?;
         let known = self.knows_device(&mut scope, id, client).await?;
-        let signed_in = self.open_session(scope, id, client, known).await?;
+        let signed_in = self.open_session(scope, &ring, id, client, known).await?;
         Ok(Enrolled { signed_in, codes })
     }
 

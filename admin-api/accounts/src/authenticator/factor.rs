@@ -5,7 +5,7 @@ use schemas::public_id::PersonId;
 use serde::Serialize;
 
 use super::again::{Proof, WRONG_CODE};
-use super::mail::{self, MailKind};
+use super::mail::{self, Content, MailKind};
 use super::passkey_login::Verdict;
 use super::recovery::{RecoveryCodes, recovery_hash};
 use super::{Authenticator, Client, SignedIn};
@@ -14,7 +14,7 @@ use crate::caller::Actor;
 use crate::db::attempt::{self, Guarded};
 use crate::db::chain::{Chain, Note};
 use crate::db::one_time::{self, OneTime};
-use crate::db::person::Person;
+use crate::db::person::{Person, SeenPerson};
 use crate::db::scope::PlatformScope;
 use crate::db::{device, passkey, person, second_factor};
 use crate::secret::{Purpose, SecretHash, SecretText};
@@ -73,8 +73,11 @@ impl Authenticator {
         let challenge = token.hash();
         let id = self.challenged(&challenge, client).await?;
         self.count_code(id, client).await?;
+        let ring = self.ring().await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();
+        // Before what is theirs, as where a password is reset: one of the two waits.
+        person::hold(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG_CODE))?;
         let verdict = self.judge(&mut scope, id, &token, shown).await?;
         let is_first = verdict == Verdict::Good(id)
             && one_time::spend(scope.connection(), OneTime::Challenge, &challenge, now).await?.is_some();
@@ -88,7 +91,7 @@ impl Authenticator {
         }
         attempt::forgive(scope.connection(), Guarded::SecondFactor(id)).await?;
         let known = self.knows_device(&mut scope, id, client).await?;
-        self.open_session(scope, id, client, known).await
+        self.open_session(scope, &ring, id, client, known).await
     }
 
     /// The second step of a sign-in, with a passkey.
@@ -109,7 +112,8 @@ impl Authenticator {
         shown: Shown<'_>,
     ) -> Result<Verdict, AuthError> {
         let is_right = match shown {
-            Shown::Totp(code) => self.take_code(scope, id, code).await?,
+            // A secret that is proposed and not confirmed shows nothing.
+            Shown::Totp(code) => self.has_totp(scope, id).await? && self.take_code(scope, id, code).await?,
             Shown::RecoveryCode(code) => {
                 let (hash, now) = (recovery_hash(id, code), scope.now());
                 second_factor::spend_recovery_code(scope.connection(), id, &hash, now).await?
@@ -185,7 +189,7 @@ impl Authenticator {
         Ok(self.has_totp(scope, id).await? || passkey::count(scope.connection(), id).await? > 0)
     }
 
-    /// Makes a secret for an app, which counts once it is confirmed. Asks again who it is.
+    /// Makes a secret for an app, which counts once it is confirmed, within ten minutes. Asks again who it is.
     ///
     /// # Errors
     /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Invalid`] if a secret is confirmed already.
@@ -219,8 +223,8 @@ impl Authenticator {
     ) -> Result<RecoveryCodes, AuthError> {
         self.count_code(id, client).await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
-        let factor = second_factor::find(scope.connection(), id).await?;
-        if factor.is_none_or(|factor| factor.confirmed_at.is_some()) {
+        let (factor, now) = (second_factor::find(scope.connection(), id).await?, scope.now());
+        if factor.is_none_or(|factor| !factor.is_proposed(now)) {
             return Err(AuthError::Invalid("there is no second factor to confirm".to_owned()));
         }
         let known = person::by_id(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG_CODE))?;
@@ -251,6 +255,24 @@ impl Authenticator {
         scope.note(Chain::of_person(id), Note::new("second_factor.off", id));
         self.mail_change(&mut scope, &known, "codes of an app are not asked for any more", client).await?;
         Ok(scope.commit().await?)
+    }
+
+    /// Says to somebody that an operator took the second factor away.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`], [`AuthError::Sealed`].
+    pub async fn mail_factor_removed(
+        &self,
+        scope: &mut PlatformScope,
+        person: &SeenPerson,
+    ) -> Result<(), AuthError> {
+        let content = Content::default()
+            .with("name", &person.name)
+            .with("change", "an operator of weir removed your app, passkeys and recovery codes")
+            .with("device", "an operator's")
+            .with("address", "none")
+            .with("at", mail::time(scope));
+        self.mail(scope, MailKind::SecondFactorChanged, &person.email, content).await
     }
 
     /// Notice of a change to how somebody signs in.

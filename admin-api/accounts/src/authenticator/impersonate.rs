@@ -1,12 +1,14 @@
 //! People of the platform: let in on the operators' listener, and into a tenant as one of the tenant's people would be.
 
+use std::sync::Arc;
+
 use schemas::permission::PlatformRole;
 use schemas::public_id::{PersonId, PublicTenantId};
 use serde::Serialize;
 
 use super::admit::{Admitted, NOBODY};
 use super::{Authenticator, Client};
-use crate::access::{Acting, Claims, IMPERSONATION_SECONDS, Subject};
+use crate::access::{Acting, Claims, IMPERSONATION_SECONDS, KeyRing, Subject};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::chain::Note;
@@ -24,6 +26,8 @@ pub struct AdmittedPlatform {
     pub role: PlatformRole,
     /// The session.
     session: OpenSession,
+    /// Read before the scope was opened, since reading them takes a connection.
+    ring: Arc<KeyRing>,
 }
 
 /// An access token for the tenants' listener, in a tenant of which the person is no member.
@@ -46,11 +50,12 @@ impl Authenticator {
     /// [`AuthError::Refused`] if the credential is not good now; [`AuthError::Store`].
     pub async fn admit_platform(&self, bearer: &str, client: &Client) -> Result<AdmittedPlatform, AuthError> {
         let claims = self.verify(bearer).await?;
+        let ring = self.ring().await?;
         let mut scope = self.platform(client, Actor::Person(claims.sub)).await?;
         let session = self.open_session_of(&mut scope, &claims).await?;
         let role = platform_member::good_role_of(scope.connection(), claims.sub).await?;
         let role = role.ok_or(AuthError::Refused(NOBODY))?;
-        Ok(AdmittedPlatform { scope, role, session })
+        Ok(AdmittedPlatform { scope, role, session, ring })
     }
 
     /// An access token for that tenant. It is noted in the tenant's audit.
@@ -62,8 +67,7 @@ impl Authenticator {
         admitted: AdmittedPlatform,
         named: &str,
     ) -> Result<Impersonation, AuthError> {
-        let AdmittedPlatform { scope, role, session } = admitted;
-        let ring = self.ring().await?;
+        let AdmittedPlatform { scope, role, session, ring } = admitted;
         let now = scope.now();
         let mut scope = tenant::enter(scope, named).await?;
         let id = tenant::public_id(&mut scope).await?;
@@ -106,7 +110,7 @@ impl Authenticator {
         let role = role.ok_or(AuthError::Refused(NOBODY))?;
         // In whatever state it is: operators look at frozen and closed tenants, too.
         let (tenant, _) = Self::tenant_of_claim(&mut scope, claims.tenant).await?;
-        let (scope, grants) = (scope.enter(tenant).await?, Grants::of_platform(role));
+        let (scope, grants) = (scope.enter(tenant).await?, Grants::of_impersonator(role));
         Ok(Admitted { scope, grants })
     }
 }

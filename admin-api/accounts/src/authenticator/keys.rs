@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Authenticator, Client, Loaded};
-use crate::access::{ACCESS_TOKEN_SECONDS, Jwks, KeyRing, MadeKey, SigningKey, VerifyingKey};
+use crate::access::{IMPERSONATION_SECONDS, Jwks, KeyRing, MadeKey, SigningKey, VerifyingKey};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::chain::{Chain, Note};
@@ -14,6 +14,9 @@ use crate::db::signing_key::{self, SigningKeyRow};
 
 /// How long a key signs.
 const ROTATE_AFTER: TimeDelta = TimeDelta::days(30);
+/// How long a key that signs no more verifies: as long as the tokens that are good for longest, and twice what another
+/// node goes on to sign with it before it reads the keys again.
+const RETIRED_FOR: TimeDelta = TimeDelta::seconds(IMPERSONATION_SECONDS + 120);
 /// How old what is known of the keys may be.
 const READ_AGAIN_AFTER: TimeDelta = TimeDelta::seconds(60);
 /// How often keys are read at most because somebody names one that is not known.
@@ -52,21 +55,28 @@ impl Authenticator {
     }
 
     async fn ring_no_older_than(&self, age: TimeDelta) -> Result<Arc<KeyRing>, AuthError> {
-        let now = self.now();
-        let loaded = self.ring.read().clone();
-        if let Some(Loaded { ring, at }) = loaded
-            && (now - at).abs() < age
-        {
+        if let Some(ring) = self.loaded_ring(age) {
             return Ok(ring);
         }
+        // Of many that find it too old, one reads it: the others take no connection.
+        let _turn = self.reading.lock().await;
+        if let Some(ring) = self.loaded_ring(age) {
+            return Ok(ring);
+        }
+        let at = self.now();
         let ring = Arc::new(self.read_ring().await?);
-        *self.ring.write() = Some(Loaded { ring: Arc::clone(&ring), at: now });
+        *self.ring.write() = Some(Loaded { ring: Arc::clone(&ring), at });
         Ok(ring)
+    }
+
+    fn loaded_ring(&self, age: TimeDelta) -> Option<Arc<KeyRing>> {
+        let (now, loaded) = (self.now(), self.ring.read().clone()?);
+        ((now - loaded.at).abs() < age).then_some(loaded.ring)
     }
 
     async fn read_ring(&self) -> Result<KeyRing, AuthError> {
         let mut scope = self.platform(&Client::default(), Actor::System).await?;
-        let (life, now) = (TimeDelta::seconds(ACCESS_TOKEN_SECONDS), scope.now());
+        let (life, now) = (RETIRED_FOR, scope.now());
         let mut rows = signing_key::in_use(scope.connection(), now, life).await?;
         if is_due(&rows, now) {
             // Of many nodes that find this at once, one acts: the others look again when it has.

@@ -25,6 +25,10 @@ pub(super) const WRONG: &str = "address or password is wrong";
 /// What somebody of the platform has to do who has none.
 const ENROL: &str = "enrol_totp";
 
+/// What somebody of the platform is answered whose passkeys are all there is: who has the password alone adds no app.
+const APP_NEEDED: &str =
+    "no passkey is taken here: sign in on the tenants' address, add an app for codes, come back";
+
 /// How a sign-in went on.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -85,11 +89,18 @@ impl Authenticator {
             self.note_failure(&counted, client).await?;
             return Err(AuthError::Refused(WRONG));
         };
-        if checked.outdated {
-            self.hash_again(id, &password_hash, password, client).await?;
-        }
+        let password_hash = match checked.outdated {
+            true => self.hash_again(id, password_hash, password, client).await?,
+            false => password_hash,
+        };
+        let ring = self.ring().await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();
+        let held = person::hold(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG))?;
+        if held.password_hash.as_ref() != Some(&password_hash) {
+            // It was changed, or hashed again, since it was looked at.
+            return Err(AuthError::Busy);
+        }
         // In the order in which an attempt counts them: two sign-ins never wait for each other.
         if let Some(source) = &counted.source {
             attempt::take_back(scope.connection(), Guarded::Source(source), now).await?;
@@ -98,7 +109,7 @@ impl Authenticator {
         if self.realm == Realm::Platform || self.has_second_factor(&mut scope, id).await? {
             return self.challenge(scope, id).await;
         }
-        let signed_in = self.open_session(scope, id, client, counted.device.is_some()).await?;
+        let signed_in = self.open_session(scope, &ring, id, client, counted.device.is_some()).await?;
         Ok(Login::SignedIn(Box::new(signed_in)))
     }
 
@@ -145,41 +156,48 @@ impl Authenticator {
         Ok(scope.commit().await?)
     }
 
-    /// Hashes a password that was right with what hashes cost today. If there is no room for it, the next sign-in does
-    /// it.
+    /// Hashes a password that was right with what hashes cost today, and gives the hash. If there is no room for it,
+    /// the next sign-in does it.
     async fn hash_again(
         &self,
         id: PersonId,
-        old: &str,
+        old: String,
         password: Secret,
         client: &Client,
-    ) -> Result<(), AuthError> {
-        let Ok(new) = self.hasher.hash(password, self.random.bytes()).await else { return Ok(()) };
+    ) -> Result<String, AuthError> {
+        let Ok(new) = self.hasher.hash(password, self.random.bytes()).await else { return Ok(old) };
         let mut scope = self.platform(client, Actor::Person(id)).await?;
-        person::set_password(scope.connection(), id, Some(old), &new).await?;
-        Ok(scope.commit().await?)
+        let changed = person::set_password(scope.connection(), id, Some(&old), &new).await?;
+        scope.commit().await?;
+        Ok(if changed { new } else { old })
     }
 
-    /// People of the platform always show a second factor. Somebody who has none may make one, and nothing else.
+    /// People of the platform always show a code of an app. Somebody who has no second factor may make one, and nothing
+    /// else.
     pub(super) async fn challenge(&self, mut scope: PlatformScope, id: PersonId) -> Result<Login, AuthError> {
         if self.realm == Realm::Platform && platform_member::role_of(scope.connection(), id).await?.is_none()
         {
             // Nobody learns here that the password is right.
             return Err(AuthError::Refused(WRONG));
         }
+        let has_totp = self.has_totp(&mut scope, id).await?;
+        let has_other = !has_totp && self.has_second_factor(&mut scope, id).await?;
+        if self.realm == Realm::Platform && has_other {
+            return Err(AuthError::Refused(APP_NEEDED));
+        }
         let challenge = SecretText::make(Purpose::OneTime, &self.random);
         let behind = Behind { person: Some(id), payload: Some(self.realm.as_str().to_owned()) };
         let now = scope.now();
         one_time::insert(scope.connection(), OneTime::Challenge, &challenge.hash(), &behind, now).await?;
         let mut methods = Vec::new();
-        if self.has_totp(&mut scope, id).await? {
+        if has_totp {
             methods.push("totp");
         }
         let passkey = self.passkey_options(&mut scope, id, challenge.expose()).await?;
         if passkey.is_some() {
             methods.push("passkey");
         }
-        methods.push(if self.has_second_factor(&mut scope, id).await? { "recovery_code" } else { ENROL });
+        methods.push(if has_totp || has_other { "recovery_code" } else { ENROL });
         scope.commit().await?;
         Ok(Login::Challenge { challenge, methods, passkey })
     }

@@ -115,7 +115,12 @@ pub(super) fn done_by<'a, Of>(scope: &Scope<Of>, person: &Person, client: &Clien
         .with("name", &person.name)
         .with("device", client.device_name())
         .with("address", address)
-        .with("at", scope.now().to_rfc3339_opts(SecondsFormat::Secs, true))
+        .with("at", time(scope))
+}
+
+/// When it is done, as mails say it.
+pub(super) fn time<Of>(scope: &Scope<Of>) -> String {
+    scope.now().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 impl Authenticator {

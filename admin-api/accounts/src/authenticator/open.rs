@@ -17,15 +17,16 @@ use crate::realm::Realm;
 use crate::secret::{Purpose, SecretText};
 
 impl Authenticator {
-    /// Opens a session for somebody who has shown all that is asked for, and commits.
+    /// Opens a session for somebody who has shown all that is asked for, and commits. The scope holds the person
+    /// ([`person::hold`]); the keys were read before it was opened, since reading them takes a connection.
     pub(super) async fn open_session(
         &self,
         mut scope: PlatformScope,
+        ring: &access::KeyRing,
         id: PersonId,
         client: &Client,
         device_is_known: bool,
     ) -> Result<SignedIn, AuthError> {
-        let ring = self.ring().await?;
         let now = scope.now();
         let person =
             person::by_id(scope.connection(), id).await?.ok_or(AuthError::Refused(super::login::WRONG))?;
@@ -61,7 +62,7 @@ impl Authenticator {
         };
         scope.note(chain_of(of), Note::new("login", session.id).after(&session));
         let role = self.role_in(&mut scope, of, tenant.as_ref()).await?;
-        let access_token = self.sign(&ring, of, tenant.as_ref(), role, now)?;
+        let access_token = self.sign(ring, of, tenant.as_ref(), role, now)?;
         scope.commit().await?;
         Ok(SignedIn { access_token, expires_in: ACCESS_TOKEN_SECONDS, tenant, person, refresh, device })
     }

@@ -1,16 +1,18 @@
 //! Signing in through an OpenID provider: who the provider's subject is here.
 //!
 //! A subject that is linked is that person, whatever address the provider says later. One that is not linked yet is
-//! the person of an address that the provider has verified; but a person with a password shows it once, since a
+//! the person of an address that the provider has verified; but who was here before shows a password once, since a
 //! provider that can say any address must not take accounts over (docs/adr/0032).
 
 use schemas::public_id::PersonId;
 use serde::{Deserialize, Serialize};
 use service::config::Secret;
 
+use super::login::WRONG;
 use super::mail::{Content, MailKind};
 use super::register::LINK;
 use super::{Authenticator, Client, Login};
+use crate::access::KeyRing;
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::check;
@@ -43,7 +45,8 @@ pub struct OpenIdentity {
 pub enum OpenIdLogin {
     /// As after a password.
     Known(Login),
-    /// The address is that of a person with a password, who must show it with this link to join the two.
+    /// The address is that of a person who was here before, and must show the password with this link to join the two.
+    /// Who has none asks for one by mail, as others do who forgot it.
     PasswordNeeded(SecretText),
 }
 
@@ -53,20 +56,17 @@ impl Authenticator {
     /// # Errors
     /// [`AuthError::Invalid`] if the subject is nobody here and has no verified address; [`AuthError::Store`].
     pub async fn login_openid(&self, who: &OpenIdentity, client: &Client) -> Result<OpenIdLogin, AuthError> {
+        let ring = self.ring().await?;
         let mut scope = self.platform(client, Actor::System).await?;
         let subject = Subject { issuer: &who.issuer, subject: &who.subject };
         if let Some(id) = openid_identity::find(scope.connection(), subject).await? {
-            return self.go_on(scope, id, who, client).await.map(OpenIdLogin::Known);
+            return self.go_on(scope, &ring, id, who, client).await.map(OpenIdLogin::Known);
         }
         let unverified = || AuthError::Invalid("the provider has verified no address of yours".to_owned());
         let email = check::email(who.verified_email.as_deref().ok_or_else(unverified)?)?;
         let id = match person::credentials(scope.connection(), &email).await? {
-            Some(known) if known.password_hash.is_some() => {
-                return self.ask_to_join(scope, known.id, who).await.map(OpenIdLogin::PasswordNeeded);
-            }
             Some(known) => {
-                self.join_identity(&mut scope, known.id, who).await?;
-                known.id
+                return self.ask_to_join(scope, known.id, who).await.map(OpenIdLogin::PasswordNeeded);
             }
             None => {
                 let id = self.found_by_provider(scope, &email, who).await?;
@@ -74,7 +74,7 @@ impl Authenticator {
                 id
             }
         };
-        self.go_on(scope, id, who, client).await.map(OpenIdLogin::Known)
+        self.go_on(scope, &ring, id, who, client).await.map(OpenIdLogin::Known)
     }
 
     /// Joins a provider's subject to a person, who shows the password.
@@ -96,12 +96,16 @@ impl Authenticator {
         let behind = behind.ok_or(AuthError::Refused(LINK))?;
         let who: Option<OpenIdentity> = behind.payload.and_then(|text| serde_json::from_str(&text).ok());
         let (Some(id), Some(who)) = (behind.person, who) else { return Err(AuthError::Refused(LINK)) };
-        self.ask_password(id, password, client).await?;
+        let known = self.ask_password(id, password, client).await?;
+        let ring = self.ring().await?;
         let mut scope = self.platform(client, Actor::System).await?;
+        person::hold(scope.connection(), id).await?.ok_or(AuthError::Refused(LINK))?;
         let spent = one_time::spend(scope.connection(), OneTime::LinkOpenId, &link, now).await?;
         spent.ok_or(AuthError::Refused(LINK))?;
         self.join_identity(&mut scope, id, &who).await?;
-        self.go_on(scope, id, &who, client).await
+        let change = format!("{} signs you in from now on", who.provider);
+        self.mail_change(&mut scope, &known, &change, client).await?;
+        self.go_on(scope, &ring, id, &who, client).await
     }
 
     async fn join_identity(
@@ -124,17 +128,19 @@ impl Authenticator {
     async fn go_on(
         &self,
         mut scope: PlatformScope,
+        ring: &KeyRing,
         id: PersonId,
         who: &OpenIdentity,
         client: &Client,
     ) -> Result<Login, AuthError> {
+        person::hold(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG))?;
         let caller = scope.caller().acting_as(Actor::Person(id));
         scope.acting_as(caller);
         if !who.replaces_second_factor && self.has_second_factor(&mut scope, id).await? {
             return self.challenge(scope, id).await;
         }
         let known = self.knows_device(&mut scope, id, client).await?;
-        Ok(Login::SignedIn(Box::new(self.open_session(scope, id, client, known).await?)))
+        Ok(Login::SignedIn(Box::new(self.open_session(scope, ring, id, client, known).await?)))
     }
 
     async fn ask_to_join(

@@ -128,6 +128,8 @@ impl Authenticator {
             transports: registered.transports,
         };
         passkey::insert(scope.connection(), &row, &shown).await?;
+        // Who was asked for a passkey once is not to be asked for an app that somebody else began to add before.
+        second_factor::remove_proposed(scope.connection(), id).await?;
         scope.note(Chain::of_person(id), Note::new("passkey.create", shown.id).after(&shown));
         let known = person::by_id(scope.connection(), id).await?.ok_or(AuthError::Refused(WRONG_CODE))?;
         self.mail_change(&mut scope, &known, "a passkey was added", client).await?;

@@ -17,6 +17,7 @@ use crate::db::attempt::{self, Guarded};
 use crate::db::chain::{Chain, Note};
 use crate::db::one_time::{self, OneTime};
 use crate::db::passkey::{self, PasskeyRow};
+use crate::db::person;
 use crate::db::scope::PlatformScope;
 
 /// What the challenge of a sign-in without a password begins with.
@@ -88,6 +89,7 @@ impl Authenticator {
         let refused = || AuthError::Refused(WRONG_CODE);
         let until = self.end_of(sealed).ok_or_else(refused)?;
         self.count_source(client).await?;
+        let ring = self.ring().await?;
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
         if until <= now {
@@ -100,6 +102,7 @@ impl Authenticator {
             self.note_wrong(verdict, client).await?;
             return Err(refused());
         };
+        person::hold(scope.connection(), id).await?.ok_or_else(refused)?;
         let hash = Sha256::digest(challenge.as_bytes()).into();
         if !one_time::insert_used(scope.connection(), OneTime::PasskeyLogin, &hash, id, now, until).await? {
             return Err(refused());
@@ -110,7 +113,7 @@ impl Authenticator {
         let caller = scope.caller().acting_as(Actor::Person(id));
         scope.acting_as(caller);
         let known = self.knows_device(&mut scope, id, client).await?;
-        self.open_session(scope, id, client, known).await
+        self.open_session(scope, &ring, id, client, known).await
     }
 
     /// Until when the challenge is good. `None`: weir has made no such one.

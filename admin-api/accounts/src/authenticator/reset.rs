@@ -42,7 +42,8 @@ impl Authenticator {
         Ok(scope.commit().await?)
     }
 
-    /// Sets the password that the link's owner chose. All sessions end, and no device is known any more.
+    /// Sets the password that the link's owner chose. All sessions end, no device is known any more, and nothing goes
+    /// on that was begun before.
     ///
     /// # Errors
     /// [`AuthError::Refused`] for a link that is none, was used, or is too old; [`AuthError::Invalid`] for a weak
@@ -64,10 +65,11 @@ impl Authenticator {
         let hash = self.hasher.hash(password, self.random.bytes()).await?;
 
         let mut scope = self.platform(client, Actor::Person(id)).await?;
+        // The person's row first, here and where a session is opened: a sign-in under way has ended, or waits.
+        person::set_password(scope.connection(), id, None, &hash).await?;
         let spent = one_time::spend(scope.connection(), OneTime::ResetPassword, &token, now).await?;
         spent.ok_or(AuthError::Refused(LINK))?;
-        one_time::forget(scope.connection(), OneTime::ResetPassword, id).await?;
-        person::set_password(scope.connection(), id, None, &hash).await?;
+        one_time::forget_begun(scope.connection(), id).await?;
         session::end(scope.connection(), id, Which::All, "password_reset", now).await?;
         device::forget_all(scope.connection(), id).await?;
         scope.note(Chain::of_person(id), Note::new("password.reset", id));
@@ -76,7 +78,8 @@ impl Authenticator {
         Ok(scope.commit().await?)
     }
 
-    /// Changes the password of somebody who knows it. All other sessions end.
+    /// Changes the password of somebody who knows it. All other sessions end, and nothing goes on that was begun
+    /// before.
     ///
     /// # Errors
     /// [`AuthError::Refused`] if the old one is wrong; [`AuthError::Invalid`] if the new one is weak.
@@ -94,6 +97,7 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();
         person::set_password(scope.connection(), id, None, &hash).await?;
+        one_time::forget_begun(scope.connection(), id).await?;
         session::end(scope.connection(), id, Which::AllExcept(who.session.id), "password_change", now)
             .await?;
         device::forget_all(scope.connection(), id).await?;

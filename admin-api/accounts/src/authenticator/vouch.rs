@@ -12,7 +12,7 @@ use crate::check;
 use crate::db::chain::{Chain, Note};
 use crate::db::membership::Role;
 use crate::db::session::{self, Which};
-use crate::db::{device, person, tenant};
+use crate::db::{device, one_time, person, tenant};
 use crate::error::AccountError;
 
 /// A person, and a password that was just made. The only place where it is.
@@ -52,7 +52,8 @@ impl Authenticator {
         Ok(MadePassword { person, password })
     }
 
-    /// Gives somebody another password. All sessions end, and no device is known any more.
+    /// Gives somebody another password. All sessions end, no device is known any more, and nothing goes on that was
+    /// begun before.
     ///
     /// # Errors
     /// [`AuthError::Invalid`] if there is no such person; [`AuthError::Busy`], [`AuthError::Store`].
@@ -65,6 +66,7 @@ impl Authenticator {
         let found = person::credentials(scope.connection(), &email).await?;
         let person = found.ok_or_else(|| AccountError::NotFound(format!("person {email}")))?.id;
         person::set_password(scope.connection(), person, None, &hash).await?;
+        one_time::forget_begun(scope.connection(), person).await?;
         session::end(scope.connection(), person, Which::All, "password_given", now).await?;
         device::forget_all(scope.connection(), person).await?;
         scope.note(Chain::of_person(person), Note::new("password.give", person));

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemas::public_id::PersonId;
 use sqlx::PgConnection;
 
+use crate::db::second_factor;
 use crate::secret::SecretHash;
 
 /// What a token lets one do.
@@ -157,4 +158,12 @@ pub(crate) async fn forget(
         sqlx::query("DELETE FROM one_time_token WHERE person_id = $1 AND purpose = $2 AND used_at IS NULL");
     query.bind(person.uuid()).bind(purpose.as_str()).execute(connection).await?;
     Ok(())
+}
+
+/// Makes worthless what was begun in the person's name and not finished: links, sign-ins, changes of address, passkeys
+/// and the secret of an app. For an account that its person takes back: somebody else may have begun it.
+pub(crate) async fn forget_begun(connection: &mut PgConnection, person: PersonId) -> Result<(), sqlx::Error> {
+    let tokens = sqlx::query("DELETE FROM one_time_token WHERE person_id = $1 AND used_at IS NULL");
+    tokens.bind(person.uuid()).execute(&mut *connection).await?;
+    second_factor::remove_proposed(connection, person).await
 }

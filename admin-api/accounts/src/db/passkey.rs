@@ -150,6 +150,12 @@ pub(crate) async fn use_up(
     Ok(used.rows_affected() == 1)
 }
 
+/// Removes all of the person's, and says how many.
+pub(crate) async fn remove_all(connection: &mut PgConnection, person: PersonId) -> Result<u64, sqlx::Error> {
+    let query = sqlx::query("DELETE FROM passkey WHERE person_id = $1").bind(person.uuid());
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
 /// Removes one of the person's. `false`: there is no such one.
 pub(crate) async fn remove(
     connection: &mut PgConnection,

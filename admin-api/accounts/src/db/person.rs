@@ -39,7 +39,7 @@ pub struct SeenPerson {
     pub created_at: DateTime<Utc>,
     /// Since when it can't sign in.
     pub disabled_at: Option<DateTime<Utc>>,
-    /// Whether a second factor is on.
+    /// Whether a second factor is on: codes of an app, or a passkey.
     pub has_second_factor: bool,
     /// What it is for the platform.
     pub platform_role: Option<PlatformRole>,
@@ -104,6 +104,22 @@ pub(crate) async fn lock(connection: &mut PgConnection, id: PersonId) -> Result<
     Ok(())
 }
 
+/// Lets nobody change the person before the transaction ends, nor open a session for it.
+pub(crate) async fn hold_changes(connection: &mut PgConnection, id: PersonId) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("SELECT FROM person WHERE id = $1 FOR NO KEY UPDATE");
+    query.bind(id.uuid()).execute(connection).await?;
+    Ok(())
+}
+
+/// Who signs in, whose password stays what it is before the transaction ends. `None`: the person is disabled.
+pub(crate) async fn hold(
+    connection: &mut PgConnection,
+    id: PersonId,
+) -> Result<Option<Credentials>, sqlx::Error> {
+    let query = "SELECT id, password_hash FROM person WHERE id = $1 AND disabled_at IS NULL FOR SHARE";
+    sqlx::query_as(query).bind(id.uuid()).fetch_optional(connection).await
+}
+
 pub(crate) async fn credentials(
     connection: &mut PgConnection,
     email: &str,
@@ -149,7 +165,8 @@ pub(crate) async fn seen(
         query.filter(|_| id.is_none()).map(|query| pattern::beginning(&query.trim().to_lowercase()));
     let rows: Vec<SeenRow> = sqlx::query_as(
         "SELECT p.id, p.email, p.name, p.created_at, p.disabled_at,
-                EXISTS (SELECT FROM second_factor f WHERE f.person_id = p.id AND f.confirmed_at IS NOT NULL),
+                EXISTS (SELECT FROM second_factor f WHERE f.person_id = p.id AND f.confirmed_at IS NOT NULL)
+                    OR EXISTS (SELECT FROM passkey k WHERE k.person_id = p.id),
                 m.role
          FROM person p LEFT JOIN platform_member m ON m.person_id = p.id
          WHERE ($1::uuid IS NULL OR p.id = $1) AND ($2::text IS NULL OR p.email LIKE $2)

@@ -1,6 +1,6 @@
 //! Second factors: a one-time code's secret, sealed, and recovery codes.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use schemas::public_id::PersonId;
 use sqlx::PgConnection;
 
@@ -10,16 +10,27 @@ use crate::secret::SecretHash;
 pub(crate) struct SecondFactor {
     pub(crate) sealed_secret: Vec<u8>,
     pub(crate) confirmed_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
 }
 
-service::from_row!(SecondFactor { sealed_secret, confirmed_at });
+service::from_row!(SecondFactor { sealed_secret, confirmed_at, created_at });
+
+/// For how long a secret may be confirmed.
+const PROPOSED: TimeDelta = TimeDelta::minutes(10);
+
+impl SecondFactor {
+    /// Whether a code of it would confirm it.
+    pub(crate) fn is_proposed(&self, now: DateTime<Utc>) -> bool {
+        self.confirmed_at.is_none() && now - self.created_at < PROPOSED
+    }
+}
 
 pub(crate) async fn find(
     connection: &mut PgConnection,
     person: PersonId,
 ) -> Result<Option<SecondFactor>, sqlx::Error> {
-    let query = sqlx::query_as("SELECT sealed_secret, confirmed_at FROM second_factor WHERE person_id = $1");
-    query.bind(person.uuid()).fetch_optional(connection).await
+    let query = "SELECT sealed_secret, confirmed_at, created_at FROM second_factor WHERE person_id = $1";
+    sqlx::query_as(query).bind(person.uuid()).fetch_optional(connection).await
 }
 
 /// A secret that is not confirmed yet takes the place of another such. `false`: one is confirmed.
@@ -83,6 +94,16 @@ pub(crate) async fn remove_recovery_codes(
 pub(crate) async fn remove(connection: &mut PgConnection, person: PersonId) -> Result<bool, sqlx::Error> {
     let removed = sqlx::query("DELETE FROM second_factor WHERE person_id = $1").bind(person.uuid());
     Ok(removed.execute(connection).await?.rows_affected() == 1)
+}
+
+/// A secret that is not confirmed can't be any more.
+pub(crate) async fn remove_proposed(
+    connection: &mut PgConnection,
+    person: PersonId,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("DELETE FROM second_factor WHERE person_id = $1 AND confirmed_at IS NULL");
+    query.bind(person.uuid()).execute(connection).await?;
+    Ok(())
 }
 
 /// The person's recovery codes are these, and no others.

@@ -99,9 +99,9 @@ pub(crate) async fn rotate(
 ) -> Result<Option<OpenSession>, sqlx::Error> {
     let row: Option<OpenRow> = sqlx::query_as(
         "WITH spent AS (
-             UPDATE refresh_token r SET superseded_at = $3 FROM session s
+             UPDATE refresh_token r SET superseded_at = $3 FROM session s JOIN person p ON p.id = s.person_id
              WHERE r.hash = $1 AND r.superseded_at IS NULL AND s.id = r.session_id AND s.ended_at IS NULL
-                 AND s.expires_at > $3 AND s.last_seen_at > $4 AND s.realm = $5
+                 AND s.expires_at > $3 AND s.last_seen_at > $4 AND s.realm = $5 AND p.disabled_at IS NULL
              RETURNING r.session_id),
          seen AS (
              UPDATE session s SET last_seen_at = greatest(s.last_seen_at, $3) FROM spent WHERE s.id = spent.session_id
@@ -128,9 +128,9 @@ pub(crate) async fn of_superseded(
 ) -> Result<Option<(OpenSession, DateTime<Utc>)>, sqlx::Error> {
     let row: Option<(uuid::Uuid, uuid::Uuid, Option<i64>, DateTime<Utc>)> = sqlx::query_as(
         "SELECT s.id, s.person_id, s.current_tenant, r.superseded_at
-         FROM refresh_token r JOIN session s ON s.id = r.session_id
+         FROM refresh_token r JOIN session s ON s.id = r.session_id JOIN person p ON p.id = s.person_id
          WHERE r.hash = $1 AND r.superseded_at IS NOT NULL AND s.ended_at IS NULL AND s.expires_at > $2
-             AND s.realm = $3",
+             AND s.realm = $3 AND p.disabled_at IS NULL",
     )
     .bind(token.as_slice())
     .bind(now)
@@ -140,7 +140,7 @@ pub(crate) async fn of_superseded(
     Ok(row.map(|(id, person, tenant, at)| (open_session(realm, (id, person, tenant)), at)))
 }
 
-/// The session, if it is open.
+/// The session, if it is open and its person is not disabled.
 pub(crate) async fn find_open(
     connection: &mut PgConnection,
     realm: Realm,
@@ -148,8 +148,8 @@ pub(crate) async fn find_open(
     now: DateTime<Utc>,
 ) -> Result<Option<OpenSession>, sqlx::Error> {
     let row: Option<OpenRow> = sqlx::query_as(
-        "SELECT id, person_id, current_tenant FROM session
-         WHERE id = $1 AND ended_at IS NULL AND expires_at > $2 AND realm = $3",
+        "SELECT s.id, s.person_id, s.current_tenant FROM session s JOIN person p ON p.id = s.person_id
+         WHERE s.id = $1 AND s.ended_at IS NULL AND s.expires_at > $2 AND s.realm = $3 AND p.disabled_at IS NULL",
     )
     .bind(id.uuid())
     .bind(now)

@@ -1,12 +1,14 @@
 //! Signing in with passkeys.
 
-use accounts::{AuthError, Login, PageRequest, ProposedPasskey, SignedIn};
+use accounts::{AuthError, Login, PageRequest, ProposedPasskey, SignedIn, people};
 use passkeys::{Assertion, NewCredential};
+use schemas::permission::PlatformRole;
 use schemas::public_id::PersonId;
 use serde_json::Value;
 use testkit::{KeyKind, SoftAuthenticator};
 
 use crate::house::{CHEAP, House, PASSWORD, another, client, is_refused, password, secret};
+use crate::place::SECOND;
 
 /// As [`House::fresh`] has it.
 const ORIGIN: &str = "https://weir.example";
@@ -203,4 +205,49 @@ async fn somebody_has_twenty_passkeys_and_no_more() {
     }
     let more = house.auth.propose_passkey(id, password(), &client(1)).await;
     assert!(matches!(more, Err(AuthError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_confirmed_stands_in_for_no_passkey() {
+    let house = House::fresh().await;
+    let id = house.person("ada@example.com", "acme").await;
+    house.auth.propose_totp(id, password(), &client(1)).await.unwrap();
+    let mut key = key();
+    let proposed = house.auth.propose_passkey(id, password(), &client(1)).await.unwrap();
+    let made = made(&mut key, &proposed.options);
+    house.auth.add_passkey(id, &proposed.challenge, "phone", &made, &client(1)).await.unwrap();
+    assert_eq!(house.place.number("SELECT count(*) FROM second_factor").await, 0);
+
+    let keyed = Keyed::fresh().await;
+    let app = keyed.house.auth.propose_totp(keyed.id, password(), &client(1)).await.unwrap();
+    let (challenge, _) = keyed.challenge().await;
+    let code = testkit::app_code(&app.secret, keyed.house.place.clock.now_micros() / SECOND);
+    assert!(is_refused(&keyed.house.auth.login_totp(&challenge, &code, &client(1)).await));
+}
+
+#[tokio::test]
+async fn an_operator_takes_passkeys_away_from_who_has_lost_them() {
+    let keyed = Keyed::fresh().await;
+    let house = &keyed.house;
+    let mut scope = house.place.platform().await;
+    assert!(people::find(&mut scope, "ada@example.com").await.unwrap().person.has_second_factor);
+    let shown = people::remove_second_factor(&mut scope, "ada@example.com", "lost").await.unwrap();
+    assert!(!shown.person.has_second_factor);
+    house.auth.mail_factor_removed(&mut scope, &shown.person).await.unwrap();
+    scope.commit().await.unwrap();
+    house.login("ada@example.com").await;
+    assert_eq!(house.mails_of("second_factor_changed", "ada@example.com").await, 2);
+    assert_eq!(house.place.number("SELECT count(*) FROM recovery_code").await, 0);
+}
+
+#[tokio::test]
+async fn an_operator_with_nothing_but_a_passkey_learns_what_to_do() {
+    let keyed = Keyed::fresh().await;
+    let place = &keyed.house.place;
+    let mut scope = place.platform().await;
+    people::grant(&mut scope, "ada@example.com", PlatformRole::Operator).await.unwrap();
+    scope.commit().await.unwrap();
+    let operators = another(place, CHEAP, "https://weir.example").of_platform();
+    let refused = operators.login("ada@example.com", secret(PASSWORD), &client(1)).await.unwrap_err();
+    assert!(refused.to_string().contains("add an app"), "{refused}");
 }

@@ -1,7 +1,7 @@
 //! What is a person's own.
 
 use accounts::muted_mail::WantedMailsChange;
-use accounts::{AuthError, Client, Countries, PageRequest, Proof};
+use accounts::{AuthError, Client, Countries, Login, OpenIdLogin, OpenIdentity, PageRequest, Proof, people};
 
 use crate::house::{CHEAP, House, PASSWORD, another, client, is_refused, password, secret, signed_in};
 
@@ -145,4 +145,69 @@ async fn a_session_says_in_which_country_somebody_signed_in() {
         seen.push(own.session.country);
     }
     assert_eq!(seen, [Some("GB".to_owned()), Some("GB".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn what_was_begun_before_another_password_goes_on_no_more() {
+    let house = House::fresh().await;
+    let id = house.person("ada@example.com", "acme").await;
+    let who = house.who(&house.login("ada@example.com").await.access_token).await;
+    let begin = async || {
+        house.auth.ask_email_change(&who, "eve@example.com", password(), &client(1)).await.unwrap();
+        house.auth.propose_totp(id, password(), &client(1)).await.unwrap();
+        house.wait(1);
+        let begun = house.place.number("SELECT count(*) FROM one_time_token WHERE used_at IS NULL").await;
+        assert_eq!((begun, house.place.number("SELECT count(*) FROM second_factor").await), (1, 1));
+        house.link_to("eve@example.com").await
+    };
+    let ended = async |link: String| {
+        assert!(is_refused(&house.auth.verify_email(&link, &client(1)).await));
+        let begun = house.place.number("SELECT count(*) FROM one_time_token WHERE used_at IS NULL").await;
+        assert_eq!((begun, house.place.number("SELECT count(*) FROM second_factor").await), (0, 0));
+    };
+    let link = begin().await;
+    let mut scope = house.place.platform().await;
+    people::end_sessions(&mut scope, "ada@example.com", "asked for it").await.unwrap();
+    scope.commit().await.unwrap();
+    ended(link).await;
+    let link = begin().await;
+    house.auth.change_password(&who, secret(PASSWORD), secret(PASSWORD), &client(1)).await.unwrap();
+    ended(link).await;
+    let link = begin().await;
+    house.auth.forgot_password("ada@example.com", &client(1)).await.unwrap();
+    let reset = house.link_to("ada@example.com").await;
+    house.auth.reset_password(&reset, secret("velvet-quartz-74-lamp"), &client(1)).await.unwrap();
+    ended(link).await;
+}
+
+fn from_provider(issuer: &str, subject: &str) -> OpenIdentity {
+    OpenIdentity {
+        provider: "sso".to_owned(),
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        verified_email: Some("ada@example.com".to_owned()),
+        name: None,
+        replaces_second_factor: false,
+    }
+}
+
+#[tokio::test]
+async fn no_provider_takes_over_who_came_through_another_one() {
+    let house = House::fresh().await;
+    let login = async |issuer: &str, subject: &str| {
+        house.auth.login_openid(&from_provider(issuer, subject), &client(1)).await.unwrap()
+    };
+    let OpenIdLogin::Known(Login::SignedIn(ada)) = login("https://a.example", "1").await else { panic!() };
+    assert!(matches!(login("https://a.example", "2").await, OpenIdLogin::PasswordNeeded(_)));
+    assert!(matches!(login("https://b.example", "1").await, OpenIdLogin::PasswordNeeded(_)));
+    // Ada asks for a password by mail, and joins the two.
+    house.wait(1);
+    house.auth.forgot_password("ada@example.com", &client(1)).await.unwrap();
+    let reset = house.link_to("ada@example.com").await;
+    house.auth.reset_password(&reset, secret(PASSWORD), &client(1)).await.unwrap();
+    let OpenIdLogin::PasswordNeeded(link) = login("https://b.example", "1").await else { panic!() };
+    let joined = house.auth.link_openid(link.expose(), secret(PASSWORD), &client(1)).await;
+    assert_eq!(signed_in(joined).person.id, ada.person.id);
+    assert_eq!(house.mails_of("second_factor_changed", "ada@example.com").await, 1);
+    assert!(matches!(login("https://b.example", "1").await, OpenIdLogin::Known(_)));
 }

@@ -133,3 +133,13 @@ async fn the_secret_is_sealed() {
     assert!(!sealed.windows(plain.len()).any(|window| window == plain));
     assert!(SealKey::read(&secret("00")).is_err());
 }
+
+#[tokio::test]
+async fn a_secret_is_confirmed_within_ten_minutes() {
+    let house = House::fresh().await;
+    let id = house.person("ada@example.com", "acme").await;
+    let proposed = house.auth.propose_totp(id, password(), &client(1)).await.unwrap();
+    house.wait(600);
+    let code = app(&proposed.secret, house.place.clock.now_micros() / SECOND);
+    assert!(matches!(house.auth.confirm_totp(id, &code, &client(1)).await, Err(AuthError::Invalid(_))));
+}

@@ -1,8 +1,11 @@
 //! Refresh tokens, access tokens, and the sessions they belong to.
 
+use std::time::Duration;
+
 use accounts::{AuthError, PageRequest, Refreshed};
 
-use crate::house::{CHEAP, House, another, client, is_refused};
+use crate::house::{CHEAP, House, PASSWORD, another, client, is_refused, secret, signed_in};
+use crate::place::Place;
 
 async fn refresh(house: &House, token: &str) -> Result<Refreshed, AuthError> {
     house.auth.refresh(token, &client(1)).await
@@ -156,7 +159,10 @@ async fn keys_rotate_without_anybody_noticing() {
         assert!(node.admit(token, &client(1)).await.is_ok(), "a node that has not read the keys again");
         assert!(house.admit(token).await.is_ok());
     }
-    house.wait(15 * 60);
+    // For as long as an impersonation that it signed.
+    house.wait(31 * 60);
+    assert_eq!(kids().await.len(), 3);
+    house.wait(60);
     assert_eq!(kids().await.len(), 2, "the old key goes with its last token");
     house.wait(30 * 86_400);
     let monthly = kids().await;
@@ -181,4 +187,42 @@ async fn an_unreachable_database_lets_nobody_in() {
     house.place.pool.close().await;
     assert!(matches!(house.admit(&signed_in.access_token).await, Err(AuthError::Store(_))));
     assert!(matches!(refresh(&house, signed_in.refresh.expose()).await, Err(AuthError::Store(_))));
+}
+
+#[tokio::test]
+async fn keys_are_read_before_a_sign_in_takes_its_connection() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let one = house.place.database.pool_of(1, service::postgres::Role::Api);
+    let node = another(&Place { pool: one, ..house.place }, CHEAP, "https://weir.example");
+    signed_in(node.login("ada@example.com", secret(PASSWORD), &client(1)).await);
+}
+
+#[tokio::test]
+async fn what_a_disabled_person_has_open_is_worth_nothing() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let signed_in = house.login("ada@example.com").await;
+    // A session that was opened at the same moment, so that nothing ended it.
+    house.place.forge("UPDATE person SET disabled_at = created_at").await;
+    assert!(is_refused(&house.admit(&signed_in.access_token).await));
+    assert!(is_refused(&refresh(&house, signed_in.refresh.expose()).await));
+}
+
+#[tokio::test]
+async fn a_sign_in_under_way_does_not_survive_another_password() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let mut reset = house.place.database.pool.begin().await.unwrap();
+    sqlx::query("UPDATE person SET password_hash = 'another'").execute(&mut *reset).await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let from = client(1);
+    let (login, ()) = tokio::join!(house.auth.login("ada@example.com", secret(PASSWORD), &from), async {
+        let is_waiting = async || house.place.number(waiting).await > 0;
+        testkit::eventually("the sign-in waits", Duration::from_secs(30), is_waiting).await;
+        reset.commit().await.unwrap();
+    });
+    assert!(matches!(login, Err(AuthError::Busy)));
+    assert_eq!(house.place.number("SELECT count(*) FROM session").await, 0);
 }

@@ -2,10 +2,11 @@ use accounts::people::{self, ShownPerson};
 use accounts::person::SeenPerson;
 use accounts::{Page, PageRequest};
 use axum::Json;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use serde::Deserialize;
 
 use super::Reason;
+use crate::api::Api;
 use crate::auth::OnPlatform;
 use crate::input::{Body, Parameters};
 use crate::reply::Answer;
@@ -45,11 +46,15 @@ pub(in crate::routes) async fn end_sessions(
 }
 
 pub(in crate::routes) async fn remove_second_factor(
+    State(api): State<Api>,
     OnPlatform(mut scope): OnPlatform,
     Path(person): Path<String>,
     Body(Reason { reason }): Body<Reason>,
 ) -> Answer<ShownPerson> {
     let shown = people::remove_second_factor(&mut scope, &person, &reason).await?;
+    if let Some(auth) = &api.auth {
+        auth.mail_factor_removed(&mut scope, &shown.person).await?;
+    }
     scope.commit().await?;
     Ok(Json(shown))
 }
