@@ -98,9 +98,10 @@ BEGIN
     DELETE FROM audit_head WHERE tenant_id = erased;
     DELETE FROM audit_anchor WHERE tenant_id = erased;
     UPDATE api_key SET revoked_at = now() WHERE tenant_id = erased AND revoked_at IS NULL;
-    UPDATE project SET name = 'erased-' || id WHERE tenant_id = erased;
+    -- Names that no customer can have: no project is called as a number, and no slug has an underscore.
+    UPDATE project SET name = id::text WHERE tenant_id = erased;
     UPDATE tenant_profile SET title = 'erased', erased_at = now() WHERE tenant_id = erased;
-    UPDATE tenant SET name = 'erased-' || id, status = 'erased' WHERE id = erased;
+    UPDATE tenant SET name = 'erased_' || id, status = 'erased' WHERE id = erased;
     RETURN true;
 END $$;
 -- It works with its owner's rights: a caller's temporary table must not take the place of one of these.

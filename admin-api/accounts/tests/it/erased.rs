@@ -152,3 +152,49 @@ async fn many_that_erase_at_once_erase_each_tenant_once() {
     let all = futures_util::future::join_all((0..5).map(|_| erase(&house))).await;
     assert_eq!(all.iter().sum::<u64>(), 1, "{all:?}");
 }
+
+#[tokio::test]
+async fn one_that_can_not_be_erased_keeps_no_other_from_it() {
+    let house = deleted().await;
+    let Admitted { mut scope, grants } = house.works("zoe@example.com").await;
+    tenant::delete(&mut scope, &grants).await.unwrap();
+    scope.commit().await.unwrap();
+    house.wait(31 * DAY);
+    house
+        .place
+        .forge(
+            "INSERT INTO tenant (name, plan_id)
+             SELECT 'erased_' || min(id), min(plan_id) FROM tenant WHERE status = 'deleted'",
+        )
+        .await;
+    let all = tenant::erase_expired(&house.place.pool, &house.place.clock).await;
+    assert!(all.is_err(), "an operator learns of it");
+    assert_eq!(house.place.number("SELECT count(*) FROM tenant WHERE status = 'erased'").await, 1);
+    house.place.forge("UPDATE tenant SET name = 'another' WHERE status = 'active'").await;
+    assert_eq!(erase(&house).await, 1);
+}
+
+#[tokio::test]
+async fn no_name_that_a_customer_may_choose_is_in_the_way() {
+    let house = deleted().await;
+    let acme = house.place.number("SELECT id FROM tenant WHERE name = 'acme'").await;
+    let stream = "SELECT p.id FROM project p JOIN tenant t ON t.id = p.tenant_id WHERE t.name = 'acme'";
+    let stream = house.place.number(stream).await;
+    let slug = async |slug: String| {
+        let Admitted { mut scope, .. } = house.works("zoe@example.com").await;
+        let settings = tenant::TenantSettings { slug: Some(slug), ..tenant::TenantSettings::default() };
+        let set = tenant::set(&mut scope, &settings).await;
+        scope.commit().await.unwrap();
+        set
+    };
+    slug(format!("erased-{acme}")).await.unwrap();
+    slug(format!("erased_{acme}")).await.unwrap_err();
+    house.place.forge("UPDATE tenant SET status = 'active' WHERE name = 'acme'").await;
+    let Admitted { mut scope, .. } = house.works("ada@example.com").await;
+    accounts::project::create(&mut scope, &format!("erased-{stream}")).await.unwrap();
+    accounts::project::create(&mut scope, &stream.to_string()).await.unwrap_err();
+    scope.commit().await.unwrap();
+    house.place.forge("UPDATE tenant SET status = 'deleted' WHERE name = 'acme'").await;
+    house.wait(31 * DAY);
+    assert_eq!(erase(&house).await, 1);
+}

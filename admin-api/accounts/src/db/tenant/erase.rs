@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use schemas::id::TenantId;
 use schemas::lifecycle::TenantTransition;
 use service::clock::Clock;
+use service::error::Chain;
 use sqlx::PgPool;
 
 use super::lifecycle::{RESTORE_DAYS, transit};
@@ -22,33 +23,38 @@ const PAGE_TENANTS: i64 = 100;
 const STATEMENT_TIMEOUT: &str = "5min";
 
 /// Erases every tenant that was deleted [`RESTORE_DAYS`] ago: how many. Any number of processes may do so at once, and
-/// do so again after a failure.
+/// do so again after a failure. One that can't be erased keeps no other from it.
 ///
 /// # Errors
-/// [`AccountError::Store`]; what was erased before stays so.
+/// Those of the last tenant that could not be erased; [`AccountError::Store`]. What was erased stays so.
 pub async fn erase_expired(pool: &PgPool, clock: &Clock) -> Result<u64, AccountError> {
     let nobody = Grants { role: "system".to_owned(), permissions: Vec::new(), projects: None };
-    let (mut erased, mut after) = (0, 0);
+    let (mut erased, mut after, mut failed) = (0, 0, None);
     loop {
         let due = due(pool, clock, after).await?;
         for tenant in &due {
-            let caller = Caller::local(Actor::System);
-            let mut scope = Scope::open(pool, clock, caller, TenantId(*tenant)).await?;
-            match transit(&mut scope, &nobody, TenantTransition::Erase, None).await {
-                Ok(_) => {
-                    scope.commit().await?;
-                    erased += 1;
-                }
+            match erase(pool, clock, &nobody, TenantId(*tenant)).await {
+                Ok(()) => erased += 1,
                 // It was restored, or another process has erased it.
                 Err(AccountError::Conflict(_)) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    tracing::error!(tenant, error = %Chain(&error), "a tenant was not erased");
+                    failed = Some(error);
+                }
             }
         }
-        match due.last() {
-            Some(last) => after = *last,
-            None => return Ok(erased),
+        match (due.last(), failed) {
+            (Some(last), error) => (after, failed) = (*last, error),
+            (None, Some(error)) => return Err(error),
+            (None, None) => return Ok(erased),
         }
     }
+}
+
+async fn erase(pool: &PgPool, clock: &Clock, nobody: &Grants, tenant: TenantId) -> Result<(), AccountError> {
+    let mut scope = Scope::open(pool, clock, Caller::local(Actor::System), tenant).await?;
+    transit(&mut scope, nobody, TenantTransition::Erase, None).await?;
+    scope.commit().await
 }
 
 /// Tenants whose time is over, in the order of their numbers, from behind `after`.

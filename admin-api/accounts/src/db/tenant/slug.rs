@@ -105,7 +105,7 @@ mod tests {
             assert!(check(slug).is_ok(), "{slug}");
         }
         let longer = format!("{longest}x");
-        for slug in ["", "42", "me", "-a", "a-", "A", "a b", "a/b", "ten_0", "ä", &longer] {
+        for slug in ["", "42", "me", "-a", "a-", "A", "a b", "a/b", "ten_0", "erased_7", "ä", &longer] {
             assert!(check(slug).is_err(), "{slug}");
         }
     }
