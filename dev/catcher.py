@@ -5,7 +5,7 @@
 It listens on 127.0.0.1 and prints its port in a line of its own. With --faults, what stands before the first dot of a
 recipient's address orders a fault, and the number after it how often (for each address), as in drop.2.ada@example.com:
 
-    rcpt450, rcpt550    answer to RCPT
+    rcpt450, rcpt550, rcpt554    answer to RCPT
     data451, data554    answer to the end of DATA; nothing is stored
     drop                the mail is stored, and the connection ends without an answer
     stall               no answer for a minute; nothing is stored
@@ -38,11 +38,13 @@ class Catcher:
         return what if self.ordered[address] <= int(times) else None
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        fault = self.fault(address, ("rcpt450", "rcpt550"))
+        fault = self.fault(address, ("rcpt450", "rcpt550", "rcpt554"))
         if fault == "rcpt450":
             return "450 4.2.0 not now"
         if fault == "rcpt550":
             return "550 5.1.1 there is no such user"
+        if fault == "rcpt554":
+            return "554 5.7.1 relay access denied"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

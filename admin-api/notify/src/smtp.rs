@@ -1,7 +1,8 @@
 //! Hands mails to the operator's relay, over connections that are kept for the next mail.
 //!
 //! Each command's answer is looked at by itself: only one of RCPT says something of the recipient. What a relay says of
-//! weir (of its login, of its address) is the same for all mails and can be put right, so no mail is given up for it.
+//! weir (of its login, of its address) is the same for all mails and can be put right, so no mail is given up for it;
+//! nor for an answer to RCPT that speaks of a policy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,9 +91,9 @@ impl Smtp {
     /// Says to whom, and all of it. A connection on which something was refused is not used again.
     async fn rest(&self, mut connection: Connection, mail: &Ready) -> Result<(), SendError> {
         let said = connection.say("RCPT", &format!("RCPT TO:<{}>", mail.to)).await;
-        said.map_err(|said| said.or(SendError::Bounced))?;
+        said.map_err(Said::of_recipient)?;
         connection.say("DATA", "DATA").await.map_err(SendError::Retry)?;
-        connection.hand_over(&mail.bytes).await.map_err(|said| said.or(SendError::Refused))?;
+        connection.hand_over(&mail.bytes).await.map_err(Said::of_mail)?;
         let mut idle = self.0.idle.lock();
         if idle.len() < KEPT_MAX {
             idle.push((connection, Instant::now()));
@@ -110,12 +111,63 @@ async fn begin(connection: &mut Connection, mail: &Ready) -> Result<(), Said> {
 }
 
 impl Said {
-    /// What follows from it: `for_good` if the code says so.
-    fn or(self, for_good: impl FnOnce(Self) -> SendError) -> SendError {
-        if self.code.is_some_and(|code| (500..600).contains(&code)) {
-            for_good(self)
+    /// What follows from an answer to RCPT. Relays refuse weir itself there as well ("relay access denied").
+    fn of_recipient(self) -> SendError {
+        let code = self.code.unwrap_or_default();
+        let names_recipient = match self.enhanced() {
+            // 5.1.7 and 5.1.8 are about the sender's address (RFC 3463).
+            Some([5, 1, detail]) => !matches!(detail, 7 | 8),
+            Some([class, subject, _]) => (class, subject) == (5, 2),
+            None => matches!(code, 550 | 551 | 553),
+        };
+        if (500..600).contains(&code) && names_recipient {
+            SendError::Bounced(self)
         } else {
             SendError::Retry(self)
+        }
+    }
+
+    fn of_mail(self) -> SendError {
+        if self.code.is_some_and(|code| (500..600).contains(&code)) {
+            SendError::Refused(self)
+        } else {
+            SendError::Retry(self)
+        }
+    }
+
+    /// The enhanced status code after the three digits (RFC 2034).
+    fn enhanced(&self) -> Option<[u16; 3]> {
+        let word = self.text.get(4..)?.split_ascii_whitespace().next()?;
+        let mut numbers = word.split('.').map(str::parse);
+        let status = [numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?];
+        numbers.next().is_none().then_some(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_rcpt_is_a_bounce_only_if_it_is_about_the_recipient() {
+        for (text, bounces) in [
+            ("550 5.1.1 no such user", true),
+            ("550-5.1.1 no such user", true),
+            ("556 5.1.10 it takes no mails", true),
+            ("552 5.2.2 mailbox full", true),
+            ("550 no such user", true),
+            ("553", true),
+            ("554 5.7.1 Relay access denied", false),
+            ("550 5.7.1 listed", false),
+            ("550 5.1.8 sender address rejected", false),
+            ("550 5.4.1 relay access denied", false),
+            ("554 no", false),
+            ("552 mailbox full", false),
+            ("501 5.5.4 syntax", false),
+            ("450 5.1.1 not now", false),
+        ] {
+            let said = Said { at: "RCPT", text: text.to_owned(), code: text[..3].parse().ok() };
+            assert_eq!(matches!(said.of_recipient(), SendError::Bounced(_)), bounces, "{text}");
         }
     }
 }

@@ -31,8 +31,10 @@ const ATTEMPTS_MAX: i32 = 40;
 const HOURLY_MAX: i64 = 30;
 const HOUR: TimeDelta = TimeDelta::hours(1);
 const TOO_MANY_WAIT: Duration = Duration::from_secs(300);
-/// For how long an address that was refused gets nothing: it may have been a mistake over there.
+/// For how long an address that was refused gets no mails that nobody needs, and none at all after it was refused twice:
+/// it may have been a mistake over there.
 const BOUNCE_LIFE: TimeDelta = TimeDelta::days(7);
+const BOUNCED: &str = "bounced";
 
 struct Sender {
     pool: PgPool,
@@ -140,10 +142,12 @@ impl Sender {
         let (result, failure) = match error {
             SendError::Bounced(_) => {
                 let (now, mut connection) = (self.post.now(), self.pool.acquire().await?);
-                let (reason, until) = ("bounced", Some(now + BOUNCE_LIFE));
-                let address = &mail.recipient;
-                suppression::add(&mut connection, address, Suppressed::All, reason, now, until).await?;
-                ("bounced", Failure::Dead(error.into()))
+                let (address, until) = (&mail.recipient, Some(now + BOUNCE_LIFE));
+                let before = suppression::find(&mut connection, address, true, now).await?;
+                let is_second = before.as_deref() == Some(BOUNCED);
+                let what = if is_second { Suppressed::All } else { Suppressed::Optional };
+                suppression::add(&mut connection, address, what, BOUNCED, now, until).await?;
+                (BOUNCED, Failure::Dead(error.into()))
             }
             SendError::Refused(_) => ("refused", Failure::Dead(error.into())),
             SendError::Retry(_) => ("retried", Failure::Retry(error.into())),

@@ -52,7 +52,12 @@ async fn only_an_answer_about_the_recipient_is_a_bounce() {
     );
     let refused = send(&smtp, "data554.9.ada@example.com").await.unwrap_err();
     assert!(matches!(&refused, SendError::Refused(said) if said.at == "end of DATA"), "{refused:?}");
-    for address in ["rcpt450.1.ada@example.com", "data451.1.ada@example.com", "drop.1.ada@example.com"] {
+    for address in [
+        "rcpt450.1.ada@example.com",
+        "rcpt554.1.ada@example.com",
+        "data451.1.ada@example.com",
+        "drop.1.ada@example.com",
+    ] {
         let later = send(&smtp, address).await.unwrap_err();
         assert!(matches!(later, SendError::Retry(_)), "{address}: {later:?}");
         send(&smtp, address).await.unwrap();
