@@ -29,11 +29,15 @@ CREATE INDEX job_made ON job (created_at, id);
 
 CREATE FUNCTION announce_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('weir_job', '');
+    -- A schedule that is not due inserts no row, each second, on every node.
+    IF EXISTS (SELECT FROM made) THEN
+        PERFORM pg_notify('weir_job', '');
+    END IF;
     RETURN NULL;
 END $$;
 -- One that comes later is found by the look that every worker takes each second.
-CREATE TRIGGER announce AFTER INSERT ON job FOR EACH STATEMENT EXECUTE FUNCTION announce_job();
+CREATE TRIGGER announce AFTER INSERT ON job REFERENCING NEW TABLE AS made
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_job();
 
 CREATE TABLE job_schedule (
     name text PRIMARY KEY CHECK (name <> ''),

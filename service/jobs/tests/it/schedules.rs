@@ -67,3 +67,26 @@ async fn a_schedule_whose_last_job_still_runs_makes_no_second_one() {
     assert_eq!(shop.all().await.len(), 1);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_is_not_due_announces_nothing() {
+    let shop = Shop::fresh().await;
+    let mut listener = sqlx::postgres::PgListener::connect_with(&shop.database.pool).await.unwrap();
+    listener.listen("weir_job").await.unwrap();
+    let node =
+        shop.start(vec![kind("sweep", counting(&Arc::default()))], vec![Schedule::daily("sweep", 0, 0)]);
+    eventually("it is known", WAIT, async || shop.number("SELECT count(*) FROM job_schedule").await == 1)
+        .await;
+    let later = "UPDATE job_schedule SET due_at = now() + interval '1 hour'";
+    shop.forge(later).await;
+    // It looks each second.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    node.stop().await;
+    shop.insert("sweep").await;
+    shop.forge("NOTIFY weir_job, 'the end'").await;
+    let mut heard = 0;
+    while listener.recv().await.unwrap().payload() != "the end" {
+        heard += 1;
+    }
+    assert_eq!(heard, 1, "of the job that was inserted");
+}
