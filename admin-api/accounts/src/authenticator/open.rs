@@ -1,6 +1,6 @@
 //! Opens a session, and makes access tokens for it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use schemas::public_id::{PersonId, SessionId};
 
 use super::mail::{self, MailKind};
@@ -15,6 +15,9 @@ use crate::db::session::{self, OpenSession, Session};
 use crate::db::{person, platform_member};
 use crate::realm::Realm;
 use crate::secret::{Purpose, SecretText};
+
+/// Who was made so short a time ago signs in from a first device.
+const NEW_PERSON: TimeDelta = TimeDelta::hours(1);
 
 impl Authenticator {
     /// Opens a session for somebody who has shown all that is asked for, and commits. The scope holds the person
@@ -45,8 +48,11 @@ impl Authenticator {
         let refresh = SecretText::make(Purpose::Refresh, &self.random);
         let (at, realm) = (tenant.as_ref().map(|tenant| tenant.tenant), self.realm);
         let of = OpenSession { id: session.id, person: id, tenant: at, realm };
-        // Who has registered a moment ago needs no warning.
-        if !device_is_known && session::has_any(scope.connection(), id).await? {
+        // Who has registered a moment ago needs no warning. Sessions of long ago were swept: that there is none says
+        // nothing of a person who has been away.
+        let is_first =
+            now - person.created_at < NEW_PERSON && !session::has_any(scope.connection(), id).await?;
+        if !device_is_known && !is_first {
             let content = mail::done_by(&scope, &person, client);
             self.mail(&mut scope, MailKind::NewDevice, &person.email, content).await?;
         }

@@ -83,7 +83,7 @@ pub(crate) async fn insert(
     Ok(made.rows_affected() == 1)
 }
 
-/// Whether the person has ever signed in.
+/// Whether the person has signed in within the time after which sessions are swept.
 pub(crate) async fn has_any(connection: &mut PgConnection, person: PersonId) -> Result<bool, sqlx::Error> {
     let query = sqlx::query_scalar("SELECT EXISTS (SELECT FROM session WHERE person_id = $1)");
     query.bind(person.uuid()).fetch_one(connection).await

@@ -39,6 +39,18 @@ async fn a_device_that_is_not_known_is_announced_once() {
 }
 
 #[tokio::test]
+async fn somebody_whose_sessions_were_swept_is_warned_all_the_same() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    house.login("ada@example.com").await;
+    house.wait(130 * 86_400);
+    accounts::sweep::sweep(&house.place.pool, &house.place.clock).await.unwrap();
+    assert_eq!(house.place.number("SELECT count(*) FROM session").await, 0);
+    house.login("ada@example.com").await;
+    assert_eq!(house.mails_of("new_device", "ada@example.com").await, 1);
+}
+
+#[tokio::test]
 async fn another_password_is_announced_whichever_way_it_was_set() {
     let house = House::fresh().await;
     house.person("ada@example.com", "acme").await;
