@@ -49,6 +49,7 @@ pub async fn of_platform(
         Some(named) => Some(tenant::named(scope, named).await?),
         None => None,
     };
+    filter.check()?;
     let before = asked.after::<PlatformEntry>()?;
     let entries = chain::search(scope.connection(), tenant, filter, before, asked.rows()).await?;
     let tenants: Vec<i64> = entries.iter().map(|entry| entry.chain).filter(|chain| *chain >= 0).collect();
@@ -78,6 +79,7 @@ pub async fn list(
     filter: &Filter,
     asked: &PageRequest,
 ) -> Result<Page<Entry>, AccountError> {
+    filter.check()?;
     let onward = Onward::Before(asked.after::<Entry>()?.unwrap_or(i64::MAX));
     let chain = Chain::Tenant(scope.tenant());
     Ok(asked.page(chain::page(scope.connection(), chain, filter, onward, asked.rows()).await?))
@@ -87,7 +89,8 @@ pub async fn list(
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn begin_export(scope: &mut Scope, filter: &Filter) -> Result<i64, sqlx::Error> {
+pub async fn begin_export(scope: &mut Scope, filter: &Filter) -> Result<i64, AccountError> {
+    filter.check()?;
     let chain = Chain::Tenant(scope.tenant());
     let last = chain::head(scope.connection(), chain).await?.seq;
     scope.note(Note::new("audit.export", "audit").after(filter));

@@ -2,6 +2,7 @@
 
 mod erase;
 mod lifecycle;
+mod expired;
 mod settings;
 mod slug;
 use std::collections::HashMap;
@@ -23,8 +24,9 @@ use crate::error::AccountError;
 use crate::limit::{self, Limit};
 use crate::page::{Listed, Page, PageRequest};
 
-pub use erase::erase_expired;
-pub use lifecycle::{RESTORE_DAYS, delete, operate, restore, transit};
+pub use erase::RESTORE_DAYS;
+pub use expired::erase_expired;
+pub use lifecycle::{delete, operate, restore, transit};
 pub use settings::{TenantSettings, set};
 pub(crate) use slug::found;
 

@@ -1,12 +1,13 @@
 //! Entries of the audit, and the ends of their chains.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use schemas::public_id::AuditId;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Chain;
+use crate::error::AccountError;
 
 /// An entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -167,6 +168,26 @@ pub struct Filter {
     pub from: Option<DateTime<Utc>>,
     /// Before.
     pub to: Option<DateTime<Utc>>,
+}
+
+/// Bytes of what a filter asks for. An export notes its filter in the audit.
+const ASKED_BYTES_MAX: usize = 200;
+
+impl Filter {
+    /// # Errors
+    /// [`AccountError::Invalid`] for what can be in no entry.
+    pub(crate) fn check(&self) -> Result<(), AccountError> {
+        let texts = [&self.actor, &self.action, &self.target];
+        if texts.into_iter().flatten().any(|text| text.len() > ASKED_BYTES_MAX || text.contains('\0')) {
+            let rule =
+                format!("actor, action and target have at most {ASKED_BYTES_MAX} bytes, and no U+0000");
+            return Err(AccountError::Invalid(rule));
+        }
+        if [self.from, self.to].into_iter().flatten().any(|at| !(1970..2200).contains(&at.year())) {
+            return Err(AccountError::Invalid("from and to lie between 1970 and 2200".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// Entries after number `after`, the oldest first.

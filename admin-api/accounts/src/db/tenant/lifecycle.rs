@@ -10,9 +10,6 @@ use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::grants::Grants;
 
-/// For so many days a deleted tenant can be restored.
-pub const RESTORE_DAYS: i64 = 30;
-
 /// Deletes the scope's tenant: ingest refuses its keys within a second.
 ///
 /// # Errors
