@@ -58,11 +58,11 @@ const SWEEPS: [Sweep; 8] = [
             SELECT tenant_id, id FROM invitation WHERE expires_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
     },
     Sweep {
+        // One that was not sent by then, since its job is dead or there is no relay, is too old to be sent.
         table: "outbox",
         keep: TimeDelta::days(30),
         statement: "DELETE FROM outbox WHERE id IN (
-            SELECT id FROM outbox WHERE created_at < $1 AND (sent_at IS NOT NULL OR dropped_at IS NOT NULL)
-            LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            SELECT id FROM outbox WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
     },
     Sweep {
         table: "mail_suppression",

@@ -47,7 +47,7 @@ async fn what_has_expired_is_deleted_and_the_rest_stays() {
     assert_eq!(after[2..], before[2..], "these are kept for longer");
     house.wait(130 * DAY);
     sweep(&house.place.pool, &house.place.clock).await.unwrap();
-    assert_eq!(counts().await, [0, 0, 0, before[3], 0, 0], "a mail that was not sent stays");
+    assert_eq!(counts().await, [0; 6], "a mail goes whether or not it was sent");
 }
 
 #[tokio::test]
