@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use schemas::id::TenantId;
+use schemas::lifecycle::{self, INVITATION, InvitationState, InvitationTransition};
 use schemas::permission::BuiltInRole;
 use schemas::public_id::InvitationId;
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::secret::{Purpose, SecretHash, SecretText};
 /// For how long an invitation is good.
 const LIFE: TimeDelta = TimeDelta::days(7);
 
-/// An open invitation, as members see it.
+/// An invitation that nobody has accepted or revoked, as members see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Invitation {
     /// Its id.
@@ -34,6 +35,8 @@ pub struct Invitation {
     pub created_at: DateTime<Utc>,
     /// Until when it is good.
     pub expires_at: DateTime<Utc>,
+    /// Pending or expired.
+    pub status: InvitationState,
 }
 
 /// An invitation that was just made. The only place where its link's secret is, except for the mail.
@@ -114,41 +117,74 @@ pub async fn create(
     .execute(scope.connection())
     .await
     .map_err(AccountError::of_insert(|| format!("an invitation of {email}")))?;
-    let invitation = Invitation { id, email, role, created_at: now, expires_at };
+    let status = InvitationState::Pending;
+    let invitation = Invitation { id, email, role, created_at: now, expires_at, status };
     scope.note(Note::new("invitation.create", id).after(&invitation));
     Ok(MadeInvitation { invitation, token, tenant_title: tenant_title(scope).await? })
 }
 
-type Row = (uuid::Uuid, String, Option<String>, Option<uuid::Uuid>, DateTime<Utc>, DateTime<Utc>);
+type Row = (uuid::Uuid, String, Option<String>, Option<uuid::Uuid>, DateTime<Utc>, DateTime<Utc>, String);
 
-fn invitation((id, email, built_in, custom, created_at, expires_at): Row) -> Option<Invitation> {
+fn invitation((id, email, built_in, custom, created_at, expires_at, status): Row) -> Option<Invitation> {
     let role = Role::of_columns(built_in.as_deref(), custom)?;
-    Some(Invitation { id: id.into(), email, role, created_at, expires_at })
+    Some(Invitation { id: id.into(), email, role, created_at, expires_at, status: status.parse().ok()? })
+}
+
+/// What an invitation `i` is at the time `$2`.
+macro_rules! status {
+    () => {
+        "CASE WHEN i.accepted_at IS NOT NULL THEN 'accepted' WHEN i.revoked_at IS NOT NULL THEN 'revoked'
+              WHEN i.expires_at <= $2 THEN 'expired' ELSE 'pending' END"
+    };
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, email, built_in, custom, created_at, expires_at FROM invitation
-             WHERE tenant_id = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2 AND ",
+            "SELECT i.id, i.email, i.built_in, i.custom, i.created_at, i.expires_at, ",
+            status!(),
+            " FROM invitation i WHERE i.tenant_id = $1 AND ",
             $rest
         )
     };
 }
 
-/// One open invitation.
-///
-/// # Errors
-/// [`AccountError::NotFound`] if it is not open.
-pub async fn find(scope: &mut Scope, id: InvitationId) -> Result<Invitation, AccountError> {
+fn not_open(id: InvitationId) -> AccountError {
+    AccountError::NotFound(format!("open invitation {id}"))
+}
+
+/// The invitation, which nobody else changes until the transaction ends, if it is in a state that has this transition.
+async fn lock(
+    scope: &mut Scope,
+    id: InvitationId,
+    transition: InvitationTransition,
+) -> Result<Invitation, AccountError> {
     let (tenant, now) = (scope.tenant(), scope.now());
-    let row: Option<Row> = sqlx::query_as(select!("id = $3"))
+    let row: Option<Row> = sqlx::query_as(select!("i.id = $3 FOR UPDATE"))
         .bind(tenant.0)
         .bind(now)
         .bind(id.uuid())
         .fetch_optional(scope.connection())
         .await?;
-    row.and_then(invitation).ok_or_else(|| AccountError::NotFound(format!("open invitation {id}")))
+    let found = row.and_then(invitation).ok_or_else(|| not_open(id))?;
+    lifecycle::find(INVITATION, found.status, transition).ok_or_else(|| not_open(id))?;
+    Ok(found)
+}
+
+/// One invitation.
+///
+/// # Errors
+/// [`AccountError::NotFound`] if it was accepted or revoked.
+pub async fn find(scope: &mut Scope, id: InvitationId) -> Result<Invitation, AccountError> {
+    let (tenant, now) = (scope.tenant(), scope.now());
+    let row: Option<Row> =
+        sqlx::query_as(select!("i.id = $3 AND i.accepted_at IS NULL AND i.revoked_at IS NULL"))
+            .bind(tenant.0)
+            .bind(now)
+            .bind(id.uuid())
+            .fetch_optional(scope.connection())
+            .await?;
+    row.and_then(invitation).ok_or_else(|| not_open(id))
 }
 
 impl Listed for Invitation {
@@ -160,14 +196,16 @@ impl Listed for Invitation {
     }
 }
 
-/// A page of the tenant's open invitations, the newest first.
+/// A page of the tenant's invitations that nobody has accepted or revoked, the newest first.
 ///
 /// # Errors
 /// [`AccountError`].
 pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Invitation>, AccountError> {
     let (tenant, now, before) = (scope.tenant(), scope.now(), asked.after::<Invitation>()?);
     let rows: Vec<Row> = sqlx::query_as(select!(
-        "($3::timestamptz IS NULL OR (created_at, id) < ($3, $4)) ORDER BY created_at DESC, id DESC LIMIT $5"
+        "i.accepted_at IS NULL AND i.revoked_at IS NULL
+             AND ($3::timestamptz IS NULL OR (i.created_at, i.id) < ($3, $4))
+         ORDER BY i.created_at DESC, i.id DESC LIMIT $5"
     ))
     .bind(tenant.0)
     .bind(now)
@@ -198,22 +236,21 @@ pub async fn resend(
     by: &Grants,
     id: InvitationId,
 ) -> Result<MadeInvitation, AccountError> {
-    let (tenant, now) = (scope.tenant(), scope.now());
+    let before = lock(scope, id, InvitationTransition::Resend).await?;
+    hold_within(scope, by, before.role).await?;
+    let (tenant, expires_at) = (scope.tenant(), scope.now() + LIFE);
     let token = SecretText::make(Purpose::Invitation, random);
-    let row: Option<Row> = sqlx::query_as(
-        "UPDATE invitation SET token_hash = $3, expires_at = $4
-         WHERE tenant_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL
-         RETURNING id, email, built_in, custom, created_at, expires_at",
+    let resent = sqlx::query(
+        "UPDATE invitation SET token_hash = $3, expires_at = $4 WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant.0)
     .bind(id.uuid())
     .bind(token.hash().as_slice())
-    .bind(now + LIFE)
-    .fetch_optional(scope.connection())
+    .bind(expires_at)
+    .execute(scope.connection())
     .await?;
-    let invitation = row.and_then(invitation);
-    let invitation = invitation.ok_or_else(|| AccountError::NotFound(format!("open invitation {id}")))?;
-    hold_within(scope, by, invitation.role).await?;
+    changed(&resent, 1)?;
+    let invitation = Invitation { expires_at, status: InvitationState::Pending, ..before };
     scope.note(Note::new("invitation.resend", id).after(&invitation));
     Ok(MadeInvitation { invitation, token, tenant_title: tenant_title(scope).await? })
 }
@@ -221,25 +258,17 @@ pub async fn resend(
 /// Makes an invitation's link worthless.
 ///
 /// # Errors
-/// [`AccountError::NotFound`] if it is not open.
+/// [`AccountError::NotFound`] if it was accepted or revoked.
 pub async fn revoke(scope: &mut Scope, id: InvitationId) -> Result<(), AccountError> {
+    let before = lock(scope, id, InvitationTransition::Revoke).await?;
+    scope.check(&before)?;
     let (tenant, now) = (scope.tenant(), scope.now());
-    sqlx::query("SELECT FROM invitation WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+    let revoked = sqlx::query("UPDATE invitation SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2")
         .bind(tenant.0)
         .bind(id.uuid())
+        .bind(now)
         .execute(scope.connection())
         .await?;
-    let before = find(scope, id).await?;
-    scope.check(&before)?;
-    let revoked = sqlx::query(
-        "UPDATE invitation SET revoked_at = $3
-         WHERE tenant_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL",
-    )
-    .bind(tenant.0)
-    .bind(id.uuid())
-    .bind(now)
-    .execute(scope.connection())
-    .await?;
     changed(&revoked, 1)?;
     scope.note(Note::new("invitation.revoke", id));
     Ok(())
@@ -251,11 +280,17 @@ pub(crate) async fn accept(
     token: &SecretHash,
     now: DateTime<Utc>,
 ) -> Result<Option<Accepted>, sqlx::Error> {
+    let status = concat!("SELECT ", status!(), " FROM invitation i WHERE i.token_hash = $1 FOR UPDATE");
+    let status: Option<String> =
+        sqlx::query_scalar(status).bind(token.as_slice()).bind(now).fetch_optional(&mut *connection).await?;
+    let status: Option<InvitationState> = status.and_then(|word| word.parse().ok());
+    if status.and_then(|from| lifecycle::find(INVITATION, from, InvitationTransition::Accept)).is_none() {
+        return Ok(None);
+    }
     type Row = (i64, String, Option<String>, Option<uuid::Uuid>, String);
     let row: Option<Row> = sqlx::query_as(
         "UPDATE invitation i SET accepted_at = $2 FROM tenant_profile p
-         WHERE i.token_hash = $1 AND i.accepted_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > $2
-             AND p.tenant_id = i.tenant_id
+         WHERE i.token_hash = $1 AND p.tenant_id = i.tenant_id
          RETURNING i.tenant_id, i.email, i.built_in, i.custom, p.title",
     )
     .bind(token.as_slice())

@@ -3,6 +3,7 @@
 use accounts::member_role::{self, NewRole};
 use accounts::membership::Role;
 use accounts::{AccountError, Admitted, PageRequest, Random, invitation};
+use schemas::lifecycle::{self, INVITATION, InvitationState, InvitationTransition};
 use schemas::permission::{BuiltInRole, Permission};
 use schemas::public_id::InvitationId;
 
@@ -65,6 +66,43 @@ async fn a_link_that_is_sent_again_replaces_the_one_before_and_opens_what_has_ex
     let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
     let again = invitation::resend(&mut scope, &Random::system(), &grants, id).await;
     assert!(matches!(again, Err(AccountError::NotFound(_))), "who has joined is not invited any more");
+}
+
+#[tokio::test]
+async fn an_invitation_has_the_transitions_of_the_table_and_no_others() {
+    for from in InvitationState::ALL {
+        let (house, ada) = house_of_two().await;
+        let id = invite(&house, &ada, "bob@example.com", VIEWER).await;
+        let link = house.link_to("bob@example.com").await;
+        let bob = house.who(&house.login("bob@example.com").await.access_token).await.person();
+        house
+            .place
+            .forge(match from {
+                InvitationState::Pending => "SELECT 1",
+                InvitationState::Accepted => "UPDATE invitation SET accepted_at = created_at",
+                InvitationState::Revoked => "UPDATE invitation SET revoked_at = created_at",
+                InvitationState::Expired => "UPDATE invitation SET expires_at = created_at",
+            })
+            .await;
+        let Admitted { mut scope, .. } = house.admit(&ada).await.unwrap();
+        let listed = invitation::list(&mut scope, &PageRequest::default()).await.unwrap().items;
+        let is_seen = matches!(from, InvitationState::Pending | InvitationState::Expired);
+        let seen: Vec<_> = listed.iter().map(|invitation| invitation.status).collect();
+        assert_eq!(seen, if is_seen { vec![*from] } else { Vec::new() });
+        drop(scope);
+        let may = |transition| lifecycle::find(INVITATION, *from, transition).is_some();
+        // None of these is committed: each begins with `from`. The last one is.
+        let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+        let resent = invitation::resend(&mut scope, &Random::system(), &grants, id).await;
+        assert_eq!(resent.is_ok(), may(InvitationTransition::Resend), "{from} {resent:?}");
+        drop(scope);
+        let Admitted { mut scope, .. } = house.admit(&ada).await.unwrap();
+        let revoked = invitation::revoke(&mut scope, id).await;
+        assert_eq!(revoked.is_ok(), may(InvitationTransition::Revoke), "{from} {revoked:?}");
+        drop(scope);
+        let accepted = house.auth.accept_invitation(bob, &link, &client(1)).await;
+        assert_eq!(accepted.is_ok(), may(InvitationTransition::Accept), "{from} {accepted:?}");
+    }
 }
 
 #[tokio::test]
