@@ -59,7 +59,8 @@ CREATE INDEX ON usage_hour (tenant_id, hour);
 
 -- Within its tenant, a transaction sees the projects that it names, or `all`. A setting that is missing names none, and
 -- so does an empty one. What belongs to no single project is seen by those who see all.
-CREATE FUNCTION isolate_projects(target regclass, id_column name DEFAULT 'project_id') RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION isolate_projects(target regclass, id_column name DEFAULT 'project_id') RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE
     setting text := 'current_setting(''weir.projects'', true)';
     seen text := format('%s = ''all'' OR %I::text = ANY (string_to_array(%s, '',''))', setting, id_column, setting);
@@ -76,9 +77,9 @@ SELECT isolate_projects(name::regclass) FROM unnest(ARRAY[
 ]) AS name;
 
 -- Erases what Postgres has of a tenant that was deleted before `deleted_before`, except for figures that are proved:
--- usage, quota, what was erased of it, and dead letters, which processors discard. The API's role calls it, and has none
--- of its rights otherwise. A table with a `tenant_id` that is made later is named here, or in the list of those that
--- stay in admin-api/accounts/tests/it/erased.rs.
+-- usage, quota, what was erased of it, and dead letters, which processors discard. The API's role calls it, and has
+-- none of its rights otherwise. A table with a `tenant_id` that is made later is named here, or in the list of those
+-- that stay in admin-api/accounts/tests/it/erased.rs.
 CREATE FUNCTION erase_tenant(erased bigint, deleted_before timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN

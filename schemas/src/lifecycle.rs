@@ -223,7 +223,8 @@ impl TenantState {
 pub fn page() -> String {
     let mut page = String::from("\n## States\n");
     section(&mut page, "tenant", TENANT);
-    page.push_str("\nWhat a tenant's people may do in each state:\n\n| state | permissions of their role |\n|---|---|\n");
+    page.push_str("\nWhat a tenant's people may do in each state:\n\n");
+    page.push_str("| state | permissions of their role |\n|---|---|\n");
     for state in TenantState::ALL {
         let admitted = |permission: &&Permission| state.admits(**permission);
         let all: Vec<String> = Permission::ALL.iter().filter(admitted).map(|of| format!("`{of}`")).collect();

@@ -31,8 +31,8 @@ const ATTEMPTS_MAX: i32 = 40;
 const HOURLY_MAX: i64 = 30;
 const HOUR: TimeDelta = TimeDelta::hours(1);
 const TOO_MANY_WAIT: Duration = Duration::from_secs(300);
-/// For how long an address that was refused gets no mails that nobody needs, and none at all after it was refused twice:
-/// it may have been a mistake over there.
+/// For how long an address that was refused gets no mails that nobody needs, and none at all after it was refused
+/// twice: it may have been a mistake over there.
 const BOUNCE_LIFE: TimeDelta = TimeDelta::days(7);
 const BOUNCED: &str = "bounced";
 

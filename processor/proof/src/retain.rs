@@ -14,8 +14,8 @@ use crate::db::tenant::{self, Retention};
 use crate::db::{erasure, events};
 
 /// Asks for the erasure of all whole days (UTC) that are older than their tenant's plan keeps them, and never younger
-/// than the dedup window (keys of an erased tenant are refused since 30 days before): for how many tenants. Rows of a day go at once, since each round rewrites the parts that hold
-/// them.
+/// than the dedup window (keys of an erased tenant are refused since 30 days before): for how many tenants. Rows of a
+/// day go at once, since each round rewrites the parts that hold them.
 ///
 /// # Errors
 /// [`StoreError`]: to be tried again.

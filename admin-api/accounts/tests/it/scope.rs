@@ -26,12 +26,14 @@ async fn a_scope_that_is_committed_has_changed_all_of_it() {
     project::create(&mut scope, "testing").await.unwrap();
     scope.commit().await.unwrap();
     let mut scope = place.scope(acme).await;
-    let names: Vec<_> = project::list(&mut scope, &PageRequest::default())
+    // They were made in one moment, so either may come first.
+    let mut names: Vec<_> = project::list(&mut scope, &PageRequest::default())
         .await
         .unwrap()
         .items
         .into_iter()
         .map(|project| project.name)
         .collect();
+    names.sort();
     assert_eq!(names, ["default", "staging", "testing"]);
 }
