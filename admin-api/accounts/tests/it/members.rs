@@ -82,6 +82,26 @@ async fn nobody_gives_or_takes_more_than_they_have() {
 }
 
 #[tokio::test]
+async fn who_manages_members_and_little_else_takes_nothing_from_an_admin() {
+    let house = House::acme().await;
+    house.joins("admin@example.com", ADMIN).await;
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let manages =
+        [Permission::TenantRead, Permission::MembersRead, Permission::MembersManage, Permission::RolesManage];
+    let new = NewRole { name: "clerk".to_owned(), permissions: manages.to_vec() };
+    let role = member_role::create(&mut scope, &Random::system(), &grants, &new).await.unwrap().id;
+    scope.commit().await.unwrap();
+    house.joins("clerk@example.com", Role::Custom(role)).await;
+    let Admitted { mut scope, grants } = house.works("clerk@example.com").await;
+    let admin = member(&mut scope, "admin@example.com").await.id;
+    for role in [Role::Custom(role), VIEWER] {
+        let refused = membership::change(&mut scope, &grants, admin, role, None).await;
+        assert!(matches!(refused, Err(AccountError::Invalid(_))), "{role:?}: {refused:?}");
+    }
+    assert!(membership::remove(&mut scope, &grants, admin).await.is_err());
+}
+
+#[tokio::test]
 async fn a_custom_role_holds_what_its_maker_has_and_changes_for_all_its_members_at_once() {
     let house = House::acme().await;
     let Admitted { mut scope, grants } = house.works("ada@example.com").await;
