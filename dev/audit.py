@@ -135,7 +135,8 @@ class Audit:
     def cap(self, found, name, acknowledged):
         """I6, of a tenant all of whose clients had so many events acknowledged."""
         usage = self.river.weir_now("usage", name)
-        query = ROWS_OF_PERIOD.format(tenant=int(usage["tenant"]), start=usage["period_start"])
+        [[tenant]] = self.river.sql(f"SELECT id FROM tenant WHERE name = '{name}'")
+        query = ROWS_OF_PERIOD.format(tenant=int(tenant), start=usage["period_start"])
         rows, granted, cap = int(self.river.clickhouse(query)[0][0]), usage["granted"], usage["quota"]
         text = f"acknowledged {acknowledged}, rows {rows}, granted {granted}, cap {cap}"
         found.expect("I6", acknowledged <= rows <= granted <= cap, f"the tenant {name}: {text}")
