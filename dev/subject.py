@@ -74,10 +74,8 @@ class River:
     def is_up(self, killed):
         if read_if_any(self.folder / "env") in (None, self.env_before):
             return False
-        # What catches mails is no part of the river.
-        pids = {pid for name, pid in self.pids().items() if name != "mail"}
-        alive = {pid for pid in pids if start_time(pid) is not None}
-        is_complete = len(alive - set(killed)) == len(self.shape.names) + len(self.shape.stores)
+        alive = {name for name, pid in self.pids().items() if start_time(pid) is not None and pid not in killed}
+        is_complete = alive.issuperset([*self.shape.names, *self.shape.stores])
         ready = (looks.answers(port, "readyz") for port in self.shape.of_each("ops"))
         return is_complete and all(ready) and clickhouse.answers_ping(self.shape.store_port("clickhouse"))
 

@@ -9,8 +9,8 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use schemas::problem::{Code, Fault, Place, Problem};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path, Segment};
 
 use crate::reply::Refused;
@@ -75,13 +75,6 @@ impl<S: Sync> FromRequestParts<S> for Paging {
         let Parameters(AskedPage { limit, cursor }) = Parameters::from_request_parts(parts, state).await?;
         Ok(Self(PageRequest::new(limit, cursor)?))
     }
-}
-
-/// Distinguishes `null` from an absent member, which needs `#[serde(default)]`.
-pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// A media type of JSON: `application/json`, or one whose suffix says so (RFC 6839), with any parameters.

@@ -64,7 +64,7 @@ pub use error::AccountError;
 pub use expected::{EntityTag, Expected};
 pub use grants::{Grants, LIMITED};
 pub use idempotency::{NotClaimed, Once};
-pub use limit::Limit;
+pub use limit::{Limit, present};
 pub use page::{LIMIT, LIMIT_MAX, Listed, Page, PageRequest, every};
 pub use password::{Busy, HashCost, Hasher, Weak};
 pub use random::Random;

@@ -17,11 +17,14 @@ impl<'de, N: Deserialize<'de>> Deserialize<'de> for Limit<N> {
     }
 }
 
-/// Distinguishes `null` from an absent field, which needs `#[serde(default)]`.
-pub(crate) fn present<'de, N: Deserialize<'de>, D: Deserializer<'de>>(
+/// Distinguishes `null` from an absent member, which needs `#[serde(default)]`.
+///
+/// # Errors
+/// If the value is none of its type.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<Limit<N>>, D::Error> {
-    Limit::deserialize(deserializer).map(Some)
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// On the command line: `plan` for the plan's limit.

@@ -7,7 +7,7 @@ use schemas::public_id::{MembershipId, PublicProjectId};
 use serde::Deserialize;
 
 use crate::auth::InTenant;
-use crate::input::{Body, Paging, present};
+use crate::input::{Body, Paging};
 use crate::reply::{Answer, Refused};
 use crate::text::RoleName;
 
@@ -17,7 +17,7 @@ use crate::text::RoleName;
 pub(super) struct Change {
     role: RoleName,
     /// Ids of projects; `null`: all of them; absent: as before.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "accounts::present")]
     projects: Option<Option<Vec<PublicProjectId>>>,
 }
 

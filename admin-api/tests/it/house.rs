@@ -23,6 +23,8 @@ pub(crate) struct House {
     /// Another process of the same weir.
     pub(crate) auth: Authenticator,
     pub(crate) address: SocketAddr,
+    /// The operators' listener.
+    pub(crate) operators: SocketAddr,
     tasks: Tasks,
 }
 
@@ -51,6 +53,7 @@ impl House {
         };
         let api = Admin::build(config, pool.clone(), client(&nowhere), Clock::system()).await.unwrap();
         let address = api.local_addr(Listener::Tenants);
+        let operators = api.local_addr(Listener::Operators);
         let mut tasks = Tasks::default();
         tasks.spawn("the admin API", api.run(tasks.shutdown()));
         let auth = Authenticator::new(AuthParts {
@@ -61,7 +64,7 @@ impl House {
             seal: SealKey::read(&Secret::from(KEY)).unwrap(),
             issuer: PUBLIC_URL.to_owned(),
         });
-        Self { database, auth, address, tasks }
+        Self { database, auth, address, operators, tasks }
     }
 
     pub(crate) fn client(&self, bearer: Option<&str>) -> Client {

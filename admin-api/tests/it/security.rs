@@ -2,11 +2,14 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use accounts::Client as Sender;
 use hyper::Method;
 use serde_json::{Value, json};
 use testkit::{KeyKind, Reply, SoftAuthenticator};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::house::{House, KEY, OPERATOR_TOKEN, PASSWORD};
@@ -20,6 +23,42 @@ async fn login(house: &House, email: &str, password: &str) -> Reply {
 fn text(reply: &Reply, member: &str) -> String {
     let value = &reply.json()[member];
     value.as_str().unwrap_or_else(|| panic!("{member} in {reply:?}")).to_owned()
+}
+
+/// More than the pool has connections.
+const SLOW_SENDERS: usize = 12;
+
+#[tokio::test]
+async fn bodies_that_do_not_arrive_keep_nobody_else_from_the_database() {
+    let house = House::with(&[]).await;
+    house.person("ada@example.com").await;
+    let token = text(&login(&house, "ada@example.com", PASSWORD).await, "access_token");
+    for (target, token) in [
+        (house.address, token.as_str()),
+        (house.operators, token.as_str()),
+        (house.operators, OPERATOR_TOKEN),
+    ] {
+        for key in ["", "Idempotency-Key: k\r\n"] {
+            let mut slow = Vec::new();
+            for _ in 0..SLOW_SENDERS {
+                let mut stream = TcpStream::connect(target).await.unwrap();
+                let head = format!(
+                    "POST /v1/tenants/acme/projects HTTP/1.1\r\nHost: weir\r\nAuthorization: Bearer {token}\r\n\
+                     Content-Type: application/json\r\nContent-Length: 100\r\n{key}\r\n{{"
+                );
+                stream.write_all(head.as_bytes()).await.unwrap();
+                slow.push(stream);
+            }
+            // Nothing says that all of them are being waited for.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let owner =
+                house.client(Some(&text(&login(&house, "ada@example.com", PASSWORD).await, "access_token")));
+            let begun = Instant::now();
+            let reply = owner.send(Method::GET, "/v1/tenants/me", &[], "").await;
+            assert!(reply.status == 200 && begun.elapsed() < Duration::from_secs(2), "{key}: {reply:?}");
+        }
+    }
+    house.stop().await;
 }
 
 #[tokio::test]
@@ -114,7 +153,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        Write::write(&mut *self.0.lock().unwrap(), bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

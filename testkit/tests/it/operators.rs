@@ -7,7 +7,7 @@ use accounts::{Caller, PlatformScope, people};
 use admin_api::{Access, Listener, Route, routes};
 use eventlog::local::{LocalConfig, LocalLog};
 use hyper::Method;
-use schemas::permission::PlatformRole;
+use schemas::permission::{BuiltInRole, PlatformRole};
 use serde_json::{Value, json};
 use service::clock::Clock;
 use service::postgres::Role;
@@ -190,6 +190,32 @@ async fn somebody_of_the_platform_acts_in_a_tenant_and_every_reply_and_entry_say
     }
     let own = house.client(Some(&ada)).send(Method::GET, "/v1/tenants/me/usage", &[], "").await;
     assert!(own.status == 200 && !own.headers.contains_key("weir-impersonator"));
+    house.river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_gives_a_tenant_an_owner_and_nobody_does_by_impersonation() {
+    let house = House::fresh().await;
+    let ada = house.owner("ada@example.com", "Acme").await;
+    house.member(&ada, "bob@example.com", BuiltInRole::Viewer).await;
+    let olga = operators(&house, Some(&enrolled(&house, "olga@example.com", PlatformRole::Operator).await));
+    let owners = async || {
+        let members = olga.send(Method::GET, "/v1/tenants/acme/members", &[], "").await.json();
+        let members = members["items"].as_array().unwrap().clone();
+        let is_owner = |email: &str| members.iter().any(|of| of["email"] == email && of["role"] == "owner");
+        let bob = members.iter().find(|of| of["email"] == "bob@example.com").unwrap()["id"].clone();
+        (bob, is_owner("ada@example.com"), is_owner("bob@example.com"))
+    };
+    let (bob, ..) = owners().await;
+    let heir = json!({"member": bob}).to_string();
+    let path = "/v1/tenants/acme/transfer-ownership";
+    let given = olga.send(Method::GET, "/v1/operator/tenants/acme/impersonate", &[], "").await.json();
+    let impersonator = house.client(given["access_token"].as_str());
+    assert_eq!(impersonator.post_json(path, heir.clone()).await.status, 403);
+    assert_eq!(owners().await, (bob.clone(), true, false));
+    let reply = olga.post_json(path, heir).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(owners().await, (bob, true, true), "the owners that there were stay");
     house.river.stop().await;
 }
 

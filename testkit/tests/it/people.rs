@@ -68,7 +68,7 @@ impl House {
     }
 
     /// Makes somebody a member of the tenant of `owner`.
-    async fn member(&self, owner: &str, email: &str, role: BuiltInRole) -> String {
+    pub(crate) async fn member(&self, owner: &str, email: &str, role: BuiltInRole) -> String {
         let body = serde_json::json!({"email": email, "role": role}).to_string();
         let invited = self.client(Some(owner)).post_json("/v1/tenants/me/invitations", body).await;
         assert_eq!(invited.status, 201, "{invited:?}");
@@ -307,6 +307,11 @@ async fn every_route_of_the_whole_tenant_refuses_who_is_limited_to_a_project() {
     let seen = get(&limited, "keys").await;
     assert_eq!((seen["items"].as_array().unwrap().len(), &seen["items"][0]["project"]), (1, &staging["id"]));
     assert_eq!(get(&limited, "usage").await["granted"], serde_json::Value::Null, "of the whole tenant");
+    let patched = async |body: &'static str| owner.send(Method::PATCH, &path, &[JSON], body).await.json();
+    let still = patched(r#"{"role":"developer"}"#).await;
+    assert_eq!((&still["role"], &still["projects"][0]), (&"developer".into(), &staging["id"]), "{still}");
+    let lifted = patched(r#"{"role":"developer","projects":null}"#).await;
+    assert!(lifted["projects"].is_null() && lifted["role"] == "developer", "{lifted}");
     house.river.stop().await;
 }
 

@@ -113,6 +113,12 @@ async fn of_three_nodes_one_carries_out_a_schedule() {
     let nodes = [place.start("admin").await, place.start("admin").await, place.start("admin").await];
     let due = "SELECT count(*) FROM job_schedule WHERE name = 'accounts.sweep' AND due_at > now()";
     eventually("it is known", WAIT, async || place.stores.postgres_number(due).await == 1).await;
+    let measured = [r#"weir_jobs_due{kind="mail.send"} 0"#, r#"weir_jobs_dead{kind="mail.send"} 0"#];
+    eventually("what waits is measured", WAIT, async || {
+        let metrics = nodes[0].metrics().await;
+        measured.iter().all(|line| metrics.contains(line))
+    })
+    .await;
     let done = r#"weir_jobs_ended_total{kind="accounts.sweep",result="done"}"#;
     for times in 1..=3 {
         sqlx::query(

@@ -29,6 +29,31 @@ async fn five_entries(place: &Place) -> TenantId {
 }
 
 #[tokio::test]
+async fn what_is_asked_of_the_audit_is_bounded_wherever_it_is_asked() {
+    let place = Place::fresh().await;
+    let acme = place.tenant("acme").await;
+    let year = |year: i32| DateTime::from_timestamp(i64::from(year - 1970) * 31_557_600 + 86_400, 0);
+    let target = |text: String| Filter { target: Some(text), ..Filter::default() };
+    let page = PageRequest::default();
+    for (filter, is_good) in [
+        (target("x".repeat(200)), true),
+        (target("x".repeat(201)), false),
+        (target("a\0b".to_owned()), false),
+        (Filter { actor: Some("x".repeat(201)), ..Filter::default() }, false),
+        (Filter { action: Some("\0".to_owned()), ..Filter::default() }, false),
+        (Filter { from: year(1970), to: year(2199), ..Filter::default() }, true),
+        (Filter { from: year(1969), ..Filter::default() }, false),
+        (Filter { to: year(2200), ..Filter::default() }, false),
+        (Filter { to: year(-9_999), ..target("x".repeat(200)) }, false),
+    ] {
+        let listed = audit::list(&mut place.scope(acme).await, &filter, &page).await.is_ok();
+        let exported = audit::begin_export(&mut place.scope(acme).await, &filter).await.is_ok();
+        let platform = audit::of_platform(&mut place.platform().await, None, &filter, &page).await.is_ok();
+        assert_eq!((listed, exported, platform), (is_good, is_good, is_good), "{filter:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_entry_says_who_did_what_from_where_and_no_secret() {
     let place = Place::fresh().await;
     let acme = place.tenant("acme").await;

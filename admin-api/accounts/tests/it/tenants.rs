@@ -71,6 +71,8 @@ async fn a_deleted_tenant_is_restored_by_its_owner_and_by_nobody_else() {
     house.joins("admin@example.com", ADMIN).await;
     let Admitted { mut scope, grants } = house.works("admin@example.com").await;
     assert!(matches!(tenant::delete(&mut scope, &grants).await, Err(AccountError::Forbidden(_))));
+    // It has locked the tenant.
+    drop(scope);
     let Admitted { mut scope, grants } = house.works("ada@example.com").await;
     assert_eq!(scope.state(), Some(TenantState::Active));
     let deleted = tenant::delete(&mut scope, &grants).await.unwrap();
