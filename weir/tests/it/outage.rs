@@ -299,13 +299,15 @@ async fn where_events_are_to_be_refused_they_are_at_once_and_memory_stays_flat()
     assert_eq!((first.status, first.code()), (503, "not_durable".to_owned()));
     let before = cluster.ingest[0].resident_bytes();
     let (mut refused, mut waited, begun) = (0, 0, Instant::now());
-    while begun.elapsed() < Duration::from_secs(4) {
+    // 50 MB, as fast as the machine lets one client send them.
+    while refused < 500 && begun.elapsed() < Duration::from_secs(30) {
         let sent = Instant::now();
         let large = "x".repeat(100_000);
         let body = format!(r#"{{"event":"tested","properties":{{"x":"{large}"}}}}"#);
         let reply = client.post_json("/v1/events", body);
-        // A probe waits for as long as Kafka may take.
-        match tokio::time::timeout(Duration::from_millis(500), reply).await {
+        // A probe waits for as long as Kafka may take, and each half second lets one out: a client that gave up
+        // only after half a second would be the next probe too, and the one after.
+        match tokio::time::timeout(Duration::from_millis(150), reply).await {
             Ok(reply) => {
                 assert_eq!((reply.status, reply.code()), (503, "overloaded".to_owned()));
                 assert!(reply.headers.contains_key("retry-after"));
@@ -315,9 +317,12 @@ async fn where_events_are_to_be_refused_they_are_at_once_and_memory_stays_flat()
         }
         assert!(sent.elapsed() < Duration::from_secs(1));
     }
+    let took = begun.elapsed();
     let grown = cluster.ingest[0].resident_bytes().saturating_sub(before);
-    println!("{refused} refused, {waited} probes, {grown} bytes more memory");
-    assert!(refused > 100 && waited < 20, "{refused} refused, {waited} waited");
+    println!("{refused} refused, {waited} probes in {took:?}, {grown} bytes more memory");
+    assert_eq!(refused, 500, "{waited} waited");
+    // A busy machine answers late now and then; what may not be is that most wait.
+    assert!(waited < 100, "{waited} waited in {took:?}");
     assert!(grown < 32 << 20, "{grown} bytes of memory more, after {} of requests", refused * 100_000);
     cluster.broker.resume().await;
     eventually("it goes on", Duration::from_secs(20), async || client.post_ids(20..30).await.status == 202)
