@@ -6,6 +6,7 @@ use std::sync::Arc;
 use accounts::{Actor, Authenticator, Caller, PlatformScope, Random, SealKey};
 use chrono::{DateTime, Utc};
 use clickhouse::Client;
+use eventlog::EventLog;
 use openid::Provider;
 use serde::Serialize;
 use service::client_address::TrustedProxies;
@@ -21,6 +22,8 @@ use crate::request;
 pub struct Api {
     pub(crate) pool: PgPool,
     pub(crate) clickhouse: Client,
+    /// Looked at, and nothing else.
+    pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     /// The operator's; `None` on the tenants' listener, which does not know it.

@@ -189,7 +189,9 @@ fn of_tenants() -> Vec<Row> {
 /// What operators alone may do.
 fn of_operators() -> Vec<Row> {
     use Access::{Anyone, Operator, Support};
-    use operator::{audit, jobs, keys, outbox, people, plans, status, tenants};
+    use operator::{
+        audit, dead_letters, jobs, keys, outbox, people, plans, reconciliation, river, status, tenants,
+    };
     vec![
         post("/v1/auth/login/enrol", Anyone, auth::enrol),
         post("/v1/auth/login/enrol/confirm", Anyone, auth::confirm_enrolment),
@@ -215,6 +217,18 @@ fn of_operators() -> Vec<Row> {
         post("/v1/operator/people/{person}/disable", Operator, people::disable),
         post("/v1/operator/people/{person}/enable", Operator, people::enable),
         get("/v1/operator/audit", Support, audit::list),
+        get("/v1/operator/river", Support, river::show),
+        get("/v1/operator/dead-letters", Support, dead_letters::list),
+        post("/v1/operator/dead-letters/replay", Operator, dead_letters::replay_many),
+        post("/v1/operator/dead-letters/discard", Operator, dead_letters::discard_many),
+        get("/v1/operator/dead-letters/{letter}", Support, dead_letters::show),
+        post("/v1/operator/dead-letters/{letter}/replay", Operator, dead_letters::replay),
+        post("/v1/operator/dead-letters/{letter}/discard", Operator, dead_letters::discard),
+        get("/v1/operator/reconciliation", Support, reconciliation::show),
+        post("/v1/operator/reconciliation/verify", Operator, reconciliation::verify),
+        post("/v1/operator/reconciliation/repair", Operator, reconciliation::repair),
+        get("/v1/operator/verifications", Support, reconciliation::list),
+        get("/v1/operator/verifications/{verification}", Support, reconciliation::find),
         get("/v1/operator/jobs", Support, jobs::list),
         get("/v1/operator/jobs/{job}", Support, jobs::show),
         post("/v1/operator/jobs/{job}/retry", Operator, jobs::retry),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use accounts::{AccountsStartError, Authenticator, Random, SealKey, SealKeyError};
 use axum::{Extension, Router};
 use clickhouse::Client;
+use eventlog::EventLog;
 use hyper_util::service::TowerToHyperService;
 use openid::Provider;
 use service::clock::Clock;
@@ -73,6 +74,7 @@ impl Admin {
         config: AdminConfig,
         pool: PgPool,
         clickhouse: Client,
+        log: Arc<dyn EventLog>,
         clock: Clock,
     ) -> Result<Self, StartError> {
         // Each listener hashes passwords for itself: a crowd at one of them keeps nobody waiting at the other.
@@ -85,6 +87,7 @@ impl Admin {
         let of_tenants = Api {
             pool,
             clickhouse,
+            log,
             clock,
             random: Random::system(),
             token: None,

@@ -14,6 +14,7 @@
 //!   a retry of the same events is made harmless by deduplication behind the log.
 //! * A position that the log no longer has (or does not have yet) is an error, never a silent jump.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use service::store::{LOG, StoreError};
 
+pub use room::Room;
+
 pub mod local;
 pub mod kafka;
 pub mod spool;
+mod room;
 pub mod metrics;
 
 /// One record to append.
@@ -143,6 +147,11 @@ pub trait EventLog: Send + Sync {
 
     /// Where a copy may go of records that the log did not confirm, if there is such a place.
     fn spool(&self) -> Option<&Arc<spool::Spool>> {
+        None
+    }
+
+    /// The folder on this machine that holds the log, if one does.
+    fn folder(&self) -> Option<&Path> {
         None
     }
 

@@ -61,6 +61,7 @@ mod recover;
 
 /// A log on the local disk.
 pub struct LocalLog {
+    dir: PathBuf,
     meta: Meta,
     identity: String,
     partitions: Vec<Arc<Partition>>,
@@ -71,7 +72,7 @@ pub struct LocalLog {
 enum Role {
     Write(Writers),
     /// Another process may be writing to this directory.
-    Look(PathBuf),
+    Look,
 }
 
 struct Writers {
@@ -145,7 +146,8 @@ impl LocalLog {
             partitions.push(partition);
         }
         let role = Role::Write(Writers { queues, alive, lock, retention: config.retention });
-        Ok(Self { meta, identity: meta.identity.to_string(), partitions, payload_bytes_max, role })
+        let (dir, identity) = (config.dir, meta.identity.to_string());
+        Ok(Self { dir, meta, identity, partitions, payload_bytes_max, role })
     }
 
     /// Opens a log for reading only, while another process may write to it. What is durable is looked at now,
@@ -162,9 +164,8 @@ impl LocalLog {
             let (segments, end) = look(dir, partition, meta.identity)?;
             partitions.push(Arc::new(Partition::new(partition, segments, end)));
         }
-        let role = Role::Look(dir.to_owned());
-        let identity = meta.identity.to_string();
-        Ok(Self { meta, identity, partitions, payload_bytes_max: FRAME_BYTES_MAX, role })
+        let (dir, identity) = (dir.to_owned(), meta.identity.to_string());
+        Ok(Self { dir, meta, identity, partitions, payload_bytes_max: FRAME_BYTES_MAX, role: Role::Look })
     }
 
     /// Why a partition has failed, if one has: the process has to end; the next one opens the log again.
@@ -176,7 +177,7 @@ impl LocalLog {
     pub fn watch_fatal(&self) -> watch::Receiver<Option<String>> {
         match &self.role {
             Role::Write(Writers { queues, .. }) => queues.fatal(),
-            Role::Look(_) => watch::Sender::new(None).subscribe(),
+            Role::Look => watch::Sender::new(None).subscribe(),
         }
     }
 
@@ -187,8 +188,8 @@ impl LocalLog {
 
     /// Where another process writes, sees what it has written meanwhile.
     async fn look_again(&self) -> Result<(), LogError> {
-        let Role::Look(dir) = &self.role else { return Ok(()) };
-        let (dir, identity, partitions) = (dir.clone(), self.meta.identity, self.partitions.clone());
+        let Role::Look = &self.role else { return Ok(()) };
+        let (dir, identity, partitions) = (self.dir.clone(), self.meta.identity, self.partitions.clone());
         let look_at_all = move || {
             for partition in partitions {
                 let (segments, end) = look(&dir, partition.number, identity)?;
@@ -294,6 +295,10 @@ impl EventLog for LocalLog {
             .await
         }
         .boxed()
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.dir)
     }
 
     fn close(&self, deadline: Duration) -> BoxFuture<'_, ()> {

@@ -104,6 +104,8 @@ public_id! {
     ErasureId = "era_";
     /// A mail or another message to be sent.
     MessageId = "msg_";
+    /// A proof or repair that was asked for.
+    VerificationId = "vrf_";
     /// A job: work that is done later.
     JobId = "job_";
 }

@@ -135,7 +135,8 @@ impl River {
         let ingest = node.local_addr().unwrap();
         front.try_spawn("ingest", node.run(front.shutdown()));
         let api_pool = stores.pool_of(Role::Api);
-        let api = Admin::build(admin, api_pool.clone(), stores.clickhouse(), clock.clone()).await.unwrap();
+        let (pool, clickhouse, seen) = (api_pool.clone(), stores.clickhouse(), Arc::clone(&log));
+        let api = Admin::build(admin, pool, clickhouse, seen, clock.clone()).await.unwrap();
         let (admin, operators) = (api.local_addr(Listener::Tenants), api.local_addr(Listener::Operators));
         front.spawn("the admin API", api.run(front.shutdown()));
         let working = Working::build(&worker, stores.pool_of(Role::Api), clock.clone()).unwrap();

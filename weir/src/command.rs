@@ -5,7 +5,12 @@ mod migrate;
 mod config;
 mod plan;
 mod person;
+mod session;
 mod tenant;
+mod member;
+mod invitation;
+mod role;
+mod token;
 mod project;
 mod key;
 mod usage;
@@ -14,6 +19,7 @@ mod verify;
 mod replay;
 mod dead;
 mod spool;
+mod river;
 mod erasure;
 mod rollup;
 mod job;
@@ -82,9 +88,24 @@ enum Command {
     /// People, and who of them works for the platform
     #[command(subcommand)]
     Person(person::PersonCommand),
+    /// Where people are signed in
+    #[command(subcommand)]
+    Session(session::SessionCommand),
     /// Tenants
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Members of a tenant
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// Invitations to become one
+    #[command(subcommand)]
+    Invitation(invitation::InvitationCommand),
+    /// Roles that members may have
+    #[command(subcommand)]
+    Role(role::RoleCommand),
+    /// Tokens for machines
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Projects: streams of a tenant's events, each with its own keys
     #[command(subcommand)]
     Project(project::ProjectCommand),
@@ -97,6 +118,8 @@ enum Command {
     /// What ingest nodes hold on their disks for a Kafka that is away
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
+    /// How far each partition is processed and by whom, which nodes live, what spools and disks hold
+    River,
     /// A tenant's usage in the current billing period
     Usage {
         /// Its name or id
@@ -144,11 +167,17 @@ impl Cli {
             Command::Load(load) => load.carry_out(json).await,
             Command::Config => config::print(json),
             Command::Person(person) => person.carry_out(json).await,
+            Command::Session(session) => session.carry_out(json).await,
+            Command::Member(member) => member.carry_out(json).await,
+            Command::Invitation(invitation) => invitation.carry_out(json).await,
+            Command::Role(role) => role.carry_out(json).await,
+            Command::Token(token) => token.carry_out(json).await,
             Command::Tenant(tenant) => tenant.carry_out(json).await,
             Command::Project(project) => project.carry_out(json).await,
             Command::Key(key) => key.carry_out(json).await,
             Command::Plan(plan) => plan.carry_out(json).await,
             Command::Spool(spool) => spool.carry_out(json).await,
+            Command::River => river::river(json).await,
             Command::Usage { tenant } => usage::usage(&tenant, json).await,
             Command::Outcomes(outcomes) => outcomes.carry_out(json).await,
             Command::Erase(erase) => erase.carry_out(json).await,

@@ -11,6 +11,8 @@ pub(crate) mod keys_of_project;
 pub mod project;
 pub mod key;
 pub mod erasure;
+pub mod dead_letter;
+pub mod verification;
 pub mod audit;
 pub mod person;
 pub mod muted_mail;

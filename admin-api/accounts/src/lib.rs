@@ -57,8 +57,8 @@ pub use countries::{Countries, CountriesError};
 pub use db::idempotent_request::{KeptReply, Waiting};
 pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Reach, Scope};
 pub use db::{
-    audit, erasure, invitation, key, machine_token, member_role, membership, muted_mail, outbox, passkey,
-    person, plan, project, session, suppression, sweep, tenant,
+    audit, dead_letter, erasure, invitation, key, machine_token, member_role, membership, muted_mail, outbox,
+    passkey, person, plan, project, session, suppression, sweep, tenant, verification,
 };
 pub use error::AccountError;
 pub use expected::{EntityTag, Expected};

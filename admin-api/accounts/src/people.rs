@@ -3,7 +3,7 @@
 //! Whatever is done has a reason, which stands in the audit: of the platform, since people belong to no tenant.
 
 use schemas::permission::PlatformRole;
-use schemas::public_id::PersonId;
+use schemas::public_id::{PersonId, SessionId};
 use serde::Serialize;
 
 use crate::check;
@@ -11,7 +11,7 @@ use crate::db::chain::{Chain, Note};
 use crate::db::membership::{self, TenantOfPerson};
 use crate::db::person::{self, SeenPerson};
 use crate::db::scope::PlatformScope;
-use crate::db::session::{self, Which};
+use crate::db::session::{self, Session, Which};
 use crate::db::{one_time, passkey, platform_member, second_factor};
 use crate::error::AccountError;
 use crate::page::{Page, PageRequest};
@@ -75,6 +75,39 @@ pub async fn end_sessions(
     let after = serde_json::json!({"ended": ended, "reason": reason});
     scope.note(Chain::of_person(id), Note::new("person.end_sessions", id).after(&after));
     find(scope, &id.to_string()).await
+}
+
+/// A page of the person's open sessions, the newest first.
+///
+/// # Errors
+/// [`AccountError::NotFound`].
+pub async fn sessions(
+    scope: &mut PlatformScope,
+    named: &str,
+    asked: &PageRequest,
+) -> Result<Page<Session>, AccountError> {
+    let (id, now) = (id_of(scope, named).await?, scope.now());
+    session::list(scope.connection(), id, now, asked).await
+}
+
+/// Ends one session of the person.
+///
+/// # Errors
+/// [`AccountError::NotFound`]; [`AccountError::Invalid`] without a reason.
+pub async fn end_session(
+    scope: &mut PlatformScope,
+    named: &str,
+    session: SessionId,
+    reason: &str,
+) -> Result<(), AccountError> {
+    check::reason(reason)?;
+    let (id, now) = (id_of(scope, named).await?, scope.now());
+    if session::end(scope.connection(), id, Which::One(session), "operator", now).await? == 0 {
+        return Err(AccountError::NotFound(format!("open session {session} of {named}")));
+    }
+    let after = serde_json::json!({"session": session, "reason": reason});
+    scope.note(Chain::of_person(id), Note::new("person.end_session", id).after(&after));
+    Ok(())
 }
 
 /// What was begun ends with the sessions: it would open others.

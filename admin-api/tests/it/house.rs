@@ -1,15 +1,19 @@
 //! An admin API with people, as a process has it, without the rest of the river.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use accounts::{AuthParts, Authenticator, Client as Sender, HashCost, Hasher, Random, Registration, SealKey};
 use admin_api::{Admin, AdminConfig, Listener};
+use eventlog::local::{LocalConfig, LocalLog};
 use schemas::public_id::PersonId;
 use service::clickhouse::{ClickHouseConfig, client};
 use service::clock::Clock;
 use service::config::{Secret, Settings};
 use service::postgres::Role;
 use service::task::Tasks;
+use sqlx::PgPool;
+use tempfile::TempDir;
 use testkit::{Client, Database, Reply};
 
 pub(crate) const PASSWORD: &str = "kettle-orbit-mango";
@@ -26,11 +30,18 @@ pub(crate) struct House {
     /// The operators' listener.
     pub(crate) operators: SocketAddr,
     tasks: Tasks,
+    _log: TempDir,
 }
 
 impl House {
     pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
         let database = Database::fresh().await;
+        let pool = database.pool_of(8, Role::Api);
+        Self::on(database, pool, more).await
+    }
+
+    /// One on a database that is there, through these connections.
+    pub(crate) async fn on(database: Database, pool: PgPool, more: &[(&str, &str)]) -> Self {
         let mut pairs = vec![
             ("WEIR_ADMIN_ADDR", "127.0.0.1:0"),
             ("WEIR_OPERATOR_ADDR", "127.0.0.1:0"),
@@ -43,7 +54,6 @@ impl House {
         let mut settings = Settings::new(pairs);
         let config = AdminConfig::read(&mut settings);
         settings.finish().unwrap();
-        let pool = database.pool_of(8, Role::Api);
         // Nothing here asks for usage, so no ClickHouse is behind it.
         let nowhere = ClickHouseConfig {
             url: "http://127.0.0.1:1".to_owned(),
@@ -51,7 +61,10 @@ impl House {
             user: None,
             password: None,
         };
-        let api = Admin::build(config, pool.clone(), client(&nowhere), Clock::system()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = Arc::new(LocalLog::open(LocalConfig::new(folder.path().join("log"), 1)).unwrap());
+        let (of_api, clock) = (pool.clone(), Clock::system());
+        let api = Admin::build(config, of_api, client(&nowhere), log, clock).await.unwrap();
         let address = api.local_addr(Listener::Tenants);
         let operators = api.local_addr(Listener::Operators);
         let mut tasks = Tasks::default();
@@ -64,7 +77,7 @@ impl House {
             seal: SealKey::read(&Secret::from(KEY)).unwrap(),
             issuer: PUBLIC_URL.to_owned(),
         });
-        Self { database, auth, address, operators, tasks }
+        Self { database, auth, address, operators, tasks, _log: folder }
     }
 
     pub(crate) fn client(&self, bearer: Option<&str>) -> Client {

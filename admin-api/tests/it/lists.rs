@@ -7,9 +7,11 @@ async fn get(operator: &Client, path: &str) -> Reply {
 }
 
 /// Every list that an operator can read.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 12] = [
     "/v1/operator/plans",
     "/v1/operator/tenants",
+    "/v1/operator/dead-letters",
+    "/v1/operator/verifications",
     "/v1/tenants/acme/projects",
     "/v1/tenants/acme/keys",
     "/v1/tenants/acme/erasures",

@@ -1,9 +1,11 @@
 //! The SQL of each table that this crate writes or reads, and nothing of what it is for. Each function takes a
 //! connection, or the transaction that it belongs to.
 
+pub(crate) mod database;
 pub(crate) mod events_hourly;
 pub(crate) mod ingest_node;
 pub(crate) mod outcome_minute;
+pub(crate) mod partition_cursor;
 pub(crate) mod quota_lease;
 pub(crate) mod quota_period;
 pub(crate) mod tenant;

@@ -8,7 +8,8 @@
 //! what it had not spent.
 //!
 //! Apart from all that, [`outcomes`] keeps what ingest nodes have made of each tenant's events, minute by minute.
-//! [`Billing`] is the role that runs what nobody waits for.
+//! [`Billing`] is the role that runs what nobody waits for. [`river`] is the way of events at a glance: cursors,
+//! leases, spools, disks.
 //!
 //! # What holds
 //! * For each tenant and period, `quota_period.granted` = what live nodes hold or have spent + what was stored under
@@ -27,6 +28,7 @@ pub mod spool;
 pub mod reclaim;
 pub mod usage;
 pub mod outcomes;
+pub mod river;
 mod role;
 
 pub use role::Billing;

@@ -8,6 +8,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod mismatched_range;
 pub(crate) mod reconciled_partition;
 pub(crate) mod reconciliation;
+pub(crate) mod verification;
 pub(crate) mod tenant;
 pub(crate) mod erasure;
 pub(crate) mod erased_range;

@@ -2,7 +2,8 @@
 //!
 //! # Path of an event after its commit
 //! [`verify`] compares log, ledgers and rows; [`reconcile`] does so for ledgers and rows all the time. [`replay`]
-//! brings back what is missing, [`repair`] also removes what should not be there. [`erase`] takes rows out of
+//! brings back what is missing, [`repair`] also removes what should not be there; operators get both where they have
+//! [`asked`]. [`erase`] takes rows out of
 //! ClickHouse that somebody has a right to see gone, or that a plan keeps no longer ([`retain`]). [`rollup`] counts
 //! hours for dashboards.
 //!
@@ -24,6 +25,7 @@ pub mod verify;
 pub mod replay;
 pub mod repair;
 pub mod reconcile;
+pub mod asked;
 mod retain;
 pub mod erase;
 pub mod rollup;

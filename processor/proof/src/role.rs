@@ -13,6 +13,7 @@ use service::shutdown::Shutdown;
 use service::task::{TaskError, Tasks};
 use sqlx::PgPool;
 
+use crate::asked::Verifier;
 use crate::erase::Eraser;
 use crate::reconcile;
 use crate::rollup::Roller;
@@ -39,7 +40,8 @@ impl Processing {
         Self { config, pool, clickhouse, log, clock }
     }
 
-    /// Processes, replays dead letters, erases, rolls up and reconciles until `shutdown` is ordered.
+    /// Processes, replays dead letters, erases, rolls up, reconciles and proves what is asked for, until `shutdown` is
+    /// ordered.
     ///
     /// # Errors
     /// [`TaskError`]: the processor gave up ([`processor::run::Fatal`]), or a task ended by itself.
@@ -59,6 +61,9 @@ impl Processing {
             let (pool, clickhouse, period) = (pool.clone(), clickhouse.clone(), config.reconcile_every);
             tasks.spawn("reconciliation", reconcile::run(pool, clickhouse, period, tasks.shutdown()));
         }
+        let stores = (pool.clone(), clickhouse.clone(), Arc::clone(&log));
+        let verifier = Verifier::new(stores.0, stores.1, stores.2, config.clone());
+        tasks.spawn("verification", verifier.run(tasks.shutdown()));
         let replayer = Replayer::new(pool.clone(), Arc::clone(&log), clock.clone(), config.dedup_window);
         tasks.spawn("replay of dead letters", replayer.run(tasks.shutdown()));
         tasks.spawn("the geo database's watch", config.enricher.clone().keep_fresh(tasks.shutdown()));

@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use eventlog::EventLog;
 use schemas::id::Position;
+use schemas::letter::LetterId;
 use service::config::Settings;
-use sqlx::PgConnection;
+use service::store::StoreError;
+use sqlx::{PgConnection, PgPool};
 
 use crate::db::{dead_letter, partition_cursor};
-use crate::letter::{DeadLetter, LetterId};
+use crate::letter::DeadLetter;
 
 /// Dead events of a partition that are allowed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,4 +103,15 @@ pub(crate) async fn overdrawn(
         }
     }
     Ok(None)
+}
+
+/// Lets all that is in the log now become dead letters without counting against the budget. What comes later counts.
+/// By partition: the end of what is forgiven.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn resume(pool: &PgPool, log: &dyn EventLog) -> Result<Vec<u64>, StoreError> {
+    let ends: Vec<u64> = log.bounds().await?.into_iter().map(|bounds| bounds.end).collect();
+    partition_cursor::forgive_dead(pool, &ends).await?;
+    Ok(ends)
 }

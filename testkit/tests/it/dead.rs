@@ -5,29 +5,52 @@ mod upgrade;
 
 use std::time::Duration;
 
+use accounts::dead_letter::{self, Decision, Letter, Which};
+use accounts::{AccountError, Caller, PageRequest, PlatformScope, every};
 use bytes::Bytes;
 use eventlog::Append;
 use metering::period::Period;
-use processor::dead::State;
-use processor::dead::book::{self, Letter, Which};
+use processor::dead::budget;
 use processor::run::Fatal;
 use processor::{Processor, ProcessorConfig};
 use proof::verify::verify;
 use schemas::event::{Event, EventFlags, EventKind};
 use schemas::frame::{BundleWriter, Envelope, FrameWriter};
 use schemas::id::{EventHash, KeyId, LeaseId, ProjectId};
+use schemas::letter::LetterState;
 use schemas::time::Micros;
 use service::clock::Clock;
 use service::config::Settings;
+use service::postgres::Role;
 use service::shutdown::{Shutdown, ShutdownTrigger};
 use testkit::river::{Customer, RiverConfig};
-use testkit::{River, eventually};
+use testkit::{River, Stores, eventually};
 use uuid::Uuid;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn one_partition() -> RiverConfig {
     RiverConfig { partitions: 1, ..RiverConfig::default() }
+}
+
+/// As operators work.
+pub(crate) async fn operators(stores: &Stores) -> PlatformScope {
+    let (pool, clock) = (stores.pool_of(Role::Api), Clock::system());
+    PlatformScope::open_platform(&pool, &clock, Caller::COMMAND_LINE).await.unwrap()
+}
+
+/// Decides on letters: on how many.
+pub(crate) async fn decide(stores: &Stores, decision: Decision, which: &Which) -> Result<u64, AccountError> {
+    let mut scope = operators(stores).await;
+    let decided = dead_letter::decide(&mut scope, decision, which, "a test").await?;
+    scope.commit().await?;
+    Ok(decided)
+}
+
+/// The letters meant.
+pub(crate) async fn letters(stores: &Stores, which: &Which) -> Vec<Letter> {
+    let mut scope = operators(stores).await;
+    every(async |asked| dead_letter::list(&mut scope, which, asked).await).await.unwrap()
 }
 
 pub(crate) async fn assert_proved(river: &River, when: &str) {
@@ -159,11 +182,11 @@ impl Scene {
 
     /// Asks for the replay of all letters: how many are dead.
     pub(crate) async fn ask(&self) -> u64 {
-        book::ask_replay(&self.river.stores.pool, &Which::default()).await.unwrap()
+        decide(&self.river.stores, Decision::Replay, &Which::default()).await.unwrap()
     }
 
     async fn letters(&self) -> Vec<Letter> {
-        book::list(&self.river.stores.pool, &Which::default(), None).await.unwrap()
+        letters(&self.river.stores, &Which::default()).await
     }
 
     /// Replays all letters; what became of the last.
@@ -239,7 +262,7 @@ async fn a_processor_stops_before_the_commit_that_would_pass_the_budget_of_dead_
     // Again, until somebody decides.
     let (_trigger, running) = processor(river, &settings);
     assert!(tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().is_err());
-    book::resume(&river.stores.pool, &*river.log).await.unwrap();
+    budget::resume(&river.stores.pool, &*river.log).await.unwrap();
     let (trigger, running) = processor(river, &settings);
     scene.until(CURSOR, 3).await;
     // What was forgiven counts no more, what comes now does.
@@ -258,7 +281,7 @@ async fn a_processor_stops_before_the_commit_that_would_pass_the_budget_of_dead_
     scene.until(CURSOR, 6).await;
     trigger.order();
     running.await.unwrap().unwrap();
-    book::discard(&river.stores.pool, &Which::default()).await.unwrap();
+    decide(&river.stores, Decision::Discard, &Which::default()).await.unwrap();
     let (trigger, running) = processor(river, &settings);
     for (offset, timestamp_ms) in [(6, 10_000_000), (7, 10_000_000), (8, 10_000_000 + 3_600_000)] {
         junk(timestamp_ms).await;
@@ -281,21 +304,34 @@ async fn letters_are_found_by_name_tenant_reason_age_and_state() {
     scene.append(whole.get(..whole.len() - 1).unwrap(), 0).await;
     scene.append(b"junk", 0).await;
     scene.until("SELECT count(*) FROM dead_letter", 2).await;
-    let pool = &scene.river.stores.pool;
+    let stores = &scene.river.stores;
     let all = scene.letters().await;
-    assert_eq!((all[0].tenant, all[0].events, all[1].tenant), (Some(scene.acme.tenant.0), 1, None));
-    let first = all[0].id.parse().unwrap();
-    assert_eq!(book::list(pool, &Which::default(), Some(first)).await.unwrap(), all[1..]);
-    assert_eq!(book::raw(pool, all[1].id.parse().unwrap()).await.unwrap().unwrap(), b"junk");
+    assert!(all[0].tenant.is_some() && all[0].project.is_some() && all[1].tenant.is_none(), "{all:?}");
+    assert_eq!(all[0].events, 1);
+    let (first, second) = (all[0].id, all[1].id);
+    let mut scope = operators(stores).await;
+    assert_eq!(dead_letter::raw(&mut scope, second).await.unwrap(), b"junk");
+    let (every_letter, one) = (Which::default(), PageRequest::new(Some(1), None).unwrap());
+    let page = dead_letter::list(&mut scope, &every_letter, &one).await.unwrap();
+    let next = PageRequest::new(Some(1), page.next_cursor).unwrap();
+    assert_eq!(dead_letter::list(&mut scope, &every_letter, &next).await.unwrap().items, all[1..]);
+    let minute = Duration::from_secs(60);
     for (which, found) in [
         (Which { id: Some(first), ..Which::default() }, 1),
-        (Which { tenant: Some(scene.acme.tenant), ..Which::default() }, 1),
+        (Which { tenant: Some("acme".to_owned()), ..Which::default() }, 1),
         (Which { reason: Some("version 106".to_owned()), ..Which::default() }, 1),
-        (Which { state: Some(State::Asked), ..Which::default() }, 0),
-        (Which { since: Some(all[0].died_at), ..Which::default() }, 2),
-        (Which { since: Some(all[1].died_at + Duration::from_secs(60)), ..Which::default() }, 0),
+        (Which { state: Some(LetterState::Asked), ..Which::default() }, 0),
+        (Which { from: Some(all[0].died_at), ..Which::default() }, 2),
+        (Which { from: Some(all[1].died_at + minute), ..Which::default() }, 0),
+        (Which { to: Some(all[0].died_at), ..Which::default() }, 0),
+        (Which { to: Some(all[1].died_at + minute), ..Which::default() }, 2),
     ] {
-        assert_eq!(book::list(pool, &which, None).await.unwrap().len(), found, "{which:?}");
+        assert_eq!(letters(stores, &which).await.len(), found, "{which:?}");
     }
+    let nobody = Which { tenant: Some("nobody".to_owned()), ..Which::default() };
+    assert!(matches!(decide(stores, Decision::Discard, &nobody).await, Err(AccountError::NotFound(_))));
+    let one = Which { id: Some(first), ..Which::default() };
+    assert_eq!(decide(stores, Decision::Discard, &one).await.unwrap(), 1);
+    assert!(matches!(decide(stores, Decision::Replay, &one).await, Err(AccountError::Conflict(_))));
     scene.river.stop().await;
 }

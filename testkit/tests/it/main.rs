@@ -33,3 +33,4 @@ mod rollup;
 mod usage;
 mod people;
 mod operators;
+mod operated;

@@ -161,6 +161,8 @@ pub(crate) fn filled(path: &str, tenant: &str) -> String {
             "{person}" => "usr_0000000000000000000000",
             "{job}" => "job_0000000000000000000000",
             "{mail}" => "msg_0000000000000000000000",
+            "{letter}" => "0:0",
+            "{verification}" => "vrf_0000000000000000000000",
             part => part,
         });
     }

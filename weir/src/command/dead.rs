@@ -3,17 +3,17 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use accounts::dead_letter::{self, Decision, Letter, Which};
+use accounts::{PlatformScope, every};
 use chrono::{DateTime, Utc};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use processor::dead::book::{self, Letter, PAGE_LETTERS_MAX, Which};
-use processor::dead::{LetterId, State};
+use processor::dead::budget;
+use schemas::letter::{LetterId, LetterState};
 use serde_json::json;
 use service::postgres::Role;
-use sqlx::PgPool;
 
-use super::output::{find, lines, now, pool, print, say};
+use super::output::{lines, now, platform, pool, print, say};
 use crate::config;
 use crate::life::stores;
 
@@ -28,7 +28,7 @@ pub(crate) enum DeadCommand {
         which: Filter,
         /// `dead`, `asked` (for its replay), `replayed` or `discarded`; all without it
         #[arg(long)]
-        state: Option<State>,
+        state: Option<LetterState>,
         /// How far back: a number and m, h or d
         #[arg(long, value_name = "TIME", value_parser = super::outcomes::micros)]
         since: Option<i64>,
@@ -70,38 +70,31 @@ pub(crate) struct Chosen {
     all: bool,
     #[command(flatten)]
     filter: Filter,
+    /// Why: the audit says it
+    #[arg(long, default_value = "decided on the command line")]
+    because: String,
 }
 
 impl Filter {
-    async fn which(self, pool: &PgPool) -> anyhow::Result<Which> {
-        let tenant = match &self.tenant {
-            Some(tenant) => Some(find(pool, tenant).await?.tenant()),
-            None => None,
-        };
-        Ok(Which { tenant, reason: self.reason, ..Which::default() })
-    }
-}
-
-impl Chosen {
-    async fn which(self, pool: &PgPool) -> anyhow::Result<Which> {
-        Ok(Which { id: self.id, ..self.filter.which(pool).await? })
+    fn which(self) -> Which {
+        Which { tenant: self.tenant, reason: self.reason, ..Which::default() }
     }
 }
 
 impl DeadCommand {
     pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
-        let pool = pool(Role::Processor)?;
+        let pool = pool(Role::Api)?;
         match self {
             Self::List { which, state, since } => {
-                let since = since.map(|micros| now() - chrono::TimeDelta::microseconds(micros));
-                let which = Which { state, since, ..which.which(&pool).await? };
-                list(&pool, &which, json).await
+                let from = since.map(|micros| now() - chrono::TimeDelta::microseconds(micros));
+                let which = Which { state, from, ..which.which() };
+                let mut scope = platform(&pool).await?;
+                let all = every(async |asked| dead_letter::list(&mut scope, &which, asked).await).await?;
+                print(json, &all, lines(line))
             }
-            Self::Show { id, raw } => show(&pool, id, raw, json).await,
+            Self::Show { id, raw } => show(&mut platform(&pool).await?, id, raw, json).await,
             Self::Replay(chosen) => {
-                let id = chosen.id;
-                let asked = book::ask_replay(&pool, &chosen.which(&pool).await?).await?;
-                refuse_unchanged(&pool, id, asked).await?;
+                let asked = decide(platform(&pool).await?, Decision::Replay, chosen).await?;
                 print(json, &json!({"asked": asked}), |_| {
                     format!(
                         "the processors are asked to replay {asked} dead letters: weir dead list shows what \
@@ -110,50 +103,30 @@ impl DeadCommand {
                 })
             }
             Self::Discard(chosen) => {
-                let id = chosen.id;
-                let discarded = book::discard(&pool, &chosen.which(&pool).await?).await?;
-                refuse_unchanged(&pool, id, discarded).await?;
+                let discarded = decide(platform(&pool).await?, Decision::Discard, chosen).await?;
                 print(json, &json!({"discarded": discarded}), |_| {
                     format!("{discarded} dead letters are given up")
                 })
             }
-            Self::Resume => {
-                let log = stores::open_log_to_look(&config::stores()?).await?;
-                let forgiven = book::resume(&pool, &*log).await?;
-                print(json, &json!({"forgiven_below": forgiven}), |_| {
-                    "what is in the log now may become dead letters: start the processors again".to_owned()
-                })
-            }
+            Self::Resume => resume(json).await,
         }
     }
 }
 
-/// Something was to be done to the one letter that was named, and was not.
-async fn refuse_unchanged(pool: &PgPool, id: Option<LetterId>, changed: u64) -> anyhow::Result<()> {
-    let Some(id) = id.filter(|_| changed == 0) else { return Ok(()) };
-    let letter = one(pool, id).await?;
-    bail!("dead letter {id} is {} already", letter.state.as_str())
+async fn resume(json: bool) -> anyhow::Result<ExitCode> {
+    let log = stores::open_log_to_look(&config::stores()?).await?;
+    let forgiven = budget::resume(&pool(Role::Processor)?, &*log).await?;
+    print(json, &json!({"forgiven_below": forgiven}), |_| {
+        "what is in the log now may become dead letters: start the processors again".to_owned()
+    })
 }
 
-async fn one(pool: &PgPool, id: LetterId) -> anyhow::Result<Letter> {
-    let which = Which { id: Some(id), ..Which::default() };
-    match book::list(pool, &which, None).await?.pop() {
-        Some(letter) => Ok(letter),
-        None => bail!("there is no dead letter {id}"),
-    }
-}
-
-async fn list(pool: &PgPool, which: &Which, json: bool) -> anyhow::Result<ExitCode> {
-    let mut all = Vec::new();
-    loop {
-        let after: Option<LetterId> = all.last().and_then(|letter: &Letter| letter.id.parse().ok());
-        let page = book::list(pool, which, after).await?;
-        let is_last = i64::try_from(page.len())? < PAGE_LETTERS_MAX;
-        all.extend(page);
-        if is_last {
-            return print(json, &all, lines(line));
-        }
-    }
+/// How many letters that was about.
+async fn decide(mut scope: PlatformScope, decision: Decision, chosen: Chosen) -> anyhow::Result<u64> {
+    let which = Which { id: chosen.id, ..chosen.filter.which() };
+    let decided = dead_letter::decide(&mut scope, decision, &which, &chosen.because).await?;
+    scope.commit().await?;
+    Ok(decided)
 }
 
 fn or_unknown<T: std::fmt::Display>(known: Option<T>) -> String {
@@ -163,8 +136,10 @@ fn or_unknown<T: std::fmt::Display>(known: Option<T>) -> String {
 fn line(letter: &Letter) -> String {
     let Letter { id, state, tenant, events, reason, died_at, copies, .. } = letter;
     let became = match state {
-        State::Replayed => format!("replayed: {copies} events were appended again"),
-        state @ (State::Dead | State::Asked | State::Discarded) => state.as_str().to_owned(),
+        LetterState::Replayed => format!("replayed: {copies} events were appended again"),
+        state @ (LetterState::Dead | LetterState::Asked | LetterState::Discarded) => {
+            state.as_str().to_owned()
+        }
     };
     format!(
         "letter {id}: {became}; {events} events of tenant {}, died {died_at}: {reason}",
@@ -172,9 +147,9 @@ fn line(letter: &Letter) -> String {
     )
 }
 
-async fn show(pool: &PgPool, id: LetterId, raw: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let letter = one(pool, id).await?;
-    let bytes = book::raw(pool, id).await?.unwrap_or_default();
+async fn show(scope: &mut PlatformScope, id: LetterId, raw: bool, json: bool) -> anyhow::Result<ExitCode> {
+    let letter = dead_letter::find(scope, id).await?;
+    let bytes = dead_letter::raw(scope, id).await?;
     if raw {
         std::io::stdout().write_all(&bytes)?;
         return Ok(ExitCode::SUCCESS);

@@ -26,7 +26,7 @@ async fn a_letter_of_many_events_is_stored_once_and_its_ids_are_known_from_then_
     scene.counted(5, 0).await;
     scene.proved("before").await;
     let replayed = scene.replay().await;
-    assert_eq!((replayed.state, replayed.copies, replayed.bytes), (State::Replayed, 4, 0));
+    assert_eq!((replayed.state, replayed.copies, replayed.bytes), (LetterState::Replayed, 4, 0));
     scene.counted(7, 2).await;
     scene.proved("after").await;
     assert_eq!(scene.ask().await, 0, "it is not dead any more");
@@ -124,13 +124,13 @@ async fn what_can_t_be_replayed_goes_back_to_the_dead_with_what_is_wrong_now() {
     ] {
         scene.mend(&raw).await;
         let letter = scene.replay().await;
-        assert!(letter.state == State::Dead && letter.reason.contains(reason), "{letter:?}");
+        assert!(letter.state == LetterState::Dead && letter.reason.contains(reason), "{letter:?}");
         scene.proved(reason).await;
     }
     // A few minutes younger, it counts in the period and hour of its receipt.
     let young = received(7, 5);
     scene.mend(&frame(&young, &["z"])).await;
-    assert_eq!(scene.replay().await.state, State::Replayed);
+    assert_eq!(scene.replay().await.state, LetterState::Replayed);
     scene.counted(1, 0).await;
     let hour: i64 =
         scene.number("SELECT extract(epoch FROM max(hour))::bigint FROM usage_hour WHERE stored > 0").await;
@@ -138,10 +138,10 @@ async fn what_can_t_be_replayed_goes_back_to_the_dead_with_what_is_wrong_now() {
     scene.append(b"junk", 0).await;
     scene.until("SELECT count(*) FROM dead_letter", 2).await;
     let which = Which { reason: Some("version 106".to_owned()), ..Which::default() };
-    assert_eq!(book::discard(&scene.river.stores.pool, &which).await.unwrap(), 1);
+    assert_eq!(decide(&scene.river.stores, Decision::Discard, &which).await.unwrap(), 1);
     assert_eq!(scene.ask().await, 0);
     let discarded = scene.letters().await.pop().unwrap();
-    assert_eq!((discarded.state, discarded.bytes), (State::Discarded, 0));
+    assert_eq!((discarded.state, discarded.bytes), (LetterState::Discarded, 0));
     scene.proved("discarded").await;
     scene.river.stop().await;
 }
@@ -168,7 +168,7 @@ async fn a_replay_that_dies_after_it_has_appended_appends_again_and_stores_once(
     sqlx::query("UPDATE dead_letter SET claimed_until = now()").execute(pool).await.unwrap();
     scene.until(ASKED, 0).await;
     scene.counted(2, 2).await;
-    assert_eq!((scene.letters().await[0].state, scene.spent().await), (State::Replayed, 2));
+    assert_eq!((scene.letters().await[0].state, scene.spent().await), (LetterState::Replayed, 2));
     scene.proved("after").await;
     scene.river.stop().await;
 }
@@ -195,7 +195,7 @@ async fn a_replay_brings_nothing_back_that_was_erased() {
     erase(&scene, "b").await;
     scene.until(ERASURES_OPEN, 0).await;
     let refused = scene.replay().await;
-    assert!(refused.state == State::Dead && refused.reason.contains("erased since"), "{refused:?}");
+    assert!(refused.state == LetterState::Dead && refused.reason.contains("erased since"), "{refused:?}");
     assert_eq!(scene.river.stores.clickhouse_number("SELECT count() FROM events").await, 0);
     scene.counted(1, 0).await;
     scene.proved("after").await;
@@ -245,7 +245,7 @@ async fn the_hash_of_whom_a_letter_may_bring_back_is_kept_though_the_log_has_not
     eraser.tidy().await.unwrap();
     assert_eq!(scene.number(hashes).await, 1);
     assert!(scene.replay().await.reason.contains("erased since"));
-    assert_eq!(book::discard(&scene.river.stores.pool, &Which::default()).await.unwrap(), 1);
+    assert_eq!(decide(&scene.river.stores, Decision::Discard, &Which::default()).await.unwrap(), 1);
     eraser.tidy().await.unwrap();
     assert_eq!(scene.number(hashes).await, 0);
     scene.river.stop().await;

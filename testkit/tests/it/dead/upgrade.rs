@@ -86,8 +86,8 @@ async fn letters_replayed_where_they_stood_stay_proved_and_one_that_is_being_rep
     assert!(why.contains("dead letters wait for their replay"), "{why}");
     sqlx::query("UPDATE dead_letter SET state = 'dead' WHERE state = 'asked'").execute(pool).await.unwrap();
     service::migrate::postgres(pool).await.unwrap();
-    let letters = book::list(pool, &Which::default(), None).await.unwrap();
-    assert_eq!((letters[0].state, letters[0].events, letters[0].bytes), (State::Replayed, 3, 0));
+    let letters = letters(&stores, &Which::default()).await;
+    assert_eq!((letters[0].state, letters[0].events, letters[0].bytes), (LetterState::Replayed, 3, 0));
     assert_eq!(letters[0].received_at.map(|at| at.timestamp_micros()), Some(received_at.0));
     let verdict = verify(pool, &clickhouse, &log).await.unwrap();
     assert!(verdict.holds() && verdict.stored == 2 && verdict.dead == 1, "{verdict:?}");

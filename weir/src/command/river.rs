@@ -1,0 +1,70 @@
+//! `weir river`: the way of events at a glance.
+
+use std::process::ExitCode;
+
+use metering::river::{self, Books, Disk, IngestNode, Partition, River};
+use metering::spool::Spool;
+use service::postgres::Role;
+use service::store::{POSTGRES, StoreError};
+
+use super::output::{platform, pool, print};
+use crate::config;
+use crate::life::stores;
+
+/// `weir river`.
+pub(crate) async fn river(json: bool) -> anyhow::Result<ExitCode> {
+    let (config, pool) = (config::stores()?, pool(Role::Api)?);
+    let clickhouse = service::clickhouse::client(&config.clickhouse);
+    let log = stores::open_log_to_look(&config).await;
+    if let Err(error) = &log {
+        eprintln!("weir: the log can't be opened: {error:#}");
+    }
+    let books = async {
+        let scope = platform(&pool).await;
+        let mut scope = scope.map_err(|error| StoreError::retry(POSTGRES, error))?;
+        Ok::<_, StoreError>(river::books(scope.connection()).await?)
+    };
+    let river = river::look(books, &clickhouse, log.as_deref().ok()).await;
+    print(json, &river, text)
+}
+
+fn text(river: &River) -> String {
+    let River { books, partitions, spooled: _, disks, unknown } = river;
+    let mut lines: Vec<String> = partitions.iter().map(partition).collect();
+    if let Some(Books { processors, ingest_nodes, spools, database_bytes, .. }) = books {
+        let processor = |of: &river::ProcessorNode| format!("processor {}: lives", of.id);
+        lines.extend(processors.iter().map(processor));
+        lines.extend(ingest_nodes.iter().map(node));
+        lines.extend(spools.iter().map(spool));
+        lines.push(format!("Postgres: {database_bytes} bytes"));
+    }
+    lines.extend(disks.iter().map(disk));
+    lines.extend(unknown.iter().map(|of| format!("not known: {}: {}", of.what, of.why)));
+    lines.join("\n")
+}
+
+fn or_unknown(number: Option<u64>) -> String {
+    number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
+}
+
+fn partition(of: &Partition) -> String {
+    let owner = of.owner.map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
+    let [end, next, lag] = [of.log_end, of.next_offset, of.lag].map(or_unknown);
+    format!("partition {}: processed to {next} of {end}, {lag} records behind, by {owner}", of.partition)
+}
+
+fn node(of: &IngestNode) -> String {
+    let IngestNode { id, started_at, lease_until, leases, held, .. } = of;
+    let state = if lease_until.is_some() { "lives" } else { "has ended" };
+    format!("ingest node {id}: {state}, since {started_at}; {leases} leases hold {held} events of quota")
+}
+
+fn spool(of: &Spool) -> String {
+    let Spool { id, since, ended, .. } = of;
+    format!("spool {id}: since {since}, {ended} ended nodes wait for it")
+}
+
+fn disk(of: &Disk) -> String {
+    let Disk { of, folder, free_bytes, total_bytes } = of;
+    format!("disk of {of} ({}): {free_bytes} of {total_bytes} bytes free", folder.display())
+}
