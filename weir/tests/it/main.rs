@@ -21,4 +21,5 @@ mod outage;
 mod trace;
 mod letters;
 mod jobs;
+mod flow;
 mod edge;
