@@ -1,6 +1,6 @@
 //! A real SMTP server that catches every mail of a test (`dev/catcher.py`), and makes trouble where a recipient asks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -56,6 +56,12 @@ impl Catcher {
     #[must_use]
     pub fn url(&self) -> String {
         format!("smtp://127.0.0.1:{}", self.port)
+    }
+
+    /// The Maildir that mails are caught in.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join("mail")
     }
 
     /// All mails to that address, in no order.

@@ -13,6 +13,7 @@ use page::{Page, read};
 use session::Session;
 
 use crate::process::{Place, Process};
+use testkit::Catcher;
 
 /// A weir with the tenant `demo`, as `make run` leaves one, and a shell for the page's commands.
 async fn after_make_run(page: &str, settings: &[(&str, &str)]) -> (Place, Process, Session) {
@@ -59,6 +60,28 @@ async fn the_commands_of_the_readme_print_what_it_shows() {
     let printed = session.run(&format!("{}\nsleep 1\nfor n in 4 5 6;{rest}", raise.text)).await;
     assert!(printed.trim_end().ends_with(raise.printed()), "{printed}");
     proof(&mut page).await;
+    page.ends();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_walk_through_people_prints_what_it_shows() {
+    let catcher = Catcher::start().await;
+    let (text, url) = (read("docs/people.md"), catcher.url());
+    let mut page = Page::read("docs/people.md");
+    let settings = [("WEIR_SMTP_URL", url.as_str()), ("WEIR_MAIL_FROM", "weir <weir@weir.example>")];
+    let (_place, _process, mut session) = after_make_run(&text, &settings).await;
+    session.run(&format!("WEIR_MAIL_DIR={}", catcher.folder().display())).await;
+    let invited = ["$ api", "mailed()", "$ api"];
+    let registered = ["$ api", "$ mailed", "$ api"];
+    for begin in ["set -a", "$ TOKEN=", "$ KEY=", "$ api"].iter().chain(&invited).chain(&registered) {
+        let (before, steps) = page.next(begin).transcript();
+        if !before.is_empty() {
+            session.run(&before).await;
+        }
+        for (command, shown) in steps {
+            session.check(&command, &shown, Numbers::Vary).await;
+        }
+    }
     page.ends();
 }
 

@@ -48,6 +48,8 @@ impl Session {
             ("WEIR_ADMIN_URL", &admin),
             ("WEIR_OPERATOR_URL", &operator),
             ("WEIR_KEY", key),
+            ("WEIR_DEMO_EMAIL", "demo@example.com"),
+            ("WEIR_DEMO_PASSWORD", password),
         ] {
             settings.push((name.to_owned(), value.to_owned()));
         }
