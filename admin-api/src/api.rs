@@ -1,9 +1,10 @@
 //! What handlers share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use accounts::{Actor, Authenticator, Caller, PlatformScope, Random, SealKey};
+use axum::body::Bytes;
 use chrono::{DateTime, Utc};
 use clickhouse::Client;
 use eventlog::EventLog;
@@ -42,12 +43,25 @@ pub struct Api {
     pub(crate) public_url: Arc<str>,
     /// Where this process listens.
     pub(crate) listening: Listening,
+    /// What the listener says of itself.
+    pub(crate) contract: Arc<LazyLock<Contract>>,
+}
+
+/// A listener's OpenAPI document.
+pub(crate) struct Contract {
+    pub(crate) json: Bytes,
+    /// The same for people.
+    pub(crate) page: Bytes,
+    /// What the page may load and run (`Content-Security-Policy`).
+    pub(crate) policy: String,
 }
 
 /// The addresses of the two listeners.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub(crate) struct Listening {
+    #[schema(value_type = String)]
     pub(crate) tenants: SocketAddr,
+    #[schema(value_type = String)]
     pub(crate) operators: SocketAddr,
 }
 

@@ -23,8 +23,10 @@ pub mod api;
 mod input;
 mod text;
 pub mod auth;
+mod describe;
 mod conditions;
 pub mod routes;
+pub mod document;
 pub mod server;
 
 pub use auth::Access;

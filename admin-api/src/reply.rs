@@ -1,5 +1,7 @@
 //! Replies, and what is wrong with a request.
 
+use std::marker::PhantomData;
+
 use accounts::{AccountError, AuthError, EntityTag, KeptReply, NotClaimed};
 use axum::Json;
 use axum::body::Body;
@@ -26,34 +28,85 @@ pub struct Refused {
 }
 
 pub(crate) type Answer<T> = Result<Json<T>, Refused>;
-pub(crate) type Created<T> = Result<(StatusCode, Json<T>), Refused>;
+pub(crate) type Created<T> = Result<Status<201, T>, Refused>;
+pub(crate) type CreatedSecret<T> = Result<Secret<T>, Refused>;
+
+/// JSON with that status.
+pub(crate) struct Status<const CODE: u16, T>(T);
 
 /// Something that was made, with a secret that is shown this once.
-pub(crate) type CreatedSecret<T> = Result<(StatusCode, [(HeaderName, HeaderValue); 2], Json<T>), Refused>;
+pub(crate) struct Secret<T>(HeaderValue, T);
 
 /// `resource` is what was made, as it is shown later on: that is what the tag is of.
 pub(crate) fn created_secret<T>(made: T, resource: &impl Serialize) -> CreatedSecret<T> {
     let tag = EntityTag::of(resource);
     let tag = HeaderValue::from_str(tag.as_str()).unwrap_or(HeaderValue::from_static("\"\""));
-    let headers = [(ETAG, tag), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, headers, Json(made)))
+    Ok(Secret(tag, made))
 }
 
 pub(crate) fn created<T>(made: T) -> Created<T> {
-    Ok((StatusCode::CREATED, Json(made)))
+    Ok(Status(made))
 }
 
+impl<const CODE: u16, T: Serialize> IntoResponse for Status<CODE, T> {
+    fn into_response(self) -> Response {
+        (StatusCode::from_u16(CODE).unwrap_or_default(), Json(self.0)).into_response()
+    }
+}
+
+impl<T: Serialize> IntoResponse for Secret<T> {
+    fn into_response(self) -> Response {
+        let headers = [(ETAG, self.0), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        (StatusCode::CREATED, headers, Json(self.1)).into_response()
+    }
+}
+
+/// A reply that its handler has put together. `Of` says what it is.
+pub(crate) struct Holding<Of>(Response, PhantomData<Of>);
+
+pub(crate) type Held<Of> = Result<Holding<Of>, Refused>;
+
+impl<Of> From<Response> for Holding<Of> {
+    fn from(reply: Response) -> Self {
+        Self(reply, PhantomData)
+    }
+}
+
+impl<Of> IntoResponse for Holding<Of> {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+/// 200 with JSON and cookies.
+pub(crate) struct WithCookies<T>(PhantomData<T>);
+
+/// 204 with a cookie that ends.
+pub(crate) struct Gone;
+
+/// 303.
+pub(crate) struct Redirect;
+
+/// 200 with a line of JSON for each item.
+pub(crate) struct Lines<T>(PhantomData<T>);
+
+/// 200 with an OpenAPI document.
+pub(crate) struct Contract;
+
+/// 200 with a page for people.
+pub(crate) struct Html;
+
 /// What was asked for is under way, or was done.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Taken {
     pub(crate) status: &'static str,
 }
 
-pub(crate) type Accepted = Result<(StatusCode, Json<Taken>), Refused>;
+pub(crate) type Accepted = Result<Status<202, Taken>, Refused>;
 
 /// The same reply always, whether or not an address is known.
 pub(crate) fn taken() -> Accepted {
-    Ok((StatusCode::ACCEPTED, Json(Taken { status: "accepted" })))
+    Ok(Status(Taken { status: "accepted" }))
 }
 
 impl Refused {

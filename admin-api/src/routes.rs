@@ -19,8 +19,10 @@ mod invitations;
 mod tokens;
 mod audit;
 mod mails;
+mod contract;
+mod summaries;
+mod page;
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,17 +32,19 @@ use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use schemas::lifecycle;
-use schemas::permission::{self, Permission};
+use schemas::permission::Permission;
 use schemas::problem::{Code, Problem};
 
 use crate::api::Api;
 use crate::auth::{Access, guard};
 use crate::conditions::held;
+use crate::describe::{Described, Operation};
 use crate::listener::Listener;
 use crate::rate::{self, Rates};
 use crate::reply::{Refused, as_problem};
 use crate::request;
+
+pub use page::page;
 
 /// One line of the table, without what answers.
 #[derive(Debug, Clone)]
@@ -53,19 +57,34 @@ pub struct Route {
     pub access: Access,
     /// Where it is.
     pub listeners: &'static [Listener],
+    /// What the document calls it: the modules and the name of what answers, as in `keys.create`.
+    pub id: String,
+    /// What it does, in a line for people.
+    pub summary: &'static str,
 }
 
 /// One line of the table.
 struct Row {
     route: Route,
     handler: MethodRouter<Api>,
+    describe: fn(&mut Operation),
+}
+
+/// Of `admin_api::routes::keys::create`, `keys.create`.
+fn id_of<H>() -> String {
+    std::any::type_name::<H>().split("::").skip(2).collect::<Vec<_>>().join(".")
 }
 
 macro_rules! rows_of {
     ($($name:ident $method:ident),+) => {$(
-        fn $name<H: Handler<T, Api>, T: 'static>(path: &'static str, access: Access, handler: H) -> Row {
-            let route = Route { method: Method::$method, path, access, listeners: &[] };
-            Row { route, handler: axum::routing::$name(handler) }
+        fn $name<H, T: 'static>(path: &'static str, access: Access, handler: H) -> Row
+        where
+            H: Handler<T, Api> + Described<T>,
+        {
+            let id = id_of::<H>();
+            let summary = summaries::of(&id);
+            let route = Route { method: Method::$method, path, access, listeners: &[], id, summary };
+            Row { route, handler: axum::routing::$name(handler), describe: H::describe }
         }
     )+};
 }
@@ -239,16 +258,22 @@ fn of_operators() -> Vec<Row> {
     ]
 }
 
+/// What the API says of itself.
+fn of_contract() -> Vec<Row> {
+    use Access::Anyone;
+    vec![get("/v1/openapi.json", Anyone, contract::openapi), get("/docs", Anyone, contract::reader)]
+}
+
 /// Every route.
 fn table() -> Vec<Row> {
     let on = |listeners: &'static [Listener], rows: Vec<Row>| {
-        rows.into_iter()
-            .map(move |Row { route, handler }| Row { route: Route { listeners, ..route }, handler })
+        rows.into_iter().map(move |row| Row { route: Route { listeners, ..row.route }, ..row })
     };
     on(BOTH, of_sessions())
         .chain(on(TENANTS, of_people()))
         .chain(on(BOTH, of_tenants()))
         .chain(on(OPERATORS, of_operators()))
+        .chain(on(BOTH, of_contract()))
         .collect()
 }
 
@@ -262,36 +287,14 @@ pub fn routes() -> Vec<Route> {
     table().into_iter().map(|row| row.route).collect()
 }
 
-/// `docs/permissions.md`: the roles' permissions, and what each route takes.
-#[must_use]
-pub fn page() -> String {
-    let mut page = permission::page();
-    page.push_str(&lifecycle::page());
-    page.push_str(HEAD);
-    for (title, listeners) in [
-        ("On the tenants' listener", TENANTS),
-        (
-            "On both; those of a tenant on the operators' listener: for operators, and for support if they read",
-            BOTH,
-        ),
-        ("On the operators' listener", OPERATORS),
-    ] {
-        // Writing to a string does not fail.
-        let _ = write!(page, "\n{title}:\n\n| route | who may call it |\n|---|---|\n");
-        for Route { method, path, access, .. } in routes().iter().filter(|route| route.listeners == listeners)
-        {
-            let _ = writeln!(page, "| {method} {path} | {access} |");
-        }
-    }
-    page
+/// Each route, with what it takes and gives.
+pub(crate) fn described() -> impl Iterator<Item = (Route, Operation)> {
+    table().into_iter().map(|row| {
+        let mut operation = Operation::default();
+        (row.describe)(&mut operation);
+        (row.route, operation)
+    })
 }
-
-const HEAD: &str = "
-## Routes
-
-There are two listeners: `WEIR_ADMIN_ADDR` for tenants, `WEIR_OPERATOR_ADDR` for operators. What is not here is not
-there. *Also in some projects*: a membership that is limited to some projects is let in, and works with these alone.
-";
 
 /// Holds an address to its limits, whatever it asks for.
 async fn limited(State(rates): State<Arc<Rates>>, request: Request, next: Next) -> Response {
@@ -305,17 +308,28 @@ async fn limited(State(rates): State<Arc<Rates>>, request: Request, next: Next) 
     reply
 }
 
+/// A route of the table that nothing is said of.
+#[derive(Debug, thiserror::Error)]
+#[error("admin-api/src/routes/summaries.rs does not say what {0} does")]
+pub struct Undescribed(String);
+
 /// The routes of a listener.
-pub(crate) fn router(listener: Listener, api: Api) -> Router {
+///
+/// # Errors
+/// If one of them has no summary: what the document does not speak of is not served.
+pub(crate) fn router(listener: Listener, api: Api) -> Result<Router, Undescribed> {
     let mut router = Router::new();
-    for Row { route, handler } in table() {
+    for Row { route, handler, .. } in table() {
+        if route.summary.is_empty() {
+            return Err(Undescribed(route.id));
+        }
         if route.listeners.contains(&listener) {
             let guarded = from_fn_with_state((api.clone(), route.access), guard);
             let held = from_fn_with_state((api.clone(), route.path), held);
             router = router.route(route.path, handler.route_layer(held).route_layer(guarded));
         }
     }
-    router
+    Ok(router
         .fallback(async || {
             Refused::new(Problem::new(Code::NotFound, "there is no such path in the admin API"))
         })
@@ -325,7 +339,7 @@ pub(crate) fn router(listener: Listener, api: Api) -> Router {
         .layer(map_response(async |reply| as_problem(reply)))
         .layer(from_fn_with_state(Arc::clone(&api.rates), limited))
         .layer(from_fn_with_state(Arc::clone(&api.proxies), request::identified))
-        .with_state(api)
+        .with_state(api))
 }
 
 #[cfg(test)]
@@ -333,15 +347,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_what_the_table_says() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/permissions.md");
-        let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == page(), "docs/permissions.md must read:\n{}", page());
-    }
-
-    #[test]
     fn a_route_of_a_tenant_names_it_and_one_of_operators_is_on_their_listener_alone() {
-        for Route { method, path, access, listeners } in routes() {
+        for Route { method, path, access, listeners, .. } in routes() {
             let of_tenant = path.starts_with("/v1/tenants/{tenant}");
             assert_eq!(
                 of_tenant,

@@ -20,10 +20,11 @@ use tokio::net::TcpListener;
 
 use crate::api::{Api, Listening};
 use crate::config::AdminConfig;
+use crate::document;
 use crate::listener::Listener;
 use crate::rate::Rates;
 use crate::request::Peer;
-use crate::routes::router;
+use crate::routes::{Undescribed, router};
 
 const TENANTS: HttpLimits = HttpLimits {
     name: "admin",
@@ -60,6 +61,9 @@ pub enum StartError {
     /// Certificate or key are no good.
     #[error("the admin API can't speak TLS")]
     Tls(#[from] TlsError),
+    /// The document does not speak of a route.
+    #[error("the table of routes and the OpenAPI document differ")]
+    Undescribed(#[from] Undescribed),
     /// Nobody can sign in, although somebody should.
     #[error("people can't be let in")]
     Accounts(#[from] AccountsStartError),
@@ -100,13 +104,15 @@ impl Admin {
             auth,
             openid: Arc::new(config.openid.iter().map(|of| Provider::new(of.clone(), url)).collect()),
             public_url: url.into(),
+            contract: document::lazy(Listener::Tenants),
             listening: Listening { tenants: tenants.1, operators: operators.1 },
         };
         let token = Some(Arc::new(config.operator_token.clone()));
-        let of_operators = Api { token, auth: of_platform, ..of_tenants.clone() };
+        let contract = document::lazy(Listener::Operators);
+        let of_operators = Api { token, auth: of_platform, contract, ..of_tenants.clone() };
         Ok(Self {
-            tenants: Bound::new(tenants, &config, router(Listener::Tenants, of_tenants)).await?,
-            operators: Bound::new(operators, &config, router(Listener::Operators, of_operators)).await?,
+            tenants: Bound::new(tenants, &config, router(Listener::Tenants, of_tenants)?).await?,
+            operators: Bound::new(operators, &config, router(Listener::Operators, of_operators)?).await?,
         })
     }
 

@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer};
 use service::config::Secret;
 
 /// A password in a body. It is never printed.
-#[derive(Debug)]
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(value_type = String, format = Password)]
 pub(crate) struct Password(pub(crate) Secret);
 
 impl<'de> Deserialize<'de> for Password {
@@ -17,8 +18,9 @@ impl<'de> Deserialize<'de> for Password {
 }
 
 /// A proof in a body of somebody who is signed in: `password`, or a `code` of the app.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Proof)]
 pub(crate) struct Again {
     password: Option<Password>,
     code: Option<String>,
@@ -41,7 +43,8 @@ impl Again {
 }
 
 /// A role in a body: a built-in one's word, or the id of the tenant's own.
-#[derive(Debug)]
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(value_type = String)]
 pub(crate) struct RoleName(pub(crate) Role);
 
 impl<'de> Deserialize<'de> for RoleName {

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::described::{self, described};
+
 /// A tenant's policy. Ingest applies it before the log: no record, row, backup or dead letter holds more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "String")]
@@ -23,6 +25,8 @@ pub enum AddressPolicy {
 #[derive(Debug, thiserror::Error)]
 #[error("client_ip is full, truncated or none")]
 pub struct UnknownPolicy;
+
+described!(AddressPolicy, described::word(Self::ALL.map(Self::as_str)));
 
 impl AddressPolicy {
     const ALL: [Self; 3] = [Self::Full, Self::Truncated, Self::None];

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::described::{self, described};
+
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -46,6 +48,8 @@ const KEY_ID_DIGITS: usize = 10;
 /// The public part of an API key: ten base-62 digits, for logs, look-up and `weir key revoke`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(i64);
+
+described!(KeyId, described::text("^[0-9A-Za-z]{10}$"));
 
 impl KeyId {
     /// The id that the database holds as a number; `None` if it is not one that could have been issued.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::described::{self, described};
 use crate::event::EventFlags;
 use crate::problem::Code;
 
@@ -51,6 +52,13 @@ pub enum IntakeKind {
     /// Of an event that is counted as accepted.
     Warning,
 }
+
+described!(
+    IntakeKind,
+    described::word(
+        [Self::Accepted, Self::Duplicate, Self::Refused, Self::Unknown, Self::Warning].map(Self::as_str)
+    )
+);
 
 impl IntakeKind {
     /// The word in replies.

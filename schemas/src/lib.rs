@@ -14,6 +14,7 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number, except [`key::ApiKey::generate`].
 
+mod described;
 pub mod id;
 pub mod time;
 pub mod limit;

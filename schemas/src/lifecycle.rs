@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::described::{self, described};
 use crate::permission::Permission;
 
 macro_rules! words {
@@ -27,6 +28,8 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)+ }
             }
         }
+
+        described!($name, described::word(Self::ALL.iter().map(|word| word.as_str())));
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::described::{self, described};
+
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])* $variant:ident = $word:literal;)*) => {
         /// What somebody may do in a tenant. A closed set.
@@ -94,6 +96,8 @@ impl Permission {
     }
 }
 
+described!(Permission, described::word(Self::ALL.iter().map(|permission| permission.as_str())));
+
 /// The text is no permission.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("there is no such permission")]
@@ -114,7 +118,7 @@ impl fmt::Display for Permission {
 }
 
 /// A role that every tenant has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BuiltInRole {
     /// May do everything. A tenant always has one.
@@ -174,7 +178,7 @@ impl BuiltInRole {
 }
 
 /// A role of somebody who works for the platform, in every tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PlatformRole {
     /// May do everything.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use uuid::Uuid;
 
+use crate::described::{self, described};
 use crate::id::BASE62;
 
 /// Base-62 digits of 128 bits: 62^22 is above 2^128.
@@ -39,6 +40,8 @@ macro_rules! public_id {
                 self.0
             }
         }
+
+        described!($name, described::text(concat!("^", $prefix, "[0-9A-Za-z]{22}$")));
 
         impl From<Uuid> for $name {
             fn from(id: Uuid) -> Self {

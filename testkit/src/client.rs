@@ -11,6 +11,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::contract;
+
 /// A client of one address, with one credential.
 #[derive(Clone)]
 pub struct Client {
@@ -76,7 +78,7 @@ impl Client {
         self.try_send(method, path, headers, body).await.unwrap()
     }
 
-    /// Sends any request; an error if no whole reply came.
+    /// Sends any request; an error if no whole reply came. A reply of the admin API must be as its document says.
     ///
     /// # Errors
     /// If the connection fails.
@@ -87,7 +89,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> anyhow::Result<Reply> {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let mut request = Request::builder().method(&method).uri(format!("http://{}{path}", self.address));
         if let Some(token) = &self.bearer {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -97,6 +99,7 @@ impl Client {
         let reply = self.pool.request(request.body(Full::new(body.into()))?).await?;
         let (parts, body) = reply.into_parts();
         let body = body.collect().await?.to_bytes();
+        contract::check(&method, path, parts.status.as_u16(), &parts.headers, &body);
         Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 }

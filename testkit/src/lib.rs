@@ -9,6 +9,7 @@ pub mod stores;
 pub mod river;
 pub mod node;
 pub mod client;
+mod contract;
 pub mod authenticator;
 pub mod frame;
 pub mod fault_proxy;

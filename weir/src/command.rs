@@ -85,6 +85,9 @@ enum Command {
     Load(load::LoadCommand),
     /// Print every setting with its effective value and where it came from
     Config,
+    /// Print the OpenAPI document of the admin API
+    #[command(name = "openapi")]
+    OpenApi,
     /// People, and who of them works for the platform
     #[command(subcommand)]
     Person(person::PersonCommand),
@@ -166,6 +169,10 @@ impl Cli {
             Command::Dead(dead) => dead.carry_out(json).await,
             Command::Load(load) => load.carry_out(json).await,
             Command::Config => config::print(json),
+            Command::OpenApi => {
+                output::say(admin_api::document::text().trim_end())?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Person(person) => person.carry_out(json).await,
             Command::Session(session) => session.carry_out(json).await,
             Command::Member(member) => member.carry_out(json).await,

@@ -107,7 +107,7 @@ pub struct AuthParts {
 }
 
 /// Somebody who has just signed in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SignedIn {
     /// For `Authorization: Bearer`.
     pub access_token: String,

@@ -1,11 +1,16 @@
 //! Pages of lists. A page goes on behind the last item of the page before it, not at a count of items: what is made or
 //! deleted meanwhile repeats no item and hides none.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemas::problem::Place;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::AccountError;
 
@@ -39,6 +44,28 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// What the next page is asked for with; `None`: there is none.
     pub next_cursor: Option<String>,
+}
+
+impl<T: ToSchema> PartialSchema for Page<T> {
+    fn schema() -> RefOr<Schema> {
+        let item = Ref::from_schema_name(T::name());
+        let cursor = SchemaType::from_iter([Type::String, Type::Null]);
+        let said = "What the next page is asked for with; `null`: there is none.";
+        let cursor = ObjectBuilder::new().schema_type(cursor).description(Some(said));
+        let page = ObjectBuilder::new().property("items", ArrayBuilder::new().items(item));
+        page.required("items").property("next_cursor", cursor).required("next_cursor").into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Page<T> {
+    fn name() -> Cow<'static, str> {
+        format!("PageOf{}", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 impl<T> Page<T> {

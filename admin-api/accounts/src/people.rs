@@ -17,7 +17,7 @@ use crate::error::AccountError;
 use crate::page::{Page, PageRequest};
 
 /// A person with its tenants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ShownPerson {
     /// The person.
     #[serde(flatten)]

@@ -48,7 +48,7 @@ pub struct Pending {
 }
 
 /// What the provider sent the browser back with.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
 pub struct Answer {
     code: Option<String>,
     state: Option<String>,

@@ -10,7 +10,7 @@ use crate::authenticator_data::UserVerification;
 const TIMEOUT_MILLISECONDS: u32 = 5 * 60 * 1000;
 
 /// What a browser is asked for to make a passkey.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreationOptions {
     pub(crate) rp: Party,
@@ -23,35 +23,39 @@ pub struct CreationOptions {
     pub(crate) attestation: &'static str,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = RelyingParty)]
 pub(crate) struct Party {
     pub(crate) id: String,
     pub(crate) name: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PasskeyAccount)]
 pub(crate) struct Account {
     pub(crate) id: Base64Url,
     pub(crate) name: String,
     pub(crate) display_name: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PasskeyParameter)]
 pub(crate) struct Parameter {
     r#type: &'static str,
     alg: i64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuthenticatorSelection)]
 pub(crate) struct Selection {
     resident_key: &'static str,
     user_verification: &'static str,
 }
 
 /// What a browser is asked for to sign in.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestOptions {
     challenge: Base64Url,
@@ -62,7 +66,8 @@ pub struct RequestOptions {
 }
 
 /// A passkey that a browser may have.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = PasskeyDescriptor)]
 pub struct Descriptor {
     r#type: &'static str,
     id: Base64Url,
@@ -71,14 +76,14 @@ pub struct Descriptor {
 }
 
 /// A passkey that a browser has made. Other members are for other uses of the standard: they are not looked at.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 pub struct NewCredential {
     /// What the authenticator said.
     pub response: AttestationResponse,
 }
 
 /// What the authenticator said when it made a passkey.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AttestationResponse {
     /// What the browser says.
@@ -92,7 +97,7 @@ pub struct AttestationResponse {
 }
 
 /// A signature of a passkey. Other members are not looked at.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Assertion {
     /// Of which passkey.
@@ -102,7 +107,7 @@ pub struct Assertion {
 }
 
 /// What the authenticator said when it signed.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AssertionResponse {
     /// What the browser says.

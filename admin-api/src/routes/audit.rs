@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use futures_util::stream;
 use schemas::id::TenantId;
@@ -14,10 +14,10 @@ use service::error::Chain;
 use crate::api::Api;
 use crate::auth::InTenant;
 use crate::input::Parameters;
-use crate::reply::{Answer, Refused};
+use crate::reply::{Answer, Held, Lines};
 
 /// Which page of which entries.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     limit: Option<i64>,
@@ -57,7 +57,7 @@ pub(super) async fn export(
     State(api): State<Api>,
     InTenant { mut scope, .. }: InTenant,
     Parameters(filter): Parameters<Filter>,
-) -> Result<Response, Refused> {
+) -> Held<Lines<Entry>> {
     let (tenant, caller) = (scope.tenant(), scope.caller().clone());
     let last = audit::begin_export(&mut scope, &filter).await?;
     scope.commit().await?;
@@ -72,7 +72,7 @@ pub(super) async fn export(
         (CONTENT_TYPE, "application/x-ndjson"),
         (CONTENT_DISPOSITION, "attachment; filename=\"audit.ndjson\""),
     ];
-    Ok((headers, Body::from_stream(pages)).into_response())
+    Ok((headers, Body::from_stream(pages)).into_response().into())
 }
 
 impl Export {

@@ -1,4 +1,4 @@
-use accounts::{Jwks, Login, ProposedTotp, Refreshed, Registration, SignedIn};
+use accounts::{Enrolled, Jwks, Login, ProposedTotp, Refreshed, Registration, SignedIn};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::api::Api;
 use crate::auth::{DEVICE_COOKIE, Sender, Signed, authenticator, cookie};
 use crate::input::Body;
-use crate::reply::{Accepted, Answer, Refused, Taken, taken};
+use crate::reply::{Accepted, Answer, Gone, Held, Holding, Refused, Taken, WithCookies, taken};
 use crate::text::Password;
 
 /// Holds the refresh token. `__Host-`: of this host alone, over TLS alone (a browser takes the local machine for that).
@@ -24,7 +24,7 @@ const REFRESH_COOKIE_SECONDS: i64 = 90 * 86_400;
 const DEVICE_COOKIE_SECONDS: i64 = 365 * 86_400;
 
 /// Who registers: with a tenant of their own, or an invitation.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Register {
     email: Option<String>,
@@ -34,46 +34,48 @@ pub(super) struct Register {
     invitation: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credentials {
     email: String,
     password: Password,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = LinkToken)]
 pub(super) struct Link {
     token: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SecondStep {
     challenge: String,
     code: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Challenge {
     challenge: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Address {
     email: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PasswordReset)]
 pub(super) struct Reset {
     token: String,
     password: Password,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Switch {
     tenant: String,
@@ -117,18 +119,15 @@ pub(super) async fn login(
     State(api): State<Api>,
     Sender(from): Sender,
     Body(Credentials { email, password: Password(password) }): Body<Credentials>,
-) -> Result<Response, Refused> {
-    match authenticator(&api)?.login(&email, password, &from).await? {
-        Login::SignedIn(signed_in) => Ok(let_in(&api, *signed_in)),
-        challenge @ Login::Challenge { .. } => Ok(Json(challenge).into_response()),
-    }
+) -> Held<WithCookies<Login>> {
+    Ok(went_on(&api, authenticator(&api)?.login(&email, password, &from).await?))
 }
 
 pub(super) async fn login_totp(
     State(api): State<Api>,
     Sender(from): Sender,
     Body(SecondStep { challenge, code }): Body<SecondStep>,
-) -> Result<Response, Refused> {
+) -> Held<WithCookies<SignedIn>> {
     Ok(let_in(&api, authenticator(&api)?.login_totp(&challenge, &code, &from).await?))
 }
 
@@ -136,7 +135,7 @@ pub(super) async fn login_recovery_code(
     State(api): State<Api>,
     Sender(from): Sender,
     Body(SecondStep { challenge, code }): Body<SecondStep>,
-) -> Result<Response, Refused> {
+) -> Held<WithCookies<SignedIn>> {
     Ok(let_in(&api, authenticator(&api)?.login_recovery_code(&challenge, &code, &from).await?))
 }
 
@@ -153,18 +152,18 @@ pub(super) async fn confirm_enrolment(
     State(api): State<Api>,
     Sender(from): Sender,
     Body(SecondStep { challenge, code }): Body<SecondStep>,
-) -> Result<Response, Refused> {
+) -> Held<WithCookies<Enrolled>> {
     let enrolled = authenticator(&api)?.confirm_enrolment(&challenge, &code, &from).await?;
     let mut reply = Json(&enrolled).into_response();
     set_session(&api, &mut reply, &enrolled.signed_in);
-    Ok(reply)
+    Ok(reply.into())
 }
 
 pub(super) async fn refresh(
     State(api): State<Api>,
     Sender(from): Sender,
     headers: HeaderMap,
-) -> Result<Response, Refused> {
+) -> Held<WithCookies<Refreshed>> {
     let auth = authenticator(&api)?;
     let Some(token) = cookie(&headers, refresh_cookie(&api)) else {
         return Err(Refused::new(Problem::new(Code::Unauthorized, "there is no refresh cookie: sign in")));
@@ -175,18 +174,14 @@ pub(super) async fn refresh(
     if let Some(secret) = &secret {
         set_cookie(&mut reply, refresh_cookie(&api), secret.expose(), REFRESH_COOKIE_SECONDS, "Strict");
     }
-    Ok(reply)
+    Ok(reply.into())
 }
 
-pub(super) async fn logout(
-    State(api): State<Api>,
-    Sender(from): Sender,
-    Signed(who): Signed,
-) -> Result<Response, Refused> {
+pub(super) async fn logout(State(api): State<Api>, Sender(from): Sender, Signed(who): Signed) -> Held<Gone> {
     authenticator(&api)?.logout(&who, &from).await?;
     let mut reply = StatusCode::NO_CONTENT.into_response();
     set_cookie(&mut reply, refresh_cookie(&api), "", 0, "Strict");
-    Ok(reply)
+    Ok(reply.into())
 }
 
 pub(super) async fn forgot_password(
@@ -216,10 +211,19 @@ pub(super) async fn switch(
     Ok(Json(authenticator(&api)?.switch(&who, &tenant, &from).await?))
 }
 
-pub(super) fn let_in(api: &Api, signed_in: SignedIn) -> Response {
+pub(super) fn let_in(api: &Api, signed_in: SignedIn) -> Holding<WithCookies<SignedIn>> {
     let mut reply = Json(&signed_in).into_response();
     set_session(api, &mut reply, &signed_in);
-    reply
+    reply.into()
+}
+
+/// Cookies for somebody who has signed in; none where a second factor is asked for.
+pub(super) fn went_on(api: &Api, login: Login) -> Holding<WithCookies<Login>> {
+    let mut reply = Json(&login).into_response();
+    if let Login::SignedIn(signed_in) = &login {
+        set_session(api, &mut reply, signed_in);
+    }
+    reply.into()
 }
 
 /// The cookies of somebody who has signed in.

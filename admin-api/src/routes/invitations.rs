@@ -13,15 +13,17 @@ use crate::input::{Body, Paging};
 use crate::reply::{Answer, Created, Refused, created};
 use crate::text::RoleName;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewInvitation)]
 pub(super) struct New {
     email: String,
     role: RoleName,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = InvitationToken)]
 pub(super) struct Link {
     token: String,
 }

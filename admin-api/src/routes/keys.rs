@@ -11,7 +11,7 @@ use crate::input::{Body, Paging};
 use crate::reply::{Answer, CreatedSecret, Refused, created_secret};
 
 /// How a key is rotated.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
     /// Hours for which the old key stays good, 0 to 720.

@@ -8,7 +8,7 @@ use crate::input::Parameters;
 use crate::reply::Refused;
 
 /// What stands in the header of a mail that nobody needs.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Unsubscribe {
     token: String,

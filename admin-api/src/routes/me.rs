@@ -13,20 +13,21 @@ use crate::input::{Body, Paging};
 use crate::reply::{Accepted, Answer, Refused, taken};
 use crate::text::{Again, Password};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PasswordChange {
     password: Password,
     new_password: Password,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PersonChange)]
 pub(super) struct Change {
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmailChange {
     email: String,
@@ -34,8 +35,9 @@ pub(super) struct EmailChange {
     code: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ShownCode)]
 pub(super) struct Shown {
     code: String,
 }

@@ -12,17 +12,19 @@ use crate::reply::{Answer, Refused};
 use crate::text::RoleName;
 
 /// What a member is to be.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MemberChange)]
 pub(super) struct Change {
     role: RoleName,
     /// Ids of projects; `null`: all of them; absent: as before.
     #[serde(default, deserialize_with = "accounts::present")]
+    #[schema(value_type = Option<Vec<PublicProjectId>>)]
     projects: Option<Option<Vec<PublicProjectId>>>,
 }
 
 /// Who is to be the owner.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Heir {
     member: MembershipId,

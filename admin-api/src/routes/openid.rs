@@ -14,11 +14,11 @@ use schemas::problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use service::error::Chain;
 
-use super::auth::{let_in, set_cookie, set_session};
+use super::auth::{set_cookie, set_session, went_on};
 use crate::api::Api;
 use crate::auth::{Sender, authenticator, cookie};
 use crate::input::{Body, Parameters};
-use crate::reply::Refused;
+use crate::reply::{Held, Redirect, Refused, WithCookies};
 use crate::text::Password;
 
 /// Holds a sign-in under way. Not `Strict`, since it is the provider's page that leads back.
@@ -32,26 +32,27 @@ struct Kept {
     until: DateTime<Utc>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = OpenIdLink)]
 pub(super) struct Link {
     link: String,
     password: Password,
 }
 
 /// Sends the browser to the provider.
-pub(super) async fn begin(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, Refused> {
+pub(super) async fn begin(State(api): State<Api>, Path(name): Path<String>) -> Held<Redirect> {
     let (auth, provider) = (authenticator(&api)?, provider(&api, &name)?);
     let (url, pending) = match provider.begin(api.now()).await {
         Ok(begun) => begun,
-        Err(error) => return Ok(failed(&api, &name, &error)),
+        Err(error) => return Ok(failed(&api, &name, &error).into()),
     };
     let kept = Kept { pending, until: api.now() + LIFE };
     // A struct of texts always serialises.
     let sealed = auth.seal_cookie(COOKIE, &serde_json::to_vec(&kept).unwrap_or_default())?;
     let mut reply = redirect(&url);
     set_cookie(&mut reply, COOKIE, &URL_SAFE_NO_PAD.encode(sealed), LIFE.num_seconds(), "Lax");
-    Ok(reply)
+    Ok(reply.into())
 }
 
 /// The provider has sent the browser back.
@@ -61,17 +62,17 @@ pub(super) async fn callback(
     Sender(from): Sender,
     headers: HeaderMap,
     Parameters(answer): Parameters<Answer>,
-) -> Result<Response, Refused> {
+) -> Held<Redirect> {
     let (auth, provider) = (authenticator(&api)?, provider(&api, &name)?);
     let sealed = cookie(&headers, COOKIE).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let kept = sealed.and_then(|sealed| auth.open_cookie(COOKIE, &sealed));
     let kept: Option<Kept> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
     let Some(Kept { pending, .. }) = kept.filter(|kept| kept.until > api.now()) else {
-        return Ok(to_page(&api, "sign-in#error=expired"));
+        return Ok(to_page(&api, "sign-in#error=expired").into());
     };
     let identity = match provider.finish(&pending, &answer, api.now()).await {
         Ok(identity) => identity,
-        Err(error) => return Ok(failed(&api, &name, &error)),
+        Err(error) => return Ok(failed(&api, &name, &error).into()),
     };
     let who = OpenIdentity {
         provider: name,
@@ -82,7 +83,7 @@ pub(super) async fn callback(
         replaces_second_factor: provider.config().replaces_second_factor,
     };
     let mut reply = match auth.login_openid(&who, &from).await {
-        Ok(OpenIdLogin::Known(login)) => went_on(&api, &login),
+        Ok(OpenIdLogin::Known(login)) => to_start(&api, &login),
         Ok(OpenIdLogin::PasswordNeeded(link)) => to_page(&api, &format!("sign-in#link={}", link.expose())),
         Err(AuthError::Invalid(_) | AuthError::InvalidAt(..)) => {
             to_page(&api, "sign-in#error=address_not_verified")
@@ -91,7 +92,7 @@ pub(super) async fn callback(
     };
     // It was for this one answer.
     set_cookie(&mut reply, COOKIE, "", 0, "Lax");
-    Ok(reply)
+    Ok(reply.into())
 }
 
 /// Joins the provider's account to one with a password, which is shown.
@@ -99,14 +100,11 @@ pub(super) async fn link(
     State(api): State<Api>,
     Sender(from): Sender,
     Body(Link { link, password: Password(password) }): Body<Link>,
-) -> Result<Response, Refused> {
-    match authenticator(&api)?.link_openid(&link, password, &from).await? {
-        Login::SignedIn(signed_in) => Ok(let_in(&api, *signed_in)),
-        challenge @ Login::Challenge { .. } => Ok(axum::Json(challenge).into_response()),
-    }
+) -> Held<WithCookies<Login>> {
+    Ok(went_on(&api, authenticator(&api)?.link_openid(&link, password, &from).await?))
 }
 
-fn went_on(api: &Api, login: &Login) -> Response {
+fn to_start(api: &Api, login: &Login) -> Response {
     match login {
         Login::SignedIn(signed_in) => {
             let mut reply = to_page(api, "");

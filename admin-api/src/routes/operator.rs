@@ -15,7 +15,7 @@ pub(super) mod status;
 use serde::Deserialize;
 
 /// Why something is done to somebody: the audit says it.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Reason {
     reason: String,

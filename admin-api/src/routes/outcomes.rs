@@ -16,7 +16,7 @@ use crate::reply::{Answer, Refused};
 const STEPS_MAX: i64 = 1_440;
 
 /// What to show. Without any of it: the last 24 hours by the hour.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     from: Option<DateTime<Utc>>,

@@ -1,9 +1,8 @@
 use accounts::passkey::Passkey;
-use accounts::{AddedPasskey, Page, PasskeyLogin, ProposedPasskey};
+use accounts::{AddedPasskey, Page, PasskeyLogin, ProposedPasskey, SignedIn};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
 use passkeys::{Assertion, NewCredential};
 use schemas::problem::{Code, Problem};
 use serde::Deserialize;
@@ -12,25 +11,27 @@ use super::auth::let_in;
 use crate::api::Api;
 use crate::auth::{Sender, Signed, authenticator};
 use crate::input::{Body, Paging};
-use crate::reply::{Answer, Created, Refused, created};
+use crate::reply::{Answer, Created, Held, Refused, WithCookies, created};
 use crate::text::Again;
 
 /// Nothing is said yet of who signs in.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
 /// What the browser made of the challenge's options.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewPasskey)]
 pub(super) struct Made {
     challenge: String,
     name: String,
     credential: NewCredential,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ShownPasskey)]
 pub(super) struct Shown {
     challenge: String,
     credential: Assertion,
@@ -48,7 +49,7 @@ pub(super) async fn login(
     State(api): State<Api>,
     Sender(from): Sender,
     Body(Shown { challenge, credential }): Body<Shown>,
-) -> Result<Response, Refused> {
+) -> Held<WithCookies<SignedIn>> {
     Ok(let_in(&api, authenticator(&api)?.login_passkey(&challenge, &credential, &from).await?))
 }
 

@@ -12,7 +12,8 @@ use crate::input::{Body, Paging};
 use crate::reply::{Answer, CreatedSecret, Refused, created_secret};
 
 /// A token, and its text, this once.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = MadeToken)]
 pub(super) struct Made {
     #[serde(flatten)]
     token: MachineToken,

@@ -13,7 +13,7 @@ use crate::input::Parameters;
 use crate::reply::{Answer, Refused};
 
 /// What to show. Without any of it: the current period by day.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     from: Option<DateTime<Utc>>,

@@ -12,14 +12,14 @@ pub(crate) struct KeyRing {
 }
 
 /// What others need to verify our tokens (RFC 7517).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Jwks {
     /// All keys that may have signed a token that is still good, and the next one.
     pub keys: Vec<Jwk>,
 }
 
 /// One key (RFC 8037).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Jwk {
     /// Its id.
     pub kid: String,

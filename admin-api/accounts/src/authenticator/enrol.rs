@@ -17,7 +17,7 @@ use crate::secret::{Purpose, SecretHash, SecretText};
 use crate::totp::TotpSecret;
 
 /// Somebody who has signed in, and has a second factor from now on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Enrolled {
     /// As after any sign-in.
     #[serde(flatten)]

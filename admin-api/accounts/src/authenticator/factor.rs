@@ -21,7 +21,7 @@ use crate::secret::{Purpose, SecretHash, SecretText};
 use crate::totp::TotpSecret;
 
 /// A secret for an authenticator app. It counts once a code of it was shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ProposedTotp {
     /// As people type it.
     pub secret: String,

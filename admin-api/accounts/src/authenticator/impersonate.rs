@@ -31,7 +31,7 @@ pub struct AdmittedPlatform {
 }
 
 /// An access token for the tenants' listener, in a tenant of which the person is no member.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Impersonation {
     /// For `Authorization: Bearer`.
     pub access_token: String,

@@ -30,7 +30,7 @@ const APP_NEEDED: &str =
     "no passkey is taken here: sign in on the tenants' address, add an app for codes, come back";
 
 /// How a sign-in went on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Login {
     /// All that is asked for was shown.
@@ -39,11 +39,13 @@ pub enum Login {
     Challenge {
         /// To be presented with the second factor, within five minutes.
         #[serde(serialize_with = "exposed")]
+        #[schema(value_type = String)]
         challenge: SecretText,
         /// How: `totp`, `passkey`, `recovery_code`.
         methods: Vec<&'static str>,
         /// For `navigator.credentials.get`, if a passkey is one of them.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
         passkey: Option<RequestOptions>,
     },
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::again::{Proof, WRONG_CODE};
-use super::{Authenticator, Client, RecoveryCodes, SignedInPerson};
+use super::{Authenticator, Client, SignedInPerson};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::check;
@@ -22,7 +22,7 @@ use crate::secret::{Purpose, SecretText};
 const PASSKEYS_MAX: usize = 20;
 
 /// What a browser needs to make a passkey. It counts once it was confirmed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ProposedPasskey {
     /// To be presented with the passkey, within five minutes.
     pub challenge: String,
@@ -31,14 +31,15 @@ pub struct ProposedPasskey {
 }
 
 /// A passkey that was added.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct AddedPasskey {
     /// It.
     #[serde(flatten)]
     pub passkey: Passkey,
     /// If it is the first second factor: codes for when it is lost. Shown this once.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub codes: Option<RecoveryCodes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub recovery_codes: Option<Vec<String>>,
 }
 
 /// What an authenticator signs: bytes that nobody knows who does not hold the token.
@@ -135,7 +136,8 @@ impl Authenticator {
         self.mail_change(&mut scope, &known, "a passkey was added", client).await?;
         let codes = if is_first { Some(self.new_recovery_codes(&mut scope, id).await?) } else { None };
         scope.commit().await?;
-        Ok(AddedPasskey { passkey: shown, codes })
+        let recovery_codes = codes.map(|codes| codes.recovery_codes);
+        Ok(AddedPasskey { passkey: shown, recovery_codes })
     }
 
     /// A page of the person's passkeys, the oldest first.

@@ -28,7 +28,7 @@ const LIFE: TimeDelta = TimeDelta::minutes(5);
 const RANDOM_BYTES: usize = 16;
 
 /// What a browser needs to sign in with a passkey.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct PasskeyLogin {
     /// To be presented with the signature, within five minutes.
     pub challenge: String,

@@ -24,7 +24,7 @@ use crate::page::{Page, PageRequest};
 use crate::secret::{Purpose, SecretText};
 
 /// A person, and what they work with at the moment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Me {
     /// Who.
     #[serde(flatten)]
@@ -40,7 +40,7 @@ pub struct Me {
 }
 
 /// A tenant, and what the person may do there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct TenantAtWork {
     /// Which.
     #[serde(flatten)]
@@ -52,7 +52,7 @@ pub struct TenantAtWork {
 }
 
 /// What second factors a person has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SecondFactors {
     /// Whether codes of an app are asked for.
     pub totp: bool,
@@ -63,7 +63,7 @@ pub struct SecondFactors {
 }
 
 /// A session in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ListedSession {
     /// Which.
     #[serde(flatten)]

@@ -18,7 +18,7 @@ use crate::secret::SecretHash;
 const RECOVERY_CODES: usize = 10;
 
 /// Codes that stand in for the app, each once. Shown this once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct RecoveryCodes {
     /// The codes.
     pub recovery_codes: Vec<String>,

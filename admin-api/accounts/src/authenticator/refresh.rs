@@ -19,7 +19,7 @@ use crate::secret::{Purpose, SecretText};
 pub(super) const OVER: &str = "the session is over: sign in again";
 
 /// Another access token.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Refreshed {
     /// For `Authorization: Bearer`.
     pub access_token: String,

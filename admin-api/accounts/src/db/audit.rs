@@ -17,7 +17,7 @@ use crate::error::AccountError;
 use crate::page::{Listed, Page, PageRequest};
 
 /// An entry of any chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PlatformEntry {
     /// The tenant; `None`: it is of the platform.
     pub tenant: Option<PublicTenantId>,

@@ -16,7 +16,7 @@ use crate::page::{Listed, Page, PageRequest};
 const SUBJECT_BYTES_MAX: usize = 512;
 
 /// What is to be erased: one of the three, in one project or in all.
-#[derive(Debug, Clone, Default, Deserialize, Args)]
+#[derive(Debug, Clone, Default, Deserialize, Args, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[group(skip)]
 #[command(group = ArgGroup::new("subject").required(true).args(["user_id", "anonymous_id", "event_id"]))]
@@ -36,7 +36,7 @@ pub struct NewErasure {
 }
 
 /// An erasure as operators see it: not whom it is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Erasure {
     /// Its id.
     pub id: ErasureId,

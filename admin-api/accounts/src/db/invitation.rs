@@ -23,7 +23,7 @@ use crate::secret::{Purpose, SecretHash, SecretText};
 const LIFE: TimeDelta = TimeDelta::days(7);
 
 /// An invitation that nobody has accepted or revoked, as members see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Invitation {
     /// Its id.
     pub id: InvitationId,

@@ -20,7 +20,7 @@ use crate::page::{Listed, Page, PageRequest};
 pub use rotate::{OVERLAP_HOURS_MAX, rotate};
 
 /// What a key permits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum KeyScope {
     /// To write events.
     #[serde(rename = "events:write")]
@@ -28,7 +28,7 @@ pub enum KeyScope {
 }
 
 /// A key to be made.
-#[derive(Debug, Clone, Default, Deserialize, Args)]
+#[derive(Debug, Clone, Default, Deserialize, Args, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[group(skip)]
 pub struct NewKey {
@@ -49,7 +49,7 @@ pub struct NewKey {
 }
 
 /// A key that was just made. The only place where its text is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct MadeKey {
     /// What was made.
     #[serde(flatten)]
@@ -59,7 +59,7 @@ pub struct MadeKey {
 }
 
 /// A key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Key {
     /// Its public part.
     pub id: KeyId,
@@ -70,6 +70,7 @@ pub struct Key {
     /// The project's name.
     pub project_name: String,
     /// What it permits.
+    #[schema(value_type = Vec<KeyScope>)]
     pub scopes: [KeyScope; 1],
     /// Who made it; `None`: that was not noted then.
     pub created_by: Option<String>,

@@ -21,7 +21,7 @@ use crate::secret::{Purpose, SecretHash, SecretText};
 const LIFE_DAYS_MAX: i64 = 366;
 
 /// A token to be made.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is called.
@@ -33,7 +33,7 @@ pub struct NewToken {
 }
 
 /// A token, as members see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct MachineToken {
     /// Its id.
     pub id: MachineTokenId,

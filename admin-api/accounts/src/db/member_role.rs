@@ -13,7 +13,7 @@ use crate::page::{Listed, Page, PageRequest};
 use crate::random::Random;
 
 /// A role of a tenant's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct MemberRole {
     /// Its id.
     pub id: RoleId,
@@ -24,7 +24,7 @@ pub struct MemberRole {
 }
 
 /// A role to be made, or what it is to be from now on.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRole {
     /// Its name.
@@ -173,7 +173,7 @@ fn role((id, name, words): Row) -> MemberRole {
 }
 
 /// A role that a member may have: one that every tenant has, or one of the tenant's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AnyRole {
     /// What a member's `role` says: a built-in one's word, or the id of the tenant's own.
     pub id: String,

@@ -24,7 +24,7 @@ pub use transfer::transfer;
 const TENANTS_MAX: i64 = 1_000;
 
 /// A role: one that every tenant has, or one of the tenant's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 pub enum Role {
     /// One that every tenant has.
@@ -51,7 +51,7 @@ impl Role {
 }
 
 /// A member, as members see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Member {
     /// The membership.
     pub id: MembershipId,
@@ -70,7 +70,7 @@ pub struct Member {
 }
 
 /// A tenant that a person is a member of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TenantOfPerson {
     /// Its number, for this crate's callers.
     #[serde(skip)]

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 const TOPICS: [&str; 3] = ["usage", "billing", "product"];
 
 /// What mails a person wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct WantedMails {
     /// On sign-ins, passwords and second factors. Always.
     pub security: bool,
@@ -21,7 +21,7 @@ pub struct WantedMails {
 }
 
 /// What is to change: `None` stays. There is no `security`: these mails can't be turned off.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WantedMailsChange {
     /// Alerts on usage and limits.

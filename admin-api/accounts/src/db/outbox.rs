@@ -120,7 +120,7 @@ pub async fn sent_since(
 }
 
 /// A mail, as operators see it: not what it holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SeenMail {
     /// Its id, which stands in its `Message-ID`, too.
     pub id: MessageId,

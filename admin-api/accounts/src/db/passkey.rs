@@ -9,7 +9,7 @@ use crate::error::AccountError;
 use crate::page::{Listed, Page, PageRequest};
 
 /// A passkey, as its person sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Passkey {
     /// Its id.
     pub id: PasskeyId,

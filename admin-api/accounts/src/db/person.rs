@@ -12,7 +12,7 @@ use crate::error::AccountError;
 use crate::page::Listed;
 
 /// A person, as the person sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Person {
     /// Its id.
     pub id: PersonId,
@@ -27,7 +27,7 @@ pub struct Person {
 service::from_row!(Person { id: uuid, email, name, created_at });
 
 /// A person, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SeenPerson {
     /// Its id.
     pub id: PersonId,

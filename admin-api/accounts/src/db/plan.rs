@@ -11,7 +11,7 @@ use crate::limit::{self, Limit};
 use crate::page::{Listed, Page, PageRequest};
 
 /// What a tenant may send, by the name under which it is sold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Plan {
     /// Its name.
     pub name: String,
@@ -26,20 +26,23 @@ pub struct Plan {
 service::from_row!(Plan { name, quota, rate, retention_days });
 
 /// A plan's limits. Quota and rate are always named, so that none is dropped by leaving it out.
-#[derive(Debug, Clone, Deserialize, Args)]
+#[derive(Debug, Clone, Deserialize, Args, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[group(skip)]
 pub struct PlanLimits {
-    /// Events a month; `none`: no cap
+    /// Events a month; `none` (in JSON `null`): no cap
     #[serde(deserialize_with = "Limit::deserialize")]
+    #[schema(value_type = Option<i64>, required)]
     #[arg(long, value_name = "N|none", value_parser = limit::or_none::<i64>, allow_negative_numbers = true)]
     pub quota: Limit<i64>,
-    /// Events a second; `none`: no limit
+    /// Events a second; `none` (in JSON `null`): no limit
     #[serde(deserialize_with = "Limit::deserialize")]
+    #[schema(value_type = Option<i64>, required)]
     #[arg(long, value_name = "R|none", value_parser = limit::or_none::<i64>, allow_negative_numbers = true)]
     pub rate: Limit<i64>,
-    /// Days that events are kept; `none`: without limit. Without it, it stays as it is
+    /// Days that events are kept; `none` (in JSON `null`): without limit. Without it, it stays as it is
     #[serde(default, deserialize_with = "limit::present")]
+    #[schema(value_type = Option<i32>)]
     #[arg(long, value_name = "DAYS|none", value_parser = limit::or_none::<i32>, allow_negative_numbers = true)]
     pub retention_days: Option<Limit<i32>>,
 }

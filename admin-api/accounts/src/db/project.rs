@@ -18,7 +18,7 @@ use crate::page::{Listed, Page, PageRequest};
 pub const DEFAULT: &str = "default";
 
 /// A project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Project {
     /// Its number, for this crate's callers.
     #[serde(skip)]
@@ -36,7 +36,7 @@ pub struct Project {
 service::from_row!(Project { number, id: uuid, name, created_at, archived_at });
 
 /// A project to be made.
-#[derive(Debug, Clone, Deserialize, Args)]
+#[derive(Debug, Clone, Deserialize, Args, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[group(skip)]
 pub struct NewProject {
@@ -45,7 +45,7 @@ pub struct NewProject {
 }
 
 /// What is to change of a project: `None` stays.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectChange {
     /// Its name.

@@ -19,7 +19,7 @@ const IDLE: TimeDelta = TimeDelta::days(14);
 pub(crate) const GRACE: TimeDelta = TimeDelta::seconds(10);
 
 /// A session, as its person sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,

@@ -31,7 +31,7 @@ pub use settings::{TenantSettings, set};
 pub(crate) use slug::found;
 
 /// A tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Tenant {
     /// Its number, for this crate's callers.
     #[serde(skip)]
@@ -60,7 +60,7 @@ pub struct Tenant {
     pub client_ip: AddressPolicy,
     /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// Since when it is deleted: it can be restored for [`RESTORE_DAYS`].
+    /// Since when it is deleted: it can be restored for 30 days.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -82,7 +82,7 @@ service::from_row!(Tenant {
 });
 
 /// A tenant to be made.
-#[derive(Debug, Clone, Deserialize, Args)]
+#[derive(Debug, Clone, Deserialize, Args, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[group(skip)]
 pub struct NewTenant {
@@ -113,17 +113,19 @@ fn default_plan() -> String {
     "developer".to_owned()
 }
 
-/// What is to change of a tenant: `None` stays.
-#[derive(Debug, Clone, Default, Deserialize, Args)]
+/// What is to change of a tenant: what is not there stays.
+#[derive(Debug, Clone, Default, Deserialize, Args, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[group(skip)]
 pub struct TenantChange {
-    /// Events a month; `plan`: the plan's again
+    /// Events a month; `plan` (in JSON `null`): the plan's again
     #[serde(default, deserialize_with = "limit::present")]
+    #[schema(value_type = Option<i64>)]
     #[arg(long, value_name = "N|plan", value_parser = limit::or_plan::<i64>, allow_negative_numbers = true)]
     pub quota: Option<Limit<i64>>,
-    /// Events a second; `plan`: the plan's again
+    /// Events a second; `plan` (in JSON `null`): the plan's again
     #[serde(default, deserialize_with = "limit::present")]
+    #[schema(value_type = Option<i64>)]
     #[arg(long, value_name = "R|plan", value_parser = limit::or_plan::<i64>, allow_negative_numbers = true)]
     pub rate: Option<Limit<i64>>,
     /// Another plan's name

@@ -43,7 +43,7 @@ impl Keyed {
         let made = made(&mut key, &options);
         key.sign_count += 1;
         let added = house.auth.add_passkey(id, &challenge, "phone", &made, &client(1)).await.unwrap();
-        Self { house, id, key, recovery: added.codes.unwrap().recovery_codes }
+        Self { house, id, key, recovery: added.recovery_codes.unwrap() }
     }
 
     /// After the password: the challenge, and what a browser is given.
@@ -201,7 +201,7 @@ async fn somebody_has_twenty_passkeys_and_no_more() {
         let proposed = house.auth.propose_passkey(id, password(), &client(1)).await.unwrap();
         let new = made(&mut key(), &proposed.options);
         let added = house.auth.add_passkey(id, &proposed.challenge, "key", &new, &client(1)).await.unwrap();
-        assert_eq!(added.codes.is_some(), n == 0, "codes come with the first");
+        assert_eq!(added.recovery_codes.is_some(), n == 0, "codes come with the first");
     }
     let more = house.auth.propose_passkey(id, password(), &client(1)).await;
     assert!(matches!(more, Err(AuthError::Invalid(_))));

@@ -9,7 +9,7 @@ use crate::input::Parameters;
 use crate::reply::Answer;
 
 /// Which page of which entries.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Asked {
     limit: Option<i64>,

@@ -11,7 +11,7 @@ use crate::input::Parameters;
 use crate::reply::{Answer, Refused};
 
 /// Which jobs, and which page of them.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Asked {
     kind: Option<String>,

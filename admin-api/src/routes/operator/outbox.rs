@@ -10,7 +10,7 @@ use crate::input::Parameters;
 use crate::reply::{Answer, Refused};
 
 /// Which mails, and which page of them.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Asked {
     recipient: Option<String>,

@@ -12,7 +12,7 @@ use crate::input::{Body, Parameters};
 use crate::reply::Answer;
 
 /// Which page of which people.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Asked {
     /// The beginning of an address, or an id.

@@ -16,21 +16,23 @@ use crate::reply::Answer;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How this process does, and what it needs.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::routes) struct Status {
     /// Of weir.
     version: &'static str,
     checked_at: DateTime<Utc>,
     /// Where this process listens.
     listeners: Listening,
+    #[schema(value_type = Vec<StoreStatus>)]
     stores: [StoreStatus; 2],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct StoreStatus {
     store: &'static str,
     is_up: bool,
     /// Milliseconds until it answered, or until it was given up.
+    #[schema(value_type = u64)]
     took_ms: u128,
     /// Why it is not up.
     problem: Option<String>,

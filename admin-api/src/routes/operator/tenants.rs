@@ -12,7 +12,7 @@ use crate::input::{Body, Parameters};
 use crate::reply::{Answer, Created, created};
 
 /// Which page of which tenants.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Asked {
     /// The beginning of a slug, of a name or of a member's address; or a public id or number.
@@ -22,16 +22,19 @@ pub(in crate::routes) struct Asked {
 }
 
 /// A tenant's own limits; `null`: the plan's. Both are always named, so that none is dropped by leaving it out.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TenantLimits)]
 pub(in crate::routes) struct Limits {
     #[serde(deserialize_with = "Limit::deserialize")]
+    #[schema(value_type = Option<i64>, required)]
     quota: Limit<i64>,
     #[serde(deserialize_with = "Limit::deserialize")]
+    #[schema(value_type = Option<i64>, required)]
     rate: Limit<i64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct OnPlan {
     plan: String,

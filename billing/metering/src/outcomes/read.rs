@@ -33,7 +33,7 @@ pub struct OutcomeQuery {
 }
 
 /// The time for which counts are added up; steps begin with the minute, hour or day in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Interval {
     /// 60 s.
@@ -47,7 +47,7 @@ pub enum Interval {
 }
 
 /// A page of a tenant's outcomes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct OutcomePage {
     /// Start of the first minute.
     pub from: DateTime<Utc>,
@@ -58,13 +58,14 @@ pub struct OutcomePage {
     /// By time, project, key and outcome.
     pub items: Vec<OutcomeCount>,
     /// What to ask for to get the next page, if there is one.
+    #[schema(value_type = Option<String>)]
     pub next_cursor: Option<Cursor>,
     /// When this was read. What ingest nodes have counted is some seconds older.
     pub as_of: DateTime<Utc>,
 }
 
 /// How many events and requests had one outcome in one step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct OutcomeCount {
     /// Start of the step.
     pub at: DateTime<Utc>,

@@ -25,7 +25,7 @@ pub const ITEMS_MAX: u32 = 10_000;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// The time for which figures are added up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
     /// Hours of UTC.
@@ -60,7 +60,7 @@ impl Step {
 }
 
 /// What each figure is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Group {
     /// The project.
@@ -111,7 +111,8 @@ impl From<sqlx::Error> for SeriesError {
 }
 
 /// A tenant's usage, step by step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = Usage)]
 pub struct Series {
     /// First instant of the billing period that holds the present.
     pub period_start: DateTime<Utc>,
@@ -145,21 +146,25 @@ pub struct Series {
 }
 
 /// Figures of one step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct UsageItem {
     /// Start of the step.
     pub at: DateTime<Utc>,
     /// By project: which.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub project: Option<PublicProjectId>,
     /// By project: its name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub project_name: Option<String>,
     /// By meter: which.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub meter: Option<String>,
     /// By event: its name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub event: Option<String>,
     /// Stored.
     pub stored: i64,

@@ -10,7 +10,8 @@ use super::Chain;
 use crate::error::AccountError;
 
 /// An entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditEntry)]
 pub struct Entry {
     /// Its chain: the tenant's id, or a negative number for one of the platform's.
     #[serde(skip)]
@@ -34,6 +35,7 @@ pub struct Entry {
     /// The address that the request came from.
     pub address: Option<String>,
     /// The id of the request.
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub request_id: Option<Uuid>,
     /// SHA-256 over all of this and the hash before.
     #[serde(skip)]
@@ -155,7 +157,7 @@ macro_rules! select_filtered {
 }
 
 /// Which entries somebody asks for. What is not named is not looked at.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Who: a public id, `operator` or `system`.

@@ -8,7 +8,8 @@ use super::{Chain, anchor, hash};
 const PAGE_ROWS: i64 = 1_000;
 
 /// What was found in a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = VerifiedAudit)]
 pub struct Verified {
     /// Entries that follow each other as they were written.
     pub entries: i64,
@@ -17,8 +18,9 @@ pub struct Verified {
 }
 
 /// Why a chain does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case", tag = "why")]
+#[schema(as = BrokenAudit)]
 pub enum Broken {
     /// The entry of this number is missing.
     Missing {

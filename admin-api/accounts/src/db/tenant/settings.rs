@@ -10,7 +10,7 @@ use crate::db::scope::Scope;
 use crate::error::AccountError;
 
 /// What is to change: `None` stays.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantSettings {
     /// What its people call it.

@@ -11,7 +11,7 @@ use service::store::StoreError;
 use sqlx::{PgConnection, PgPool};
 
 /// A job, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SeenJob {
     /// Its id.
     pub id: JobId,
@@ -49,7 +49,7 @@ service::from_row!(SeenJob {
 });
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// It waits for its time, or for room.
