@@ -8,7 +8,7 @@ SOAK_PORT ?= 7700
 RIVER = $(PYTHON) dev/river.py
 comma = ,
 
-.PHONY: help run cluster stop stores test test-sdks lint crash faults faults-mutants fuzz soak bench-ingest bench-processor bench-pipeline bench-catch-up bench-ids clean
+.PHONY: help run cluster stop stores test test-sdks test-api lint crash faults faults-mutants fuzz soak bench-ingest bench-processor bench-pipeline bench-catch-up bench-ids clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ test: ## formatting, lints, all tests against real stores, and a short run of th
 
 test-sdks: ## SDKs for Node, Go and browsers against a running weir; needs node, npm, go and chromium
 	@$(RIVER) test-sdks
+
+test-api: ## the admin API against docs/openapi.json: linted, then fuzzed as two tenants and an operator; SECONDS=200
+	@$(RIVER) test-api $(if $(filter-out file,$(origin SECONDS)),--seconds $(SECONDS))
 
 lint: ## formatting and lints
 	@$(RIVER) lint

@@ -18,6 +18,7 @@ import running
 import testing
 from bench import ingest, pipeline, processor, soak
 from console import Problem, show_problem
+from contract import conformance
 from faults import campaign
 from processes import SIGNALS, Interrupted
 from sdks import check
@@ -31,6 +32,7 @@ COMMANDS = {
     "stores": ("only stores, for running single tests", lambda _: testing.stay()),
     "test": ("formatting, lints, all tests, or `-- CMD`", lambda it: testing.test(it.words)),
     "test-sdks": ("SDKs of other languages; `-- NAME...` chooses some", lambda it: check.test(it.words, it.port)),
+    "test-api": ("the admin API against its document", conformance.run, conformance.add_arguments),
     "lint": ("formatting and lints", lambda _: testing.lint()),
     "faults": ("every fault once under load; --mutant: what must not hold", campaign.run, campaign.add_arguments),
     "fuzz": ("libFuzzer on one target of fuzz/", fuzzing.fuzz, fuzzing.add_arguments),

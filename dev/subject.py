@@ -248,10 +248,10 @@ def own_folder(name, *programs):
 
 
 @contextlib.contextmanager
-def running_river(is_cluster, port, binary, name):
-    """One in a folder of its own, up until the end."""
+def running_river(is_cluster, port, binary, name, **settings):
+    """One in a folder of its own, up until the end; with these settings."""
     with own_folder(name, binary) as [folder, copy]:
-        river = River(folder, is_cluster, port, copy)
+        river = River(folder, is_cluster, port, copy, **settings)
         ports.check_free(river.shape.ports())
         try:
             yield river.up()

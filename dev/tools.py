@@ -110,6 +110,10 @@ def test_python():
     return python_with("requirements-test.txt", "the SDKs and linters that the tests use")
 
 
+def contract_python():
+    return python_with("requirements-contract.txt", "what tests the admin API against its document (95 MB)")
+
+
 def mail_python():
     return python_with("requirements-mail.txt", "an SMTP server that catches mails (1 MB)")
 
