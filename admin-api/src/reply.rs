@@ -32,7 +32,7 @@ pub(crate) type Created<T> = Result<Status<201, T>, Refused>;
 pub(crate) type CreatedSecret<T> = Result<Secret<T>, Refused>;
 
 /// JSON with that status.
-pub(crate) struct Status<const CODE: u16, T>(T);
+pub(crate) struct Status<const CODE: u16, T>(pub(crate) T);
 
 /// Something that was made, with a secret that is shown this once.
 pub(crate) struct Secret<T>(HeaderValue, T);

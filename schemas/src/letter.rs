@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::described::{self, described};
 use crate::id::Position;
 
 /// The name of a dead letter, as in `3:812646400`: partition and position.
@@ -15,6 +16,8 @@ pub struct LetterId {
     /// Its position there.
     pub position: Position,
 }
+
+described!(LetterId, described::text("^[0-9]+:[0-9]+$"));
 
 impl fmt::Display for LetterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,7 +44,7 @@ impl Serialize for LetterId {
 }
 
 /// What is to become of a dead letter, or has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LetterState {
     /// Nothing has been decided.

@@ -48,7 +48,13 @@ pub(super) fn of(id: &str) -> Option<Value> {
         "operator.tenants.change" => json!({"quota": 75_000}),
         "operator.tenants.limit" => json!({"quota": 75_000, "rate": null}),
         "operator.tenants.put_on_plan" => json!({"plan": "developer"}),
-        "operator.tenants.freeze"
+        "operator.dead_letters.replay_many" | "operator.dead_letters.discard_many" => {
+            json!({"letters": {"tenant": "acme"}, "reason": "they can be read by now"})
+        }
+        "operator.dead_letters.replay"
+        | "operator.dead_letters.discard"
+        | "operator.reconciliation.repair"
+        | "operator.tenants.freeze"
         | "operator.tenants.thaw"
         | "operator.tenants.close"
         | "operator.tenants.reopen"

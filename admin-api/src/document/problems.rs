@@ -45,8 +45,11 @@ pub(super) fn of(route: &Route, has_body: bool, has_query: bool) -> BTreeSet<u16
         (true, &[429, 503]),
         (has_query || has_names || has_body || is_kept(route), &[400]),
         (route.id != "auth.jwks", &[401]),
-        // The audit of all tenants can be asked for one of them.
-        (has_names || route.id == "operator.audit.list", &[404]),
+        // What is of all tenants can be asked for one of them.
+        (
+            has_names || ["operator.audit.list", "operator.dead_letters.list"].contains(&route.id.as_str()),
+            &[404],
+        ),
         (of_scope || route.access == Access::Anyone && !reads, &[403]),
         // A body is read, whether or not it is asked for.
         (!reads, &[400, 408, 413]),

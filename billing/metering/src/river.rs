@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const NODES_MAX: i64 = 1_000;
 
 /// All of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct River {
     /// What Postgres knows; `None`: it did not answer.
     pub books: Option<Books>,
@@ -42,7 +42,8 @@ pub struct River {
 }
 
 /// What Postgres knows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = RiverBooks)]
 pub struct Books {
     /// When it was asked.
     pub as_of: DateTime<Utc>,
@@ -59,24 +60,27 @@ pub struct Books {
 }
 
 /// A processor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ProcessorNode {
     /// Its id, of one run of a process.
+    #[schema(value_type = String, format = "uuid")]
     pub id: Uuid,
     /// It lives until then, unless it says so again.
     pub lease_until: DateTime<Utc>,
 }
 
 /// An ingest node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct IngestNode {
     /// Its id, of one run of a process.
+    #[schema(value_type = String, format = "uuid")]
     pub id: Uuid,
     /// When it started.
     pub started_at: DateTime<Utc>,
     /// It spends quota until then, unless it says so again; `None`: it has ended.
     pub lease_until: Option<DateTime<Utc>>,
     /// The spool that may hold events of it.
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub spool: Option<Uuid>,
     /// Leases of quota.
     pub leases: i64,
@@ -85,7 +89,7 @@ pub struct IngestNode {
 }
 
 /// A partition of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Partition {
     /// Its number.
     pub partition: u32,
@@ -98,6 +102,7 @@ pub struct Partition {
     /// Records that wait to be processed.
     pub lag: Option<u64>,
     /// Who processes it, while its lease runs.
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub owner: Option<Uuid>,
     /// Until when, unless the owner says so again.
     pub lease_until: Option<DateTime<Utc>>,
@@ -106,7 +111,7 @@ pub struct Partition {
 }
 
 /// What a spool holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Spooled {
     /// Whether what is accepted goes there now.
     pub is_spooling: bool,
@@ -117,11 +122,12 @@ pub struct Spooled {
 }
 
 /// A file system.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Disk {
     /// What is kept there: `log`, or the name of a disk of ClickHouse.
     pub of: String,
     /// Where it is.
+    #[schema(value_type = String)]
     pub folder: PathBuf,
     /// Bytes that are left.
     pub free_bytes: u64,
@@ -130,7 +136,7 @@ pub struct Disk {
 }
 
 /// Something that is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Unknown {
     /// What.
     pub what: &'static str,

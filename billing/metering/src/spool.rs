@@ -116,9 +116,10 @@ pub async fn release(pool: &PgPool, ended: &[Ended]) -> Result<u64, StoreError> 
 }
 
 /// A spool, as the books know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Spool {
     /// Its id; it stands in `spool/meta` of the node's data folder.
+    #[schema(value_type = String, format = "uuid")]
     pub id: Uuid,
     /// When the first of its nodes started.
     pub since: DateTime<Utc>,

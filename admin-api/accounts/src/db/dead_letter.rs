@@ -19,7 +19,8 @@ use crate::page::{Listed, Page, PageRequest};
 const WORDS_BYTES_MAX: usize = 200;
 
 /// A dead letter without its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = DeadLetter)]
 pub struct Letter {
     /// Its name: partition and position.
     pub id: LetterId,

@@ -22,7 +22,7 @@ const KEPT: Duration = Duration::from_hours(24 * 90);
 const SHOWN_MAX: i64 = 100;
 
 /// A proof that was asked for.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Verification {
     /// Its id.
     pub id: VerificationId,
@@ -41,15 +41,17 @@ pub struct Verification {
     /// Whether everything agrees; `null` after the end: that could not be found out.
     pub holds: Option<bool>,
     /// As `weir verify --json` prints it.
+    #[schema(value_type = Option<Object>)]
     pub verdict: Option<Value>,
     /// What a repair has done, as `weir verify --repair --json` prints it.
+    #[schema(value_type = Option<Object>)]
     pub done: Option<Value>,
     /// Why it could not be found out.
     pub problem: Option<String>,
 }
 
 /// What processors compare by themselves.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Reconciliation {
     /// When the last comparison ended; `None`: none has.
     pub compared_at: Option<DateTime<Utc>>,
@@ -64,7 +66,7 @@ pub struct Reconciliation {
 }
 
 /// How far a partition was compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ComparedPartition {
     /// The partition.
     pub partition: i32,
@@ -75,7 +77,7 @@ pub struct ComparedPartition {
 }
 
 /// A range of the log whose rows do not agree with the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Mismatch {
     /// The partition.
     pub partition: i32,

@@ -12,7 +12,7 @@ use crate::input::{Body, Parameters};
 use crate::reply::{Answer, Refused};
 
 /// Which letters, and which page of them.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Asked {
     /// A tenant's public id, name or number.
@@ -28,8 +28,9 @@ pub(in crate::routes) struct Asked {
 }
 
 /// What many letters have in common. Something is named, so that none is meant by leaving it out.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = LetterChoice)]
 pub(in crate::routes) struct Common {
     /// All letters that are dead.
     #[serde(default)]
@@ -42,8 +43,9 @@ pub(in crate::routes) struct Common {
 }
 
 /// What is to become of many letters.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = LettersDecision)]
 pub(in crate::routes) struct Many {
     letters: Common,
     /// Why: the audit says it.
@@ -51,7 +53,8 @@ pub(in crate::routes) struct Many {
 }
 
 /// How many letters were dead, and are not any more.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = DecidedLetters)]
 pub(in crate::routes) struct Decided {
     letters: u64,
 }

@@ -2,16 +2,15 @@ use accounts::verification::{self, Reconciliation, Verification};
 use accounts::{AccountError, Page};
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 
 use super::Reason;
 use crate::api::Api;
 use crate::auth::OnPlatform;
 use crate::input::{Body, Paging};
-use crate::reply::{Answer, Refused};
+use crate::reply::{Answer, Refused, Status};
 
 /// A processor carries it out.
-type Asked = Result<(StatusCode, Json<Verification>), Refused>;
+type Asked = Result<Status<202, Verification>, Refused>;
 
 pub(in crate::routes) async fn show(OnPlatform(mut scope): OnPlatform) -> Answer<Reconciliation> {
     Ok(Json(verification::reconciliation(&mut scope).await?))
@@ -35,7 +34,7 @@ pub(in crate::routes) async fn find(
 pub(in crate::routes) async fn verify(State(api): State<Api>, OnPlatform(mut scope): OnPlatform) -> Asked {
     let asked = verification::ask(&mut scope, &api.random, None).await?;
     scope.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(asked)))
+    Ok(Status(asked))
 }
 
 pub(in crate::routes) async fn repair(
@@ -45,5 +44,5 @@ pub(in crate::routes) async fn repair(
 ) -> Asked {
     let asked = verification::ask(&mut scope, &api.random, Some(&reason)).await?;
     scope.commit().await?;
-    Ok((StatusCode::ACCEPTED, Json(asked)))
+    Ok(Status(asked))
 }
