@@ -30,6 +30,8 @@ LINTS = [
     *fuzzing.LINTS,
 ]
 TESTS = ["cargo", "test", "--workspace"]
+# A short form of `make test-api`, on the weir that the tests have built.
+API = [sys.executable, "dev/river.py", "test-api", "--seconds", "40"]
 # After the tests, whose binary of weir has no fail points.
 FAULTS = [sys.executable, "dev/river.py", "faults", "--smoke", "--seed", "1"]
 
@@ -54,7 +56,8 @@ class Runs:
 
 
 def test(command):
-    """Runs `command` against the stores, or formatting, lints, all tests, a minute of faults and the fuzz targets.
+    """Runs `command` against the stores, or formatting, lints, all tests, the admin API against its document, a minute
+    of faults and the fuzz targets.
 
     Returns the exit code.
     """
@@ -66,10 +69,19 @@ def test(command):
             with running_stores() as (environment, _):
                 code = run(command or TESTS, environment)
         if not command:
-            code = code or run(FAULTS) or fuzzing.short(run)
+            code = code or api(run) or run(FAULTS) or fuzzing.short(run)
         return code
     finally:
         say("took: " + ", ".join(f"{what} {seconds:.0f} s" for what, seconds in run.took.items()))
+
+
+def api(run):
+    """Whether the admin API does what its document says, if there is Node, which lints that document."""
+    consequence = "the admin API is not held to its document"
+    if not can_have(tools.check_node, tools.contract_python, ["nodejs", "npm"], consequence):
+        return 0
+    target = workspace.ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target")
+    return run(API, {"WEIR_BIN": os.environ.get("WEIR_BIN") or str(target / "debug" / "weir")})
 
 
 def lint(run=None):

@@ -168,8 +168,8 @@ def geo_countries_if_any():
 
 
 def check_node():
-    need("node", "Node, which runs an OpenID provider for tests,", "nodejs")
-    need("npm", "npm, which fetches an OpenID provider for tests,", "npm")
+    need("node", "Node, which runs an OpenID provider and a linter for tests,", "nodejs")
+    need("npm", "npm, which fetches an OpenID provider and a linter for tests,", "npm")
 
 
 def openid_provider():
