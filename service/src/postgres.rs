@@ -48,8 +48,12 @@ where
 
 /// A statement that takes longer is ended by the server.
 const STATEMENT_TIMEOUT: &str = "10s";
-/// A transaction whose client has gone quiet is ended by the server, and its locks with it.
-const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
+/// A transaction whose client has gone quiet is ended by the server, and its locks with it. Less than a statement may
+/// take, so that who waits for these locks gets them before the statement is ended.
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "8s";
+/// Of a processor less than it keeps its lease without renewing it (two thirds of `WEIR_PROCESSOR_LEASE_MS`): one that
+/// was stopped within a transaction holds no lock any more when another takes its partitions.
+const PROCESSOR_IDLE_IN_TRANSACTION_TIMEOUT: &str = "5s";
 /// How long a caller waits for a free connection, or for Postgres to answer at all.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections are closed: each costs the server some megabytes.
@@ -90,9 +94,13 @@ impl Role {
 /// # Errors
 /// If `url` is not a Postgres URL.
 pub fn pool(url: &Secret, connections_max: u32, role: Option<Role>) -> Result<PgPool, sqlx::Error> {
+    let idle_in_transaction = match role {
+        Some(Role::Processor) => PROCESSOR_IDLE_IN_TRANSACTION_TIMEOUT,
+        Some(Role::Ingest | Role::Billing | Role::Api) | None => IDLE_IN_TRANSACTION_TIMEOUT,
+    };
     let options = PgConnectOptions::from_str(url.expose())?.application_name("weir").options([
         ("statement_timeout", STATEMENT_TIMEOUT),
-        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ("idle_in_transaction_session_timeout", idle_in_transaction),
         ("timezone", "UTC"),
         // It would warn of each `ROLLBACK` that has nothing to roll back.
         ("client_min_messages", "error"),
