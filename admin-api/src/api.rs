@@ -15,12 +15,14 @@ use service::clock::Clock;
 use service::config::Secret;
 use sqlx::PgPool;
 
+use crate::exports::Exports;
 use crate::rate::Rates;
 use crate::request;
 
 /// The databases, the time, what an operator presents, and who finds out about people.
 #[derive(Clone)]
 pub struct Api {
+    /// Of this listener alone: nobody at the other one takes its connections.
     pub(crate) pool: PgPool,
     pub(crate) clickhouse: Client,
     /// Looked at, and nothing else.
@@ -33,6 +35,8 @@ pub struct Api {
     pub(crate) proxies: Arc<TrustedProxies>,
     /// How many requests a sender may send.
     pub(crate) rates: Arc<Rates>,
+    /// Which exports are under way.
+    pub(crate) exports: Arc<Exports>,
     /// What replies are sealed with that are kept to be repeated.
     pub(crate) seal: Arc<SealKey>,
     /// `None`: nobody can sign in.
@@ -41,6 +45,8 @@ pub struct Api {
     pub(crate) openid: Arc<Vec<Provider>>,
     /// Where people reach this weir.
     pub(crate) public_url: Arc<str>,
+    /// Of the pages there, as browsers write an origin.
+    pub(crate) origin: Arc<str>,
     /// Where this process listens.
     pub(crate) listening: Listening,
     /// What the listener says of itself.

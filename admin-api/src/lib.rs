@@ -17,6 +17,7 @@
 mod request;
 pub mod reply;
 pub mod rate;
+mod exports;
 pub mod config;
 pub mod listener;
 pub mod api;
@@ -33,4 +34,4 @@ pub use auth::Access;
 pub use config::AdminConfig;
 pub use listener::Listener;
 pub use routes::{Route, routes};
-pub use server::Admin;
+pub use server::{Admin, Pools};

@@ -44,6 +44,15 @@ pub struct Admin {
     operators: Bound,
 }
 
+/// Connections to Postgres, apart for each listener: whatever tenants do, operators get in.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    /// For requests of people and machines of tenants.
+    pub tenants: PgPool,
+    /// For requests of operators.
+    pub operators: PgPool,
+}
+
 /// An address, and what is served there.
 struct Bound {
     listener: TcpListener,
@@ -76,20 +85,21 @@ impl Admin {
     /// [`StartError`].
     pub async fn build(
         config: AdminConfig,
-        pool: PgPool,
+        pools: Pools,
         clickhouse: Client,
         log: Arc<dyn EventLog>,
         clock: Clock,
     ) -> Result<Self, StartError> {
         // Each listener hashes passwords for itself: a crowd at one of them keeps nobody waiting at the other.
-        let authenticator = || Authenticator::of_config(&config.accounts, &pool, &clock);
-        let (auth, of_platform) = (authenticator()?, authenticator()?.map(Authenticator::of_platform));
+        let authenticator = |pool| Authenticator::of_config(&config.accounts, pool, &clock);
+        let auth = authenticator(&pools.tenants)?;
+        let of_platform = authenticator(&pools.operators)?.map(Authenticator::of_platform);
         let (auth, of_platform) = (auth.map(Arc::new), of_platform.map(Arc::new));
         let tenants = bound(config.listen, "WEIR_ADMIN_ADDR").await?;
         let operators = bound(config.operator_listen, "WEIR_OPERATOR_ADDR").await?;
         let url = config.accounts.public_url.as_str();
         let of_tenants = Api {
-            pool,
+            pool: pools.tenants,
             clickhouse,
             log,
             clock,
@@ -97,6 +107,7 @@ impl Admin {
             token: None,
             proxies: Arc::new(config.trusted_proxies.clone()),
             rates: Arc::new(Rates::new(config.rates)),
+            exports: Arc::default(),
             seal: Arc::new(
                 seal(config.accounts.key.as_ref(), &config.operator_token)
                     .map_err(AccountsStartError::from)?,
@@ -105,11 +116,13 @@ impl Admin {
             openid: Arc::new(config.openid.iter().map(|of| Provider::new(of.clone(), url)).collect()),
             public_url: url.into(),
             contract: document::lazy(Listener::Tenants),
+            origin: origin_of(url).into(),
             listening: Listening { tenants: tenants.1, operators: operators.1 },
         };
         let token = Some(Arc::new(config.operator_token.clone()));
         let contract = document::lazy(Listener::Operators);
-        let of_operators = Api { token, auth: of_platform, contract, ..of_tenants.clone() };
+        let (pool, exports) = (pools.operators, Arc::default());
+        let of_operators = Api { pool, exports, token, auth: of_platform, contract, ..of_tenants.clone() };
         Ok(Self {
             tenants: Bound::new(tenants, &config, router(Listener::Tenants, of_tenants)?).await?,
             operators: Bound::new(operators, &config, router(Listener::Operators, of_operators)?).await?,
@@ -161,10 +174,42 @@ impl Bound {
     }
 }
 
+/// The origin of a URL, as browsers write it (RFC 6454, 6.2): lower case, and no port that the scheme has anyway.
+fn origin_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_ascii_lowercase());
+    let usual = match scheme.as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "",
+    };
+    format!("{scheme}://{}", host.strip_suffix(usual).unwrap_or(&host))
+}
+
 /// What seals kept replies: as people's secrets, or where nobody can sign in, under the operator's token.
 fn seal(key: Option<&Secret>, token: &Secret) -> Result<SealKey, SealKeyError> {
     match key {
         Some(key) => SealKey::read(key),
         None => SealKey::derived(token, "weir: kept replies").ok_or(SealKeyError),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (url, origin) in [
+            ("https://weir.example", "https://weir.example"),
+            ("https://Weir.Example:443/console/", "https://weir.example"),
+            ("HTTP://weir.example:80?x", "http://weir.example"),
+            ("https://weir.example:80", "https://weir.example:80"),
+            ("http://127.0.0.1:7401/", "http://127.0.0.1:7401"),
+            ("http://[::1]:7401", "http://[::1]:7401"),
+        ] {
+            assert_eq!(origin_of(url), origin);
+        }
     }
 }

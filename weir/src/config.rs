@@ -118,9 +118,14 @@ impl DatabaseConfig {
 
     /// As that role.
     pub(crate) fn pool(&self, role: Role) -> anyhow::Result<PgPool> {
+        self.pool_of(role, self.connections_max)
+    }
+
+    /// The same, of another size.
+    fn pool_of(&self, role: Role, connections_max: u32) -> anyhow::Result<PgPool> {
         let own = Role::ALL.iter().zip(&self.role_urls).find(|(of, _)| **of == role);
         let url = own.and_then(|(_, url)| url.as_ref()).unwrap_or(&self.url);
-        let pool = postgres::pool(url, self.connections_max, Some(role));
+        let pool = postgres::pool(url, connections_max, Some(role));
         pool.with_context(|| format!("the database URL of {} can't be read", role.name()))
     }
 
@@ -130,6 +135,9 @@ impl DatabaseConfig {
     }
 }
 
+/// Connections to Postgres for operators' requests. Operators are few.
+const OPERATORS_CONNECTIONS: u32 = 3;
+
 /// Connections to Postgres as each role. None is opened before it is needed.
 #[derive(Debug, Clone)]
 pub(crate) struct Pools {
@@ -137,6 +145,8 @@ pub(crate) struct Pools {
     pub(crate) processor: PgPool,
     pub(crate) billing: PgPool,
     pub(crate) api: PgPool,
+    /// As the API, for operators' requests: whatever tenants do, operators get in.
+    pub(crate) operators: PgPool,
     /// As the API, for jobs: no request waits for them.
     pub(crate) worker: PgPool,
 }
@@ -148,6 +158,7 @@ impl Pools {
             processor: database.pool(Role::Processor)?,
             billing: database.pool(Role::Billing)?,
             api: database.pool(Role::Api)?,
+            operators: database.pool_of(Role::Api, OPERATORS_CONNECTIONS)?,
             worker: database.pool(Role::Api)?,
         })
     }
@@ -162,8 +173,14 @@ impl Pools {
         }
     }
 
+    /// Those of the admin API's listeners.
+    pub(crate) fn of_listeners(&self) -> admin_api::Pools {
+        admin_api::Pools { tenants: self.api.clone(), operators: self.operators.clone() }
+    }
+
     pub(crate) async fn close(&self) {
-        for pool in [&self.ingest, &self.processor, &self.billing, &self.api, &self.worker] {
+        let Self { ingest, processor, billing, api, operators, worker } = self;
+        for pool in [ingest, processor, billing, api, operators, worker] {
             pool.close().await;
         }
     }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use accounts::audit::{self, Entry, Filter, Verified};
 use accounts::{Caller, Page, PageRequest, Scope};
 use axum::Json;
@@ -10,9 +12,11 @@ use futures_util::stream;
 use schemas::id::TenantId;
 use serde::Deserialize;
 use service::error::Chain;
+use service::store::{POSTGRES, StoreError};
 
 use crate::api::Api;
 use crate::auth::InTenant;
+use crate::exports::Exporting;
 use crate::input::Parameters;
 use crate::reply::{Answer, Held, Lines};
 
@@ -42,10 +46,10 @@ pub(super) async fn verify(InTenant { mut scope, .. }: InTenant) -> Answer<Verif
     Ok(Json(audit::verify(&mut scope).await?))
 }
 
-/// An export under way. Each page is read in a transaction of its own.
-#[derive(Clone)]
+/// An export under way. Each page is read in a transaction of its own, which has ended before a client gets the page.
 struct Export {
     api: Api,
+    place: Exporting,
     caller: Caller,
     tenant: TenantId,
     filter: Filter,
@@ -59,14 +63,15 @@ pub(super) async fn export(
     Parameters(filter): Parameters<Filter>,
 ) -> Held<Lines<Entry>> {
     let (tenant, caller) = (scope.tenant(), scope.caller().clone());
+    let place = api.exports.begin(tenant)?;
     let last = audit::begin_export(&mut scope, &filter).await?;
     scope.commit().await?;
-    let export = Export { api, caller, tenant, filter, last };
+    let export = Arc::new(Export { api, place, caller, tenant, filter, last });
     let pages = stream::try_unfold((export, 0), |(export, after)| async move {
-        let page = export.page(after).await.inspect_err(|error| {
+        let page = Arc::clone(&export).read(after).await.inspect_err(|error| {
             tracing::error!(error = %Chain(error), "an export of the audit broke off");
         })?;
-        Ok::<_, sqlx::Error>(page.map(|(lines, after)| (lines, (export, after))))
+        Ok::<_, StoreError>(page.map(|(lines, after)| (lines, (export, after))))
     });
     let headers = [
         (CONTENT_TYPE, "application/x-ndjson"),
@@ -75,10 +80,20 @@ pub(super) async fn export(
     Ok((headers, Body::from_stream(pages)).into_response().into())
 }
 
+/// Lines, and the number of the last entry; `None`: that was all.
+type Lines = Option<(Vec<u8>, i64)>;
+
 impl Export {
-    /// The lines of some entries after `after`, and the number of the last one.
-    async fn page(&self, after: i64) -> Result<Option<(Vec<u8>, i64)>, sqlx::Error> {
-        let Self { api, caller, tenant, filter, last } = self;
+    /// Reads a page in a task of its own: a client that stops reading in the middle of it holds no connection.
+    async fn read(self: Arc<Self>, after: i64) -> Result<Lines, StoreError> {
+        let page = tokio::spawn(async move { self.page(after).await });
+        Ok(page.await.map_err(|error| StoreError::retry(POSTGRES, error))??)
+    }
+
+    /// The lines of some entries after `after`.
+    async fn page(&self, after: i64) -> Result<Lines, sqlx::Error> {
+        let Self { api, place, caller, tenant, filter, last } = self;
+        let _turn = place.turn().await;
         let mut scope = Scope::open(&api.pool, &api.clock, caller.clone(), *tenant).await?;
         let entries = audit::export_page(&mut scope, filter, after, *last).await?;
         let Some(after) = entries.last().map(|entry| entry.seq) else { return Ok(None) };

@@ -4,6 +4,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use metering::usage::series::{Group, Series, SeriesError, SeriesQuery, Step, of_tenant};
+use schemas::problem::Place;
 use schemas::time::Micros;
 use serde::Deserialize;
 
@@ -30,7 +31,7 @@ pub(super) async fn show(
 ) -> Answer<Series> {
     let micros = |at: DateTime<Utc>| Micros(at.timestamp_micros());
     let zone = asked.time_zone.as_deref().map(str::parse::<Tz>).transpose();
-    let zone = zone.map_err(|_| Refused::invalid("time_zone is an IANA name such as Europe/Berlin"))?;
+    let zone = zone.map_err(|_| wrong("time_zone", "time_zone is an IANA name such as Europe/Berlin"))?;
     let (tenant, projects) = (scope.tenant(), scope.projects().map(<[_]>::to_vec));
     let query = SeriesQuery {
         projects: projects.as_deref(),
@@ -41,14 +42,21 @@ pub(super) async fn show(
         group: asked.group,
         zone,
     };
-    Ok(Json(of_tenant(scope.connection(), &api.clickhouse, tenant, &query).await?))
+    let counted = of_tenant(scope.connection(), tenant, &query).await?;
+    // ClickHouse may take long: who waits for it keeps no connection from others.
+    drop(scope);
+    Ok(Json(counted.complete(&api.clickhouse).await?))
+}
+
+fn wrong(parameter: &str, rule: impl Into<String>) -> Refused {
+    Refused::invalid_at(Place::Parameter(parameter.to_owned()), rule)
 }
 
 impl From<SeriesError> for Refused {
     fn from(error: SeriesError) -> Self {
         match error {
             SeriesError::NoTenant => AccountError::NotFound("such tenant".to_owned()).into(),
-            SeriesError::Range(rule) => Self::invalid(rule),
+            SeriesError::Range(parameter, rule) => wrong(parameter, rule),
             SeriesError::Store(cause) => cause.into(),
         }
     }

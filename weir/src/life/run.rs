@@ -145,8 +145,8 @@ impl<'a> Serving<'a> {
         let (config, pools, log, clock) = (self.config, self.pools, self.log, Clock::system());
         let clickhouse = clickhouse::client(&config.stores.clickhouse);
         if let Some(admin) = &config.admin {
-            let (pool, clickhouse, log) = (pools.api.clone(), clickhouse.clone(), Arc::clone(log));
-            let admin = Admin::build(admin.clone(), pool, clickhouse, log, clock.clone()).await?;
+            let (pools, clickhouse, log) = (pools.of_listeners(), clickhouse.clone(), Arc::clone(log));
+            let admin = Admin::build(admin.clone(), pools, clickhouse, log, clock.clone()).await?;
             let (tenants, operators) =
                 (admin.local_addr(Listener::Tenants), admin.local_addr(Listener::Operators));
             tracing::info!(address = %tenants, %operators, "the admin API listens");

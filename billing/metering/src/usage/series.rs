@@ -96,9 +96,9 @@ pub enum SeriesError {
     /// There is no such tenant.
     #[error("there is no such tenant")]
     NoTenant,
-    /// It is too much at once, or nothing.
-    #[error("{0}")]
-    Range(String),
+    /// It is too much at once, or nothing: which parameter is to blame, and what it may be.
+    #[error("{1}")]
+    Range(&'static str, String),
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -188,27 +188,44 @@ impl SeriesQuery<'_> {
         let (from, to) = (self.from.unwrap_or(period.start), self.to.unwrap_or(period.end));
         if from.0 < 0 || to >= Micros::RECEIVED_END || from >= to {
             let rule = "from must lie before to, and both between 1970 and 2200";
-            return Err(SeriesError::Range(rule.to_owned()));
+            return Err(SeriesError::Range("from", rule.to_owned()));
         }
         let days = self.by.days_max();
         if to.0 - from.0 > days.saturating_mul(Micros::DAY) {
             let rule = format!("by {} spans {days} days at most: ask for less at once", self.by.as_str());
-            return Err(SeriesError::Range(rule));
+            return Err(SeriesError::Range("by", rule));
         }
         Ok(Range { from: from.hour(), to, period: is_default.then_some(period.start) })
     }
 }
 
-/// The tenant's usage.
+/// What Postgres knows of a tenant's usage. By event the items are still missing: [`Counted::complete`] asks ClickHouse
+/// for them, and the connection to Postgres is given back before that.
+#[derive(Debug)]
+#[must_use]
+pub struct Counted {
+    series: Series,
+    by_event: Option<ByEvent>,
+}
+
+/// Which items ClickHouse is to be asked for.
+#[derive(Debug)]
+struct ByEvent {
+    tenant: TenantId,
+    projects: Option<Vec<ProjectId>>,
+    range: (Micros, Micros),
+    step: (&'static str, Tz),
+}
+
+/// The tenant's usage, as far as Postgres knows it.
 ///
 /// # Errors
 /// [`SeriesError`].
 pub async fn of_tenant(
     connection: &mut PgConnection,
-    clickhouse: &Client,
     tenant: TenantId,
     query: &SeriesQuery<'_>,
-) -> Result<Series, SeriesError> {
+) -> Result<Counted, SeriesError> {
     let terms = tenant::terms(&mut *connection, tenant).await?;
     let (own_zone, quota) = terms.ok_or(SeriesError::NoTenant)?;
     let own_zone: Tz = own_zone.parse().unwrap_or(Tz::UTC);
@@ -230,7 +247,7 @@ pub async fn of_tenant(
     };
     let total = usage_hour::by_step(&mut *connection, steps).await?.into_iter().next();
     let items = match query.group {
-        Some(Group::Event) => by_event(clickhouse, tenant, query, &range, zone).await?,
+        Some(Group::Event) => Vec::new(),
         group => {
             let steps = Steps {
                 step: Some(query.by.as_str()),
@@ -243,12 +260,15 @@ pub async fn of_tenant(
             usage_hour::by_step(connection, steps).await?.into_iter().map(item).collect()
         }
     };
-    if items.len() > usize::try_from(ITEMS_MAX).unwrap_or(usize::MAX) {
-        let rule = format!("that has more than {ITEMS_MAX} items: ask for less at once");
-        return Err(SeriesError::Range(rule));
-    }
+    hold_to_limit(&items)?;
+    let by_event = (query.group == Some(Group::Event)).then(|| ByEvent {
+        tenant,
+        projects: query.projects.map(<[_]>::to_vec),
+        range: (range.from, range.to),
+        step: (query.by.as_str(), if query.by == Step::Hour { Tz::UTC } else { zone }),
+    });
     let of_total = |figure: fn(&StepSums) -> i64| total.as_ref().map_or(0, figure);
-    Ok(Series {
+    let series = Series {
         period_start: timestamp(period.start),
         period_end: timestamp(period.end),
         quota,
@@ -263,7 +283,30 @@ pub async fn of_tenant(
         dead: of_total(|sums| sums.dead),
         items,
         as_of: current.as_of,
-    })
+    };
+    Ok(Counted { series, by_event })
+}
+
+impl Counted {
+    /// All of it.
+    ///
+    /// # Errors
+    /// [`SeriesError`].
+    pub async fn complete(self, clickhouse: &Client) -> Result<Series, SeriesError> {
+        let Self { series, by_event } = self;
+        let Some(by_event) = by_event else { return Ok(series) };
+        let items = by_event.items(clickhouse).await?;
+        hold_to_limit(&items)?;
+        Ok(Series { items, ..series })
+    }
+}
+
+fn hold_to_limit(items: &[UsageItem]) -> Result<(), SeriesError> {
+    if items.len() > usize::try_from(ITEMS_MAX).unwrap_or(usize::MAX) {
+        let rule = format!("that has more than {ITEMS_MAX} items: ask for less at once");
+        return Err(SeriesError::Range("by", rule));
+    }
+    Ok(())
 }
 
 fn item(sums: StepSums) -> UsageItem {
@@ -280,28 +323,22 @@ fn item(sums: StepSums) -> UsageItem {
     }
 }
 
-async fn by_event(
-    clickhouse: &Client,
-    tenant: TenantId,
-    query: &SeriesQuery<'_>,
-    range: &Range,
-    zone: Tz,
-) -> Result<Vec<UsageItem>, SeriesError> {
-    let rows = TenantRows { tenant, projects: query.projects };
-    let zone = if query.by == Step::Hour { Tz::UTC } else { zone };
-    let step = (query.by.as_str(), zone.name());
-    let sums =
-        events_hourly::by_step(clickhouse, rows, (range.from, range.to), step, u64::from(ITEMS_MAX) + 1);
-    let sums = in_time(CLICKHOUSE, PATIENCE, sums).await?;
-    let item = |NameSum { at, name, stored }: NameSum| UsageItem {
-        at: DateTime::from_timestamp(at, 0).unwrap_or_default(),
-        project: None,
-        project_name: None,
-        meter: None,
-        event: Some(name),
-        stored: i64::try_from(stored).unwrap_or(i64::MAX),
-        duplicate: None,
-        dead: None,
-    };
-    Ok(sums.into_iter().map(item).collect())
+impl ByEvent {
+    async fn items(&self, clickhouse: &Client) -> Result<Vec<UsageItem>, SeriesError> {
+        let rows = TenantRows { tenant: self.tenant, projects: self.projects.as_deref() };
+        let step = (self.step.0, self.step.1.name());
+        let sums = events_hourly::by_step(clickhouse, rows, self.range, step, u64::from(ITEMS_MAX) + 1);
+        let sums = in_time(CLICKHOUSE, PATIENCE, sums).await?;
+        let item = |NameSum { at, name, stored }: NameSum| UsageItem {
+            at: DateTime::from_timestamp(at, 0).unwrap_or_default(),
+            project: None,
+            project_name: None,
+            meter: None,
+            event: Some(name),
+            stored: i64::try_from(stored).unwrap_or(i64::MAX),
+            duplicate: None,
+            dead: None,
+        };
+        Ok(sums.into_iter().map(item).collect())
+    }
 }

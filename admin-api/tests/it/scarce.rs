@@ -1,0 +1,124 @@
+//! What is scarce: connections to Postgres, and places for exports. Who takes much keeps none from others.
+
+use std::time::{Duration, Instant};
+
+use admin_api::Pools;
+use hyper::Method;
+use testkit::eventually;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::house::{House, OPERATOR_TOKEN};
+
+/// As long as no request here may take.
+const SOON: Duration = Duration::from_secs(2);
+
+async fn answers_soon(house: &House, token: &str) {
+    let begun = Instant::now();
+    let reply = house.client(Some(token)).send(Method::GET, "/v1/tenants/me", &[], "").await;
+    assert!(reply.status == 200 && begun.elapsed() < SOON, "{:?} {reply:?}", begun.elapsed());
+}
+
+/// An export whose client reads the header, and then nothing.
+async fn slow_export(house: &House, token: &str) -> (String, TcpStream) {
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let head = format!(
+        "GET /v1/tenants/me/audit/export HTTP/1.1\r\nHost: weir\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut header = Vec::new();
+    while !header.ends_with(b"\r\n\r\n") {
+        header.push(stream.read_u8().await.unwrap());
+    }
+    (String::from_utf8(header).unwrap(), stream)
+}
+
+#[tokio::test]
+async fn slow_readers_of_exports_keep_no_connection_and_a_tenant_has_two_of_them() {
+    let house = House::with_stores(&[], 2, "http://127.0.0.1:1").await;
+    for email in ["ada@example.com", "zoe@example.com"] {
+        house.person(email).await;
+    }
+    // More than all buffers between the two hold.
+    sqlx::raw_sql(
+        "INSERT INTO audit_entry (chain, seq, tenant_id, id, at, actor, action, target, after, hash)
+         SELECT h.chain, h.seq + n, h.chain, gen_random_uuid(), now(), 'system', 'test', 't', repeat('x', 16000),
+             decode(repeat('00', 32), 'hex')
+         FROM audit_head h, generate_series(1, 2000) n WHERE h.chain > 0;
+         UPDATE audit_head SET seq = seq + 2000 WHERE chain > 0",
+    )
+    .execute(&house.database.pool)
+    .await
+    .unwrap();
+    let (ada, zoe) = (house.login("ada@example.com").await, house.login("zoe@example.com").await);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let (header, stream) = slow_export(&house, &ada).await;
+        assert!(header.starts_with("HTTP/1.1 200"), "{header}");
+        open.push(stream);
+    }
+    let (header, _) = slow_export(&house, &ada).await;
+    assert!(header.starts_with("HTTP/1.1 429") && header.contains("retry-after: 10"), "{header}");
+    let (header, of_another) = slow_export(&house, &zoe).await;
+    assert!(header.starts_with("HTTP/1.1 200"), "{header}");
+    // Nothing says that all of them have read as much as they will.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for token in [&ada, &zoe] {
+        answers_soon(&house, token).await;
+    }
+    drop(open);
+    eventually("a place is free", Duration::from_secs(10), async || {
+        slow_export(&house, &ada).await.0.starts_with("HTTP/1.1 200")
+    })
+    .await;
+    drop(of_another);
+    let whole = house.client(Some(&zoe)).send(Method::GET, "/v1/tenants/me/audit/export", &[], "").await;
+    assert_eq!(whole.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() / 1_000, 2);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_clickhouse_keeps_no_connection_to_postgres() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let house = House::with_stores(&[], 1, &url).await;
+    house.person("ada@example.com").await;
+    let token = house.login("ada@example.com").await;
+    let asks = (0..3).map(|_| {
+        let client = house.client(Some(&token));
+        let path = "/v1/tenants/me/usage?group=event";
+        tokio::spawn(async move { client.send(Method::GET, path, &[], "").await.status })
+    });
+    let asks: Vec<_> = asks.collect();
+    // They are asked, and never answer.
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        asked.push(tokio::time::timeout(SOON, silent.accept()).await.unwrap().unwrap());
+    }
+    answers_soon(&house, &token).await;
+    drop((asked, silent));
+    for ask in asks {
+        assert_eq!(ask.await.unwrap(), 503);
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn whatever_tenants_do_operators_get_in() {
+    let house = House::with(&[]).await;
+    let Pools { tenants, operators } = &house.pools;
+    let mut taken = Vec::new();
+    for _ in 0..tenants.options().get_max_connections() {
+        taken.push(tenants.acquire().await.unwrap());
+    }
+    assert!(operators.options().get_max_connections() < tenants.options().get_max_connections());
+    let begun = Instant::now();
+    for path in ["/v1/operator/tenants", "/v1/operator/people", "/v1/operator/status"] {
+        let operator = testkit::Client::new(house.operators, Some(OPERATOR_TOKEN));
+        let reply = operator.send(Method::GET, path, &[], "").await;
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    }
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    drop(taken);
+    house.stop().await;
+}
