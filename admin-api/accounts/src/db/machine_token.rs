@@ -1,13 +1,14 @@
-//! Tokens for machines that call the admin API.
+//! Tokens for machines that call the admin API. A token stands for who made it, and never for more.
+
+mod good;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use schemas::id::TenantId;
 use schemas::permission::Permission;
 use schemas::public_id::MachineTokenId;
 use serde::{Deserialize, Serialize};
 use service::store::changed;
-use sqlx::PgConnection;
 
+use crate::caller::Actor;
 use crate::check;
 use crate::db::chain::Note;
 use crate::db::scope::Scope;
@@ -15,7 +16,10 @@ use crate::error::AccountError;
 use crate::grants::Grants;
 use crate::page::{Listed, Page, PageRequest};
 use crate::random::Random;
-use crate::secret::{Purpose, SecretHash, SecretText};
+use crate::secret::{Purpose, SecretText};
+
+use good::is_of_token;
+pub(crate) use good::{find_good, note_use};
 
 /// How long a token may be good for at most.
 const LIFE_DAYS_MAX: i64 = 366;
@@ -62,10 +66,11 @@ pub struct MadeToken {
     pub secret: SecretText,
 }
 
-/// Makes a token.
+/// Makes a token. What it permits at each use is what it was made for and its maker may do at that moment.
 ///
 /// # Errors
-/// [`AccountError::Invalid`] for a permission that its maker does not have, or an end that is past or far away.
+/// [`AccountError::Invalid`] for a permission that its maker does not have, an end that is past, far away or later than
+/// that of the token that asks, or if a token made the one that asks.
 pub async fn create(
     scope: &mut Scope,
     random: &Random,
@@ -76,12 +81,14 @@ pub async fn create(
     let (tenant, now, created_by) = (scope.tenant(), scope.now(), scope.caller().actor.to_string());
     if new.expires_at <= now || new.expires_at > now + TimeDelta::days(LIFE_DAYS_MAX) {
         let rule = format!("expires_at lies in the future, and at most {LIFE_DAYS_MAX} days away");
-        return Err(AccountError::Invalid(rule));
+        return Err(AccountError::member("expires_at", rule));
     }
     if let Some(more) = new.permissions.iter().find(|permission| !by.may(**permission)) {
-        return Err(AccountError::Invalid(format!(
-            "a token of yours can't hold {more}, which you do not have"
-        )));
+        let rule = format!("a token of yours can't hold {more}, which you do not have");
+        return Err(AccountError::member("permissions", rule));
+    }
+    if let Actor::Token(parent) = scope.caller().actor {
+        hold_to_parent(&find(scope, parent).await?, new)?;
     }
     let (id, secret) =
         (MachineTokenId::of_random(random.bytes()), SecretText::make(Purpose::MachineToken, random));
@@ -116,6 +123,18 @@ pub async fn create(
     };
     scope.note(Note::new("token.create", id).after(&token));
     Ok(MadeToken { token, secret })
+}
+
+/// A token that a token makes ends with it, so that none renews itself.
+fn hold_to_parent(parent: &MachineToken, new: &NewToken) -> Result<(), AccountError> {
+    if is_of_token(&parent.created_by) {
+        return Err(AccountError::Invalid("a token that a token made makes no other".to_owned()));
+    }
+    if new.expires_at > parent.expires_at {
+        let rule = format!("expires_at is at most that of the token that asks, {}", parent.expires_at);
+        return Err(AccountError::member("expires_at", rule));
+    }
+    Ok(())
 }
 
 type Row = (
@@ -210,51 +229,5 @@ pub async fn revoke(scope: &mut Scope, id: MachineTokenId) -> Result<(), Account
     .await?;
     changed(&revoked, 1)?;
     scope.note(Note::new("token.revoke", id));
-    Ok(())
-}
-
-/// A token that is good now.
-pub(crate) struct GoodToken {
-    pub(crate) tenant: TenantId,
-    pub(crate) id: MachineTokenId,
-    pub(crate) grants: Grants,
-    pub(crate) last_used_at: Option<DateTime<Utc>>,
-}
-
-/// Whose token it is and what it permits, if it is good now. In a scope of all tenants.
-pub(crate) async fn find_good(
-    connection: &mut PgConnection,
-    hash: &SecretHash,
-    now: DateTime<Utc>,
-) -> Result<Option<GoodToken>, sqlx::Error> {
-    type Row = (i64, uuid::Uuid, Vec<String>, Option<DateTime<Utc>>);
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT tenant_id, id, permissions, last_used_at FROM machine_token
-         WHERE hash = $1 AND revoked_at IS NULL AND expires_at > $2",
-    )
-    .bind(hash.as_slice())
-    .bind(now)
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.map(|(tenant, id, words, last_used_at)| {
-        let permissions = words.iter().filter_map(|word| word.parse().ok()).collect();
-        let grants = Grants { role: "token".to_owned(), permissions, projects: None };
-        GoodToken { tenant: TenantId(tenant), id: id.into(), grants, last_used_at }
-    }))
-}
-
-/// Notes that the token is used now.
-pub(crate) async fn note_use(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    id: MachineTokenId,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE machine_token SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2")
-        .bind(tenant.0)
-        .bind(id.uuid())
-        .bind(now)
-        .execute(connection)
-        .await?;
     Ok(())
 }

@@ -89,7 +89,7 @@ pub struct TenantOfPerson {
 
 type GrantsRow = (Option<String>, Option<String>, Option<Vec<String>>, bool, Vec<i64>);
 
-/// What `person` may do in `tenant`; `None`: the person is no member. Permissions that this weir does not know permit
+/// What `person` may do in `tenant`; `None`: the person is no member, or is disabled. Permissions that this weir does not know permit
 /// nothing.
 pub(crate) async fn grants(
     connection: &mut PgConnection,
@@ -100,7 +100,8 @@ pub(crate) async fn grants(
         "SELECT m.built_in, r.name, r.permissions, m.limited,
                 ARRAY(SELECT project_id FROM membership_project p
                       WHERE (p.tenant_id, p.membership_id) = (m.tenant_id, m.id) ORDER BY project_id)
-         FROM membership m LEFT JOIN member_role r ON (r.tenant_id, r.id) = (m.tenant_id, m.custom)
+         FROM membership m JOIN person w ON w.id = m.person_id AND w.disabled_at IS NULL
+         LEFT JOIN member_role r ON (r.tenant_id, r.id) = (m.tenant_id, m.custom)
          WHERE m.tenant_id = $1 AND m.person_id = $2",
     )
     .bind(tenant.0)

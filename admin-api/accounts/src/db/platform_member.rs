@@ -16,14 +16,15 @@ pub(crate) async fn role_of(
     Ok(word.and_then(|word| word.parse().ok()))
 }
 
-/// The person's role, if a second factor is on: without one nobody works for the platform.
+/// The person's role, if a second factor is on and the person is not disabled: nobody else works for the platform.
 pub(crate) async fn good_role_of(
     connection: &mut PgConnection,
     person: PersonId,
 ) -> Result<Option<PlatformRole>, sqlx::Error> {
     let query = sqlx::query_scalar(
         "SELECT m.role FROM platform_member m JOIN second_factor f ON f.person_id = m.person_id
-         WHERE m.person_id = $1 AND f.confirmed_at IS NOT NULL",
+         JOIN person p ON p.id = m.person_id
+         WHERE m.person_id = $1 AND f.confirmed_at IS NOT NULL AND p.disabled_at IS NULL",
     );
     let word: Option<String> = query.bind(person.uuid()).fetch_optional(connection).await?;
     Ok(word.and_then(|word| word.parse().ok()))
