@@ -58,6 +58,9 @@ impl fmt::Display for Access {
 /// What is answered to somebody who has no good credential where the operator's token is one.
 const SEND_TOKEN: &str = "send the operator's token as `Authorization: Bearer <token>`";
 
+/// Bytes of what stands for something in a path at most.
+const NAMED_BYTES_MAX: usize = 1_000;
+
 /// What the guard has opened. A handler takes it once.
 struct Once<T>(Arc<Mutex<Option<T>>>);
 
@@ -106,6 +109,12 @@ pub(crate) async fn guard(
     request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
+    if parameters.iter().any(|(_, value)| value.len() > NAMED_BYTES_MAX || value.contains('\0')) {
+        return Err(Refused::new(Problem::new(
+            Code::NotFound,
+            "nothing has a name like the one in the path",
+        )));
+    }
     let bearer = bearer(request.headers());
     // Before anything is opened: a body that arrives slowly must hold no connection of the pool.
     let mut request = match access == Access::Anyone || !bearer.is_empty() {
@@ -113,7 +122,7 @@ pub(crate) async fn guard(
         false => request,
     };
     match access {
-        Access::Anyone => from_our_pages(&request)?,
+        Access::Anyone => from_our_pages(&api, &request)?,
         Access::Operator | Access::Support => {
             let opened = of_platform(&api, &bearer, request.headers()).await?;
             if access == Access::Operator && opened.role() != PlatformRole::Operator {
@@ -341,15 +350,20 @@ fn client(headers: &HeaderMap) -> Client {
     }
 }
 
-/// Refuses what a page of another site sends: its browser would add our cookies.
-fn from_our_pages(request: &Request) -> Result<(), Refused> {
+/// Refuses what a page of another site sends: its browser would add our cookies. Pages of tenants' people are those of
+/// the public URL. Operators have no such URL: their pages are of the host that the request names.
+fn from_our_pages(api: &Api, request: &Request) -> Result<(), Refused> {
     let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     let same_site = header("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
-    // HTTP/2 has the host in the URI.
-    let authority = request.uri().authority().map(|authority| authority.as_str());
-    let host = header("host").or(authority).unwrap_or_default();
-    let same_origin = header("origin")
-        .is_none_or(|origin| origin.split_once("://").is_some_and(|(_, of)| !host.is_empty() && of == host));
+    let same_origin = header("origin").is_none_or(|origin| {
+        if !api.is_of_operators() {
+            return origin == &*api.origin;
+        }
+        // HTTP/2 has the host in the URI.
+        let authority = request.uri().authority().map(|authority| authority.as_str());
+        let host = header("host").or(authority).unwrap_or_default();
+        origin.split_once("://").is_some_and(|(_, of)| !host.is_empty() && of == host)
+    });
     if request.method() == Method::GET || (same_site && same_origin) {
         return Ok(());
     }
@@ -367,9 +381,12 @@ pub(crate) fn authenticator(api: &Api) -> Result<&Authenticator, Refused> {
     api.auth.as_deref().ok_or_else(|| unauthorized(nobody))
 }
 
+/// What the header presents, if its scheme is `Bearer`, in whichever case (RFC 9110, 11.1).
 fn bearer(headers: &HeaderMap) -> String {
     let presented = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    presented.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned()
+    let presented = presented.and_then(|value| value.split_once(' '));
+    let token = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    token.map(|(_, token)| token.trim_start_matches(' ')).unwrap_or_default().to_owned()
 }
 
 fn is_operator(api: &Api, bearer: &str) -> bool {

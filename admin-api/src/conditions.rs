@@ -85,17 +85,19 @@ async fn once(
     parameters: &RawPathParams,
     request: Request,
 ) -> Result<(Request, Option<Once>), Refused> {
-    let Some(key) = request.headers().get(IDEMPOTENCY_KEY).filter(|_| request.method() == Method::POST)
-    else {
+    let mut keys = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next().filter(|_| request.method() == Method::POST) else {
         return Ok((request, None));
     };
+    let is_only = keys.next().is_none();
     if path.starts_with("/v1/auth/") || path.starts_with("/v1/me/") {
         return Ok((request, None));
     }
-    let key = key.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())).map(str::to_owned);
+    let key = key.to_str().ok().filter(|_| is_only);
+    let key = key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())).map(str::to_owned);
     let Some(key) = key else {
         let detail =
-            format!("an idempotency key has 1 to {KEY_BYTES_MAX} letters, digits and signs of ASCII");
+            format!("one idempotency key, of 1 to {KEY_BYTES_MAX} letters, digits and signs of ASCII");
         return Err(Refused::new(Problem::new(Code::InvalidArgument, detail).at("Idempotency-Key")));
     };
     let (parts, body) = request.into_parts();

@@ -1,5 +1,7 @@
 //! What a request brings: bodies and parameters. Whatever is wrong with one becomes a problem that names the place.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use accounts::PageRequest;
@@ -9,8 +11,10 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use schemas::problem::{Code, Fault, Place, Problem};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
 use crate::reply::Refused;
@@ -19,6 +23,8 @@ use crate::reply::Refused;
 pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
 /// From the end of the header to the end of the body.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes of a parameter of the query at most: OpenID providers send some hundred, and cursors fewer.
+const PARAMETER_BYTES_MAX: usize = 8 * 1024;
 /// Unknown members that one reply names at most.
 const UNKNOWN_MAX: usize = 16;
 
@@ -43,7 +49,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
         if !is_json(request.headers()) {
-            let detail = "send `Content-Type: application/json`, and a body of JSON";
+            let detail = "send `Content-Type: application/json`, and a body of JSON in UTF-8";
             return Err(Refused::new(Problem::new(Code::UnsupportedMediaType, detail).at("content-type")));
         }
         let (_, body) = request.into_parts();
@@ -56,6 +62,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
         let query = parts.uri.query().unwrap_or_default();
+        form_urlencoded::parse(query.as_bytes()).try_for_each(|(name, value)| readable(&name, &value))?;
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         serde_path_to_error::deserialize(pairs).map(Parameters).map_err(|error| {
             let (path, why) = (error.path().to_string(), error.inner().to_string());
@@ -68,6 +75,18 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
     }
 }
 
+/// Whether a parameter can be compared with what is stored. What is not UTF-8 was decoded to U+FFFD.
+fn readable(name: &str, value: &str) -> Result<(), Refused> {
+    let rule = match [name, value] {
+        texts if texts.iter().any(|text| text.len() > PARAMETER_BYTES_MAX) => "it is too long",
+        texts if texts.iter().any(|text| text.contains('\0')) => "it holds the character U+0000",
+        texts if texts.iter().any(|text| text.contains('\u{fffd}')) => "it is not UTF-8",
+        _ => return Ok(()),
+    };
+    let name: String = name.chars().filter(|c| *c != '\0').take(100).collect();
+    Err(Refused::invalid_at(Place::Parameter(name.clone()), format!("{name}: {rule}")))
+}
+
 impl<S: Sync> FromRequestParts<S> for Paging {
     type Rejection = Refused;
 
@@ -77,11 +96,19 @@ impl<S: Sync> FromRequestParts<S> for Paging {
     }
 }
 
-/// A media type of JSON: `application/json`, or one whose suffix says so (RFC 6839), with any parameters.
+/// A media type of JSON: `application/json`, or one whose suffix says so (RFC 6839). JSON has one charset, UTF-8 (RFC
+/// 8259); other parameters are not looked at.
 fn is_json(headers: &HeaderMap) -> bool {
     let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let mut parts = said.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let mut charsets = parts
+        .filter_map(|part| part.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    let is_utf8 = charsets.all(|(_, of)| of.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"));
+    let is_json =
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    is_json && is_utf8
 }
 
 /// A body, up to its limits in size and time.
@@ -105,13 +132,68 @@ pub(crate) async fn whole(body: Bytes) -> Result<axum::body::Bytes, Refused> {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    if let Some(pointer) = nul(bytes) {
+        let rule = format!("{pointer} holds the character U+0000, which can't be stored: leave it out");
+        return Err(Refused::invalid_at(Place::Pointer(pointer), rule));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut json);
-    let value = read.map_err(|error| {
+    let Object(value) = read.map_err(|error| {
         if error.inner().is_data() { invalid::<T>(bytes, &error) } else { malformed(error.inner()) }
     })?;
     json.end().map_err(|error| malformed(&error))?;
     Ok(value)
+}
+
+/// Where in a body a text holds the character U+0000.
+fn nul(bytes: &[u8]) -> Option<String> {
+    const WRITTEN: &[u8] = br"\u0000";
+    if !bytes.windows(WRITTEN.len()).any(|part| part == WRITTEN) {
+        return None;
+    }
+    nul_in(&serde_json::from_slice(bytes).ok()?)
+}
+
+fn nul_in(value: &Value) -> Option<String> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(values) => {
+            let mut found = values.iter().enumerate();
+            found.find_map(|(index, value)| nul_in(value).map(|rest| format!("/{index}{rest}")))
+        }
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, value)| nul_in(value).map(|rest| format!("/{}{rest}", escaped(name)))),
+    }
+}
+
+/// What is read from an object: for serde an array of the members in their order would do as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object(deserializer).map(Self)
+    }
+}
+
+/// For a member that is an object, and no array.
+pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_map(Members(PhantomData))
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
 }
 
 fn malformed(error: &serde_json::Error) -> Refused {
@@ -123,13 +205,13 @@ type Misread = serde_path_to_error::Error<serde_json::Error>;
 /// Names all members that are not known, and what else is wrong first.
 fn invalid<T: DeserializeOwned>(bytes: &[u8], first: &Misread) -> Refused {
     let mut faults = vec![fault(first)];
-    let mut rest: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let mut rest: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let mut unknown = unknown_member(first);
     while let Some(pointer) = unknown.take().filter(|_| faults.len() < UNKNOWN_MAX) {
         if !remove(&mut rest, &pointer) {
             break;
         }
-        if let Err(next) = serde_path_to_error::deserialize::<_, T>(&rest) {
+        if let Err(next) = serde_path_to_error::deserialize::<_, Object<T>>(&rest) {
             faults.push(fault(&next));
             unknown = unknown_member(&next);
         }
@@ -167,10 +249,10 @@ fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-fn remove(value: &mut serde_json::Value, pointer: &str) -> bool {
+fn remove(value: &mut Value, pointer: &str) -> bool {
     let Some((parent, name)) = pointer.rsplit_once('/') else { return false };
     let name = name.replace("~1", "/").replace("~0", "~");
-    let parent = value.pointer_mut(parent).and_then(serde_json::Value::as_object_mut);
+    let parent = value.pointer_mut(parent).and_then(Value::as_object_mut);
     parent.is_some_and(|members| members.remove(&name).is_some())
 }
 
@@ -215,7 +297,16 @@ mod tests {
     fn a_member_of_another_type_is_pointed_at_and_what_is_no_json_is_said() {
         let shown = problem(r#"{"name":"x","inner":{"count":300}}"#);
         assert_eq!(shown["errors"][0]["pointer"], "/inner/count");
-        assert_eq!(problem("[]")["errors"][0]["pointer"], "");
+        for body in ["[]", r#"["x",null]"#, r#""x""#, "1", "null"] {
+            assert_eq!(
+                (&problem(body)["errors"][0]["pointer"], &problem(body)["code"]),
+                (&"".into(), &"invalid_argument".into()),
+                "{body}"
+            );
+        }
+        let shown = problem(r#"{"name":"a","inner":{"count":1,"x\u0000":"\\u0000\u0000"}}"#);
+        assert_eq!(shown["errors"][0]["pointer"], "/inner/x\0");
+        assert!(read::<Outer>(br#"{"name":"\\u0000","inner":null}"#).is_ok(), "no more than six signs");
         for body in ["", "{", r#"{"name":"x"} {}"#, "\u{feff}{}"] {
             assert_eq!(problem(body)["code"], "invalid_json", "{body}");
         }
@@ -229,6 +320,8 @@ mod tests {
         };
         assert!(is("application/json") && is("application/json; charset=utf-8"));
         assert!(is("Application/JSON") && is("application/merge-patch+json"));
+        assert!(is("application/json;charset=\"UTF-8\"; q=1") && is("application/json; x=y"));
+        assert!(!is("application/json; charset=utf-16") && !is("application/json;Charset=latin1"));
         assert!(!is("text/plain") && !is("application/jsonp") && !is("") && !is_json(&HeaderMap::new()));
     }
 
@@ -248,6 +341,9 @@ mod tests {
             ("limit=201", "limit"),
             ("limit=-1", "limit"),
             ("limit=1&limit=2", "limit"),
+            ("cursor=%00", "cursor"),
+            ("cursor=%ff", "cursor"),
+            ("cursor=%f0%9f%92", "cursor"),
         ] {
             let request = Request::get(format!("/?{query}")).body(()).unwrap();
             let (mut parts, ()) = request.into_parts();

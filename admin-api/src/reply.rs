@@ -171,6 +171,9 @@ impl From<AccountError> for Refused {
                 Self::new(Problem::new(Code::Conflict, detail))
             }
             AccountError::Forbidden(_) => Self::new(Problem::new(Code::Forbidden, detail)),
+            AccountError::Wait { seconds } => {
+                Self::new(Problem::new(Code::TooManyRequests, detail)).after(seconds)
+            }
             AccountError::Changed => Self::changed(detail),
             AccountError::Store(cause) => cause.into(),
         }
@@ -195,8 +198,15 @@ impl From<NotClaimed> for Refused {
     }
 }
 
+/// Of Postgres: a value is none that it has. It came with the request, so asking again does not help.
+const NO_VALUE: &str = "22";
+
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
+        if error.postgres_code().is_some_and(|code| code.starts_with(NO_VALUE)) {
+            tracing::warn!(error = %Chain(&error), "a value came as far as the database, which has none such");
+            return Self::invalid("a text, number or time is none that can be stored");
+        }
         Self::unavailable(&error)
     }
 }

@@ -103,6 +103,7 @@ fn of_sessions() -> Vec<Row> {
         get("/v1/me", Session, me::show),
         get("/v1/me/sessions", Session, me::sessions),
         delete("/v1/me/sessions", Session, me::end_other_sessions),
+        get("/v1/me/sessions/{session}", Session, me::session),
         delete("/v1/me/sessions/{session}", Session, me::end_session),
     ]
 }
@@ -133,6 +134,7 @@ fn of_people() -> Vec<Row> {
         get("/v1/me/passkeys", Session, passkeys::list),
         post("/v1/me/passkeys", Session, passkeys::propose),
         post("/v1/me/passkeys/confirm", Session, passkeys::confirm),
+        get("/v1/me/passkeys/{passkey}", Session, passkeys::show),
         delete("/v1/me/passkeys/{passkey}", Session, passkeys::remove),
         post("/v1/me/recovery-codes", Session, me::renew_recovery_codes),
         get("/v1/me/notifications", Session, me::notifications),

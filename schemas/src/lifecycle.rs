@@ -221,6 +221,17 @@ impl TenantState {
     }
 }
 
+impl TenantState {
+    /// Whether somebody may be invited to a tenant in this state, or join it.
+    #[must_use]
+    pub fn takes_members(self) -> bool {
+        match self {
+            Self::Active | Self::Frozen => true,
+            Self::Closed | Self::Deleted | Self::Erased => false,
+        }
+    }
+}
+
 /// The part of `docs/permissions.md` after the permissions.
 #[must_use]
 pub fn page() -> String {

@@ -61,9 +61,16 @@ impl From<NotMade> for AuthError {
     }
 }
 
+impl AuthError {
+    /// A password that is not taken, and which member it is.
+    pub(crate) fn weak(member: &str, weak: Weak) -> Self {
+        Self::InvalidAt(Place::Pointer(format!("/{member}")), weak.to_string())
+    }
+}
+
 impl From<Weak> for AuthError {
     fn from(weak: Weak) -> Self {
-        Self::Invalid(weak.to_string())
+        Self::weak("password", weak)
     }
 }
 
@@ -72,6 +79,7 @@ impl From<AccountError> for AuthError {
         match error {
             AccountError::Store(error) => Self::Store(error),
             AccountError::Changed => Self::Changed,
+            AccountError::Wait { seconds } => Self::Wait { seconds },
             AccountError::InvalidAt(place, rule) => Self::InvalidAt(place, rule),
             AccountError::Invalid(_)
             | AccountError::NotFound(_)

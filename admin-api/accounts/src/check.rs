@@ -9,15 +9,36 @@ const NAME_BYTES_MAX: usize = 100;
 /// Events a second at most, in a plan or for a tenant.
 const RATE_MAX: i64 = 1_000_000_000;
 
-/// A name that nobody takes for an id.
+/// A name that nobody takes for an id, or for another name.
 pub(crate) fn name(name: &str) -> Result<(), AccountError> {
-    let good = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
+    name_at("name", name)
+}
+
+/// The same of another member.
+pub(crate) fn name_at(member: &str, name: &str) -> Result<(), AccountError> {
+    let is_seen = |c: char| !c.is_whitespace() && !is_invisible(c);
+    let good = name.len() <= NAME_BYTES_MAX
+        && name.chars().any(is_seen)
+        && !name.chars().any(|c| c.is_control() || turns_text(c));
     let number = name.bytes().all(|byte| byte.is_ascii_digit());
     if good && !number {
         return Ok(());
     }
-    let rule = format!("a name has 1 to {NAME_BYTES_MAX} bytes, no control characters, and is not a number");
-    Err(AccountError::member("name", rule))
+    let rule = format!(
+        "a name has 1 to {NAME_BYTES_MAX} bytes, something that can be seen, no control characters, none that turn \
+         text around, and is not a number"
+    );
+    Err(AccountError::member(member, rule))
+}
+
+/// Spaces without width, joiners and marks: alone they make no name.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+/// Embeddings, overrides and isolates (Unicode's annex 9): with them one name is shown as another.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes of an address for mails: RFC 5321 has no longer path.
@@ -51,7 +72,7 @@ pub(crate) fn reason(reason: &str) -> Result<(), AccountError> {
     if good {
         return Ok(());
     }
-    Err(AccountError::Invalid(format!("reason says why, in 1 to {REASON_BYTES_MAX} bytes")))
+    Err(AccountError::member("reason", format!("reason says why, in 1 to {REASON_BYTES_MAX} bytes")))
 }
 
 /// The IANA name of a time zone.
@@ -115,6 +136,22 @@ mod tests {
         assert!(name(&"x".repeat(NAME_BYTES_MAX + 1)).is_err());
         assert!(reason(&"x".repeat(REASON_BYTES_MAX)).is_ok());
         assert!(reason(&"x".repeat(REASON_BYTES_MAX + 1)).is_err() && reason(" ").is_err());
-        assert!(name("").is_err() && name("42").is_err() && name("a\n").is_err());
+        for bad in [
+            "",
+            "42",
+            "a\n",
+            " ",
+            "\u{a0}\u{3000}",
+            "\u{200b}\u{feff}",
+            "a\u{202e}b",
+            "\u{2066}a\u{2069}",
+            "a\0",
+            "a\u{85}",
+        ] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+        for good in ["Ada", " x ", "4 2", "עדה", "👩\u{200d}💻", "a\u{200e}"] {
+            assert!(name(good).is_ok(), "{good:?}");
+        }
     }
 }

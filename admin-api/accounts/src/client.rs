@@ -30,6 +30,11 @@ impl Client {
         Caller { actor, address: self.address, request_id: self.request_id }
     }
 
+    /// The same for a transaction that changes nothing of what the client expects something of.
+    pub(crate) fn without_condition(&self) -> Self {
+        Self { expected: None, ..self.clone() }
+    }
+
     /// Where attempts are counted by: an IPv4 address, or the network of an IPv6 one, of which anybody has many.
     pub(crate) fn source(&self) -> Option<String> {
         Some(match self.address?.to_canonical() {

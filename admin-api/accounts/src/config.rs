@@ -50,7 +50,7 @@ impl AccountsConfig {
         let public_url = settings.get(
             "WEIR_PUBLIC_URL",
             "http://127.0.0.1:7401".to_owned(),
-            "where people reach the admin API; stands in access tokens",
+            "where people reach the admin API, as their browsers show it; stands in access tokens",
         );
         let countries = settings.optional(
             "WEIR_ADMIN_GEO_DATABASE",

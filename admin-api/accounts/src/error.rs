@@ -24,6 +24,12 @@ pub enum AccountError {
     /// The caller may not; the text says what it takes.
     #[error("{0}")]
     Forbidden(String),
+    /// It was done too often: wait.
+    #[error("that was done too often: try again in {seconds} s")]
+    Wait {
+        /// Seconds until it may be done again.
+        seconds: i64,
+    },
     /// It is not what the caller expects it to be: somebody has changed it.
     #[error("the resource is not what If-Match says: read it again, and decide again")]
     Changed,
@@ -46,6 +52,7 @@ impl From<AccountError> for StoreError {
             | AccountError::Exists(_)
             | AccountError::Conflict(_)
             | AccountError::Forbidden(_)
+            | AccountError::Wait { .. }
             | AccountError::Changed => Self::reject(POSTGRES, error),
         }
     }
@@ -67,6 +74,11 @@ impl AccountError {
     /// A member of what was asked for, as in `email`, is against the rule.
     pub(crate) fn member(name: &str, rule: impl Into<String>) -> Self {
         Self::InvalidAt(Place::Pointer(format!("/{name}")), rule.into())
+    }
+
+    /// The same for a parameter of the query.
+    pub(crate) fn parameter(name: &str, rule: impl Into<String>) -> Self {
+        Self::InvalidAt(Place::Parameter(name.to_owned()), rule.into())
     }
 
     /// A database error, with a broken rule of uniqueness as "exists already".

@@ -55,7 +55,8 @@ impl From<sqlx::Error> for NotClaimed {
 }
 
 impl<Of: Reach> Scope<Of> {
-    /// Claims the request: from here on it is this scope that carries it out, or nobody does. Its commit waits.
+    /// Claims the request: from here on it is this scope that carries it out, or nobody does. Its commit waits. What was
+    /// kept is given to who may do the same now, and to nobody else.
     ///
     /// # Errors
     /// [`NotClaimed`].
@@ -64,16 +65,18 @@ impl<Of: Reach> Scope<Of> {
         if !idempotent_request::try_lock(self.connection(), &id).await? {
             return Err(NotClaimed::Running);
         }
-        let Some((request_hash, sealed)) = idempotent_request::find(self.connection(), &id, now).await?
-        else {
-            let Once { request_hash, seal, waiting, .. } = once.clone();
-            self.defer(Claim { request: ClaimedRequest { id, request_hash, seal }, waiting });
+        let found = idempotent_request::find(self.connection(), &id, now).await?;
+        let Once { request_hash, seal, waiting, .. } = once.clone();
+        let projects = self.reach().projects().map(<[_]>::to_vec);
+        let request = ClaimedRequest { id, request_hash, projects, seal };
+        let Some((request_hash, sealed)) = found else {
+            self.defer(Claim { request, waiting });
             return Ok(());
         };
         if request_hash != once.request_hash {
             return Err(NotClaimed::Reused);
         }
-        Err(KeptReply::open(&once.seal, &id, &sealed).map_or(NotClaimed::Sealed, NotClaimed::Done))
+        Err(request.open(&sealed)?.map_or(NotClaimed::Sealed, NotClaimed::Done))
     }
 
     /// Of tenant, caller, route and key.

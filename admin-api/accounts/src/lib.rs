@@ -38,6 +38,7 @@ mod db;
 pub mod people;
 mod idempotency;
 mod auth_error;
+pub mod failed_login;
 pub mod queue;
 mod authenticator;
 mod config;

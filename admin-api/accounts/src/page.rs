@@ -5,9 +5,10 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use schemas::problem::Place;
+use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -97,8 +98,7 @@ impl PageRequest {
         if (1..=LIMIT_MAX).contains(&limit) {
             return Ok(Self { limit, cursor });
         }
-        let rule = format!("limit is a number from 1 to {LIMIT_MAX}");
-        Err(AccountError::InvalidAt(Place::Parameter("limit".to_owned()), rule))
+        Err(AccountError::parameter("limit", format!("limit is a number from 1 to {LIMIT_MAX}")))
     }
 
     /// How many rows to read: one more than a page has shows whether there is another page.
@@ -114,12 +114,13 @@ impl PageRequest {
     pub fn after<T: Listed>(&self) -> Result<Option<T::Key>, AccountError> {
         let Some(text) = &self.cursor else { return Ok(None) };
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-        let cursor = bytes.and_then(|bytes| serde_json::from_slice::<Cursor<String, T::Key>>(&bytes).ok());
+        let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).filter(is_stored);
+        let cursor = value.and_then(|value| serde_json::from_value::<Cursor<String, T::Key>>(value).ok());
         match cursor {
             Some(Cursor(list, key)) if list == T::LIST => Ok(Some(key)),
             _ => {
                 let rule = "cursor is what the last page of this list says as `next_cursor`";
-                Err(AccountError::InvalidAt(Place::Parameter("cursor".to_owned()), rule.to_owned()))
+                Err(AccountError::parameter("cursor", rule))
             }
         }
     }
@@ -133,6 +134,20 @@ impl PageRequest {
         let last = items.last().filter(|_| is_more);
         let cursor = last.and_then(|last| serde_json::to_vec(&Cursor(T::LIST, last.key())).ok());
         Page { items, next_cursor: cursor.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)) }
+    }
+}
+
+/// Whether what a cursor holds may be compared with what is stored: no text has the character U+0000, and no time lies
+/// where Postgres has none.
+fn is_stored(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => {
+            let at = text.parse::<DateTime<Utc>>();
+            !text.contains('\0') && at.map_or(true, |at| (1970..2200).contains(&at.year()))
+        }
+        Value::Array(values) => values.iter().all(is_stored),
+        Value::Object(members) => members.values().all(is_stored),
     }
 }
 
@@ -177,6 +192,34 @@ mod tests {
 
         fn key(&self) -> i64 {
             0
+        }
+    }
+
+    struct Dated;
+
+    impl Listed for Dated {
+        const LIST: &'static str = "dated";
+        type Key = (DateTime<Utc>, String);
+
+        fn key(&self) -> Self::Key {
+            (DateTime::UNIX_EPOCH, String::new())
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_no_row_can_have_is_refused() {
+        for (at, text, is_good) in [
+            ("2026-11-30T12:00:00Z", "a", true),
+            ("1970-01-01T00:00:00Z", "a", true),
+            ("1969-12-31T23:59:59Z", "a", false),
+            ("2200-01-01T00:00:00Z", "a", false),
+            ("-9999-01-01T00:00:00Z", "a", false),
+            ("+262142-01-01T00:00:00Z", "a", false),
+            ("2026-11-30T12:00:00Z", "a\0", false),
+        ] {
+            let cursor = serde_json::to_vec(&serde_json::json!(["dated", [at, text]])).unwrap();
+            let asked = PageRequest::new(None, Some(URL_SAFE_NO_PAD.encode(cursor))).unwrap();
+            assert_eq!(asked.after::<Dated>().is_ok(), is_good, "{at} {text:?}");
         }
     }
 

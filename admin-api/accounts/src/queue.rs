@@ -72,10 +72,11 @@ fn of_retry(error: StoreError, id: JobId) -> AccountError {
 /// Gives up a job that waits or is dead, for good.
 ///
 /// # Errors
-/// [`AccountError::NotFound`] if there is no such job, or it runs.
+/// [`AccountError::NotFound`] if there is no such job, or it runs; [`AccountError::Changed`].
 pub async fn discard(scope: &mut PlatformScope, id: JobId) -> Result<SeenJob, AccountError> {
     let discarded = jobs::discard(scope.connection(), id).await?;
     let job = discarded.ok_or_else(|| AccountError::NotFound(format!("job {id} that waits or is dead")))?;
+    scope.check(&job)?;
     scope.note(Chain::OPERATORS, Note::new("job.discard", id).before(&job));
     Ok(job)
 }

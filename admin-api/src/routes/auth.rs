@@ -197,9 +197,11 @@ pub(super) async fn reset_password(
     State(api): State<Api>,
     Sender(from): Sender,
     Body(Reset { token, password: Password(password) }): Body<Reset>,
-) -> Answer<Taken> {
-    authenticator(&api)?.reset_password(&token, password, &from).await?;
-    Ok(Json(Taken { status: "changed" }))
+) -> Result<Response, Refused> {
+    let device = authenticator(&api)?.reset_password(&token, password, &from).await?;
+    let mut reply = Json(Taken { status: "changed" }).into_response();
+    set_cookie(&mut reply, DEVICE_COOKIE, device.expose(), DEVICE_COOKIE_SECONDS, "Strict");
+    Ok(reply)
 }
 
 pub(super) async fn switch(

@@ -104,18 +104,32 @@ pub(super) async fn sessions(
     Ok(Json(authenticator(&api)?.sessions(&who, &from, &asked).await?))
 }
 
+fn no_session(id: &str) -> Refused {
+    Refused::new(Problem::new(Code::NotFound, format!("there is no open session {id}")))
+}
+
+pub(super) async fn session(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Path(id): Path<String>,
+) -> Answer<ListedSession> {
+    let session = id.parse().map_err(|_| no_session(&id))?;
+    let found = authenticator(&api)?.session(&who, session, &from).await?;
+    found.map(Json).ok_or_else(|| no_session(&id))
+}
+
 pub(super) async fn end_session(
     State(api): State<Api>,
     Sender(from): Sender,
     Signed(who): Signed,
     Path(id): Path<String>,
 ) -> Done {
-    let missing = || Refused::new(Problem::new(Code::NotFound, format!("there is no open session {id}")));
-    let session = id.parse().map_err(|_| missing())?;
+    let session = id.parse().map_err(|_| no_session(&id))?;
     if authenticator(&api)?.end_session(&who, session, &from).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(missing())
+        Err(no_session(&id))
     }
 }
 
@@ -164,7 +178,7 @@ pub(super) async fn remove_totp(
     Body(again): Body<Again>,
 ) -> Done {
     let proof = again.proof().map_err(Refused::invalid)?;
-    authenticator(&api)?.remove_totp(who.person(), proof, &from).await?;
+    authenticator(&api)?.remove_totp(&who, proof, &from).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

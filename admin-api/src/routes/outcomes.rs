@@ -38,7 +38,7 @@ pub(super) async fn show(
     Ok(Json(of_tenant(scope.connection(), tenant, &query).await?))
 }
 
-fn wrong(parameter: &str, rule: &'static str) -> Refused {
+fn wrong(parameter: &str, rule: impl Into<String>) -> Refused {
     Refused::invalid_at(Place::Parameter(parameter.to_owned()), rule)
 }
 
@@ -53,9 +53,10 @@ impl Asked {
         }
         let interval = self.interval.unwrap_or(Interval::Hour);
         if interval.micros().is_some_and(|micros| (to - from) / micros > STEPS_MAX) {
-            return Err(Refused::invalid(format!(
+            let rule = format!(
                 "from and to are more than {STEPS_MAX} intervals apart: take a longer interval, or ask for less at once"
-            )));
+            );
+            return Err(wrong("interval", rule));
         }
         let limit = self.limit.unwrap_or(LIMIT);
         PageRequest::new(Some(limit), None)?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::auth::let_in;
 use crate::api::Api;
 use crate::auth::{Sender, Signed, authenticator};
-use crate::input::{Body, Paging};
+use crate::input::{Body, Paging, object};
 use crate::reply::{Answer, Created, Held, Refused, WithCookies, created};
 use crate::text::Again;
 
@@ -26,6 +26,7 @@ pub(super) struct Nothing {}
 pub(super) struct Made {
     challenge: String,
     name: String,
+    #[serde(deserialize_with = "object")]
     credential: NewCredential,
 }
 
@@ -34,6 +35,7 @@ pub(super) struct Made {
 #[schema(as = ShownPasskey)]
 pub(super) struct Shown {
     challenge: String,
+    #[serde(deserialize_with = "object")]
     credential: Assertion,
 }
 
@@ -82,6 +84,21 @@ pub(super) async fn confirm(
     created(auth.add_passkey(who.person(), &challenge, &name, &credential, &from).await?)
 }
 
+fn missing(id: &str) -> Refused {
+    Refused::new(Problem::new(Code::NotFound, format!("there is no passkey {id}")))
+}
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Path(id): Path<String>,
+) -> Answer<Passkey> {
+    let passkey = id.parse().map_err(|_| missing(&id))?;
+    let found = authenticator(&api)?.passkey(&who, passkey, &from).await?;
+    found.map(Json).ok_or_else(|| missing(&id))
+}
+
 pub(super) async fn remove(
     State(api): State<Api>,
     Sender(from): Sender,
@@ -89,12 +106,11 @@ pub(super) async fn remove(
     Path(id): Path<String>,
     Body(again): Body<Again>,
 ) -> Result<StatusCode, Refused> {
-    let missing = || Refused::new(Problem::new(Code::NotFound, format!("there is no passkey {id}")));
-    let passkey = id.parse().map_err(|_| missing())?;
+    let passkey = id.parse().map_err(|_| missing(&id))?;
     let proof = again.proof().map_err(Refused::invalid)?;
     if authenticator(&api)?.remove_passkey(who.person(), passkey, proof, &from).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(missing())
+        Err(missing(&id))
     }
 }

@@ -1,6 +1,10 @@
 use admin_api::{Access, Route, routes};
 use hyper::Method;
-use testkit::{Client, Reply, River};
+use serde_json::{Value, json};
+use service::clock::Clock;
+use testkit::{Client, KeyKind, Reply, River, SoftAuthenticator, app_code};
+
+use crate::house::{House, OPERATOR_TOKEN, PASSWORD, PUBLIC_URL};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -118,4 +122,114 @@ async fn no_route_overlooks_what_its_caller_expects() {
         }
     }
     river.stop().await;
+}
+
+/// Something that can be deleted: who does so, where it is read, where it is deleted, and with which body.
+struct Doomed {
+    client: Client,
+    shown: String,
+    path: String,
+    body: Value,
+}
+
+async fn post(client: &Client, path: &str, body: Value) -> Value {
+    let reply = client.post_json(path, body.to_string()).await;
+    assert!(matches!(reply.status, 200 | 201), "{path}: {reply:?}");
+    reply.json()
+}
+
+/// Makes what the route of that path deletes. A route that is not here has to be added.
+async fn doomed(house: &House, path: &str) -> Doomed {
+    let ada = house.client(Some(&house.login("ada@example.com").await));
+    let operator = Client::new(house.operators, Some(OPERATOR_TOKEN));
+    let again = json!({"password": PASSWORD});
+    let of = |client: &Client, path: String, body: Value| Doomed {
+        client: client.clone(),
+        shown: path.clone(),
+        path,
+        body,
+    };
+    let made = async |list: &str, body: Value| {
+        let made = post(&ada, &format!("/v1/tenants/me/{list}"), body).await;
+        of(&ada, format!("/v1/tenants/me/{list}/{}", made["id"].as_str().unwrap()), Value::Null)
+    };
+    let first = async |client: &Client, list: &str| {
+        let listed = client.send(Method::GET, list, &[], "").await.json();
+        listed["items"][0]["id"].as_str().unwrap().to_owned()
+    };
+    match path {
+        "/v1/me/sessions" => of(&ada, path.to_owned(), Value::Null),
+        "/v1/me/sessions/{session}" => {
+            house.login("ada@example.com").await;
+            of(&ada, format!("/v1/me/sessions/{}", first(&ada, "/v1/me/sessions").await), Value::Null)
+        }
+        "/v1/me/totp" => {
+            let proposed = post(&ada, path, again.clone()).await;
+            let now = Clock::system().now_micros() / 1_000_000;
+            let code = app_code(proposed["secret"].as_str().unwrap(), now);
+            post(&ada, "/v1/me/totp/confirm", json!({"code": code})).await;
+            Doomed { shown: "/v1/me".to_owned(), ..of(&ada, path.to_owned(), again) }
+        }
+        "/v1/me/passkeys/{passkey}" => {
+            let begun = post(&ada, "/v1/me/passkeys", again.clone()).await;
+            let credential =
+                SoftAuthenticator::new(KeyKind::Ed25519, PUBLIC_URL, "weir.example").make(&begun["options"]);
+            let made = json!({"challenge": begun["challenge"], "name": "key", "credential": credential});
+            let made = post(&ada, "/v1/me/passkeys/confirm", made).await;
+            of(&ada, format!("/v1/me/passkeys/{}", made["id"].as_str().unwrap()), again)
+        }
+        "/v1/tenants/{tenant}" => of(&ada, "/v1/tenants/me".to_owned(), Value::Null),
+        "/v1/tenants/{tenant}/projects/{project}" => made("projects", json!({"name": "doomed"})).await,
+        "/v1/tenants/{tenant}/keys/{key}" => made("keys", json!({})).await,
+        "/v1/tenants/{tenant}/tokens/{token}" => {
+            let expires_at = "2027-06-01T00:00:00Z";
+            made("tokens", json!({"name": "t", "permissions": [], "expires_at": expires_at})).await
+        }
+        "/v1/tenants/{tenant}/roles/{role}" => made("roles", json!({"name": "r", "permissions": []})).await,
+        "/v1/tenants/{tenant}/invitations/{invitation}" => {
+            made("invitations", json!({"email": "eve@example.com", "role": "viewer"})).await
+        }
+        "/v1/tenants/{tenant}/members/{member}" => {
+            house.joins(&ada, "bob@example.com").await;
+            let members = ada.send(Method::GET, "/v1/tenants/me/members", &[], "").await.json();
+            let members = members["items"].as_array().unwrap();
+            let bob = members.iter().find(|member| member["email"] == "bob@example.com").unwrap();
+            of(&ada, format!("/v1/tenants/me/members/{}", bob["id"].as_str().unwrap()), Value::Null)
+        }
+        "/v1/operator/keys/{key}" => {
+            let key = post(&ada, "/v1/tenants/me/keys", json!({})).await["id"].as_str().unwrap().to_owned();
+            let shown = format!("/v1/tenants/acme/keys/{key}");
+            Doomed { shown, ..of(&operator, format!("/v1/operator/keys/{key}"), Value::Null) }
+        }
+        "/v1/operator/jobs/{job}" => {
+            let job = first(&operator, "/v1/operator/jobs").await;
+            of(&operator, format!("/v1/operator/jobs/{job}"), Value::Null)
+        }
+        path => panic!("DELETE {path} is not tried here"),
+    }
+}
+
+#[tokio::test]
+async fn whatever_can_be_deleted_is_deleted_by_the_tag_with_which_it_is_shown_and_by_no_other() {
+    let house = House::with(&[]).await;
+    house.person("ada@example.com").await;
+    let mut all = routes();
+    all.retain(|route| route.method == Method::DELETE);
+    // The tenant last: nobody gets into one that is deleted.
+    all.sort_by_key(|route| route.path == "/v1/tenants/{tenant}");
+    for Route { path, .. } in all {
+        let Doomed { client, shown, path: doomed, body } = doomed(&house, path).await;
+        let read = client.send(Method::GET, &shown, &[], "").await;
+        assert_eq!(read.status, 200, "{path}: {read:?}");
+        let delete = async |tag: &str| {
+            let body = if body.is_null() { String::new() } else { body.to_string() };
+            client.send(Method::DELETE, &doomed, &[JSON, ("if-match", tag)], body).await
+        };
+        let stale = delete("\"stale\"").await;
+        assert_eq!((stale.status, stale.code().as_str()), (412, "precondition_failed"), "{path}");
+        assert_eq!(tag(&client.send(Method::GET, &shown, &[], "").await), tag(&read), "{path}");
+        let deleted = delete(&tag(&read)).await;
+        assert!(matches!(deleted.status, 200 | 204), "{path}: {deleted:?}");
+    }
+    house.stop().await;
 }

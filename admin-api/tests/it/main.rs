@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
 
 mod conditions;
+mod hostile;
 mod house;
 mod idempotency;
 mod lists;
 mod openid;
 mod outcomes;
 mod rates;
+mod scarce;
 mod security;

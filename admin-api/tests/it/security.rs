@@ -72,6 +72,8 @@ async fn no_page_of_another_site_signs_anybody_in_or_out() {
             ("origin", "https://weir.example.evil.example"),
             ("origin", "null"),
             ("origin", "weir.example"),
+            ("origin", "http://weir.example"),
+            ("origin", "https://weir.example:8443"),
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
         ] {
@@ -93,7 +95,22 @@ async fn no_page_of_another_site_signs_anybody_in_or_out() {
         ("origin", "https://weir.example"),
         ("sec-fetch-site", "same-origin"),
     ];
-    assert_eq!(house.client(None).send(Method::POST, "/v1/auth/login", &ours, body).await.status, 200);
+    let login = async |headers: &[(&str, &str)]| {
+        house.client(None).send(Method::POST, "/v1/auth/login", headers, body.clone()).await.status
+    };
+    assert_eq!(login(&ours).await, 200);
+    // Whatever a proxy makes of the host: pages are those of the public URL.
+    let behind_proxy = [JSON, ("host", "10.0.0.7:7401"), ("origin", "https://weir.example")];
+    assert_eq!(login(&behind_proxy).await, 200);
+    let of_another = [JSON, ("host", "evil.example"), ("origin", "https://evil.example")];
+    assert_eq!(login(&of_another).await, 403);
+    // The operators' pages are of the host that they call.
+    let operators = testkit::Client::new(house.operators, None);
+    for (origin, status) in [("http://ops.internal", 401), ("http://evil.example", 403)] {
+        let headers = [JSON, ("host", "ops.internal"), ("origin", origin)];
+        let reply = operators.send(Method::POST, "/v1/auth/login", &headers, body.clone()).await;
+        assert_eq!(reply.status, status, "{origin}");
+    }
     house.stop().await;
 }
 

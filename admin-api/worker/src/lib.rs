@@ -7,6 +7,7 @@
 pub mod config;
 pub mod error;
 mod mails;
+mod failed_logins;
 mod chores;
 pub mod working;
 

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 
 use crate::config::WorkerConfig;
 use crate::error::StartError;
-use crate::{chores, mails};
+use crate::{chores, failed_logins, mails};
 
 /// A worker that is ready to run.
 pub struct Working(Worker);
@@ -22,6 +22,7 @@ impl Working {
     pub fn build(config: &WorkerConfig, pool: PgPool, clock: Clock) -> Result<Self, StartError> {
         let mut kinds = chores::kinds(&pool, &clock);
         kinds.push(mails::kind(config, &pool, &clock)?);
+        kinds.push(failed_logins::kind(&pool, &clock));
         let (schedules, timing) = (chores::SCHEDULES.to_vec(), Timing::default());
         Ok(Self(Worker { pool, kinds, schedules, timing }))
     }

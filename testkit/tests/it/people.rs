@@ -122,6 +122,22 @@ async fn somebody_signs_up_in_and_out_with_cookies_that_no_page_can_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sign_in_comes_to_stand_in_the_audit_of_the_tenant() {
+    let house = House::fresh().await;
+    let ada = house.owner("ada@example.com", "Acme").await;
+    let login = serde_json::json!({"email": "ada@example.com", "password": "wrong-wrong-wrong"});
+    let refused = house.post("/v1/auth/login", login).await;
+    let request = refused.json()["request_id"].clone();
+    testkit::eventually("it is noted", std::time::Duration::from_secs(20), async || {
+        let path = "/v1/tenants/me/audit?action=login.fail";
+        let audit = house.client(Some(&ada)).send(Method::GET, path, &[], "").await.json();
+        audit["items"][0]["request_id"] == request
+    })
+    .await;
+    house.river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn unknown_members_and_those_of_another_kind_are_refused_by_name() {
     let house = House::fresh().await;
     for body in [

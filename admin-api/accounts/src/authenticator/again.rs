@@ -28,9 +28,10 @@ impl Authenticator {
         proof: Proof,
         client: &Client,
     ) -> Result<Person, AuthError> {
+        let client = client.without_condition();
         match proof {
-            Proof::Password(password) => self.ask_password(id, password, client).await,
-            Proof::Code(code) => self.ask_code(id, &code, client).await,
+            Proof::Password(password) => self.ask_password(id, password, &client).await,
+            Proof::Code(code) => self.ask_code(id, &code, &client).await,
         }
     }
 

@@ -8,7 +8,7 @@ use super::again::{Proof, WRONG_CODE};
 use super::mail::{self, Content, MailKind};
 use super::passkey_login::Verdict;
 use super::recovery::{RecoveryCodes, recovery_hash};
-use super::{Authenticator, Client, SignedIn};
+use super::{Authenticator, Client, SignedIn, SignedInPerson};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::db::attempt::{self, Guarded};
@@ -17,6 +17,7 @@ use crate::db::one_time::{self, OneTime};
 use crate::db::person::{Person, SeenPerson};
 use crate::db::scope::PlatformScope;
 use crate::db::{device, passkey, person, second_factor};
+use crate::failed_login;
 use crate::secret::{Purpose, SecretHash, SecretText};
 use crate::totp::TotpSecret;
 
@@ -85,7 +86,9 @@ impl Authenticator {
             drop(scope);
             self.note_wrong(verdict, client).await?;
             let mut scope = self.platform(client, Actor::System).await?;
-            scope.note(Chain::of_person(id), Note::new("second_factor.fail", id));
+            let note = Note::new("second_factor.fail", id);
+            failed_login::note_in_tenants(&mut scope, id, &note).await?;
+            scope.note(Chain::of_person(id), note);
             scope.commit().await?;
             return Err(AuthError::Refused(WRONG_CODE));
         }
@@ -242,10 +245,20 @@ impl Authenticator {
     /// Turns the second factor off. Asks again who it is.
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Invalid`] if none is on.
-    pub async fn remove_totp(&self, id: PersonId, proof: Proof, client: &Client) -> Result<(), AuthError> {
+    /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Invalid`] if none is on; [`AuthError::Changed`] if
+    /// [`Authenticator::me`] does not show what the client expects.
+    pub async fn remove_totp(
+        &self,
+        who: &SignedInPerson,
+        proof: Proof,
+        client: &Client,
+    ) -> Result<(), AuthError> {
+        let id = who.person();
         let known = self.ask_again(id, proof, client).await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
+        person::lock(scope.connection(), id).await?;
+        let before = self.me_in(&mut scope, who).await?;
+        scope.check(&before)?;
         if !second_factor::remove(scope.connection(), id).await? {
             return Err(AuthError::Invalid("no second factor is on".to_owned()));
         }

@@ -16,6 +16,7 @@ use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Credentials};
 use crate::db::platform_member;
 use crate::db::scope::PlatformScope;
+use crate::failed_login::{self, FailedLogin};
 use crate::realm::Realm;
 use crate::secret::{Purpose, SecretHash, SecretText};
 
@@ -154,6 +155,9 @@ impl Authenticator {
     /// The same is written whether or not there is such an account.
     async fn note_failure(&self, counted: &Counted, client: &Client) -> Result<(), AuthError> {
         let mut scope = self.platform(client, Actor::System).await?;
+        let (email, at) = (counted.email.clone(), scope.now());
+        let failed = FailedLogin { email, at, address: client.address, request_id: client.request_id };
+        failed_login::insert(scope.connection(), &failed).await?;
         scope.note(Chain::of_text(&counted.email), Note::new("login.fail", &counted.email));
         Ok(scope.commit().await?)
     }

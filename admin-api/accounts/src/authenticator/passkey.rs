@@ -154,10 +154,24 @@ impl Authenticator {
         Ok(passkey::list(scope.connection(), who.session.person, asked).await?)
     }
 
+    /// One of the person's passkeys; `None`: the person has no such one.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn passkey(
+        &self,
+        who: &SignedInPerson,
+        id: PasskeyId,
+        client: &Client,
+    ) -> Result<Option<Passkey>, AuthError> {
+        let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
+        Ok(passkey::one(scope.connection(), who.session.person, id).await?)
+    }
+
     /// Removes a passkey. Asks again who it is. `false`: the person has no such one.
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Store`].
+    /// [`AuthError::Refused`] for a wrong proof; [`AuthError::Changed`]; [`AuthError::Store`].
     pub async fn remove_passkey(
         &self,
         id: PersonId,
@@ -167,13 +181,12 @@ impl Authenticator {
     ) -> Result<bool, AuthError> {
         let known = self.ask_again(id, proof, client).await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
-        if !passkey::remove(scope.connection(), id, passkey).await? {
-            return Ok(false);
-        }
+        let Some(before) = passkey::remove(scope.connection(), id, passkey).await? else { return Ok(false) };
+        scope.check(&before)?;
         if !self.has_second_factor(&mut scope, id).await? {
             second_factor::remove_recovery_codes(scope.connection(), id).await?;
         }
-        scope.note(Chain::of_person(id), Note::new("passkey.remove", passkey));
+        scope.note(Chain::of_person(id), Note::new("passkey.remove", passkey).before(&before));
         self.mail_change(&mut scope, &known, "a passkey was removed", client).await?;
         scope.commit().await?;
         Ok(true)

@@ -74,6 +74,13 @@ pub struct ListedSession {
     pub is_current: bool,
 }
 
+impl ListedSession {
+    pub(super) fn new(session: Session, who: &SignedInPerson) -> Self {
+        let (device, is_current) = (device_name(&session.user_agent), session.id == who.session.id);
+        Self { session, device, is_current }
+    }
+}
+
 impl Authenticator {
     /// Who it is.
     ///
@@ -84,7 +91,11 @@ impl Authenticator {
         self.me_in(&mut scope, who).await
     }
 
-    async fn me_in(&self, scope: &mut PlatformScope, who: &SignedInPerson) -> Result<Me, AuthError> {
+    pub(super) async fn me_in(
+        &self,
+        scope: &mut PlatformScope,
+        who: &SignedInPerson,
+    ) -> Result<Me, AuthError> {
         let id = who.session.person;
         let person = person::by_id(scope.connection(), id).await?;
         let person = person.ok_or(AuthError::Refused(super::refresh::OVER))?;
@@ -205,12 +216,23 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
         let now = scope.now();
         let sessions = session::list(scope.connection(), who.session.person, now, asked).await?;
-        let listed = |session: Session| ListedSession {
-            device: device_name(&session.user_agent),
-            is_current: session.id == who.session.id,
-            session,
-        };
-        Ok(sessions.map(listed))
+        Ok(sessions.map(|session| ListedSession::new(session, who)))
+    }
+
+    /// One of the person's open sessions; `None`: the person has no such one.
+    ///
+    /// # Errors
+    /// [`AuthError::Store`].
+    pub async fn session(
+        &self,
+        who: &SignedInPerson,
+        id: SessionId,
+        client: &Client,
+    ) -> Result<Option<ListedSession>, AuthError> {
+        let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
+        let now = scope.now();
+        let found = session::find(scope.connection(), who.session.person, id, now).await?;
+        Ok(found.map(|session| ListedSession::new(session, who)))
     }
 
     /// What mails the person wants.

@@ -4,7 +4,7 @@ use schemas::public_id::SessionId;
 use serde::Serialize;
 
 use super::open::chain_of;
-use super::{Authenticator, Client, SignedInPerson};
+use super::{Authenticator, Client, ListedSession, SignedInPerson};
 use crate::access::ACCESS_TOKEN_SECONDS;
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
@@ -84,7 +84,7 @@ impl Authenticator {
     /// Ends one session of the person. `false`: the person has no such open session.
     ///
     /// # Errors
-    /// [`AuthError::Store`].
+    /// [`AuthError::Changed`]; [`AuthError::Store`].
     pub async fn end_session(
         &self,
         who: &SignedInPerson,
@@ -97,7 +97,7 @@ impl Authenticator {
     /// Ends all other sessions of the person.
     ///
     /// # Errors
-    /// [`AuthError::Store`].
+    /// [`AuthError::Changed`] if the first page of sessions is not what the client expects; [`AuthError::Store`].
     pub async fn end_other_sessions(&self, who: &SignedInPerson, client: &Client) -> Result<(), AuthError> {
         self.end_sessions(who, Which::AllExcept(who.session.id), "ended", client).await.map(|_| ())
     }
@@ -110,10 +110,22 @@ impl Authenticator {
         client: &Client,
     ) -> Result<u64, AuthError> {
         let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
-        let now = scope.now();
-        let ended = session::end(scope.connection(), who.session.person, which, why, now).await?;
+        let (person, now) = (who.session.person, scope.now());
+        match which {
+            Which::One(id) => {
+                let before = session::find(scope.connection(), person, id, now).await?;
+                let Some(before) = before else { return Ok(0) };
+                scope.check(&ListedSession::new(before, who))?;
+            }
+            // What is deleted is the list, so it is the list that the client has read.
+            Which::AllExcept(_) | Which::All => {
+                let before = session::list(scope.connection(), person, now, &PageRequest::default()).await?;
+                scope.check(&before.map(|session| ListedSession::new(session, who)))?;
+            }
+        }
+        let ended = session::end(scope.connection(), person, which, why, now).await?;
         let after = serde_json::json!({"ended": ended, "why": why});
-        scope.note(chain_of(who.session), Note::new("session.end", who.session.person).after(&after));
+        scope.note(chain_of(who.session), Note::new("session.end", person).after(&after));
         scope.commit().await?;
         Ok(ended)
     }

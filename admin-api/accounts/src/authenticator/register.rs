@@ -55,7 +55,7 @@ impl Authenticator {
     pub async fn register(&self, new: Registration, client: &Client) -> Result<(), AuthError> {
         let email = check::email(&new.email)?;
         check::name(&new.name)?;
-        check::name(&new.tenant_name)?;
+        check::name_at("tenant_name", &new.tenant_name)?;
         password::check(&new.password, &[&email, &new.name, &new.tenant_name])?;
         let password_hash = self.hasher.hash(new.password, self.random.bytes()).await?;
         let mut scope = self.platform(client, Actor::System).await?;

@@ -43,7 +43,8 @@ impl Authenticator {
     }
 
     /// Sets the password that the link's owner chose. All sessions end, no device is known any more, and nothing goes
-    /// on that was begun before.
+    /// on that was begun before. Gives what the device's cookie is to hold: who follows a link of a mail is no attacker
+    /// who guesses, and signs in while an attack on the account lasts.
     ///
     /// # Errors
     /// [`AuthError::Refused`] for a link that is none, was used, or is too old; [`AuthError::Invalid`] for a weak
@@ -53,7 +54,7 @@ impl Authenticator {
         token: &str,
         password: Secret,
         client: &Client,
-    ) -> Result<(), AuthError> {
+    ) -> Result<SecretText, AuthError> {
         let token = SecretText::parse(Purpose::OneTime, token).ok_or(AuthError::Refused(LINK))?.hash();
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
@@ -72,10 +73,13 @@ impl Authenticator {
         one_time::forget_begun(scope.connection(), id).await?;
         session::end(scope.connection(), id, Which::All, "password_reset", now).await?;
         device::forget_all(scope.connection(), id).await?;
+        let device = SecretText::make(Purpose::Device, &self.random);
+        device::remember(scope.connection(), id, &device.hash(), now).await?;
         scope.note(Chain::of_person(id), Note::new("password.reset", id));
         let content = mail::done_by(&scope, &known, client);
         self.mail(&mut scope, MailKind::PasswordChanged, &known.email, content).await?;
-        Ok(scope.commit().await?)
+        scope.commit().await?;
+        Ok(device)
     }
 
     /// Changes the password of somebody who knows it. All other sessions end, and nothing goes on that was begun
@@ -92,7 +96,8 @@ impl Authenticator {
     ) -> Result<(), AuthError> {
         let id = who.session.person;
         let known = self.ask_password(id, old, client).await?;
-        password::check(&new, &[&known.email, &known.name])?;
+        let checked = password::check(&new, &[&known.email, &known.name]);
+        checked.map_err(|weak| AuthError::weak("new_password", weak))?;
         let hash = self.hasher.hash(new, self.random.bytes()).await?;
         let mut scope = self.platform(client, Actor::Person(id)).await?;
         let now = scope.now();

@@ -2,6 +2,7 @@
 //! further, and a day forgets: nobody is locked out for good.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use schemas::id::TenantId;
 use schemas::public_id::PersonId;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -26,6 +27,8 @@ pub(crate) enum Guarded<'a> {
     Password(PersonId),
     /// Mails that anybody can have sent to an address.
     Mail(&'a str),
+    /// Mails that members of a tenant can have sent to an address.
+    Invitation(TenantId, &'a str),
 }
 
 impl Guarded<'_> {
@@ -37,7 +40,8 @@ impl Guarded<'_> {
             | Self::Device(_)
             | Self::SecondFactor(_)
             | Self::Password(_)
-            | Self::Mail(_) => FREE,
+            | Self::Mail(_)
+            | Self::Invitation(..) => FREE,
         }
     }
 
@@ -50,6 +54,7 @@ impl Guarded<'_> {
             Self::SecondFactor(person) => hash(4, person.uuid().as_bytes()),
             Self::Mail(email) => hash(5, email.as_bytes()),
             Self::Password(person) => hash(6, person.uuid().as_bytes()),
+            Self::Invitation(tenant, email) => hash(7, format!("{tenant} {email}").as_bytes()),
         }
     }
 }
@@ -89,6 +94,41 @@ pub(crate) async fn count(
         .fetch_optional(connection)
         .await?;
     Ok(Err(open_at.map_or(1, |at| (at - now).num_seconds().clamp(1, WAIT_SECONDS_MAX))))
+}
+
+/// Counts something that may be done so often within a time, which begins when it is done first.
+///
+/// # Errors
+/// Seconds to wait, if it was done as often already: then nothing is counted.
+pub(crate) async fn count_within(
+    connection: &mut PgConnection,
+    guarded: Guarded<'_>,
+    (times_max, window): (i32, TimeDelta),
+    now: DateTime<Utc>,
+) -> Result<Result<(), i64>, sqlx::Error> {
+    let key = guarded.key();
+    let counted: Option<i32> = sqlx::query_scalar(
+        "INSERT INTO attempt AS t (key, failures, last_at, open_at) VALUES ($1, 1, $2, $3)
+         ON CONFLICT (key) DO UPDATE SET
+             failures = CASE WHEN t.open_at <= $2 THEN 1 ELSE t.failures + 1 END, last_at = $2,
+             open_at = CASE WHEN t.open_at <= $2 THEN $3 ELSE t.open_at END
+         WHERE t.open_at <= $2 OR t.failures < $4
+         RETURNING failures",
+    )
+    .bind(key.as_slice())
+    .bind(now)
+    .bind(now + window)
+    .bind(times_max)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if counted.is_some() {
+        return Ok(Ok(()));
+    }
+    let open_at: Option<DateTime<Utc>> = sqlx::query_scalar("SELECT open_at FROM attempt WHERE key = $1")
+        .bind(key.as_slice())
+        .fetch_optional(connection)
+        .await?;
+    Ok(Err(open_at.map_or(1, |at| (at - now).num_seconds().clamp(1, window.num_seconds()))))
 }
 
 /// What was guessed at was known: nothing stands against it any more.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
-use schemas::id::TenantId;
+use schemas::id::{ProjectId, TenantId};
 use schemas::lock::IDEMPOTENT;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -28,6 +28,15 @@ pub struct KeptReply {
     pub body: String,
 }
 
+/// A reply, and the only projects that it may be of; `None`: all.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    reply: KeptReply,
+    #[serde(default)]
+    projects: Option<Vec<i64>>,
+}
+
 /// A claimed request, in its scope.
 pub(crate) struct Claim {
     pub(crate) request: ClaimedRequest,
@@ -38,6 +47,8 @@ pub(crate) struct Claim {
 pub(crate) struct ClaimedRequest {
     pub(crate) id: [u8; 32],
     pub(crate) request_hash: [u8; 32],
+    /// The only projects that the caller works with; `None`: all.
+    pub(crate) projects: Option<Vec<ProjectId>>,
     pub(crate) seal: Arc<SealKey>,
 }
 
@@ -52,15 +63,33 @@ struct Deferred {
     request: ClaimedRequest,
 }
 
-impl KeptReply {
-    fn seal(&self, key: &SealKey, id: &[u8; 32]) -> Result<Vec<u8>, NotOpened> {
+impl ClaimedRequest {
+    fn seal(&self, reply: &KeptReply) -> Result<Vec<u8>, NotOpened> {
+        let projects = self.projects.as_ref().map(|all| all.iter().map(|project| project.0).collect());
+        let kept = Kept { reply: reply.clone(), projects };
         // A struct of numbers and texts always serialises.
-        key.seal(&place(id), &serde_json::to_vec(self).unwrap_or_default())
+        self.seal.seal(&place(&self.id), &serde_json::to_vec(&kept).unwrap_or_default())
     }
 
-    /// What was sealed; `None`: it does not open.
-    pub(crate) fn open(key: &SealKey, id: &[u8; 32], sealed: &[u8]) -> Option<Self> {
-        serde_json::from_slice(&key.open(&place(id), sealed).ok()?).ok()
+    /// What was kept; `None`: it does not open.
+    ///
+    /// # Errors
+    /// [`AccountError::Forbidden`] if the caller works with fewer projects now.
+    pub(crate) fn open(&self, sealed: &[u8]) -> Result<Option<KeptReply>, AccountError> {
+        let opened = self.seal.open(&place(&self.id), sealed).ok();
+        let kept: Option<Kept> = opened.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let Some(Kept { reply, projects }) = kept else { return Ok(None) };
+        let sees_all = match (&self.projects, projects) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(now), Some(then)) => then.iter().all(|project| now.contains(&ProjectId(*project))),
+        };
+        if sees_all {
+            return Ok(Some(reply));
+        }
+        let rule =
+            "the request was carried out, and its reply may be of projects that are not yours any more";
+        Err(AccountError::Forbidden(rule.to_owned()))
     }
 }
 
@@ -111,8 +140,7 @@ impl Waiting {
 impl Deferred {
     async fn commit(self, reply: &KeptReply) -> Result<(), AccountError> {
         let Self { mut work, tenant, request } = self;
-        let sealed =
-            reply.seal(&request.seal, &request.id).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let sealed = request.seal(reply).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         let tenants = tenant.map_or_else(|| ALL.to_owned(), |tenant| tenant.to_string());
         see(&mut work.tx, &tenants, ALL).await?;
         keep(&mut work.tx, tenant, &request, &sealed, work.now).await?;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use schemas::id::TenantId;
-use schemas::lifecycle::{self, INVITATION, InvitationState, InvitationTransition};
+use schemas::lifecycle::{self, INVITATION, InvitationState, InvitationTransition, TenantState};
 use schemas::permission::BuiltInRole;
 use schemas::public_id::InvitationId;
 use serde::Serialize;
@@ -11,8 +11,10 @@ use sqlx::PgConnection;
 
 use super::membership::{Role, hold_within};
 use crate::check;
+use crate::db::attempt::{self, Guarded};
 use crate::db::chain::Note;
 use crate::db::scope::Scope;
+use crate::db::tenant;
 use crate::error::AccountError;
 use crate::grants::Grants;
 use crate::page::{Listed, Page, PageRequest};
@@ -21,6 +23,9 @@ use crate::secret::{Purpose, SecretHash, SecretText};
 
 /// For how long an invitation is good.
 const LIFE: TimeDelta = TimeDelta::days(7);
+
+/// Mails with a link of one tenant that one address gets: the first one, and three that are sent again.
+const MAILS_MAX: (i32, TimeDelta) = (4, TimeDelta::hours(1));
 
 /// An invitation that nobody has accepted or revoked, as members see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -63,7 +68,7 @@ pub(crate) struct Accepted {
 ///
 /// # Errors
 /// [`AccountError::Invalid`] for an address that is none, or a role that holds more than `by`;
-/// [`AccountError::Exists`] if there is such a member.
+/// [`AccountError::Exists`] if there is such a member; [`AccountError::Wait`], [`AccountError::Conflict`] as [`resend`].
 pub async fn create(
     scope: &mut Scope,
     random: &Random,
@@ -76,6 +81,7 @@ pub async fn create(
         return Err(AccountError::Invalid("an owner is made of a member: invite an admin first".to_owned()));
     }
     hold_within(scope, by, role).await?;
+    hold_mail(scope, &email).await?;
     let (tenant, now, inviter) = (scope.tenant(), scope.now(), scope.caller().actor.to_string());
     let is_member: bool = sqlx::query_scalar(
         "SELECT EXISTS (
@@ -229,7 +235,8 @@ async fn tenant_title(scope: &mut Scope) -> Result<String, AccountError> {
 ///
 /// # Errors
 /// [`AccountError::NotFound`] if there is no such invitation; [`AccountError::Invalid`] for a role that holds more than
-/// `by`.
+/// `by`; [`AccountError::Wait`] if the address got many mails within the hour; [`AccountError::Conflict`] if nobody
+/// joins the tenant.
 pub async fn resend(
     scope: &mut Scope,
     random: &Random,
@@ -238,6 +245,7 @@ pub async fn resend(
 ) -> Result<MadeInvitation, AccountError> {
     let before = lock(scope, id, InvitationTransition::Resend).await?;
     hold_within(scope, by, before.role).await?;
+    hold_mail(scope, &before.email).await?;
     let (tenant, expires_at) = (scope.tenant(), scope.now() + LIFE);
     let token = SecretText::make(Purpose::Invitation, random);
     let resent = sqlx::query(
@@ -253,6 +261,18 @@ pub async fn resend(
     let invitation = Invitation { expires_at, status: InvitationState::Pending, ..before };
     scope.note(Note::new("invitation.resend", id).after(&invitation));
     Ok(MadeInvitation { invitation, token, tenant_title: tenant_title(scope).await? })
+}
+
+/// Whether another mail with a link may be sent to that address.
+async fn hold_mail(scope: &mut Scope, email: &str) -> Result<(), AccountError> {
+    let (tenant, now) = (scope.tenant(), scope.now());
+    let state = tenant::state(scope.connection(), tenant).await?;
+    if let Some(state) = state.filter(|state| !state.takes_members()) {
+        return Err(AccountError::Conflict(format!("the tenant is {state}: nobody joins it")));
+    }
+    let guarded = Guarded::Invitation(tenant, email);
+    let counted = attempt::count_within(scope.connection(), guarded, MAILS_MAX, now).await?;
+    counted.map_err(|seconds| AccountError::Wait { seconds })
 }
 
 /// Makes an invitation's link worthless.
@@ -274,17 +294,25 @@ pub async fn revoke(scope: &mut Scope, id: InvitationId) -> Result<(), AccountEr
     Ok(())
 }
 
-/// Uses an invitation up: of many who try at once, one gets what it is good for. In a scope of all tenants.
+/// Uses an invitation up: of many who try at once, one gets what it is good for. `None`: there is no such invitation,
+/// it is not open, or nobody joins its tenant. In a scope of all tenants.
 pub(crate) async fn accept(
     connection: &mut PgConnection,
     token: &SecretHash,
     now: DateTime<Utc>,
 ) -> Result<Option<Accepted>, sqlx::Error> {
-    let status = concat!("SELECT ", status!(), " FROM invitation i WHERE i.token_hash = $1 FOR UPDATE");
-    let status: Option<String> =
-        sqlx::query_scalar(status).bind(token.as_slice()).bind(now).fetch_optional(&mut *connection).await?;
-    let status: Option<InvitationState> = status.and_then(|word| word.parse().ok());
-    if status.and_then(|from| lifecycle::find(INVITATION, from, InvitationTransition::Accept)).is_none() {
+    let found = concat!(
+        "SELECT ",
+        status!(),
+        ", t.status FROM invitation i JOIN tenant t ON t.id = i.tenant_id WHERE i.token_hash = $1 FOR UPDATE OF i"
+    );
+    let found: Option<(String, String)> =
+        sqlx::query_as(found).bind(token.as_slice()).bind(now).fetch_optional(&mut *connection).await?;
+    let Some((status, of_tenant)) = found else { return Ok(None) };
+    let is_open = status
+        .parse()
+        .is_ok_and(|from| lifecycle::find(INVITATION, from, InvitationTransition::Accept).is_some());
+    if !is_open || !of_tenant.parse().is_ok_and(TenantState::takes_members) {
         return Ok(None);
     }
     type Row = (i64, String, Option<String>, Option<uuid::Uuid>, String);

@@ -156,12 +156,24 @@ pub(crate) async fn remove_all(connection: &mut PgConnection, person: PersonId) 
     Ok(query.execute(connection).await?.rows_affected())
 }
 
-/// Removes one of the person's. `false`: there is no such one.
+/// One of the person's.
+pub(crate) async fn one(
+    connection: &mut PgConnection,
+    person: PersonId,
+    id: PasskeyId,
+) -> Result<Option<Passkey>, sqlx::Error> {
+    let query =
+        "SELECT id, name, backed_up, created_at, last_used_at FROM passkey WHERE person_id = $1 AND id = $2";
+    sqlx::query_as(query).bind(person.uuid()).bind(id.uuid()).fetch_optional(connection).await
+}
+
+/// Removes one of the person's, and says what it was. `None`: there is no such one.
 pub(crate) async fn remove(
     connection: &mut PgConnection,
     person: PersonId,
     id: PasskeyId,
-) -> Result<bool, sqlx::Error> {
-    let query = sqlx::query("DELETE FROM passkey WHERE person_id = $1 AND id = $2");
-    Ok(query.bind(person.uuid()).bind(id.uuid()).execute(connection).await?.rows_affected() == 1)
+) -> Result<Option<Passkey>, sqlx::Error> {
+    let query = "DELETE FROM passkey WHERE person_id = $1 AND id = $2
+         RETURNING id, name, backed_up, created_at, last_used_at";
+    sqlx::query_as(query).bind(person.uuid()).bind(id.uuid()).fetch_optional(connection).await
 }

@@ -47,11 +47,20 @@ pub struct EveryTenant;
 pub trait Reach {
     /// The one tenant; `None`: all.
     fn tenant(&self) -> Option<TenantId>;
+
+    /// The only projects there; `None`: all.
+    fn projects(&self) -> Option<&[ProjectId]> {
+        None
+    }
 }
 
 impl Reach for OneTenant {
     fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant)
+    }
+
+    fn projects(&self) -> Option<&[ProjectId]> {
+        self.projects.as_deref()
     }
 }
 
@@ -223,6 +232,10 @@ impl<Of> Scope<Of> {
 }
 
 impl<Of: Reach> Scope<Of> {
+    pub(crate) fn reach(&self) -> &Of {
+        &self.of
+    }
+
     /// The one tenant whose rows it sees; `None`: all.
     pub(crate) fn reaches(&self) -> Option<TenantId> {
         self.of.tenant()

@@ -193,6 +193,26 @@ pub(crate) async fn list(
     Ok(asked.page(rows))
 }
 
+/// One of the person's open sessions, which nobody else ends or goes on with until the transaction ends.
+pub(crate) async fn find(
+    connection: &mut PgConnection,
+    person: PersonId,
+    id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<Option<Session>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT id, user_agent, address, country, created_at, last_seen_at FROM session
+         WHERE person_id = $1 AND id = $2 AND ended_at IS NULL AND expires_at > $3 AND last_seen_at > $4
+         FOR NO KEY UPDATE",
+    )
+    .bind(person.uuid())
+    .bind(id.uuid())
+    .bind(now)
+    .bind(now - IDLE)
+    .fetch_optional(connection)
+    .await
+}
+
 /// Which sessions of a person are to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use accounts::{KeptReply, NotClaimed, Once, SealKey, Waiting, project, sweep};
+use accounts::{
+    AccountError, Admitted, KeptReply, NotClaimed, Once, PageRequest, SealKey, Waiting, membership, project,
+    sweep,
+};
 use service::config::Secret;
 
+use crate::house::{ADMIN, House, member};
 use crate::place::{NOON, Place, SECOND};
 
 const DAY: i64 = 86_400 * SECOND;
@@ -122,4 +126,45 @@ async fn a_reply_that_was_sealed_under_another_key_is_not_made_up() {
     first.waiting.commit(&reply()).await.unwrap();
     let mut scope = place.scope(acme).await;
     assert!(matches!(scope.claim(&once("k", "cd")).await, Err(NotClaimed::Sealed)));
+}
+
+/// Bob is limited to some projects, by name, or to none.
+async fn limit(house: &House, to: Option<&[&str]>) {
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let all = project::list(&mut scope, &PageRequest::default()).await.unwrap().items;
+    let only = to
+        .map(|to| all.iter().filter(|of| to.contains(&of.name.as_str())).map(|of| of.id).collect::<Vec<_>>());
+    let bob = member(&mut scope, "bob@example.com").await.id;
+    membership::change(&mut scope, &grants, bob, ADMIN, only.as_deref()).await.unwrap();
+    scope.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reply_is_repeated_to_who_may_still_see_all_that_it_may_be_of() {
+    let house = House::acme().await;
+    house.joins("bob@example.com", ADMIN).await;
+    let Admitted { mut scope, .. } = house.works("ada@example.com").await;
+    project::create(&mut scope, "staging").await.unwrap();
+    scope.commit().await.unwrap();
+    for (key, then, now, is_given) in [
+        ("all", None, None, true),
+        ("all, then one", None, Some(&["default"][..]), false),
+        ("one, then all", Some(&["staging"][..]), None, true),
+        ("one, then two", Some(&["staging"]), Some(&["default", "staging"]), true),
+        ("one, then the other", Some(&["staging"]), Some(&["default"]), false),
+        ("two, then one", Some(&["default", "staging"]), Some(&["staging"]), false),
+    ] {
+        limit(&house, then).await;
+        let (once, Admitted { mut scope, .. }) = (once(key, "ab"), house.works("bob@example.com").await);
+        scope.claim(&once).await.unwrap();
+        scope.commit().await.unwrap();
+        once.waiting.commit(&reply()).await.unwrap();
+        limit(&house, now).await;
+        let again = house.works("bob@example.com").await.scope.claim(&once).await;
+        match again {
+            Err(NotClaimed::Done(kept)) => assert!(is_given && kept == reply(), "{key}"),
+            Err(NotClaimed::Account(AccountError::Forbidden(_))) => assert!(!is_given, "{key}"),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
 }

@@ -7,7 +7,7 @@ use schemas::lifecycle::{self, INVITATION, InvitationState, InvitationTransition
 use schemas::permission::{BuiltInRole, Permission};
 use schemas::public_id::InvitationId;
 
-use crate::house::{House, client, is_refused};
+use crate::house::{House, PASSWORD, client, is_refused, secret};
 
 /// A tenant of `ada`, whose access token this is, and a person `bob` with a tenant of his own.
 async fn house_of_two() -> (House, String) {
@@ -125,4 +125,62 @@ async fn a_role_that_was_changed_meanwhile_counts_as_it_is_at_the_acceptance() {
     let token = house.auth.switch(&bob, &joined.slug, &client(1)).await.unwrap().access_token;
     let admitted = house.admit(&token).await.unwrap();
     assert_eq!(admitted.grants.permissions, [Permission::UsageRead]);
+}
+
+#[tokio::test]
+async fn an_address_gets_four_mails_of_a_tenant_within_an_hour_and_not_one_more() {
+    let (house, ada) = house_of_two().await;
+    let id = invite(&house, &ada, "eve@example.com", VIEWER).await;
+    let resend = async || {
+        let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+        let made = invitation::resend(&mut scope, &Random::system(), &grants, id).await;
+        scope.commit().await.unwrap();
+        made.map(|_| ())
+    };
+    for _ in 0..3 {
+        resend().await.unwrap();
+    }
+    house.wait(600);
+    let refused = resend().await;
+    assert!(matches!(refused, Err(AccountError::Wait { seconds: 3_000 })), "{refused:?}");
+    let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+    let (random, viewer) = (Random::system(), VIEWER);
+    let again = invitation::create(&mut scope, &random, &grants, "eve@example.com", viewer).await;
+    assert!(
+        matches!(again, Err(AccountError::Wait { .. })),
+        "another invitation is no way around: {again:?}"
+    );
+    invitation::create(&mut scope, &random, &grants, "other@example.com", viewer).await.unwrap();
+    drop(scope);
+    house.wait(2_999);
+    assert!(resend().await.is_err());
+    house.wait(1);
+    resend().await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_joins_a_tenant_that_is_closed_or_deleted() {
+    let (house, ada) = house_of_two().await;
+    let id = invite(&house, &ada, "bob@example.com", VIEWER).await;
+    let link = house.link_to("bob@example.com").await;
+    let bob = house.who(&house.login("bob@example.com").await.access_token).await.person();
+    let Admitted { scope, grants } = house.admit(&ada).await.unwrap();
+    let acme = scope.tenant();
+    drop(scope);
+    let accept = async || house.auth.accept_invitation(bob, &link, &client(1)).await;
+    for state in ["closed", "deleted", "erased"] {
+        let set = sqlx::query("UPDATE tenant SET status = $1 WHERE name = 'acme'").bind(state);
+        set.execute(&house.place.database.pool).await.unwrap();
+        assert!(is_refused(&accept().await), "{state}");
+        let new = house.auth.register_invited(&link, "Bob", secret(PASSWORD), &client(1)).await;
+        assert!(is_refused(&new), "{state}");
+        // As operators, who get in whatever the state is.
+        let mut scope = house.place.scope(acme).await;
+        let resent = invitation::resend(&mut scope, &Random::system(), &grants, id).await;
+        assert!(matches!(resent, Err(AccountError::Conflict(_))), "{state} {resent:?}");
+        let made = invitation::create(&mut scope, &Random::system(), &grants, "e@example.com", VIEWER).await;
+        assert!(matches!(made, Err(AccountError::Conflict(_))), "{state} {made:?}");
+    }
+    house.place.forge("UPDATE tenant SET status = 'active'").await;
+    accept().await.unwrap();
 }

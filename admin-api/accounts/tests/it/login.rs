@@ -1,8 +1,10 @@
 //! Signing in with a password: nobody learns who has an account, and nobody is locked out for good.
 
-use accounts::{AuthError, Client, HashCost};
+use accounts::audit::{self, Filter};
+use accounts::failed_login::{self, FailedLogin};
+use accounts::{AuthError, Client, HashCost, PageRequest, PlatformScope};
 
-use crate::house::{CHEAP, House, PASSWORD, another, client, is_refused, secret, signed_in};
+use crate::house::{CHEAP, House, PASSWORD, VIEWER, another, client, is_refused, secret, signed_in};
 
 async fn wrong(house: &House, email: &str, from: &Client) -> AuthError {
     house.auth.login(email, secret("wrong-wrong-wrong"), from).await.unwrap_err()
@@ -18,6 +20,40 @@ async fn a_wrong_password_and_an_unknown_address_are_answered_alike() {
     assert_eq!((known.to_string(), unknown.to_string()), (unknown.to_string(), none.to_string()));
     assert!(matches!((known, unknown), (AuthError::Refused(_), AuthError::Refused(_))));
     assert_eq!(house.place.number("SELECT count(*) FROM audit_entry WHERE action = 'login.fail'").await, 2);
+}
+
+#[tokio::test]
+async fn a_failed_sign_in_is_noted_for_the_tenants_of_a_person_and_for_no_others() {
+    let house = House::fresh().await;
+    let ada = house.person("ada@example.com", "acme").await;
+    house.person("zoe@example.com", "zeta").await;
+    house.joins("bob@example.com", VIEWER).await;
+    for email in ["ada@example.com", "bob@example.com", "eve@example.com"] {
+        wrong(&house, email, &client(9)).await;
+    }
+    let jobs: Vec<String> =
+        sqlx::query_scalar("SELECT payload FROM job WHERE kind = 'login.failed' ORDER BY payload")
+            .fetch_all(&house.place.database.pool)
+            .await
+            .unwrap();
+    assert_eq!(jobs.len(), 3, "for an unknown address as for a known one");
+    for job in jobs {
+        let failed: FailedLogin = serde_json::from_str(&job).unwrap();
+        let scope = PlatformScope::open_platform(&house.place.pool, &house.place.clock, failed.caller());
+        let mut scope = scope.await.unwrap();
+        failed_login::note(&mut scope, &failed).await.unwrap();
+        scope.commit().await.unwrap();
+    }
+    let noted = async |email: &str| {
+        let mut scope = house.works(email).await.scope;
+        let filter = Filter { action: Some("login.fail".to_owned()), ..Filter::default() };
+        audit::list(&mut scope, &filter, &PageRequest::default()).await.unwrap().items
+    };
+    let in_acme = noted("ada@example.com").await;
+    assert_eq!(in_acme.len(), 2);
+    let of_ada = in_acme.iter().find(|entry| entry.target == ada.to_string()).unwrap();
+    assert_eq!((of_ada.actor.as_str(), of_ada.address.as_deref()), ("system", Some("192.0.2.9")));
+    assert!(noted("zoe@example.com").await.is_empty());
 }
 
 #[tokio::test]
@@ -110,6 +146,35 @@ async fn a_device_that_signed_in_before_gets_in_while_the_account_is_under_attac
 }
 
 #[tokio::test]
+async fn who_follows_a_link_of_a_mail_gets_in_while_the_account_is_under_attack() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let attack = async || {
+        for _ in 0..6 {
+            wrong(&house, "ada@example.com", &client(66)).await;
+        }
+    };
+    attack().await;
+    let kept_out = house.auth.login("ada@example.com", secret(PASSWORD), &client(7)).await;
+    assert!(matches!(kept_out, Err(AuthError::Wait { .. })));
+    house.auth.forgot_password("ada@example.com", &client(7)).await.unwrap();
+    house.wait(1);
+    let (link, new) = (house.link_to("ada@example.com").await, || secret("velvet-quartz-74-lamp"));
+    let device = house.auth.reset_password(&link, new(), &client(7)).await.unwrap();
+    attack().await;
+    let known = Client { device: Some(device.expose().to_owned()), ..client(7) };
+    signed_in(house.auth.login("ada@example.com", new(), &known).await);
+    let attacker = Client { device: Some("wd_none".to_owned()), ..client(66) };
+    let guessed = house.auth.login("ada@example.com", new(), &attacker).await;
+    assert!(matches!(guessed, Err(AuthError::Wait { .. })), "guesses stay as few as they were");
+    for _ in 0..5 {
+        assert!(is_refused(&house.auth.login("ada@example.com", secret("wrong"), &known).await));
+    }
+    let guessing = house.auth.login("ada@example.com", new(), &known).await;
+    assert!(matches!(guessing, Err(AuthError::Wait { .. })), "a known device guesses no more often");
+}
+
+#[tokio::test]
 async fn many_attempts_at_once_are_no_more_than_so_many_one_after_another() {
     let house = House::fresh().await;
     house.person("ada@example.com", "acme").await;
@@ -164,7 +229,7 @@ async fn a_forgotten_password_is_replaced_once_and_ends_all_sessions() {
     assert!(house.mail_to("eve@example.com").await.token.is_none());
     let link = house.link_to("ada@example.com").await;
     let set = async |password: &str| house.auth.reset_password(&link, secret(password), &client(1)).await;
-    assert!(matches!(set("password1234").await, Err(AuthError::Invalid(_))), "the link stays good");
+    assert!(matches!(set("password1234").await, Err(AuthError::InvalidAt(..))), "the link stays good");
     let (one, other) = tokio::join!(set("velvet-quartz-74-lamp"), set("brandy-ladder-29-moss"));
     assert_eq!(u8::from(one.is_ok()) + u8::from(other.is_ok()), 1);
     assert!(is_refused(&set("velvet-quartz-74-lamp").await));

@@ -177,16 +177,18 @@ const ASKED_BYTES_MAX: usize = 200;
 
 impl Filter {
     /// # Errors
-    /// [`AccountError::Invalid`] for what can be in no entry.
+    /// [`AccountError::InvalidAt`] for what can be in no entry.
     pub(crate) fn check(&self) -> Result<(), AccountError> {
-        let texts = [&self.actor, &self.action, &self.target];
-        if texts.into_iter().flatten().any(|text| text.len() > ASKED_BYTES_MAX || text.contains('\0')) {
-            let rule =
-                format!("actor, action and target have at most {ASKED_BYTES_MAX} bytes, and no U+0000");
-            return Err(AccountError::Invalid(rule));
+        for (name, text) in [("actor", &self.actor), ("action", &self.action), ("target", &self.target)] {
+            if text.as_ref().is_some_and(|text| text.len() > ASKED_BYTES_MAX || text.contains('\0')) {
+                let rule = format!("{name} has at most {ASKED_BYTES_MAX} bytes, and no U+0000");
+                return Err(AccountError::parameter(name, rule));
+            }
         }
-        if [self.from, self.to].into_iter().flatten().any(|at| !(1970..2200).contains(&at.year())) {
-            return Err(AccountError::Invalid("from and to lie between 1970 and 2200".to_owned()));
+        for (name, at) in [("from", self.from), ("to", self.to)] {
+            if at.is_some_and(|at| !(1970..2200).contains(&at.year())) {
+                return Err(AccountError::parameter(name, format!("{name} lies between 1970 and 2200")));
+            }
         }
         Ok(())
     }

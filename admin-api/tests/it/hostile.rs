@@ -1,0 +1,269 @@
+//! Whatever a request holds: what can't be right is 400 and names the place, and nothing makes the server fail.
+
+use admin_api::{Access, Listener, Route, routes};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::Method;
+use serde_json::{Value, json};
+use testkit::{Client, Reply};
+
+use crate::house::{House, OPERATOR_TOKEN, PASSWORD};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Nothing that is stored can be like these.
+fn impossible() -> Vec<String> {
+    let mut all = ["%00", "a%00b", "%ff", "%c3%28", "%ed%a0%80"].map(str::to_owned).to_vec();
+    all.push("x".repeat(10 * 1024));
+    all
+}
+
+/// Right for some parameters, and wrong for most.
+const ODD: [&str; 16] = [
+    "-1",
+    "0",
+    "99999999999999999999",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1e308",
+    "NaN",
+    "-9999-01-01T00:00:00Z",
+    "%2B262142-01-01T00:00:00Z",
+    "1969-12-31T23:59:59Z",
+    "2200-01-01T00:00:00Z",
+    "null",
+    "%5B%5D",
+    "%27%3B--",
+    "%25",
+    "_",
+];
+
+/// Somebody who gets through to each route.
+struct Callers {
+    house: House,
+    ada: Client,
+    operator: Client,
+}
+
+impl Callers {
+    async fn fresh() -> Self {
+        let house = House::with(&[
+            ("WEIR_ADMIN_ADDRESS_RATE", "0"),
+            ("WEIR_ADMIN_CALLER_RATE", "0"),
+            ("WEIR_SIGN_IN_ADDRESS_RATE", "0"),
+        ])
+        .await;
+        house.person("ada@example.com").await;
+        let ada = house.client(Some(&house.login("ada@example.com").await));
+        let operator = Client::new(house.operators, Some(OPERATOR_TOKEN));
+        Self { house, ada, operator }
+    }
+
+    fn of(&self, route: &Route) -> &Client {
+        if route.listeners.contains(&Listener::Tenants) { &self.ada } else { &self.operator }
+    }
+
+    async fn get(&self, route: &Route, path: &str) -> Reply {
+        self.of(route).send(Method::GET, path, &[], "").await
+    }
+}
+
+/// The path with `value` in the place of each name, except for the tenant's.
+fn filled(path: &str, value: &str) -> String {
+    let part = |part: &str| match part {
+        "{tenant}" => "acme".to_owned(),
+        part if part.starts_with('{') => value.to_owned(),
+        part => part.to_owned(),
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+/// The names that a route takes: it says so itself, when it is asked for one that it does not take.
+fn names(reply: &Reply) -> Vec<String> {
+    if reply.status != 400 {
+        return Vec::new();
+    }
+    let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+    let expected = detail.split_once("expected").map(|(_, expected)| expected.to_owned()).unwrap_or_default();
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn of_get() -> Vec<Route> {
+    let mut all = routes();
+    all.retain(|route| route.method == Method::GET);
+    all
+}
+
+#[tokio::test]
+async fn no_parameter_of_any_route_makes_the_server_fail() {
+    let callers = Callers::fresh().await;
+    let mut tried = 0;
+    for route in of_get() {
+        let path = filled(route.path, "none");
+        let names = names(&callers.get(&route, &format!("{path}?nonesuch=1")).await);
+        let ask = async |name: &str, value: &str| {
+            let reply = callers.get(&route, &format!("{path}?{name}={value}")).await;
+            let blamed = |reply: &Reply| reply.json()["errors"][0]["parameter"].as_str().map(str::to_owned);
+            let blamed = (reply.status == 400).then(|| blamed(&reply)).flatten();
+            (reply, blamed)
+        };
+        for name in &names {
+            for value in impossible() {
+                let (reply, blamed) = ask(name, &value).await;
+                assert_eq!((reply.status, blamed.as_ref()), (400, Some(name)), "{path}?{name}={value:.20}");
+                tried += 1;
+            }
+            for value in ODD {
+                let (reply, blamed) = ask(name, value).await;
+                let is_named = blamed.is_some_and(|blamed| names.contains(&blamed));
+                let is_answered =
+                    matches!(reply.status, 200 | 303 | 404) || (reply.status == 400 && is_named);
+                assert!(is_answered, "{path}?{name}={value}: {reply:?}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 1_000, "{tried}: routes say which parameters they take");
+    callers.house.stop().await;
+}
+
+/// All lists that have pages.
+const LISTS: [&str; 17] = [
+    "audit",
+    "erasures",
+    "invitations",
+    "jobs",
+    "keys",
+    "members",
+    "outbox",
+    "passkeys",
+    "people",
+    "plans",
+    "platform_audit",
+    "projects",
+    "roles",
+    "sessions",
+    "tenants of a person",
+    "tenants",
+    "tokens",
+];
+
+#[tokio::test]
+async fn no_cursor_that_somebody_makes_up_makes_the_server_fail() {
+    let callers = Callers::fresh().await;
+    let (id, mut reached) = ("00000000-0000-0000-0000-000000000000", 0);
+    let mut keys = vec![json!(i64::MAX), json!(i64::MIN), json!("a\0"), json!("x".repeat(5_000))];
+    for at in ["-9999-01-01T00:00:00Z", "+262142-01-01T00:00:00Z"] {
+        keys.extend([
+            json!([at, id]),
+            json!([at, "job_0000000000000000000000"]),
+            json!([at, "msg_0000000000000000000000"]),
+            json!([at, 1]),
+            json!([at, 1, 1]),
+        ]);
+    }
+    for route in of_get() {
+        let path = filled(route.path, "none");
+        let takes = names(&callers.get(&route, &format!("{path}?nonesuch=1")).await);
+        if !takes.contains(&"cursor".to_owned()) {
+            continue;
+        }
+        for list in LISTS {
+            for key in &keys {
+                let cursor = URL_SAFE_NO_PAD.encode(json!([list, key]).to_string());
+                let reply = callers.get(&route, &format!("{path}?cursor={cursor}")).await;
+                assert!(matches!(reply.status, 200 | 400), "{path} {list} {key:.40}: {reply:?}");
+                reached += u32::from(reply.status == 200);
+            }
+        }
+    }
+    assert!(reached > 0, "some of them are of the right form");
+    callers.house.stop().await;
+}
+
+#[tokio::test]
+async fn no_name_in_a_path_makes_the_server_fail() {
+    let callers = Callers::fresh().await;
+    for route in of_get().into_iter().filter(|route| route.path.contains('{')) {
+        for value in impossible() {
+            let path = filled(route.path, &value).replace("acme", &value);
+            let reply = callers.get(&route, &path).await;
+            let what = format!("{} {value:.20}", route.path);
+            assert!(matches!(reply.status, 400 | 404 | 414 | 431), "{what}: {reply:?}");
+            if route.access != Access::Anyone {
+                let mine = callers.get(&route, &filled(route.path, &value)).await;
+                assert!(mine.status < 500, "{what}: {mine:?}");
+            }
+        }
+    }
+    callers.house.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_is_an_object_whose_texts_can_be_stored() {
+    let callers = Callers::fresh().await;
+    let bodies = [
+        "[]",
+        "[[]]",
+        r#"["ada@example.com","kettle-orbit-mango"]"#,
+        r#"["ada@example.com","kettle-orbit-mango",null,null,null]"#,
+        "\"x\"",
+        "1",
+        "null",
+    ];
+    for route in routes() {
+        let may_change = matches!(route.method, Method::POST | Method::PUT | Method::PATCH);
+        if !may_change || route.path == "/v1/auth/logout" {
+            continue;
+        }
+        for body in bodies {
+            let client = callers.of(&route);
+            let path = filled(route.path, "none");
+            let reply = client.send(route.method.clone(), &path, &[JSON], body).await;
+            assert!((400..500).contains(&reply.status), "{} {path} {body}: {reply:?}", route.method);
+        }
+    }
+    let post = async |path: &str, body: Value| callers.ada.post_json(path, body.to_string()).await;
+    for (path, body, pointer) in [
+        ("/v1/auth/login", json!({"email": "a\0@b.co", "password": PASSWORD}), "/email"),
+        ("/v1/auth/switch", json!({"tenant": "a\0"}), "/tenant"),
+        ("/v1/tenants/me/roles", json!({"name": "r", "permissions": ["a\0"]}), "/permissions/0"),
+        ("/v1/tenants/me/projects", json!({"name": " \u{200b}"}), "/name"),
+        ("/v1/tenants/me/projects", json!({"name": "a\u{202e}b"}), "/name"),
+        (
+            "/v1/auth/register",
+            json!({"email": "e@b.co", "password": "short", "name": "E", "tenant_name": "e"}),
+            "/password",
+        ),
+        (
+            "/v1/auth/register",
+            json!({"email": "e@b.co", "password": PASSWORD, "name": "E", "tenant_name": " "}),
+            "/tenant_name",
+        ),
+        ("/v1/me/password", json!({"password": PASSWORD, "new_password": "short"}), "/new_password"),
+    ] {
+        let reply = post(path, body.clone()).await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_argument"), "{path} {body}");
+        assert_eq!(reply.json()["errors"][0]["pointer"], pointer, "{path} {body}");
+    }
+    callers.house.stop().await;
+}
+
+#[tokio::test]
+async fn headers_are_read_as_their_standards_say() {
+    let callers = Callers::fresh().await;
+    let (house, nobody) = (&callers.house, callers.house.client(None));
+    let token = house.login("ada@example.com").await;
+    for (scheme, status) in [("Bearer", 200), ("bearer", 200), ("BEARER ", 200), ("Basic", 401), ("", 401)] {
+        let authorization = format!("{scheme} {token}");
+        let headers = [("authorization", authorization.as_str())];
+        assert_eq!(nobody.send(Method::GET, "/v1/me", &headers, "").await.status, status, "{scheme}");
+    }
+    let headers = [JSON, ("idempotency-key", "one"), ("idempotency-key", "one")];
+    let twice = callers.ada.send(Method::POST, "/v1/tenants/me/projects", &headers, r#"{"name":"p"}"#).await;
+    assert_eq!((twice.status, &twice.json()["errors"][0]["header"]), (400, &json!("Idempotency-Key")));
+    let latin = [("content-type", "application/json; charset=latin1")];
+    let latin = callers.ada.send(Method::POST, "/v1/tenants/me/projects", &latin, r#"{"name":"p"}"#).await;
+    assert_eq!((latin.status, latin.code().as_str()), (415, "unsupported_media_type"));
+    callers.house.stop().await;
+}
