@@ -42,7 +42,7 @@ impl Conditions {
     /// Holds a scope, in which nothing was done yet, to them.
     pub(crate) async fn hold<Of: Reach>(self, scope: &mut Scope<Of>) -> Result<(), NotClaimed> {
         if let Some(expected) = self.expected {
-            scope.expect(expected);
+            scope.hold_if_match(expected);
         }
         match self.once {
             Some(once) => scope.claim(&once).await,

@@ -18,6 +18,7 @@ mod passkey_login;
 mod openid;
 mod profile;
 mod refresh;
+mod sessions;
 mod reset;
 mod vouch;
 mod admit;
@@ -59,10 +60,11 @@ pub use openid::{OpenIdLogin, OpenIdentity};
 pub use passkey::{AddedPasskey, ProposedPasskey};
 pub use passkey_login::PasskeyLogin;
 pub use post::Post;
-pub use profile::{ListedSession, Me, SecondFactors, TenantAtWork};
+pub use profile::{Me, SecondFactors, TenantAtWork};
 pub use recovery::RecoveryCodes;
 pub use refresh::Refreshed;
 pub use register::Registration;
+pub use sessions::ListedSession;
 pub use vouch::MadePassword;
 
 /// Everything that signing in needs.
@@ -151,7 +153,7 @@ impl Authenticator {
         let caller = client.caller(actor);
         let mut scope = PlatformScope::open_platform(&self.pool, &self.clock, caller).await?;
         if let Some(expected) = &client.expected {
-            scope.expect(expected.clone());
+            scope.hold_if_match(expected.clone());
         }
         Ok(scope)
     }

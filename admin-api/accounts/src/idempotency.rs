@@ -55,8 +55,8 @@ impl From<sqlx::Error> for NotClaimed {
 }
 
 impl<Of: Reach> Scope<Of> {
-    /// Claims the request: from here on it is this scope that carries it out, or nobody does. Its commit waits. What was
-    /// kept is given to who may do the same now, and to nobody else.
+    /// Claims the request: from here on it is this scope that carries it out, or nobody does. Its commit waits. A kept
+    /// reply is given to who may see all of it now, and to nobody else.
     ///
     /// # Errors
     /// [`NotClaimed`].

@@ -5,6 +5,7 @@
 use schemas::permission::PlatformRole;
 use schemas::public_id::{PersonId, SessionId};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::check;
 use crate::db::chain::{Chain, Note};
@@ -51,6 +52,23 @@ pub async fn find(scope: &mut PlatformScope, named: &str) -> Result<ShownPerson,
     Ok(ShownPerson { person, tenants })
 }
 
+/// Whom an operator does something to, for a reason.
+async fn subject(scope: &mut PlatformScope, named: &str, reason: &str) -> Result<PersonId, AccountError> {
+    check::reason(reason)?;
+    id_of(scope, named).await
+}
+
+/// Notes what was done, and shows the person as it is since.
+async fn done(
+    scope: &mut PlatformScope,
+    id: PersonId,
+    action: &'static str,
+    after: serde_json::Value,
+) -> Result<ShownPerson, AccountError> {
+    scope.note(Chain::of_person(id), Note::new(action, id).after(&after));
+    find(scope, &id.to_string()).await
+}
+
 async fn id_of(scope: &mut PlatformScope, named: &str) -> Result<PersonId, AccountError> {
     let missing = || AccountError::NotFound(format!("person {named}"));
     if let Ok(id) = named.parse() {
@@ -69,12 +87,9 @@ pub async fn end_sessions(
     named: &str,
     reason: &str,
 ) -> Result<ShownPerson, AccountError> {
-    check::reason(reason)?;
-    let id = id_of(scope, named).await?;
+    let id = subject(scope, named, reason).await?;
     let ended = end_all(scope, id, "operator").await?;
-    let after = serde_json::json!({"ended": ended, "reason": reason});
-    scope.note(Chain::of_person(id), Note::new("person.end_sessions", id).after(&after));
-    find(scope, &id.to_string()).await
+    done(scope, id, "person.end_sessions", json!({"ended": ended, "reason": reason})).await
 }
 
 /// A page of the person's open sessions, the newest first.
@@ -127,8 +142,7 @@ pub async fn remove_second_factor(
     named: &str,
     reason: &str,
 ) -> Result<ShownPerson, AccountError> {
-    check::reason(reason)?;
-    let id = id_of(scope, named).await?;
+    let id = subject(scope, named, reason).await?;
     end_all(scope, id, "second_factor_removed").await?;
     let had_app = second_factor::remove(scope.connection(), id).await?;
     let passkeys = passkey::remove_all(scope.connection(), id).await?;
@@ -136,9 +150,8 @@ pub async fn remove_second_factor(
         return Err(AccountError::Invalid("no second factor is on".to_owned()));
     }
     second_factor::remove_recovery_codes(scope.connection(), id).await?;
-    let after = serde_json::json!({"app": had_app, "passkeys": passkeys, "reason": reason});
-    scope.note(Chain::of_person(id), Note::new("second_factor.remove", id).after(&after));
-    find(scope, &id.to_string()).await
+    let after = json!({"app": had_app, "passkeys": passkeys, "reason": reason});
+    done(scope, id, "second_factor.remove", after).await
 }
 
 /// Nobody signs in as the person from now on, and all its sessions end; or, without `disabled`, the person may again.
@@ -151,17 +164,14 @@ pub async fn set_disabled(
     disabled: bool,
     reason: &str,
 ) -> Result<ShownPerson, AccountError> {
-    check::reason(reason)?;
-    let id = id_of(scope, named).await?;
+    let id = subject(scope, named, reason).await?;
     let now = scope.now();
     person::set_disabled(scope.connection(), id, disabled.then_some(now)).await?;
     if disabled {
         end_all(scope, id, "disabled").await?;
     }
-    let after = serde_json::json!({"reason": reason});
     let action = if disabled { "person.disable" } else { "person.enable" };
-    scope.note(Chain::of_person(id), Note::new(action, id).after(&after));
-    find(scope, &id.to_string()).await
+    done(scope, id, action, json!({"reason": reason})).await
 }
 
 /// Makes the person one of the platform's.

@@ -1,4 +1,4 @@
-//! What is a person's own: name, address, sessions, what mails they want.
+//! What is a person's own: name, address, what mails they want.
 
 use schemas::permission::Permission;
 use schemas::public_id::{PersonId, SessionId};
@@ -10,7 +10,6 @@ use super::{Authenticator, Client, Proof, SignedInPerson};
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
 use crate::check;
-use crate::client::device_name;
 use crate::db::chain::{Chain, Note};
 use crate::db::membership::{self, TenantOfPerson};
 use crate::db::muted_mail::{self, WantedMails, WantedMailsChange};
@@ -19,8 +18,6 @@ use crate::db::passkey;
 use crate::db::person::{self, Person};
 use crate::db::scope::PlatformScope;
 use crate::db::second_factor;
-use crate::db::session::{self, Session};
-use crate::page::{Page, PageRequest};
 use crate::secret::{Purpose, SecretText};
 
 /// A person, and what they work with at the moment.
@@ -60,25 +57,6 @@ pub struct SecondFactors {
     pub passkeys: i64,
     /// Recovery codes that are left.
     pub recovery_codes_left: i64,
-}
-
-/// A session in a list.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ListedSession {
-    /// Which.
-    #[serde(flatten)]
-    pub session: Session,
-    /// What people call the device, as in `Firefox on Linux`.
-    pub device: String,
-    /// Whether it is the one that asks.
-    pub is_current: bool,
-}
-
-impl ListedSession {
-    pub(super) fn new(session: Session, who: &SignedInPerson) -> Self {
-        let (device, is_current) = (device_name(&session.user_agent), session.id == who.session.id);
-        Self { session, device, is_current }
-    }
 }
 
 impl Authenticator {
@@ -201,38 +179,6 @@ impl Authenticator {
         scope.note(Chain::of_person(id), note);
         scope.commit().await?;
         Ok(id)
-    }
-
-    /// A page of the person's open sessions, the newest first.
-    ///
-    /// # Errors
-    /// [`AuthError::InvalidAt`], [`AuthError::Store`].
-    pub async fn sessions(
-        &self,
-        who: &SignedInPerson,
-        client: &Client,
-        asked: &PageRequest,
-    ) -> Result<Page<ListedSession>, AuthError> {
-        let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
-        let now = scope.now();
-        let sessions = session::list(scope.connection(), who.session.person, now, asked).await?;
-        Ok(sessions.map(|session| ListedSession::new(session, who)))
-    }
-
-    /// One of the person's open sessions; `None`: the person has no such one.
-    ///
-    /// # Errors
-    /// [`AuthError::Store`].
-    pub async fn session(
-        &self,
-        who: &SignedInPerson,
-        id: SessionId,
-        client: &Client,
-    ) -> Result<Option<ListedSession>, AuthError> {
-        let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
-        let now = scope.now();
-        let found = session::find(scope.connection(), who.session.person, id, now).await?;
-        Ok(found.map(|session| ListedSession::new(session, who)))
     }
 
     /// What mails the person wants.

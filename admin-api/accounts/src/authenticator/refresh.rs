@@ -1,10 +1,9 @@
-//! What goes on in a session: another access token, another tenant, the end.
+//! What goes on in a session: another access token, another tenant.
 
-use schemas::public_id::SessionId;
 use serde::Serialize;
 
 use super::open::chain_of;
-use super::{Authenticator, Client, ListedSession, SignedInPerson};
+use super::{Authenticator, Client, SignedInPerson};
 use crate::access::ACCESS_TOKEN_SECONDS;
 use crate::auth_error::AuthError;
 use crate::caller::Actor;
@@ -71,63 +70,6 @@ impl Authenticator {
         scope.note(chain_of(session), Note::new("refresh.reuse", session.id));
         scope.commit().await?;
         Err(AuthError::Refused(OVER))
-    }
-
-    /// Ends the session, and with it its access tokens on every node.
-    ///
-    /// # Errors
-    /// [`AuthError::Store`].
-    pub async fn logout(&self, who: &SignedInPerson, client: &Client) -> Result<(), AuthError> {
-        self.end_sessions(who, Which::One(who.session.id), "logout", client).await.map(|_| ())
-    }
-
-    /// Ends one session of the person. `false`: the person has no such open session.
-    ///
-    /// # Errors
-    /// [`AuthError::Changed`]; [`AuthError::Store`].
-    pub async fn end_session(
-        &self,
-        who: &SignedInPerson,
-        id: SessionId,
-        client: &Client,
-    ) -> Result<bool, AuthError> {
-        Ok(self.end_sessions(who, Which::One(id), "ended", client).await? > 0)
-    }
-
-    /// Ends all other sessions of the person.
-    ///
-    /// # Errors
-    /// [`AuthError::Changed`] if the first page of sessions is not what the client expects; [`AuthError::Store`].
-    pub async fn end_other_sessions(&self, who: &SignedInPerson, client: &Client) -> Result<(), AuthError> {
-        self.end_sessions(who, Which::AllExcept(who.session.id), "ended", client).await.map(|_| ())
-    }
-
-    async fn end_sessions(
-        &self,
-        who: &SignedInPerson,
-        which: Which,
-        why: &str,
-        client: &Client,
-    ) -> Result<u64, AuthError> {
-        let mut scope = self.platform(client, Actor::Person(who.session.person)).await?;
-        let (person, now) = (who.session.person, scope.now());
-        match which {
-            Which::One(id) => {
-                let before = session::find(scope.connection(), person, id, now).await?;
-                let Some(before) = before else { return Ok(0) };
-                scope.check(&ListedSession::new(before, who))?;
-            }
-            // What is deleted is the list, so it is the list that the client has read.
-            Which::AllExcept(_) | Which::All => {
-                let before = session::list(scope.connection(), person, now, &PageRequest::default()).await?;
-                scope.check(&before.map(|session| ListedSession::new(session, who)))?;
-            }
-        }
-        let ended = session::end(scope.connection(), person, which, why, now).await?;
-        let after = serde_json::json!({"ended": ended, "why": why});
-        scope.note(chain_of(who.session), Note::new("session.end", person).after(&after));
-        scope.commit().await?;
-        Ok(ended)
     }
 
     /// A page of the person's tenants.

@@ -68,7 +68,8 @@ pub(crate) struct Accepted {
 ///
 /// # Errors
 /// [`AccountError::Invalid`] for an address that is none, or a role that holds more than `by`;
-/// [`AccountError::Exists`] if there is such a member; [`AccountError::Wait`], [`AccountError::Conflict`] as [`resend`].
+/// [`AccountError::Exists`] if there is such a member; [`AccountError::Wait`] and [`AccountError::Conflict`] as
+/// [`resend`].
 pub async fn create(
     scope: &mut Scope,
     random: &Random,
@@ -267,7 +268,9 @@ pub async fn resend(
 async fn hold_mail(scope: &mut Scope, email: &str) -> Result<(), AccountError> {
     let (tenant, now) = (scope.tenant(), scope.now());
     let state = tenant::state(scope.connection(), tenant).await?;
-    if let Some(state) = state.filter(|state| !state.takes_members()) {
+    // One that this weir does not know takes nobody in.
+    let state = state.unwrap_or(TenantState::Erased);
+    if !state.takes_members() {
         return Err(AccountError::Conflict(format!("the tenant is {state}: nobody joins it")));
     }
     let guarded = Guarded::Invitation(tenant, email);

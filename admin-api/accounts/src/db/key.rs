@@ -211,11 +211,7 @@ async fn hold(scope: &mut Scope, project: &Project) -> Result<(), AccountError> 
 /// [`AccountError::NotFound`].
 pub async fn revoke(scope: &mut Scope, key: KeyId) -> Result<(), AccountError> {
     let tenant = scope.tenant();
-    sqlx::query("SELECT FROM api_key WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
-        .bind(tenant.0)
-        .bind(key.number())
-        .execute(scope.connection())
-        .await?;
+    scope.lock("api_key", key.number()).await?;
     let before = find(scope, key).await?;
     scope.check(&before)?;
     let revoked = sqlx::query(

@@ -212,11 +212,7 @@ pub async fn list(scope: &mut Scope, asked: &PageRequest) -> Result<Page<Machine
 /// [`AccountError::NotFound`].
 pub async fn revoke(scope: &mut Scope, id: MachineTokenId) -> Result<(), AccountError> {
     let (tenant, now) = (scope.tenant(), scope.now());
-    sqlx::query("SELECT FROM machine_token WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
-        .bind(tenant.0)
-        .bind(id.uuid())
-        .execute(scope.connection())
-        .await?;
+    scope.lock("machine_token", id.uuid()).await?;
     let before = find(scope, id).await?;
     scope.check(&before)?;
     let revoked = sqlx::query(

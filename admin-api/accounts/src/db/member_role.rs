@@ -112,12 +112,7 @@ pub async fn change(
 
 /// A role that nobody else changes before the transaction ends, and that is what the caller expects.
 async fn locked(scope: &mut Scope, id: RoleId) -> Result<MemberRole, AccountError> {
-    let tenant = scope.tenant();
-    sqlx::query("SELECT FROM member_role WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
-        .bind(tenant.0)
-        .bind(id.uuid())
-        .execute(scope.connection())
-        .await?;
+    scope.lock("member_role", id.uuid()).await?;
     let before = find(scope, id).await?;
     scope.check(&before)?;
     Ok(before)

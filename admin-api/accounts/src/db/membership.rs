@@ -89,8 +89,8 @@ pub struct TenantOfPerson {
 
 type GrantsRow = (Option<String>, Option<String>, Option<Vec<String>>, bool, Vec<i64>);
 
-/// What `person` may do in `tenant`; `None`: the person is no member, or is disabled. Permissions that this weir does not know permit
-/// nothing.
+/// What `person` may do in `tenant`; `None`: the person is no member, or is disabled. Permissions that this weir does
+/// not know permit nothing.
 pub(crate) async fn grants(
     connection: &mut PgConnection,
     tenant: TenantId,

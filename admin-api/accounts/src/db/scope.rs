@@ -9,7 +9,7 @@ use schemas::id::{ProjectId, TenantId};
 use schemas::lifecycle::TenantState;
 use serde::Serialize;
 use service::clock::Clock;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Encode, PgConnection, PgPool, Postgres, Transaction, Type};
 
 use crate::caller::Caller;
 use crate::db::chain::{Chain, Note};
@@ -118,6 +118,18 @@ impl Scope {
         }
     }
 
+    /// Lets nobody else change the row of that id of the tenant until the transaction ends. That there is none is found
+    /// by who reads it next.
+    pub(crate) async fn lock<Id>(&mut self, table: &'static str, id: Id) -> Result<(), sqlx::Error>
+    where
+        Id: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send + 'static,
+    {
+        let query = format!("SELECT FROM {table} WHERE tenant_id = $1 AND id = $2 FOR UPDATE");
+        let query = sqlx::query(AssertSqlSafe(query)).bind(self.of.tenant.0).bind(id);
+        query.execute(self.connection()).await?;
+        Ok(())
+    }
+
     /// Notes a change for the tenant's audit. It is written by [`Scope::commit`].
     pub(crate) fn note(&mut self, note: Note) {
         self.work.notes.push((Chain::Tenant(self.of.tenant), note));
@@ -184,7 +196,7 @@ impl<Of> Scope<Of> {
     }
 
     /// The change is to be made only if the resource is as the caller expects it.
-    pub fn expect(&mut self, expected: Expected) {
+    pub fn hold_if_match(&mut self, expected: Expected) {
         self.expected = Some(expected);
     }
 

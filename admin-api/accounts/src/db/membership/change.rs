@@ -57,7 +57,6 @@ pub async fn change(
         keep_an_owner(scope, id).await?;
     }
     let before = locked(scope, id).await?;
-    scope.check(&before)?;
     hold_within(scope, by, before.role).await?;
     hold_within(scope, by, role).await?;
     let (tenant, (built_in, custom)) = (scope.tenant(), role.columns());
@@ -112,7 +111,6 @@ async fn limit(scope: &mut Scope, id: MembershipId, to: &[PublicProjectId]) -> R
 pub async fn remove(scope: &mut Scope, by: &Grants, id: MembershipId) -> Result<(), AccountError> {
     keep_an_owner(scope, id).await?;
     let before = locked(scope, id).await?;
-    scope.check(&before)?;
     hold_within(scope, by, before.role).await?;
     let tenant = scope.tenant();
     sqlx::query("DELETE FROM membership WHERE tenant_id = $1 AND id = $2")
@@ -124,15 +122,12 @@ pub async fn remove(scope: &mut Scope, by: &Grants, id: MembershipId) -> Result<
     Ok(())
 }
 
-/// A member whom nobody else changes before the transaction ends.
+/// A member whom nobody else changes before the transaction ends, and who is what the caller expects.
 async fn locked(scope: &mut Scope, id: MembershipId) -> Result<Member, AccountError> {
-    let tenant = scope.tenant();
-    sqlx::query("SELECT FROM membership WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
-        .bind(tenant.0)
-        .bind(id.uuid())
-        .execute(scope.connection())
-        .await?;
-    find(scope, id).await
+    scope.lock("membership", id.uuid()).await?;
+    let before = find(scope, id).await?;
+    scope.check(&before)?;
+    Ok(before)
 }
 
 async fn keep_an_owner(scope: &mut Scope, leaves: MembershipId) -> Result<(), AccountError> {
