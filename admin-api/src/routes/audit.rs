@@ -81,17 +81,17 @@ pub(super) async fn export(
 }
 
 /// Lines, and the number of the last entry; `None`: that was all.
-type Lines = Option<(Vec<u8>, i64)>;
+type Read = Option<(Vec<u8>, i64)>;
 
 impl Export {
     /// Reads a page in a task of its own: a client that stops reading in the middle of it holds no connection.
-    async fn read(self: Arc<Self>, after: i64) -> Result<Lines, StoreError> {
+    async fn read(self: Arc<Self>, after: i64) -> Result<Read, StoreError> {
         let page = tokio::spawn(async move { self.page(after).await });
         Ok(page.await.map_err(|error| StoreError::retry(POSTGRES, error))??)
     }
 
     /// The lines of some entries after `after`.
-    async fn page(&self, after: i64) -> Result<Lines, sqlx::Error> {
+    async fn page(&self, after: i64) -> Result<Read, sqlx::Error> {
         let Self { api, place, caller, tenant, filter, last } = self;
         let _turn = place.turn().await;
         let mut scope = Scope::open(&api.pool, &api.clock, caller.clone(), *tenant).await?;

@@ -197,11 +197,11 @@ pub(super) async fn reset_password(
     State(api): State<Api>,
     Sender(from): Sender,
     Body(Reset { token, password: Password(password) }): Body<Reset>,
-) -> Result<Response, Refused> {
+) -> Held<WithCookies<Taken>> {
     let device = authenticator(&api)?.reset_password(&token, password, &from).await?;
     let mut reply = Json(Taken { status: "changed" }).into_response();
     set_cookie(&mut reply, DEVICE_COOKIE, device.expose(), DEVICE_COOKIE_SECONDS, "Strict");
-    Ok(reply)
+    Ok(reply.into())
 }
 
 pub(super) async fn switch(
