@@ -47,15 +47,6 @@ impl House {
     pub(crate) async fn with_stores(more: &[(&str, &str)], connections: u32, clickhouse: &str) -> Self {
         let database = Database::fresh().await;
         let pool = database.pool_of(connections, Role::Api);
-        Self::built(database, pool, more, clickhouse).await
-    }
-
-    /// One on a database that is there, through these connections.
-    pub(crate) async fn on(database: Database, pool: PgPool, more: &[(&str, &str)]) -> Self {
-        Self::built(database, pool, more, NOWHERE).await
-    }
-
-    async fn built(database: Database, pool: PgPool, more: &[(&str, &str)], clickhouse: &str) -> Self {
         let mut pairs = vec![
             ("WEIR_ADMIN_ADDR", "127.0.0.1:0"),
             ("WEIR_OPERATOR_ADDR", "127.0.0.1:0"),
