@@ -12,7 +12,6 @@ use service::clock::Clock;
 use service::config::{Secret, Settings};
 use service::postgres::Role;
 use service::task::Tasks;
-use sqlx::PgPool;
 use tempfile::TempDir;
 use testkit::{Client, Database, Reply};
 
@@ -59,7 +58,7 @@ impl House {
         let mut settings = Settings::new(pairs);
         let config = AdminConfig::read(&mut settings);
         settings.finish().unwrap();
-        let pools = Pools { tenants: pool.clone(), operators: database.pool_of(3, Role::Api) };
+        let pools = Pools { tenants: pool, operators: database.pool_of(3, Role::Api) };
         let clickhouse = ClickHouseConfig {
             url: clickhouse.to_owned(),
             database: "weir".to_owned(),
