@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use chrono::{DateTime, Datelike, Utc};
 use schemas::problem::{Code, Fault, Place, Problem};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
@@ -81,10 +82,16 @@ fn readable(name: &str, value: &str) -> Result<(), Refused> {
         texts if texts.iter().any(|text| text.len() > PARAMETER_BYTES_MAX) => "it is too long",
         texts if texts.iter().any(|text| text.contains('\0')) => "it holds the character U+0000",
         texts if texts.iter().any(|text| text.contains('\u{fffd}')) => "it is not UTF-8",
+        [_, value] if is_unheard_of(value) => "times lie between 1970 and 2200",
         _ => return Ok(()),
     };
     let name: String = name.chars().filter(|c| *c != '\0').take(100).collect();
     Err(Refused::invalid_at(Place::Parameter(name.clone()), format!("{name}: {rule}")))
+}
+
+/// Whether it is a time at which nothing of weir's was or will be.
+fn is_unheard_of(value: &str) -> bool {
+    value.parse::<DateTime<Utc>>().is_ok_and(|at| !(1970..2200).contains(&at.year()))
 }
 
 impl<S: Sync> FromRequestParts<S> for Paging {

@@ -128,8 +128,9 @@ async fn no_parameter_of_any_route_makes_the_server_fail() {
 }
 
 /// All lists that have pages.
-const LISTS: [&str; 17] = [
+const LISTS: [&str; 19] = [
     "audit",
+    "dead_letters",
     "erasures",
     "invitations",
     "jobs",
@@ -146,6 +147,7 @@ const LISTS: [&str; 17] = [
     "tenants of a person",
     "tenants",
     "tokens",
+    "verifications",
 ];
 
 #[tokio::test]
@@ -153,6 +155,7 @@ async fn no_cursor_that_somebody_makes_up_makes_the_server_fail() {
     let callers = Callers::fresh().await;
     let (id, mut reached) = ("00000000-0000-0000-0000-000000000000", 0);
     let mut keys = vec![json!(i64::MAX), json!(i64::MIN), json!("a\0"), json!("x".repeat(5_000))];
+    keys.push(json!([u32::MAX, u64::MAX]));
     for at in ["-9999-01-01T00:00:00Z", "+262142-01-01T00:00:00Z"] {
         keys.extend([
             json!([at, id]),
