@@ -45,6 +45,7 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130141500 "add_lifecycle",
     20261130150001 "create_platform_members",
     20261130170001 "create_verification",
+    20261130170002 "index_sessions",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

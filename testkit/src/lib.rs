@@ -17,6 +17,7 @@ pub mod proxy;
 pub mod broker;
 pub mod collector;
 pub mod catcher;
+pub mod crowd;
 pub mod wait;
 pub mod app;
 
