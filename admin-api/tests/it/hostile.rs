@@ -216,7 +216,8 @@ async fn a_body_is_an_object_whose_texts_can_be_stored() {
     ];
     for route in routes() {
         let may_change = matches!(route.method, Method::POST | Method::PUT | Method::PATCH);
-        if !may_change || route.path == "/v1/auth/logout" {
+        let takes_none = ["/v1/auth/logout", "/v1/operator/reconciliation/verify"].contains(&route.path);
+        if !may_change || takes_none {
             continue;
         }
         for body in bodies {
