@@ -249,7 +249,7 @@ pub fn emptied<'a>(mut events: Vec<Placed<'_>>) -> Vec<Placed<'a>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use schemas::event::{EventFlags, EventKind};
     use schemas::frame::{BundleWriter, FrameWriter};
     use schemas::id::{EventHash, KeyId, LeaseId, ProjectId, TenantId};
@@ -291,6 +291,11 @@ mod tests {
             );
         }
         writer.finish().to_vec()
+    }
+
+    /// A record of one frame with these ids.
+    pub(crate) fn record(partition: u32, offset: u64, ids: &[&str]) -> Record {
+        Record { partition, offset, timestamp_ms: 5_000, payload: frame(1, ids).into() }
     }
 
     #[test]

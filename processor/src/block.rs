@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use schemas::content::ContentHash;
 use schemas::id::Position;
 
 use crate::batch::Placed;
@@ -19,6 +20,7 @@ pub struct Block {
     /// Where the first row begins.
     start: usize,
     rows: Arc<Vec<Row>>,
+    enriched_by: (u16, u32),
 }
 
 /// Where a row stands, in the log and in the block.
@@ -28,6 +30,7 @@ struct Row {
     position: Position,
     /// One past its last byte.
     end: usize,
+    contents: ContentHash,
 }
 
 impl Block {
@@ -48,10 +51,12 @@ impl Block {
         let mut rows = Vec::with_capacity(events.len());
         let mut cache = enricher.begin_batch();
         for placed in events {
-            row::write(&mut bytes, placed, &enricher.enrich(placed, &mut cache));
-            rows.push(Row { partition: placed.partition, position: placed.position, end: bytes.len() });
+            let contents = row::write(&mut bytes, placed, &enricher.enrich(placed, &mut cache));
+            let (partition, position) = (placed.partition, placed.position);
+            rows.push(Row { partition, position, end: bytes.len(), contents });
         }
-        Self { bytes: Arc::new(bytes), start, rows: Arc::new(rows) }
+        let enriched_by = cache.names();
+        Self { bytes: Arc::new(bytes), start, rows: Arc::new(rows), enriched_by }
     }
 
     /// The rows that are not `present`.
@@ -65,17 +70,28 @@ impl Block {
         let start = self.start;
         let mut rows = Vec::new();
         for (row, encoded) in self.encoded() {
-            if !present.contains(&(row.partition, row.position)) {
+            if !present.contains_key(&(row.partition, row.position)) {
                 bytes.extend_from_slice(encoded);
                 rows.push(Row { end: bytes.len(), ..row });
             }
         }
-        Self { bytes: Arc::new(bytes), start, rows: Arc::new(rows) }
+        Self { bytes: Arc::new(bytes), start, rows: Arc::new(rows), enriched_by: self.enriched_by }
     }
 
     /// Partition, position and bytes of each row.
     pub fn rows(&self) -> impl Iterator<Item = (u32, Position, &[u8])> {
         self.encoded().map(|(row, encoded)| (row.partition, row.position, encoded))
+    }
+
+    /// Under which rules and with which geo database its rows were enriched ([`crate::enrich::BatchCache::names`]).
+    #[must_use]
+    pub fn enriched_by(&self) -> (u16, u32) {
+        self.enriched_by
+    }
+
+    /// Partition, position and hash of the contents of each row.
+    pub fn contents(&self) -> impl Iterator<Item = (u32, Position, ContentHash)> {
+        self.rows.iter().map(|row| (row.partition, row.position, row.contents))
     }
 
     fn encoded(&self) -> impl Iterator<Item = (Row, &[u8])> {

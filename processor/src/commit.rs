@@ -1,16 +1,21 @@
 //! The commit: one Postgres transaction that moves the cursors and counts everything that the batch holds.
 
+use std::io;
+
 use metering::ledger::{Counts, Usage};
 use metering::settle::Settlement;
+use schemas::content::ContentHash;
 use service::store::StoreError;
 use sqlx::{PgConnection, PgPool};
 
 use crate::batch::Range;
+use crate::block::Block;
 use crate::db::batch_ledger::{self, Row};
 use crate::db::dead_letter;
 use crate::db::partition_cursor::{self, Moves};
 use crate::dead::budget::{self, Budget, Overdrawn};
 use crate::letter::DeadLetter;
+use crate::repair::{Present, There};
 
 /// What a batch commits.
 #[derive(Debug, Default)]
@@ -34,6 +39,55 @@ pub struct RangeSum {
     pub counts: Counts,
     /// Exclusive or over the low 64 bits of the stored events' hashes.
     pub xor_hash: i64,
+    /// The contents of their rows.
+    pub contents: Contents,
+}
+
+/// What is in rows, added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// Rows that have a hash of their contents: all but those that a version before wrote.
+    pub hashed: i64,
+    /// Exclusive or over the low 64 bits of these hashes.
+    pub xor: i64,
+}
+
+impl Contents {
+    /// Adds a row.
+    pub fn add(&mut self, row: ContentHash) {
+        if row != ContentHash::NONE {
+            self.hashed += 1;
+            self.xor ^= row.low_bits();
+        }
+    }
+}
+
+impl Commit {
+    /// Adds what is in the block's rows, one for each stored event.
+    ///
+    /// What the table had before stands there as it was written: without a hash by a version before, or with another
+    /// geo database. Any other row must be what is written now, whatever it says of itself.
+    ///
+    /// # Errors
+    /// If a row is of no range: nothing must be committed then.
+    pub(crate) fn add_contents(&mut self, block: &Block, present: &Present) -> io::Result<()> {
+        // Records of a partition come together, more than once.
+        let mut place = 0;
+        for (partition, position, written) in block.contents() {
+            if self.ranges.get(place).is_none_or(|range| range.partition != partition) {
+                let found = self.ranges.iter().position(|range| range.partition == partition);
+                place = found.unwrap_or(usize::MAX);
+            }
+            let no_range = || io::Error::other(format!("a row of partition {partition} is of no range"));
+            let sum = self.sums.get_mut(place).ok_or_else(no_range)?;
+            let stays = |there: &&There| {
+                there.contents == ContentHash::NONE || there.enriched_by != block.enriched_by()
+            };
+            let there = present.get(&(partition, position)).filter(stays);
+            sum.contents.add(there.map_or(written, |there| there.contents));
+        }
+        Ok(())
+    }
 }
 
 /// How a commit ended.
@@ -96,8 +150,49 @@ fn moves(ranges: &[Range]) -> Moves {
 fn ledger_rows(batch: &Commit) -> Vec<Row> {
     let row = |(range, sum): (&Range, &RangeSum)| {
         let Range { partition, lo, hi, .. } = *range;
-        let RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash } = *sum;
-        Row { partition, lo, hi, stored, duplicate, dead, xor_hash }
+        let RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash, contents } = *sum;
+        let Contents { hashed, xor: xor_contents } = contents;
+        Row { partition, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents }
     };
     batch.ranges.iter().zip(&batch.sums).map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::id::Position;
+
+    use super::*;
+    use crate::batch::decode;
+    use crate::batch::tests::record;
+    use crate::enrich::Enricher;
+
+    #[test]
+    fn a_range_sums_what_its_rows_hold_and_rows_that_were_there_as_they_are() {
+        let records =
+            [record(4, 9, &["c"]), record(3, 7, &["a"]), record(4, 10, &["d"]), record(3, 8, &["b"])];
+        let block = Block::of(&decode(&records).events, &Enricher::default());
+        let [c, a, d, b]: [ContentHash; 4] =
+            block.contents().map(|(_, _, hash)| hash).collect::<Vec<_>>().try_into().unwrap();
+        let range = |partition| Range { partition, lo: 0, hi: 10, epoch: 1 };
+        let sums = |present: Present| {
+            // The range of a partition without a row stands between.
+            let ranges = vec![range(2), range(3), range(4)];
+            let mut commit = Commit { ranges, sums: vec![RangeSum::default(); 3], ..Commit::default() };
+            commit.add_contents(&block, &present).unwrap();
+            commit.sums.into_iter().map(|sum| sum.contents).collect::<Vec<_>>()
+        };
+        let contents = |hashed, xor| Contents { hashed, xor };
+        let ab = contents(2, a.low_bits() ^ b.low_bits());
+        assert_eq!(sums(Present::new()), [contents(0, 0), ab, contents(2, c.low_bits() ^ d.low_bits())]);
+        let at = |partition, offset, index| (partition, Position::new(offset, index));
+        let other = ContentHash(5);
+        let there = |contents, built| There { contents, enriched_by: (block.enriched_by().0, built) };
+        let present = Present::from([
+            (at(3, 7, 0), there(other, 0)),
+            (at(3, 8, 0), there(other, 77)),
+            (at(4, 9, 0), there(ContentHash::NONE, 0)),
+        ]);
+        // Who planted the first row has altered it under the same rules: the ledger knows better.
+        assert_eq!(sums(present), [contents(0, 0), contents(2, a.low_bits() ^ 5), contents(1, d.low_bits())]);
+    }
 }

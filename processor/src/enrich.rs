@@ -118,6 +118,14 @@ pub struct BatchCache {
     hints: Hints,
 }
 
+impl BatchCache {
+    /// What the batch's rows name: the version of the rules, and when the geo database was built; 0: there is none.
+    #[must_use]
+    pub fn names(&self) -> (u16, u32) {
+        (VERSION, self.database.as_ref().map_or(0, |database| database.built()))
+    }
+}
+
 /// What the columns of a row say; empty, or 0, where nothing is known.
 #[derive(Debug)]
 pub struct Enriched<'c> {

@@ -44,7 +44,7 @@ pub fn judge<'a>(
         // There is an answer for each: as many as were asked.
         let duplicate = duplicates.get_mut(&placed.partition).and_then(Iterator::next).unwrap_or_default();
         let duplicate = duplicate && !faults::mutant("no-dedup");
-        let is_stored = !duplicate || present.contains(&(placed.partition, placed.position));
+        let is_stored = !duplicate || present.contains_key(&(placed.partition, placed.position));
         let run = tally.run(placed.partition, Some(envelope));
         if is_stored {
             run.counts.add(Outcome::Stored, 1);

@@ -1,8 +1,9 @@
 //! What ClickHouse has already: asked before the first batches after a start, and after every unclear insert.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use clickhouse::Client;
+use schemas::content::ContentHash;
 use schemas::id::Position;
 use schemas::time::Micros;
 use uuid::Uuid;
@@ -13,8 +14,17 @@ use crate::own::Owned;
 
 pub use crate::db::known_ids::Ids;
 
-/// Positions that ClickHouse has, by partition.
-pub type Present = HashSet<(u32, Position)>;
+/// Rows that ClickHouse has, by partition and position: what is in them.
+pub type Present = HashMap<(u32, Position), There>;
+
+/// What a row that is there says of its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct There {
+    /// Their hash.
+    pub contents: ContentHash,
+    /// Under which rules it was enriched, and when the geo database was built ([`crate::enrich::BatchCache::names`]).
+    pub enriched_by: (u16, u32),
+}
 
 /// Ends the insert `query_id`, if it still runs. When this returns `Ok`, the insert has ended one way or the other.
 ///
@@ -60,8 +70,10 @@ pub async fn present(client: &Client, ranges: &[Range]) -> Result<Present, click
         return Ok(present);
     }
     for range in ranges {
-        let positions = events::positions(client, range.partition, (range.lo, range.hi)).await?;
-        present.extend(positions.into_iter().map(|position| (range.partition, position)));
+        let rows = events::contents(client, range.partition, (range.lo, range.hi)).await?;
+        present.extend(rows.into_iter().map(|(position, contents, enriched_by)| {
+            ((range.partition, position), There { contents, enriched_by })
+        }));
     }
     Ok(present)
 }

@@ -3,12 +3,14 @@
 
 use std::net::Ipv6Addr;
 
+use schemas::content::ContentHash;
+
 use crate::batch::Placed;
 use crate::enrich::Enriched;
 
 /// The columns, in the order in which [`write`] writes them. ClickHouse refuses a block whose names or types are not
 /// its table's.
-const COLUMNS: [(&str, &str); 37] = [
+const COLUMNS: [(&str, &str); 39] = [
     ("tenant_id", "Int64"),
     ("project_id", "Int64"),
     ("event_id", "String"),
@@ -46,10 +48,20 @@ const COLUMNS: [(&str, &str); 37] = [
     ("utm_campaign", "String"),
     ("utm_term", "String"),
     ("utm_content", "String"),
+    ("period_start", "DateTime64(0, 'UTC')"),
+    ("content_hash", "UInt128"),
 ];
 
 /// As a rule, so many bytes of a row at most are not texts of its event; the lengths of these texts are counted here.
 const FIXED_BYTES: usize = 256;
+
+/// The hash of what is in a row, as ClickHouse computes it from the row's columns: of the bytes that [`write`] hashed.
+#[must_use]
+pub fn content_hash_in_sql() -> String {
+    let hashed = &columns()[..COLUMNS.len() - 1];
+    let bytes = format!("formatRow('RowBinary', {})", hashed.join(", "));
+    format!("reinterpretAsUInt128(substring(SHA256({bytes}), 1, 16))")
+}
 
 /// The columns' names.
 pub(crate) fn columns() -> [&'static str; COLUMNS.len()] {
@@ -82,8 +94,10 @@ pub(crate) fn write_header(out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the event's row.
-pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>, enriched: &Enriched<'_>) {
+/// Appends the event's row, and returns the hash of what is in it: of the bytes of all columns but the hash itself,
+/// which is the last.
+pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>, enriched: &Enriched<'_>) -> ContentHash {
+    let start = out.len();
     let (envelope, event) = (&placed.envelope, &placed.event);
     out.extend_from_slice(&envelope.tenant.0.to_le_bytes());
     out.extend_from_slice(&envelope.project.0.to_le_bytes());
@@ -119,6 +133,10 @@ pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>, enriched: &Enriched<
     agent.iter().chain(&region).chain(&rest).for_each(|said| text(out, said));
     out.extend_from_slice(&enriched.geo_built().to_le_bytes());
     enriched.utm().iter().for_each(|said| text(out, said));
+    out.extend_from_slice(&envelope.period_start.to_le_bytes());
+    let hash = ContentHash::of(&out[start..]);
+    out.extend_from_slice(&hash.0.to_le_bytes());
+    hash
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {

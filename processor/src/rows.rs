@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clickhouse::Client;
+use schemas::content::ContentHash;
 use schemas::id::{EventHash, Position, ProjectId, TenantId};
 use schemas::time::Micros;
 use service::error::Chain;
@@ -13,6 +14,8 @@ use crate::block::Block;
 use crate::db::events;
 use crate::enrich::Enricher;
 use crate::{insert, metrics, repair};
+
+pub use crate::row::content_hash_in_sql;
 
 /// Positions that one query names: ClickHouse takes queries of 256 KiB.
 pub const POSITIONS_MAX: usize = 10_000;
@@ -42,6 +45,17 @@ impl Identity {
     }
 }
 
+/// A row as it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Whose row it says it is.
+    pub identity: Identity,
+    /// The hash of its contents.
+    pub contents: ContentHash,
+    /// Its contents are not what their hash was made of.
+    pub is_altered: bool,
+}
+
 /// All rows of `partition` at `[lo, hi)`, by position: more than one where it is doubled.
 ///
 /// # Errors
@@ -50,16 +64,19 @@ pub async fn there(
     client: &Client,
     partition: u32,
     (lo, hi): (u64, u64),
-) -> Result<BTreeMap<Position, Vec<Identity>>, clickhouse::error::Error> {
-    let mut rows = events::identities(client, partition, (lo, hi))?;
-    let mut there: BTreeMap<Position, Vec<Identity>> = BTreeMap::new();
+) -> Result<BTreeMap<Position, Vec<Stored>>, clickhouse::error::Error> {
+    let mut rows = events::identities(client, partition, (lo, hi), &content_hash_in_sql())?;
+    let mut there: BTreeMap<Position, Vec<Stored>> = BTreeMap::new();
     while let Some(row) = rows.next().await? {
-        there.entry(Position::from_number(row.position)).or_default().push(Identity {
+        let identity = Identity {
             tenant: TenantId(row.tenant_id),
             project: ProjectId(row.project_id),
             hash: EventHash(row.event_hash),
             received_at: Micros(row.received_at),
-        });
+        };
+        let contents = ContentHash(row.content_hash);
+        let stored = Stored { identity, contents, is_altered: row.is_altered };
+        there.entry(Position::from_number(row.position)).or_default().push(stored);
     }
     Ok(there)
 }
@@ -118,7 +135,7 @@ pub async fn insert(
             missing.iter().map(|placed| (placed.partition, placed.position.offset())).collect();
         let ranges: Vec<Range> = hull(&offsets);
         let present = repair::present(client, &ranges).await?;
-        missing.retain(|placed| !present.contains(&(placed.partition, placed.position)));
+        missing.retain(|placed| !present.contains_key(&(placed.partition, placed.position)));
         if missing.is_empty() {
             return Ok(());
         }

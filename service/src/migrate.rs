@@ -46,6 +46,7 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130150001 "create_platform_members",
     20261130170001 "create_verification",
     20261130170002 "index_sessions",
+    20261130173001 "hash_contents",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.
@@ -57,6 +58,8 @@ const CLICKHOUSE: &[&str] = &[
     include_str!("../../migrations/clickhouse/20261123000005_create_events_hourly.sql"),
     include_str!("../../migrations/clickhouse/20261123000006_create_known_ids.sql"),
     include_str!("../../migrations/clickhouse/20261123000007_write_compact_parts.sql"),
+    include_str!("../../migrations/clickhouse/20261130000001_hash_contents.sql"),
+    include_str!("../../migrations/clickhouse/20261130000002_keep_contents_of_erased.sql"),
 ];
 
 /// Brings the Postgres database up to date. Several processes may do so at once.

@@ -236,6 +236,7 @@ async fn flood() {
                 assert_eq!(reply.status, 202, "{reply:?}");
                 latencies.0.push(begun.elapsed());
                 number += 10;
+                // A request each 10 ms.
                 tokio::time::sleep(Duration::from_millis(10).saturating_sub(begun.elapsed())).await;
             }
             latencies
@@ -244,6 +245,7 @@ async fn flood() {
             let mut latencies = Latencies::default();
             while Instant::now() < ends {
                 get(&reads, "/v1/tenants/me", &mut latencies).await;
+                // A reader's pause.
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             latencies

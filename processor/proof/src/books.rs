@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use metering::ledger::Counts;
 use processor::batch::Letters;
-use processor::commit::RangeSum;
+use processor::commit::{Contents, RangeSum};
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
 
@@ -21,6 +21,18 @@ pub(crate) struct HourOf {
     pub(crate) hour: Micros,
 }
 
+/// Usage is billed by these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BilledHour {
+    /// Whose, and when.
+    pub(crate) of: HourOf,
+    /// Start of the billing period. [`UNKNOWN`] where rows do not say: a version before wrote them.
+    pub(crate) period: Micros,
+}
+
+/// A period that rows do not say.
+pub(crate) const UNKNOWN: Micros = Micros(0);
+
 /// What the ledgers say, as of one snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
@@ -28,7 +40,7 @@ pub(crate) struct Books {
     pub(crate) cursors: BTreeMap<u32, u64>,
     /// By partition and first offset: the end, and the sums.
     pub(crate) ranges: BTreeMap<(u32, u64), (u64, RangeSum)>,
-    pub(crate) usage: BTreeMap<HourOf, Counts>,
+    pub(crate) usage: BTreeMap<BilledHour, Counts>,
     /// Where dead letters stand, whatever has become of them: a newer weir may read what this ledger counts as dead.
     pub(crate) letters: Letters,
     /// As what each was counted: accepted events, `None` under no tenant.
@@ -37,6 +49,15 @@ pub(crate) struct Books {
 }
 
 impl Books {
+    /// What was counted of each hour, in whatever period.
+    pub(crate) fn by_hour(&self) -> BTreeMap<HourOf, Counts> {
+        let mut hours: BTreeMap<HourOf, Counts> = BTreeMap::new();
+        for (hour, counts) in &self.usage {
+            *hours.entry(hour.of).or_default() += *counts;
+        }
+        hours
+    }
+
     /// The ledger's ranges of a partition, in order.
     pub(crate) fn ranges_of(&self, partition: u32) -> Vec<LedgerRange> {
         let ranges = self.ranges.range((partition, 0)..=(partition, u64::MAX));
@@ -52,7 +73,7 @@ pub(crate) struct Erasures {
     /// By partition and first offset.
     pub(crate) ranges: BTreeMap<(u32, u64), RangeSum>,
     /// By hour.
-    pub(crate) hours: BTreeMap<HourOf, i64>,
+    pub(crate) hours: BTreeMap<BilledHour, i64>,
     /// Counted, but perhaps still there: these rows are not looked at.
     pub(crate) deleting: Option<Round>,
     /// The newest round that is counted.
@@ -81,6 +102,13 @@ impl LedgerRange {
     pub(crate) fn kept(&self) -> (i64, i64) {
         (self.sum.counts.stored - self.erased.counts.stored, self.sum.xor_hash ^ self.erased.xor_hash)
     }
+
+    /// What must be in them; `None` where the ledger does not know it of all.
+    pub(crate) fn contents(&self) -> Option<Contents> {
+        let (all, erased) = (self.sum.contents, self.erased.contents);
+        let kept = Contents { hashed: all.hashed - erased.hashed, xor: all.xor ^ erased.xor };
+        (kept.hashed == self.kept().0).then_some(kept)
+    }
 }
 
 /// What ClickHouse has in a range.
@@ -89,6 +117,7 @@ pub(crate) struct Found {
     pub(crate) rows: i64,
     pub(crate) positions: i64,
     pub(crate) xor_hash: i64,
+    pub(crate) contents: Contents,
 }
 
 impl Found {
@@ -96,5 +125,6 @@ impl Found {
     pub(crate) fn agrees(&self, range: &LedgerRange) -> bool {
         let (rows, xor_hash) = range.kept();
         (self.rows, self.positions, self.xor_hash) == (rows, rows, xor_hash)
+            && range.contents().is_none_or(|contents| contents == self.contents)
     }
 }

@@ -11,7 +11,7 @@ use crate::db::mismatched_range;
 use crate::replay::range::Mender;
 use crate::replay::task::{Report, Stores};
 use crate::verdict::Verdict;
-use crate::verify::rows::{found, hours};
+use crate::verify::rows::{altered, found, hours};
 use crate::verify::{ledger, verify};
 use processor::below;
 
@@ -60,13 +60,16 @@ async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, St
     for &partition in books.cursors.keys() {
         let compared = found(client, partition, &books.ranges_of(partition), &books.erased).await?;
         let starts = compared.iter().filter(|(range, found)| !found.agrees(range));
-        damaged.entry(partition).or_default().extend(starts.map(|(range, _)| range.lo));
+        let damaged = damaged.entry(partition).or_default();
+        damaged.extend(starts.map(|(range, _)| range.lo));
+        let altered = altered(client, partition, &books.ranges_of(partition), &books.erased).await?;
+        damaged.extend(altered.iter().map(|(range, _)| range.lo));
     }
     let wrong_hours: BTreeSet<Micros> = hours(&books, client)
         .await?
         .into_iter()
         .filter(|(_, rows, billed)| rows != billed)
-        .map(|(hour, _, _)| hour.hour)
+        .map(|(hour, _, _)| hour.of.hour)
         .collect();
     let wrong_hours: Vec<i64> = wrong_hours.into_iter().map(Micros::seconds).collect();
     for hours in wrong_hours.chunks(HOURS_MAX) {

@@ -20,6 +20,10 @@ pub struct Verdict {
     pub dead: i64,
     /// Rows in ClickHouse.
     pub rows: i64,
+    /// Of these, whose contents the ledger has a hash of.
+    pub hashed: i64,
+    /// Whose contents nothing is known of: rows of a version before, and those that share a range with one.
+    pub unhashed: i64,
     /// Rows that were stored and erased: at somebody's request, or for their age.
     pub erased: i64,
     /// Whether some of these are still being deleted.

@@ -18,10 +18,12 @@ pub(crate) struct Row {
     pub(crate) duplicate: i64,
     pub(crate) dead: i64,
     pub(crate) xor_hash: i64,
+    pub(crate) hashed: i64,
+    pub(crate) xor_contents: i64,
 }
 
 /// Adds ranges, at most one of a partition: each prolongs its partition's last row, or begins one where that row is
-/// full.
+/// full, or where rows stand in it that a version before wrote, without hashes of their contents.
 ///
 /// # Errors
 /// If Postgres fails, or a range did not get into a row; nothing must be committed then.
@@ -30,16 +32,19 @@ pub(crate) async fn add(tx: &mut PgConnection, ranges: &[Row]) -> Result<(), sql
     let added: i64 = sqlx::query_scalar(
         "WITH r AS (
              SELECT * FROM unnest(
-                 $1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-                 AS r (partition, lo, hi, stored, duplicate, dead, xor_hash)),
+                 $1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                 $8::bigint[], $9::bigint[])
+                 AS r (partition, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents)),
          prolonged AS (
              UPDATE batch_ledger b
              SET hi = r.hi, stored = b.stored + r.stored, duplicate = b.duplicate + r.duplicate,
-                 dead = b.dead + r.dead, xor_hash = b.xor_hash # r.xor_hash
-             FROM r WHERE (b.partition, b.hi) = (r.partition, r.lo) AND b.stored + b.duplicate + b.dead < $8
+                 dead = b.dead + r.dead, xor_hash = b.xor_hash # r.xor_hash,
+                 hashed = b.hashed + r.hashed, xor_contents = b.xor_contents # r.xor_contents
+             FROM r WHERE (b.partition, b.hi) = (r.partition, r.lo) AND b.stored + b.duplicate + b.dead < $10
+               AND b.hashed = b.stored
              RETURNING b.partition),
          begun AS (
-             INSERT INTO batch_ledger (partition, lo, hi, stored, duplicate, dead, xor_hash)
+             INSERT INTO batch_ledger (partition, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents)
              SELECT * FROM r WHERE partition NOT IN (SELECT partition FROM prolonged)
              RETURNING partition)
          SELECT (SELECT count(*) FROM prolonged) + (SELECT count(*) FROM begun)",
@@ -51,6 +56,8 @@ pub(crate) async fn add(tx: &mut PgConnection, ranges: &[Row]) -> Result<(), sql
     .bind(numbers(|row| row.duplicate))
     .bind(numbers(|row| row.dead))
     .bind(numbers(|row| row.xor_hash))
+    .bind(numbers(|row| row.hashed))
+    .bind(numbers(|row| row.xor_contents))
     .bind(ROW_EVENTS)
     .fetch_one(tx)
     .await?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clickhouse::query::RowCursor;
 use clickhouse::{Client, Row};
+use schemas::content::ContentHash;
 use schemas::id::Position;
 use serde::Deserialize;
 
@@ -76,20 +77,25 @@ pub(crate) async fn end_inserts(client: &Client, query_ids: &str) -> Result<(), 
         .await
 }
 
-/// The positions of a partition's rows at the offsets `[lo, hi)`, in no order.
-pub(crate) async fn positions(
+/// The positions of a partition's rows at the offsets `[lo, hi)`, in no order, what is in each, and under which rules
+/// and with which geo database it was enriched.
+pub(crate) async fn contents(
     client: &Client,
     partition: u32,
     (lo, hi): (u64, u64),
-) -> Result<Vec<Position>, clickhouse::error::Error> {
-    let positions: Vec<u64> = client
-        .query("SELECT position FROM events WHERE log_partition = ? AND position >= ? AND position < ?")
+) -> Result<Vec<(Position, ContentHash, (u16, u32))>, clickhouse::error::Error> {
+    let rows: Vec<(u64, u128, u16, u32)> = client
+        .query(
+            "SELECT position, content_hash, enrichment, geo_built FROM events
+             WHERE log_partition = ? AND position >= ? AND position < ?",
+        )
         .bind(partition)
         .bind(Position::first_of(lo).number())
         .bind(Position::first_of(hi).number())
         .fetch_all()
         .await?;
-    Ok(positions.into_iter().map(Position::from_number).collect())
+    let row = |(at, hash, rules, built)| (Position::from_number(at), ContentHash(hash), (rules, built));
+    Ok(rows.into_iter().map(row).collect())
 }
 
 /// The last position of a partition's rows at or after the offset `from`.
@@ -117,19 +123,23 @@ pub(crate) struct IdentityRow {
     pub(crate) project_id: i64,
     pub(crate) event_hash: u128,
     pub(crate) received_at: i64,
+    pub(crate) content_hash: u128,
+    pub(crate) is_altered: bool,
 }
 
-/// All rows of a partition at the offsets `[lo, hi)`, in no order.
+/// All rows of a partition at the offsets `[lo, hi)`, in no order. `content_hash` is an expression of what it must be.
 pub(crate) fn identities(
     client: &Client,
     partition: u32,
     (lo, hi): (u64, u64),
+    content_hash: &str,
 ) -> Result<RowCursor<IdentityRow>, clickhouse::error::Error> {
     client
-        .query(
-            "SELECT position, tenant_id, project_id, event_hash, received_at FROM events
-             WHERE log_partition = ? AND position >= ? AND position < ?",
-        )
+        .query(&format!(
+            "SELECT position, tenant_id, project_id, event_hash, received_at, content_hash,
+                    content_hash != 0 AND content_hash != {content_hash} AS is_altered
+             FROM events WHERE log_partition = ? AND position >= ? AND position < ?"
+        ))
         .bind(partition)
         .bind(Position::first_of(lo).number())
         .bind(Position::first_of(hi).number())

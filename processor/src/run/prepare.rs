@@ -77,9 +77,10 @@ pub(super) fn prepare(material: Material) -> io::Result<Product> {
     let ranges: Vec<Range> = batch::ranges(&records[..taken], &owned);
     let mut journey = Journey::begin(read_from, begun, std::mem::take(&mut decoded.traced), &ranges);
     stage.ends("decode");
-    let judged = judge(decoded, ranges, &mut seen, &present)?;
+    let mut judged = judge(decoded, ranges, &mut seen, &present)?;
     stage.ends("dedup");
     let block = Block::within(memory.block, &judged.fresh, &enricher);
+    judged.commit.add_contents(&block, &present)?;
     let events = batch::emptied(judged.fresh);
     stage.ends("encode");
     journey.passed("prepare", Kind::Internal, begun);

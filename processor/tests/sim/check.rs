@@ -84,6 +84,7 @@ fn sums(state: &State, partition: u32, lo: u64, hi: u64) -> RangeSum {
         if sent.is_first {
             sum.counts.add(Outcome::Stored, 1);
             sum.xor_hash ^= sent.hash.0 as i64;
+            sum.contents.add(state.table.contents((partition, *position)));
         } else {
             sum.counts.add(Outcome::Duplicate, 1);
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use processor::batch::Range;
 use processor::block::Block;
 use processor::own::Owned;
-use processor::repair::Present;
+use processor::repair::{Present, There};
 use processor::stores::{Ids, Table};
+use schemas::content::ContentHash;
 use schemas::id::Position;
 use schemas::time::Micros;
 use seen::Seen;
@@ -88,6 +89,14 @@ impl ClickHouse {
     fn from(&self, partition: u32, lo: u64, hi: u64) -> impl Iterator<Item = Position> {
         let range = (partition, Position::first_of(lo))..(partition, Position::first_of(hi));
         self.rows.range(range).map(|((_, position), _)| *position)
+    }
+}
+
+impl ClickHouse {
+    /// What is in the row there, by its last column.
+    pub(crate) fn contents(&self, row: (u32, Position)) -> ContentHash {
+        let bytes = self.rows.get(&row).and_then(|rows| rows.first()?.last_chunk());
+        bytes.map_or(ContentHash::NONE, |bytes| ContentHash(u128::from_le_bytes(*bytes)))
     }
 }
 
@@ -207,8 +216,13 @@ impl Table for Handle {
             let mut present = Present::new();
             if !state.is(Mutant::NothingPresent) {
                 for range in ranges {
-                    let there = state.table.from(range.partition, range.lo, range.hi);
-                    present.extend(there.map(|position| (range.partition, position)));
+                    let partition = range.partition;
+                    let there = state.table.from(partition, range.lo, range.hi);
+                    present.extend(there.map(|position| {
+                        let row = (partition, position);
+                        let contents = state.table.contents(row);
+                        (row, There { contents, enriched_by: (processor::enrich::VERSION, 0) })
+                    }));
                 }
             }
             let spans: Vec<_> = ranges.iter().map(|range| (range.partition, range.lo, range.hi)).collect();

@@ -49,6 +49,13 @@ async fn a_lost_row_a_doubled_row_and_a_changed_hash_are_found() {
     clickhouse.query(&format!("ALTER TABLE events DELETE WHERE {first} {settings}")).execute().await.unwrap();
     let lost = verdict(&river).await;
     assert!(!lost.holds() && lost.rows == 99, "{lost:?}");
+    clickhouse
+        .query("INSERT INTO events SELECT * REPLACE (99 AS log_partition) FROM events LIMIT 1")
+        .execute()
+        .await
+        .unwrap();
+    let foreign = verdict(&river).await;
+    assert!(foreign.mismatches.iter().any(|what| what.contains("does not have")), "{foreign:?}");
     river.stop().await;
 }
 
@@ -59,6 +66,10 @@ async fn wrong_books_are_found() {
         "UPDATE usage_hour SET duplicate = duplicate - 1",
         "UPDATE batch_ledger SET stored = stored - 1, dead = dead + 1 WHERE lo = 0",
         "UPDATE batch_ledger SET xor_hash = xor_hash + 1 WHERE lo = 0",
+        "UPDATE batch_ledger SET xor_contents = xor_contents + 1 WHERE lo = 0",
+        "UPDATE usage_hour SET period_start = period_start - interval '1 month'",
+        "UPDATE usage_hour SET hour = hour - interval '1 hour'",
+        "UPDATE usage_hour SET project_id = project_id + 1",
         "UPDATE batch_ledger SET lo = lo + 1 WHERE hi > lo + 1",
         "UPDATE partition_cursor SET next_offset = next_offset - 1 WHERE next_offset > 0",
     ] {
@@ -68,4 +79,34 @@ async fn wrong_books_are_found() {
         assert!(!verdict.holds(), "{forgery}: {verdict:?}");
         drop(river);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_version_before_are_proved_as_far_as_they_can_be() {
+    let river = river_with_events().await;
+    let clickhouse = river.stores.clickhouse();
+    let old =
+        "ALTER TABLE events UPDATE content_hash = 0, period_start = 0 WHERE true SETTINGS mutations_sync = 2";
+    clickhouse.query(old).execute().await.unwrap();
+    let forged = verdict(&river).await;
+    assert!(!forged.holds(), "hashes that the ledger knows are missed: {forged:?}");
+    sqlx::query("UPDATE batch_ledger SET hashed = 0, xor_contents = 0")
+        .execute(&river.stores.pool)
+        .await
+        .unwrap();
+    let before = verdict(&river).await;
+    assert!(before.holds() && (before.hashed, before.unhashed) == (0, 100), "{before:?}");
+    let customer = river.customer("new", Some(1_000)).await;
+    assert_eq!(river.client(&customer.key).post_ids(0..100).await.status, 202);
+    metered(&river, &customer, 100).await;
+    let after = verdict(&river).await;
+    assert!(after.holds() && after.hashed + after.unhashed == 200, "{after:?}");
+    sqlx::query(
+        "UPDATE usage_hour SET stored = stored + 1, period_start = period_start - interval '1 month'",
+    )
+    .execute(&river.stores.pool)
+    .await
+    .unwrap();
+    assert!(!verdict(&river).await.holds());
+    river.stop().await;
 }

@@ -133,6 +133,81 @@ async fn every_damage_to_rows_is_found_and_mended_from_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_altered_in_a_row_is_found_and_mended_from_the_log() {
+    let (river, _) = river_with_events(2).await;
+    let intact = every_byte(&river).await;
+    let rows = river.stores.clickhouse_number("SELECT countIf(log_partition = 0) FROM events").await;
+    let rows = usize::try_from(rows).unwrap();
+    let hash = format!("content_hash = {}", processor::rows::content_hash_in_sql());
+    let altered = [
+        ("event_id = 'another'", 1),
+        ("type = 'screen'", 1),
+        ("user_id = 'somebody else'", 1),
+        ("anonymous_id = 'somebody else'", 1),
+        ("timestamp = timestamp - 1", 1),
+        (r#"properties = '{"price": 1}'"#, 1),
+        ("context = '{}'", 1),
+        ("extra = '{}'", 1),
+        ("client_ip = toIPv6('::2')", 1),
+        ("user_agent = 'another'", 1),
+        ("request_id = generateUUIDv4()", 1),
+        ("key_id = key_id + 1", 1),
+        ("flags = bitXor(flags, 1)", 1),
+        ("enrichment = enrichment + 1", 1),
+        ("browser = 'another'", 1),
+        ("geo_country = 'XX'", 1),
+        ("utm_source = 'another'", 1),
+        ("period_start = period_start - 86400", 1),
+        ("content_hash = content_hash + 1", 1),
+        // Found by what the ledger says of all rows of the range, so all of them are written again.
+        ("content_hash = 0", rows),
+        ("user_id = 'somebody else', content_hash = 0", rows),
+    ];
+    let update = |what: &str| format!("ALTER TABLE events UPDATE {what} WHERE {ONE} {SYNC}");
+    let with_hash = vec![update("user_id = 'somebody else'"), update(&hash)];
+    let altered = altered.map(|(what, mended)| (what, vec![update(what)], mended));
+    for (what, statements, mended) in altered.into_iter().chain([("user and hash", with_hash, rows)]) {
+        run(&river, &statements).await;
+        let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+        assert!(!verdict.holds(), "{what}");
+        let Repair { done, verdict } = repaired(&river).await;
+        assert!(verdict.holds() && done.failed == 0, "{what}: {done:?} {verdict:?}");
+        assert_eq!((done.inserted, done.removed), (mended, mended), "{what}: {done:?}");
+        assert_eq!(every_byte(&river).await, intact, "{what}");
+    }
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_would_not_be_what_it_was_is_left_and_one_that_is_missing_comes_back() {
+    let (river, _) = river_with_events(1).await;
+    // As a version with other rules has written them.
+    let hash = processor::rows::content_hash_in_sql();
+    for column in ["enrichment = 1", &format!("content_hash = {hash}")] {
+        run(&river, &[format!("ALTER TABLE events UPDATE {column} WHERE true {SYNC}")]).await;
+    }
+    let xor =
+        "SELECT groupBitXor(toUInt64(bitAnd(content_hash, toUInt128(18446744073709551615)))) FROM events";
+    sqlx::query("UPDATE batch_ledger SET xor_contents = $1")
+        .bind(river.stores.clickhouse_number(xor).await.cast_signed())
+        .execute(&river.stores.pool)
+        .await
+        .unwrap();
+    assert_proved(&river, "written by other rules").await;
+    run(&river, &[format!("INSERT INTO events SELECT * FROM events WHERE {ONE}")]).await;
+    let doubled = every_byte(&river).await;
+    let Repair { done, verdict } = repaired(&river).await;
+    assert!(!verdict.holds() && (done.failed, done.removed, done.inserted) == (1, 0, 0), "{done:?}");
+    assert!(done.notes.iter().any(|note| note.contains("WEIR_GEO_DATABASE")), "{done:?}");
+    assert_eq!(every_byte(&river).await, doubled);
+    run(&river, &[format!("ALTER TABLE events DELETE WHERE {ONE} {SYNC}")]).await;
+    let Repair { done, verdict } = repaired(&river).await;
+    assert_eq!((done.failed, done.removed, done.inserted), (0, 0, 1), "{done:?}");
+    assert!(!verdict.holds() && verdict.rows == 300, "it is there, and not what it was: {verdict:?}");
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_books_are_not_mended() {
     let (river, _) = river_with_events(1).await;
     for forgery in [

@@ -54,7 +54,7 @@ pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
         "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}, and \
-         {} that were erased{}\n",
+         {} that were erased{}\ncontents of {} are known by their hash, of {} they are not\n",
         verdict.accepted,
         verdict.beyond_log,
         verdict.stored,
@@ -62,7 +62,9 @@ fn verdict_text(verdict: &Verdict) -> String {
         verdict.dead,
         verdict.rows,
         verdict.erased,
-        if verdict.erasing { ", some of which are being deleted" } else { "" }
+        if verdict.erasing { ", some of which are being deleted" } else { "" },
+        verdict.hashed,
+        verdict.unhashed
     );
     for mismatch in &verdict.mismatches {
         text += &format!("MISMATCH {mismatch}\n");

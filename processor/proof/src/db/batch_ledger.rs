@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use metering::ledger::Counts;
-use processor::commit::RangeSum;
+use processor::commit::{Contents, RangeSum};
 use sqlx::PgExecutor;
 
 use super::{as_number, offset, partition};
 use crate::books::LedgerRange;
 
-/// Beginning, end, stored, duplicate, dead, hash.
-type Row = (i64, i64, i64, i64, i64, i64);
+/// Beginning, end, stored, duplicate, dead, hash; how many have a hash of their contents, and the hash of these.
+type Row = (i64, i64, i64, i64, i64, i64, i64, i64);
+/// The same behind the partition.
+type PlacedRow = (i32, i64, i64, i64, i64, i64, i64, i64, i64);
 
-fn range((lo, hi, stored, duplicate, dead, xor_hash): Row) -> LedgerRange {
-    let sum = RangeSum { counts: Counts { stored, duplicate, dead }, xor_hash };
+fn range((lo, hi, stored, duplicate, dead, xor_hash, hashed, xor): Row) -> LedgerRange {
+    let counts = Counts { stored, duplicate, dead };
+    let sum = RangeSum { counts, xor_hash, contents: Contents { hashed, xor } };
     LedgerRange { lo: offset(lo), hi: offset(hi), sum, erased: RangeSum::default() }
 }
 
@@ -21,12 +24,13 @@ fn range((lo, hi, stored, duplicate, dead, xor_hash): Row) -> LedgerRange {
 pub(crate) async fn all(
     executor: impl PgExecutor<'_>,
 ) -> Result<BTreeMap<(u32, u64), (u64, RangeSum)>, sqlx::Error> {
-    let rows: Vec<(i32, i64, i64, i64, i64, i64, i64)> =
-        sqlx::query_as("SELECT partition, lo, hi, stored, duplicate, dead, xor_hash FROM batch_ledger")
-            .fetch_all(executor)
-            .await?;
-    let by_start = |(number, lo, hi, stored, duplicate, dead, xor_hash)| {
-        let LedgerRange { lo, hi, sum, .. } = range((lo, hi, stored, duplicate, dead, xor_hash));
+    let rows: Vec<PlacedRow> = sqlx::query_as(
+        "SELECT partition, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents FROM batch_ledger",
+    )
+    .fetch_all(executor)
+    .await?;
+    let by_start = |(number, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor)| {
+        let LedgerRange { lo, hi, sum, .. } = range((lo, hi, stored, duplicate, dead, xor_hash, hashed, xor));
         ((partition(number), lo), (hi, sum))
     };
     Ok(rows.into_iter().map(by_start).collect())
@@ -62,7 +66,8 @@ pub(crate) async fn starts(
 macro_rules! select {
     ($condition:literal) => {
         concat!(
-            "SELECT lo, hi, stored, duplicate, dead, xor_hash FROM batch_ledger WHERE partition = $1 AND ",
+            "SELECT lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents FROM batch_ledger
+             WHERE partition = $1 AND ",
             $condition,
             " ORDER BY lo LIMIT $2"
         )

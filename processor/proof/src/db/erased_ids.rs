@@ -16,8 +16,10 @@ pub(crate) async fn note(client: &Client, round: &Round) -> Result<(), Error> {
         let What::Subject(kind, value) = &erasure.what else { continue };
         let note = format!(
             "INSERT INTO erased_ids
-                 (round, erasure, tenant_id, project_id, event_hash, received_at, log_partition, position)
-             SELECT {}, {}, tenant_id, project_id, event_hash, received_at, log_partition, position
+                 (round, erasure, tenant_id, project_id, event_hash, received_at, log_partition, position, period_start,
+                  content_hash)
+             SELECT {}, {}, tenant_id, project_id, event_hash, received_at, log_partition, position, period_start,
+                    content_hash
              FROM events WHERE {} AND {} = ?",
             round.number,
             erasure.id,

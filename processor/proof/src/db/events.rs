@@ -5,11 +5,13 @@ use std::fmt;
 
 use clickhouse::error::Error;
 use clickhouse::{Client, Row};
+use processor::commit::Contents;
+use processor::rows::content_hash_in_sql;
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
 use serde::Deserialize;
 
-use crate::books::{Found, HourOf};
+use crate::books::{BilledHour, Found, HourOf};
 use crate::round::{Erasure, Round, What};
 
 /// Ranges that one query names: ClickHouse takes queries of 256 KiB.
@@ -34,14 +36,16 @@ impl Rows {
     pub(crate) fn of(round: &Round) -> Self {
         if round.is_retention() {
             return Self(format!(
-                "(SELECT log_partition, position, tenant_id, project_id, event_hash, received_at, tenant_id AS whose
+                "(SELECT log_partition, position, tenant_id, project_id, event_hash, received_at, period_start,
+                         content_hash, tenant_id AS whose
                   FROM events FINAL WHERE {}) WHERE true",
                 of_round(round)
             ));
         }
         Self(format!(
             "(SELECT log_partition, position, any(tenant_id) AS tenant_id, any(project_id) AS project_id,
-                     any(event_hash) AS event_hash, any(received_at) AS received_at, min(erasure) AS whose
+                     any(event_hash) AS event_hash, any(received_at) AS received_at,
+                     any(period_start) AS period_start, any(content_hash) AS content_hash, min(erasure) AS whose
               FROM erased_ids WHERE round = {} GROUP BY log_partition, position) WHERE true",
             round.number
         ))
@@ -105,12 +109,16 @@ pub(crate) async fn by_range(
         rows: u64,
         positions: u64,
         xor_hash: u64,
+        hashed: u64,
+        xor_contents: u64,
     }
     let Some(first) = starts.first() else { return Ok(BTreeMap::new()) };
     let found: Vec<RangeRow> = client
         .query(&format!(
             "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows, uniqExact(position) AS positions,
-                    groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash
+                    groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash,
+                    countIf(content_hash != 0) AS hashed,
+                    groupBitXor(toUInt64(bitAnd(content_hash, toUInt128(18446744073709551615)))) AS xor_contents
              FROM {rows} AND log_partition = ? AND position >= ? AND position < ? GROUP BY lo"
         ))
         .bind(starts)
@@ -121,38 +129,72 @@ pub(crate) async fn by_range(
         .await?;
     let sums = |row: RangeRow| {
         let (rows, positions) = (as_count(row.rows), as_count(row.positions));
-        (row.lo, Found { rows, positions, xor_hash: row.xor_hash.cast_signed() })
+        let contents = Contents { hashed: as_count(row.hashed), xor: row.xor_contents.cast_signed() };
+        (row.lo, Found { rows, positions, xor_hash: row.xor_hash.cast_signed(), contents })
     };
     Ok(found.into_iter().map(sums).collect())
 }
 
-/// Rows by tenant, project and hour; of those that stand before `ends`, an offset for each partition, if there are any.
+/// Of the ranges of a partition that begin at `starts`, in order, and end before `end`: those with rows of which the
+/// contents are not what their hash was made of, and how many these are. Computes the hash of every row.
+pub(crate) async fn altered(
+    client: &Client,
+    rows: &Rows,
+    partition: u32,
+    starts: &[u64],
+    end: u64,
+) -> Result<Vec<(u64, u64)>, Error> {
+    let Some(first) = starts.first() else { return Ok(Vec::new()) };
+    client
+        .query(&format!(
+            "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows
+             FROM {rows} AND log_partition = ? AND position >= ? AND position < ?
+               AND content_hash != 0 AND content_hash != {} GROUP BY lo",
+            content_hash_in_sql()
+        ))
+        .bind(starts)
+        .bind(partition)
+        .bind(Position::first_of(*first).number())
+        .bind(Position::first_of(end).number())
+        .fetch_all()
+        .await
+}
+
+/// Rows by tenant, project, hour and period; of those that stand before `ends`, an offset for each partition, if there
+/// are any.
 pub(crate) async fn by_hour(
     client: &Client,
     rows: &Rows,
     ends: Option<&[u64]>,
-) -> Result<BTreeMap<HourOf, i64>, Error> {
+) -> Result<BTreeMap<BilledHour, i64>, Error> {
     #[derive(Row, Deserialize)]
     struct HourRow {
         tenant_id: i64,
         project_id: i64,
         hour: i64,
+        period: i64,
         rows: u64,
     }
     let before = ends.map(|ends| format!(" AND {}", stands_before(ends))).unwrap_or_default();
     let found: Vec<HourRow> = client
         .query(&format!(
             "SELECT tenant_id, project_id, toInt64(toUnixTimestamp(toStartOfHour(received_at))) * 1000000 AS hour,
-                    count() AS rows
-             FROM {rows}{before} GROUP BY tenant_id, project_id, hour"
+                    toUnixTimestamp64Second(period_start) * 1000000 AS period, count() AS rows
+             FROM {rows}{before} GROUP BY tenant_id, project_id, hour, period"
         ))
         .fetch_all()
         .await?;
     let hour = |row: HourRow| {
         let (tenant, project) = (TenantId(row.tenant_id), ProjectId(row.project_id));
-        (HourOf { tenant, project, hour: Micros(row.hour) }, as_count(row.rows))
+        let of = HourOf { tenant, project, hour: Micros(row.hour) };
+        (BilledHour { of, period: Micros(row.period) }, as_count(row.rows))
     };
     Ok(found.into_iter().map(hour).collect())
+}
+
+/// Rows of partitions that the log does not have.
+pub(crate) async fn beyond(client: &Client, partitions: u32) -> Result<u64, Error> {
+    client.query("SELECT count() FROM events WHERE log_partition >= ?").bind(partitions).fetch_one().await
 }
 
 /// Rows of a round by `whose`.

@@ -4,23 +4,25 @@ use std::collections::BTreeMap;
 
 use metering::ledger::Counts;
 use schemas::id::{ProjectId, TenantId};
+use schemas::outcome::METER_EVENTS;
 use schemas::time::Micros;
 use sqlx::PgExecutor;
 
-use crate::books::HourOf;
+use crate::books::{BilledHour, HourOf};
 
-/// What is counted of each hour, in whatever period.
-pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<BTreeMap<HourOf, Counts>, sqlx::Error> {
-    let rows: Vec<(i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
+/// What is counted of the events of each hour and period.
+pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<BTreeMap<BilledHour, Counts>, sqlx::Error> {
+    let rows: Vec<(i64, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
         "SELECT tenant_id, project_id, (extract(epoch FROM hour) * 1000000)::bigint,
-                sum(stored)::bigint, sum(duplicate)::bigint, sum(dead)::bigint
-         FROM usage_hour GROUP BY 1, 2, 3",
+                (extract(epoch FROM period_start) * 1000000)::bigint, stored, duplicate, dead
+         FROM usage_hour WHERE meter = $1",
     )
+    .bind(METER_EVENTS)
     .fetch_all(executor)
     .await?;
-    let counts = |(tenant, project, hour, stored, duplicate, dead)| {
-        let hour = HourOf { tenant: TenantId(tenant), project: ProjectId(project), hour: Micros(hour) };
-        (hour, Counts { stored, duplicate, dead })
+    let counts = |(tenant, project, hour, period, stored, duplicate, dead)| {
+        let of = HourOf { tenant: TenantId(tenant), project: ProjectId(project), hour: Micros(hour) };
+        (BilledHour { of, period: Micros(period) }, Counts { stored, duplicate, dead })
     };
     Ok(rows.into_iter().map(counts).collect())
 }

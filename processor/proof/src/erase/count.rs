@@ -7,7 +7,7 @@ use metering::ledger::Counts;
 use processor::commit::RangeSum;
 use sqlx::PgPool;
 
-use crate::books::HourOf;
+use crate::books::BilledHour;
 use crate::db::batch_ledger;
 use crate::db::events::{self, RANGES_MAX, Rows};
 use crate::error::EraseError;
@@ -18,7 +18,7 @@ use crate::round::Round;
 pub(super) struct Taken {
     /// By partition and first offset of a range of the batch ledger: `counts.stored` and hash.
     pub(super) ranges: BTreeMap<(u32, u64), RangeSum>,
-    pub(super) hours: BTreeMap<HourOf, i64>,
+    pub(super) hours: BTreeMap<BilledHour, i64>,
     /// By erasure.
     pub(super) events: BTreeMap<i64, i64>,
 }
@@ -38,7 +38,8 @@ pub(super) async fn count(pool: &PgPool, client: &Client, round: &Round) -> Resu
             let end = chunks.peek().and_then(|next| next.first()).copied();
             for (lo, found) in events::by_range(client, &rows, partition, chunk, end).await? {
                 let counts = Counts { stored: found.rows, ..Counts::default() };
-                taken.ranges.insert((partition, lo), RangeSum { counts, xor_hash: found.xor_hash });
+                let sum = RangeSum { counts, xor_hash: found.xor_hash, contents: found.contents };
+                taken.ranges.insert((partition, lo), sum);
             }
         }
     }

@@ -13,8 +13,10 @@ use super::task::{Report, Selection, Stores};
 use crate::books::{Books, LedgerRange};
 use crate::db::partition_cursor;
 use processor::batch::{Letters, Placed, decode_as_judged};
+use processor::block::Block;
+use processor::commit::Contents;
 use processor::erased::Erased;
-use processor::rows::{self, Identity};
+use processor::rows::{self, Identity, Stored};
 
 /// Mends ranges of one partition, in order.
 pub(crate) struct Mender<'a> {
@@ -68,7 +70,7 @@ impl From<clickhouse::error::Error> for MendError {
     }
 }
 
-type There = BTreeMap<Position, Vec<Identity>>;
+type There = BTreeMap<Position, Vec<Stored>>;
 
 impl<'a> Mender<'a> {
     /// The partition must be held ([`processor::below::change`]) since before `books` were read.
@@ -135,10 +137,70 @@ impl<'a> Mender<'a> {
             Ok(expected) => expected,
             Err(why) => return Ok(Err(why)),
         };
-        let change = self.change(&expected, &there);
+        let change = match self.right_change(range, &expected, &there).await? {
+            Ok(change) => change,
+            Err(why) => return Ok(Err(why)),
+        };
         let removed = self.remove(range, &change, &there).await?;
         let inserted = self.insert(offsets, &change.insert).await?;
         Ok(Ok((inserted, removed)))
+    }
+
+    /// What is to be done to the rows; or why nothing: what is removed must come back as the ledger knows it.
+    async fn right_change(
+        &self,
+        range: &LedgerRange,
+        expected: &BTreeMap<Position, Identity>,
+        there: &There,
+    ) -> Result<Result<Change, String>, MendError> {
+        let change = self.change(expected, there);
+        let Some(contents) = range.contents().filter(|_| self.selection.is_none()) else {
+            return Ok(Ok(change));
+        };
+        if self.contents_after(range, &change, there).await? == contents {
+            return Ok(Ok(change));
+        }
+        // A row that was altered together with its hash looks right: what it was is known of all of them together.
+        let all = Change {
+            remove: there.keys().map(|at| at.number()).collect(),
+            insert: expected.keys().copied().collect(),
+        };
+        if self.contents_after(range, &all, there).await? == contents {
+            return Ok(Ok(all));
+        }
+        // Rows that are missing come back, even if not quite as they were.
+        if change.remove.is_empty() {
+            return Ok(Ok(change));
+        }
+        Ok(Err("rows that are to be written again would not be what they were: they were enriched by other rules or \
+                with another geo database. Set WEIR_GEO_DATABASE to the one that their geo_built names"
+            .to_owned()))
+    }
+
+    /// What would be in the range's rows after a change.
+    async fn contents_after(
+        &self,
+        range: &LedgerRange,
+        change: &Change,
+        there: &There,
+    ) -> Result<Contents, MendError> {
+        let removed: BTreeSet<u64> = change.remove.iter().copied().collect();
+        let kept = there.iter().filter(|(at, _)| !removed.contains(&at.number()));
+        let mut contents = Contents::default();
+        kept.flat_map(|(_, rows)| rows).for_each(|row| contents.add(row.contents));
+        if change.insert.is_empty() {
+            return Ok(contents);
+        }
+        let mut records = Records::open(self.stores.log, self.partition, (range.lo, range.hi)).await?;
+        loop {
+            let read = records.next().await?;
+            if read.is_empty() {
+                return Ok(contents);
+            }
+            let events = self.to_insert(decode_as_judged(&read, self.letters).events, &change.insert);
+            let block = Block::of(&events, self.stores.enricher);
+            block.contents().for_each(|(_, _, written)| contents.add(written));
+        }
     }
 
     /// The range's readable events, in order.
@@ -181,9 +243,9 @@ impl<'a> Mender<'a> {
         }
         // A processor that had forgotten an id, beyond the window, or that started while rows were missing, has stored
         // it again: its row is there.
-        let stored_again = repeated
-            .into_iter()
-            .filter(|(at, identity)| there.get(at).is_some_and(|there| there.contains(identity)));
+        let stored_again = repeated.into_iter().filter(|(at, identity)| {
+            there.get(at).is_some_and(|there| there.iter().any(|row| row.identity == *identity))
+        });
         expected.extend(stored_again);
         if is_counted(range, &expected) {
             return Ok(Ok(expected));
@@ -198,7 +260,10 @@ impl<'a> Mender<'a> {
     fn change(&self, expected: &BTreeMap<Position, Identity>, there: &There) -> Change {
         let mut change = Change::default();
         for (at, found) in there {
-            let is_right = expected.get(at).is_some_and(|expected| found.as_slice() == [*expected]);
+            let is_right = match (expected.get(at), found.as_slice()) {
+                (Some(expected), [row]) => row.identity == *expected && !row.is_altered,
+                _ => false,
+            };
             if !is_right {
                 change.remove.push(at.number());
             }
@@ -241,18 +306,24 @@ impl<'a> Mender<'a> {
 
     async fn insert_of(
         &self,
-        mut events: Vec<Placed<'_>>,
+        events: Vec<Placed<'_>>,
         missing: &BTreeSet<Position>,
     ) -> Result<usize, MendError> {
-        let is_selected = |placed: &Placed<'_>| self.selection.is_none_or(|selection| selection.has(placed));
-        events.retain(|placed| {
-            missing.contains(&placed.position) && is_selected(placed) && !self.erased.covers(placed)
-        });
+        let events = self.to_insert(events, missing);
         if !events.is_empty() {
             let Stores { clickhouse, insert_deadline, enricher, .. } = *self.stores;
             rows::insert(clickhouse, enricher, insert_deadline, &events).await?;
         }
         Ok(events.len())
+    }
+
+    /// Of these events those at the missing positions that may come back.
+    fn to_insert<'e>(&self, mut events: Vec<Placed<'e>>, missing: &BTreeSet<Position>) -> Vec<Placed<'e>> {
+        let is_selected = |placed: &Placed<'_>| self.selection.is_none_or(|selection| selection.has(placed));
+        events.retain(|placed| {
+            missing.contains(&placed.position) && is_selected(placed) && !self.erased.covers(placed)
+        });
+        events
     }
 }
 

@@ -51,9 +51,10 @@ pub(super) async fn check(
     }
     // Hours can be compared only while the log has every record of them.
     if whole {
-        let hours: BTreeSet<HourOf> = books.usage.keys().chain(accepted.by_hour.keys()).copied().collect();
+        let usage = books.by_hour();
+        let hours: BTreeSet<HourOf> = usage.keys().chain(accepted.by_hour.keys()).copied().collect();
         for hour in hours {
-            let counted = books.usage.get(&hour).copied().unwrap_or_default().accepted();
+            let counted = usage.get(&hour).copied().unwrap_or_default().accepted();
             let found = accepted.by_hour.get(&hour).copied().unwrap_or(0);
             verdict.expect(
                 || format!("{hour:?}"),
