@@ -47,6 +47,8 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130170001 "create_verification",
     20261130170002 "index_sessions",
     20261130173001 "hash_contents",
+    20261130180001 "bind_machine_tokens",
+    20261130180002 "mark_unused_devices",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

@@ -49,24 +49,26 @@ pub(crate) async fn insert(connection: &mut PgConnection, failed: &FailedLogin) 
     jobs::insert(connection, job).await.map(|_| ())
 }
 
-/// Notes it for each tenant of the person, if the address is somebody's. The caller commits.
+/// Notes it for each tenant of the person, if the address is somebody's: those that the person was in at that time, since
+/// it is no business of one that was joined later. The caller commits.
 ///
 /// # Errors
 /// If Postgres fails.
 pub async fn note(scope: &mut PlatformScope, failed: &FailedLogin) -> Result<(), sqlx::Error> {
     let Some(found) = person::credentials(scope.connection(), &failed.email).await? else { return Ok(()) };
     let after = serde_json::json!({"at": failed.at});
-    note_in_tenants(scope, found.id, &Note::new("login.fail", found.id).after(&after)).await
+    note_in_tenants(scope, found.id, failed.at, &Note::new("login.fail", found.id).after(&after)).await
 }
 
-/// Notes something that was done in the person's name for each tenant of the person.
+/// Notes something that was done in the person's name at that time for each tenant that the person was in then.
 pub(crate) async fn note_in_tenants(
     scope: &mut PlatformScope,
     person: PersonId,
+    at: DateTime<Utc>,
     note: &Note,
 ) -> Result<(), sqlx::Error> {
     let tenants = membership::tenants_of(scope.connection(), person).await?;
-    for of in tenants.into_iter().take(TENANTS_MAX) {
+    for of in tenants.into_iter().filter(|of| of.since <= at).take(TENANTS_MAX) {
         scope.note(Chain::Tenant(of.tenant), note.clone());
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use schemas::id::ProjectId;
 use schemas::permission::{Permission, PlatformRole};
+use schemas::public_id::MembershipId;
 
 /// What a member of some projects is answered who asks for what is of the whole tenant.
 pub const LIMITED: &str = "your membership is limited to some projects, and this is of the whole tenant";
@@ -25,6 +26,8 @@ pub struct Grants {
     pub permissions: Vec<Permission>,
     /// The only projects that it is for; `None`: all.
     pub projects: Option<Vec<ProjectId>>,
+    /// The membership that they come from; `None`: somebody of the platform, or weir itself.
+    pub membership: Option<MembershipId>,
 }
 
 impl Grants {
@@ -33,7 +36,7 @@ impl Grants {
     pub fn of_platform(role: PlatformRole) -> Self {
         let permissions =
             Permission::ALL.iter().copied().filter(|permission| role.may(*permission)).collect();
-        Self { role: role.as_str().to_owned(), permissions, projects: None }
+        Self { role: role.as_str().to_owned(), permissions, projects: None, membership: None }
     }
 
     /// What somebody of the platform may do who acts in a tenant: nothing that would let anybody in when the half hour

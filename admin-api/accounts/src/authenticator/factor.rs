@@ -86,8 +86,8 @@ impl Authenticator {
             drop(scope);
             self.note_wrong(verdict, client).await?;
             let mut scope = self.platform(client, Actor::System).await?;
-            let note = Note::new("second_factor.fail", id);
-            failed_login::note_in_tenants(&mut scope, id, &note).await?;
+            let (note, at) = (Note::new("second_factor.fail", id), scope.now());
+            failed_login::note_in_tenants(&mut scope, id, at, &note).await?;
             scope.note(Chain::of_person(id), note);
             scope.commit().await?;
             return Err(AuthError::Refused(WRONG_CODE));

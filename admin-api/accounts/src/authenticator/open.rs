@@ -52,7 +52,12 @@ impl Authenticator {
         // nothing of a person who has been away.
         let is_first =
             now - person.created_at < NEW_PERSON && !session::has_any(scope.connection(), id).await?;
-        if !device_is_known && !is_first {
+        let presented = client.device.as_deref().and_then(|text| SecretText::parse(Purpose::Device, text));
+        let is_new = match presented.filter(|_| device_is_known) {
+            Some(device) => device::begin_use(scope.connection(), id, &device.hash()).await?,
+            None => !is_first,
+        };
+        if is_new {
             let content = mail::done_by(&scope, &person, client);
             self.mail(&mut scope, MailKind::NewDevice, &person.email, content).await?;
         }
@@ -63,7 +68,7 @@ impl Authenticator {
             None
         } else {
             let made = SecretText::make(Purpose::Device, &self.random);
-            device::remember(scope.connection(), id, &made.hash(), now).await?;
+            device::remember(scope.connection(), id, &made.hash(), false, now).await?;
             Some(made)
         };
         scope.note(chain_of(of), Note::new("login", session.id).after(&session));

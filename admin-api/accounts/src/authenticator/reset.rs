@@ -44,7 +44,8 @@ impl Authenticator {
 
     /// Sets the password that the link's owner chose. All sessions end, no device is known any more, and nothing goes
     /// on that was begun before. Gives what the device's cookie is to hold: who follows a link of a mail is no attacker
-    /// who guesses, and signs in while an attack on the account lasts.
+    /// who guesses, and signs in while an attack on the account lasts. The first sign-in there is that of a new device,
+    /// since no second factor was shown here.
     ///
     /// # Errors
     /// [`AuthError::Refused`] for a link that is none, was used, or is too old; [`AuthError::Invalid`] for a weak
@@ -74,7 +75,7 @@ impl Authenticator {
         session::end(scope.connection(), id, Which::All, "password_reset", now).await?;
         device::forget_all(scope.connection(), id).await?;
         let device = SecretText::make(Purpose::Device, &self.random);
-        device::remember(scope.connection(), id, &device.hash(), now).await?;
+        device::remember(scope.connection(), id, &device.hash(), true, now).await?;
         scope.note(Chain::of_person(id), Note::new("password.reset", id));
         let content = mail::done_by(&scope, &known, client);
         self.mail(&mut scope, MailKind::PasswordChanged, &known.email, content).await?;

@@ -4,7 +4,7 @@ mod good;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use schemas::permission::Permission;
-use schemas::public_id::MachineTokenId;
+use schemas::public_id::{MachineTokenId, MembershipId};
 use serde::{Deserialize, Serialize};
 use service::store::changed;
 
@@ -18,7 +18,7 @@ use crate::page::{Listed, Page, PageRequest};
 use crate::random::Random;
 use crate::secret::{Purpose, SecretText};
 
-use good::is_of_token;
+use good::{Capacity, is_of_token};
 pub(crate) use good::{find_good, note_use};
 
 /// How long a token may be good for at most.
@@ -97,8 +97,9 @@ pub async fn create(
     permissions.dedup();
     let words: Vec<&str> = permissions.iter().map(|permission| permission.as_str()).collect();
     sqlx::query(
-        "INSERT INTO machine_token (tenant_id, id, name, hash, permissions, created_by, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO machine_token (tenant_id, id, name, hash, permissions, created_by, created_at, expires_at,
+             capacity, membership_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(tenant.0)
     .bind(id.uuid())
@@ -108,6 +109,8 @@ pub async fn create(
     .bind(&created_by)
     .bind(now)
     .bind(new.expires_at)
+    .bind(Capacity::of(by).as_str())
+    .bind(by.membership.map(MembershipId::uuid))
     .execute(scope.connection())
     .await
     .map_err(AccountError::of_insert(|| format!("token {}", new.name)))?;

@@ -75,6 +75,9 @@ pub struct TenantOfPerson {
     /// Its number, for this crate's callers.
     #[serde(skip)]
     pub tenant: TenantId,
+    /// Since when the person is a member, for this crate's callers.
+    #[serde(skip)]
+    pub since: DateTime<Utc>,
     /// Its public id.
     pub id: PublicTenantId,
     /// What its people call it.
@@ -87,7 +90,7 @@ pub struct TenantOfPerson {
     pub status: TenantState,
 }
 
-type GrantsRow = (Option<String>, Option<String>, Option<Vec<String>>, bool, Vec<i64>);
+type GrantsRow = (uuid::Uuid, Option<String>, Option<String>, Option<Vec<String>>, bool, Vec<i64>);
 
 /// What `person` may do in `tenant`; `None`: the person is no member, or is disabled. Permissions that this weir does
 /// not know permit nothing.
@@ -97,7 +100,7 @@ pub(crate) async fn grants(
     person: PersonId,
 ) -> Result<Option<Grants>, sqlx::Error> {
     let row: Option<GrantsRow> = sqlx::query_as(
-        "SELECT m.built_in, r.name, r.permissions, m.limited,
+        "SELECT m.id, m.built_in, r.name, r.permissions, m.limited,
                 ARRAY(SELECT project_id FROM membership_project p
                       WHERE (p.tenant_id, p.membership_id) = (m.tenant_id, m.id) ORDER BY project_id)
          FROM membership m JOIN person w ON w.id = m.person_id AND w.disabled_at IS NULL
@@ -108,7 +111,7 @@ pub(crate) async fn grants(
     .bind(person.uuid())
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|(built_in, name, words, limited, projects)| {
+    Ok(row.map(|(id, built_in, name, words, limited, projects)| {
         let built_in: Option<BuiltInRole> = built_in.and_then(|word| word.parse().ok());
         let permissions = match built_in {
             Some(role) => role.permissions().collect(),
@@ -116,7 +119,7 @@ pub(crate) async fn grants(
         };
         let role = built_in.map_or_else(|| name.unwrap_or_default(), |role| role.as_str().to_owned());
         let projects = limited.then(|| projects.into_iter().map(ProjectId).collect());
-        Grants { role, permissions, projects }
+        Grants { role, permissions, projects, membership: Some(id.into()) }
     }))
 }
 
@@ -154,9 +157,9 @@ async fn tenants_after(
     limit: i64,
     active_first: bool,
 ) -> Result<Vec<TenantOfPerson>, sqlx::Error> {
-    type Row = (i64, uuid::Uuid, String, String, String, String);
+    type Row = (i64, DateTime<Utc>, uuid::Uuid, String, String, String, String);
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT t.id, p.public_id, p.title, t.name, coalesce(m.built_in, r.name), t.status
+        "SELECT t.id, m.created_at, p.public_id, p.title, t.name, coalesce(m.built_in, r.name), t.status
          FROM membership m JOIN tenant t ON t.id = m.tenant_id JOIN tenant_profile p ON p.tenant_id = t.id
          LEFT JOIN member_role r ON (r.tenant_id, r.id) = (m.tenant_id, m.custom)
          WHERE m.person_id = $1 AND ($2::text IS NULL OR t.name > $2)
@@ -168,9 +171,9 @@ async fn tenants_after(
     .bind(active_first)
     .fetch_all(connection)
     .await?;
-    let tenant = |(tenant, id, name, slug, role, status): Row| {
+    let tenant = |(tenant, since, id, name, slug, role, status): Row| {
         let (tenant, id, status) = (TenantId(tenant), id.into(), status.parse().ok()?);
-        Some(TenantOfPerson { tenant, id, name, slug, role, status })
+        Some(TenantOfPerson { tenant, since, id, name, slug, role, status })
     };
     Ok(rows.into_iter().filter_map(tenant).collect())
 }

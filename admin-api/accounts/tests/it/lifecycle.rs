@@ -11,7 +11,7 @@ use crate::place::Place;
 
 /// Who asks, with what the caller holds.
 fn callers() -> Vec<(String, Actor, Grants)> {
-    let grants = |role: String, permissions| Grants { role, permissions, projects: None };
+    let grants = |role: String, permissions| Grants { role, permissions, projects: None, membership: None };
     let person = Actor::Person(PersonId::of_random([7; 16]));
     let member = |role: BuiltInRole| {
         (role.to_string(), person, grants(role.to_string(), role.permissions().collect()))

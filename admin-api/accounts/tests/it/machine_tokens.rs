@@ -182,3 +182,39 @@ async fn a_token_of_a_token_ends_with_it_and_makes_no_other() {
     scope.commit().await.unwrap();
     assert!(is_refused(&house.admit(child).await));
 }
+
+#[tokio::test]
+async fn a_token_made_as_a_member_is_worth_nothing_to_somebody_of_the_platform_or_who_joins_again() {
+    let (house, token) = house_with_token().await;
+    house
+        .place
+        .forge(
+            "INSERT INTO platform_member (person_id, role, created_at)
+             SELECT id, 'operator', now() FROM person WHERE email = 'bob@example.com'",
+        )
+        .await;
+    house
+        .place
+        .forge(
+            "INSERT INTO second_factor (person_id, sealed_secret, confirmed_at, created_at)
+             SELECT id, '\\x00', now(), now() FROM person WHERE email = 'bob@example.com'",
+        )
+        .await;
+    assert!(house.admit(&token).await.is_ok());
+    change(&house, None, None).await;
+    assert!(is_refused(&house.admit(&token).await), "its maker works for the platform, and is no member");
+    house
+        .place
+        .forge(
+            "INSERT INTO membership (tenant_id, id, person_id, built_in, created_at)
+             SELECT t.id, gen_random_uuid(), p.id, 'admin', now() FROM tenant t, person p
+             WHERE t.name = 'acme' AND p.email = 'bob@example.com'",
+        )
+        .await;
+    assert!(is_refused(&house.admit(&token).await), "another membership is another one");
+    // As tokens are that were made before memberships were noted.
+    house.place.forge("UPDATE machine_token SET membership_id = NULL").await;
+    assert_eq!(house.admit(&token).await.unwrap().grants.permissions.len(), 3);
+    house.place.forge("DELETE FROM membership WHERE built_in = 'admin'").await;
+    assert!(is_refused(&house.admit(&token).await));
+}

@@ -3,13 +3,47 @@
 use chrono::{DateTime, Utc};
 use schemas::id::TenantId;
 use schemas::permission::PlatformRole;
-use schemas::public_id::{MachineTokenId, PersonId};
+use schemas::public_id::{MachineTokenId, MembershipId, PersonId};
 use sqlx::PgConnection;
 
 use crate::caller::Actor;
 use crate::db::{membership, platform_member};
 use crate::grants::Grants;
 use crate::secret::SecretHash;
+
+/// What a token's maker was when it was made. It counts as that alone: who has lost it has lost the token.
+#[derive(Clone, Copy)]
+pub(super) enum Capacity {
+    /// Of that membership; `None`: of the person's, for a token from before memberships were noted.
+    Member(Option<MembershipId>),
+    /// Somebody of the platform.
+    Platform,
+}
+
+impl Capacity {
+    /// What somebody with these grants is.
+    pub(super) fn of(grants: &Grants) -> Self {
+        grants.membership.map_or(Self::Platform, |id| Self::Member(Some(id)))
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Member(_) => "member",
+            Self::Platform => "platform",
+        }
+    }
+
+    fn of_columns(word: &str, membership: Option<uuid::Uuid>) -> Option<Self> {
+        match word {
+            "member" => Some(Self::Member(membership.map(Into::into))),
+            "platform" => Some(Self::Platform),
+            _ => None,
+        }
+    }
+}
+
+/// Who made a token, as it is stored: the maker, what that was, and the membership.
+type Maker = (String, String, Option<uuid::Uuid>);
 
 /// A token that is good now.
 pub(crate) struct GoodToken {
@@ -27,26 +61,29 @@ pub(crate) async fn find_good(
     hash: &SecretHash,
     now: DateTime<Utc>,
 ) -> Result<Option<GoodToken>, sqlx::Error> {
-    type Row = (i64, uuid::Uuid, Vec<String>, Option<DateTime<Utc>>, String);
+    type Row = (i64, uuid::Uuid, Vec<String>, Option<DateTime<Utc>>, String, String, Option<uuid::Uuid>);
     let row: Option<Row> = sqlx::query_as(
-        "SELECT tenant_id, id, permissions, last_used_at, created_by FROM machine_token
+        "SELECT tenant_id, id, permissions, last_used_at, created_by, capacity, membership_id FROM machine_token
          WHERE hash = $1 AND revoked_at IS NULL AND expires_at > $2",
     )
     .bind(hash.as_slice())
     .bind(now)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some((tenant, id, words, last_used_at, created_by)) = row else { return Ok(None) };
+    let Some((tenant, id, words, last_used_at, created_by, capacity, membership)) = row else {
+        return Ok(None);
+    };
     let tenant = TenantId(tenant);
     let maker = match created_by.parse() {
         Ok(parent) => maker_of(&mut *connection, tenant, parent, now).await?,
-        Err(_) => Some(created_by),
+        Err(_) => Some((created_by, capacity, membership)),
     };
     let Some(maker) = maker else { return Ok(None) };
-    let Some(of_maker) = grants_of(connection, tenant, &maker).await? else { return Ok(None) };
+    let Some(of_maker) = grants_of(connection, tenant, maker).await? else { return Ok(None) };
     let own = words.iter().filter_map(|word| word.parse().ok());
     let permissions = own.filter(|permission| of_maker.may(*permission)).collect();
-    let grants = Grants { role: "token".to_owned(), permissions, projects: of_maker.projects };
+    let Grants { projects, membership, .. } = of_maker;
+    let grants = Grants { role: "token".to_owned(), permissions, projects, membership };
     Ok(Some(GoodToken { tenant, id: id.into(), grants, last_used_at }))
 }
 
@@ -61,9 +98,9 @@ async fn maker_of(
     tenant: TenantId,
     parent: MachineTokenId,
     now: DateTime<Utc>,
-) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT created_by FROM machine_token
+) -> Result<Option<Maker>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT created_by, capacity, membership_id FROM machine_token
          WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND expires_at > $3",
     )
     .bind(tenant.0)
@@ -73,20 +110,26 @@ async fn maker_of(
     .await
 }
 
-/// What the maker may do in the tenant now: as a member, or else as somebody of the platform. `None`: nothing.
+/// What the maker may do in the tenant now, as what it was when it made the token. `None`: nothing.
 async fn grants_of(
     connection: &mut PgConnection,
     tenant: TenantId,
-    maker: &str,
+    (maker, capacity, membership): Maker,
 ) -> Result<Option<Grants>, sqlx::Error> {
-    if maker == Actor::Operator.to_string() {
-        return Ok(Some(Grants::of_platform(PlatformRole::Operator)));
+    let person = maker.parse::<PersonId>();
+    match (Capacity::of_columns(&capacity, membership), person) {
+        (Some(Capacity::Member(of)), Ok(person)) => {
+            let grants = membership::grants(connection, tenant, person).await?;
+            Ok(grants.filter(|grants| of.is_none() || grants.membership == of))
+        }
+        (Some(Capacity::Platform), Ok(person)) => {
+            Ok(platform_member::good_role_of(connection, person).await?.map(Grants::of_platform))
+        }
+        (Some(Capacity::Platform), Err(_)) if maker == Actor::Operator.to_string() => {
+            Ok(Some(Grants::of_platform(PlatformRole::Operator)))
+        }
+        _ => Ok(None),
     }
-    let Ok(person) = maker.parse::<PersonId>() else { return Ok(None) };
-    if let Some(grants) = membership::grants(&mut *connection, tenant, person).await? {
-        return Ok(Some(grants));
-    }
-    Ok(platform_member::good_role_of(connection, person).await?.map(Grants::of_platform))
 }
 
 /// Notes that the token is used now.

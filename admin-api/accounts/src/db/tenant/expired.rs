@@ -23,7 +23,8 @@ const PAGE_TENANTS: i64 = 100;
 /// # Errors
 /// Those of the last tenant that could not be erased; [`AccountError::Store`]. What was erased stays so.
 pub async fn erase_expired(pool: &PgPool, clock: &Clock) -> Result<u64, AccountError> {
-    let nobody = Grants { role: "system".to_owned(), permissions: Vec::new(), projects: None };
+    let nobody =
+        Grants { role: "system".to_owned(), permissions: Vec::new(), projects: None, membership: None };
     let (mut erased, mut after, mut failed) = (0, 0, None);
     loop {
         let due = due(pool, clock, after).await?;
