@@ -29,6 +29,10 @@ pub(crate) enum Guarded<'a> {
     Mail(&'a str),
     /// Mails that members of a tenant can have sent to an address.
     Invitation(TenantId, &'a str),
+    /// Mails that members of any tenant can have sent to an address.
+    Invited(&'a str),
+    /// Mails that members of a tenant can have sent to anybody.
+    Inviting(TenantId),
 }
 
 impl Guarded<'_> {
@@ -41,7 +45,9 @@ impl Guarded<'_> {
             | Self::SecondFactor(_)
             | Self::Password(_)
             | Self::Mail(_)
-            | Self::Invitation(..) => FREE,
+            | Self::Invitation(..)
+            | Self::Invited(_)
+            | Self::Inviting(_) => FREE,
         }
     }
 
@@ -55,6 +61,8 @@ impl Guarded<'_> {
             Self::Mail(email) => hash(5, email.as_bytes()),
             Self::Password(person) => hash(6, person.uuid().as_bytes()),
             Self::Invitation(tenant, email) => hash(7, format!("{tenant} {email}").as_bytes()),
+            Self::Invited(email) => hash(8, email.as_bytes()),
+            Self::Inviting(tenant) => hash(9, tenant.to_string().as_bytes()),
         }
     }
 }

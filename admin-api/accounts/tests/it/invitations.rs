@@ -184,3 +184,100 @@ async fn nobody_joins_a_tenant_that_is_closed_or_deleted() {
     house.place.forge("UPDATE tenant SET status = 'active'").await;
     accept().await.unwrap();
 }
+
+/// Invites somebody to the tenant of the person at `by`.
+async fn invited_by(house: &House, by: &str, email: &str) -> Result<InvitationId, AccountError> {
+    let Admitted { mut scope, grants } = house.works(by).await;
+    let made = invitation::create(&mut scope, &Random::system(), &grants, email, VIEWER).await?;
+    scope.commit().await.unwrap();
+    Ok(made.invitation.id)
+}
+
+#[tokio::test]
+async fn an_address_gets_ten_mails_of_all_tenants_within_an_hour_and_not_one_more() {
+    let house = House::fresh().await;
+    let owners = ["ada@example.com", "bob@example.com", "zoe@example.com"];
+    for (owner, tenant) in owners.into_iter().zip(["acme", "bobs", "zeta"]) {
+        house.person(owner, tenant).await;
+    }
+    for (owner, mails) in owners.into_iter().zip([4, 4, 2]) {
+        for _ in 0..mails {
+            invited_by(&house, owner, "eve@example.com").await.unwrap();
+        }
+    }
+    let more = invited_by(&house, owners[2], "eve@example.com").await;
+    assert!(matches!(more, Err(AccountError::Wait { .. })), "{more:?}");
+    invited_by(&house, owners[2], "other@example.com").await.unwrap();
+    house.wait(3_600);
+    invited_by(&house, owners[2], "eve@example.com").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_sends_a_hundred_invitations_within_an_hour_and_not_one_more() {
+    let (house, _) = house_of_two().await;
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let random = Random::system();
+    for number in 0..100 {
+        let email = format!("p{number}@example.com");
+        invitation::create(&mut scope, &random, &grants, &email, VIEWER).await.unwrap();
+    }
+    let more = invitation::create(&mut scope, &random, &grants, "p100@example.com", VIEWER).await;
+    assert!(matches!(more, Err(AccountError::Wait { .. })), "{more:?}");
+    scope.commit().await.unwrap();
+    invited_by(&house, "bob@example.com", "p100@example.com").await.unwrap();
+    house.wait(3_600);
+    invited_by(&house, "ada@example.com", "p100@example.com").await.unwrap();
+}
+
+/// Waits until so many statements of the house's database wait for a lock.
+async fn statements_wait(house: &House, number: i64) {
+    let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    testkit::eventually("statements wait", std::time::Duration::from_secs(10), async || {
+        house.place.number(query).await == number
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_invites_again_and_who_sends_the_link_again_do_not_wait_for_each_other() {
+    let (house, ada) = house_of_two().await;
+    let id = invite(&house, &ada, "eve@example.com", VIEWER).await;
+    // Both wait for what mails are counted by: the first that gets it must not need what the other one has.
+    let mut held = house.place.database.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM attempt FOR UPDATE").execute(&mut *held).await.unwrap();
+    let again = async {
+        let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+        invitation::create(&mut scope, &Random::system(), &grants, "eve@example.com", VIEWER).await?;
+        scope.commit().await
+    };
+    let resent = async {
+        statements_wait(&house, 1).await;
+        let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+        invitation::resend(&mut scope, &Random::system(), &grants, id).await?;
+        scope.commit().await
+    };
+    let release = async {
+        statements_wait(&house, 2).await;
+        held.rollback().await.unwrap();
+    };
+    let (again, resent, ()) = tokio::join!(again, resent, release);
+    again.unwrap();
+    assert!(matches!(resent, Err(AccountError::NotFound(_))), "{resent:?}");
+}
+
+#[tokio::test]
+async fn nobody_joins_a_tenant_that_is_deleted_at_the_same_time() {
+    let (house, ada) = house_of_two().await;
+    invite(&house, &ada, "bob@example.com", VIEWER).await;
+    let link = house.link_to("bob@example.com").await;
+    let bob = house.who(&house.login("bob@example.com").await.access_token).await.person();
+    let Admitted { mut scope, grants } = house.admit(&ada).await.unwrap();
+    accounts::tenant::delete(&mut scope, &grants).await.unwrap();
+    let accepted = async { house.auth.accept_invitation(bob, &link, &client(1)).await };
+    let deleted = async {
+        statements_wait(&house, 1).await;
+        scope.commit().await.unwrap();
+    };
+    let (accepted, ()) = tokio::join!(accepted, deleted);
+    assert!(is_refused(&accepted), "{accepted:?}");
+}
