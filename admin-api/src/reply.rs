@@ -123,7 +123,6 @@ impl Refused {
         Self::new(Problem::new(Code::PreconditionFailed, detail).at("If-Match"))
     }
 
-    #[cfg(test)]
     pub(crate) fn problem(&self) -> &Problem {
         &self.problem
     }
@@ -198,12 +197,14 @@ impl From<NotClaimed> for Refused {
     }
 }
 
-/// Of Postgres: a value is none that it has. It came with the request, so asking again does not help.
-const NO_VALUE: &str = "22";
+/// Of Postgres: a text, time or number is none that it has (in its manual: character not in repertoire, untranslatable
+/// character, invalid datetime format, datetime field overflow, numeric value out of range). It came with the request, so
+/// asking again does not help. Other errors of data are ours.
+const NO_VALUE: [&str; 5] = ["22021", "22P05", "22007", "22008", "22003"];
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        if error.postgres_code().is_some_and(|code| code.starts_with(NO_VALUE)) {
+        if error.postgres_code().is_some_and(|code| NO_VALUE.contains(&code.as_ref())) {
             tracing::warn!(error = %Chain(&error), "a value came as far as the database, which has none such");
             return Self::invalid("a text, number or time is none that can be stored");
         }
