@@ -89,7 +89,8 @@ def bring_up(shape, supervisor):
         "WEIR_OPERATOR_TOKEN": workspace.operator_token(),
         "WEIR_ACCOUNTS_KEY": workspace.accounts_key(),
         **catch_mails(shape, supervisor),
-        "WEIR_PUBLIC_URL": shape.admin_urls()["WEIR_ADMIN_URL"],
+        # By name: browsers make no passkeys for an address.
+        "WEIR_PUBLIC_URL": shape.admin_urls()["WEIR_ADMIN_URL"].replace("127.0.0.1", "localhost"),
         **shape.given,
         **addresses,
         "CLICKHOUSE_DATABASE": os.environ.get("CLICKHOUSE_DATABASE") or shape.database,

@@ -46,7 +46,7 @@ pub struct Api {
     /// Where people reach this weir.
     pub(crate) public_url: Arc<str>,
     /// Of the pages there, as browsers write an origin.
-    pub(crate) origin: Arc<str>,
+    pub(crate) origins: Arc<[String]>,
     /// Where this process listens.
     pub(crate) listening: Listening,
     /// What the listener says of itself.

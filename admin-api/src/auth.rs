@@ -1,5 +1,7 @@
 //! Who may call a route: the guard reads the table of routes, and no handler has a check of its own.
 
+mod again;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,6 +25,8 @@ use crate::api::Api;
 use crate::input::whole;
 use crate::reply::Refused;
 use crate::request;
+
+pub(crate) use again::Again;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,12 +143,10 @@ pub(crate) async fn guard(
         Access::Tenant(permission) | Access::Project(permission) => {
             let named =
                 parameters.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
-            let named = named.unwrap_or_default();
-            let opened = match api.is_of_operators() {
-                true => entered(&api, &bearer, &named, permission, request.headers()).await?,
-                false => admitted(&api, &bearer, &named, access, permission, request.headers()).await?,
-            };
+            let asked = Again::new(access, permission, named.unwrap_or_default());
+            let opened = asked.open(&api, request.headers()).await?;
             request.extensions_mut().insert(Once::new(opened));
+            request.extensions_mut().insert(asked);
         }
     }
     Ok(next.run(request).await)
@@ -357,7 +359,7 @@ fn from_our_pages(api: &Api, request: &Request) -> Result<(), Refused> {
     let same_site = header("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
     let same_origin = header("origin").is_none_or(|origin| {
         if !api.is_of_operators() {
-            return origin == &*api.origin;
+            return api.origins.iter().any(|ours| ours == origin);
         }
         // HTTP/2 has the host in the URI.
         let authority = request.uri().authority().map(|authority| authority.as_str());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::path::ParameterIn;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::{InTenant, OnPlatform, PlatformPerson, Sender, Signed};
+use crate::auth::{Again, InTenant, OnPlatform, PlatformPerson, Sender, Signed};
 use crate::input::{Body, Paging, Parameters};
 use crate::reply::{Contract, Gone, Holding, Html, Lines, Redirect, Refused, Secret, Status, WithCookies};
 
@@ -70,7 +70,7 @@ macro_rules! nothing_to_say {
 }
 
 // What the table of routes says already.
-nothing_to_say!(InTenant, OnPlatform, PlatformPerson, Sender, Signed, HeaderMap);
+nothing_to_say!(Again, InTenant, OnPlatform, PlatformPerson, Sender, Signed, HeaderMap);
 
 impl<S> Describe for State<S> {
     fn describe(_: &mut Operation) {}

@@ -66,6 +66,24 @@ pub(crate) fn conditions() -> Conditions {
     CONDITIONS.try_with(Clone::clone).unwrap_or_default()
 }
 
+/// Who sent the request that is being answered, for a task of its own that goes on with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker(Option<Asked>);
+
+pub(crate) fn asker() -> Asker {
+    Asker(ASKED.try_with(Clone::clone).ok())
+}
+
+impl Asker {
+    /// Does that as a part of the request.
+    pub(crate) async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        match self.0 {
+            Some(asked) => ASKED.scope(asked, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// The id of the request that is being answered.
 pub(crate) fn id() -> Uuid {
     ASKED.try_with(|asked| asked.id).unwrap_or_else(|_| Uuid::now_v7())

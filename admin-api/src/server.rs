@@ -116,7 +116,7 @@ impl Admin {
             openid: Arc::new(config.openid.iter().map(|of| Provider::new(of.clone(), url)).collect()),
             public_url: url.into(),
             contract: document::lazy(Listener::Tenants),
-            origin: origin_of(url).into(),
+            origins: origins_of(url).into(),
             listening: Listening { tenants: tenants.1, operators: operators.1 },
         };
         let token = Some(Arc::new(config.operator_token.clone()));
@@ -174,6 +174,21 @@ impl Bound {
     }
 }
 
+/// Names of this machine. Its people open one as well as another.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// The origins of pages at a URL: one, or where that is a name of this machine, those of all its names at that port.
+fn origins_of(url: &str) -> Vec<String> {
+    let origin = origin_of(url);
+    let (scheme, rest) = origin.split_once("://").unwrap_or_default();
+    let port_of =
+        |name: &str| rest.strip_prefix(name).filter(|port| port.is_empty() || port.starts_with(':'));
+    match LOOPBACK.iter().find_map(|name| port_of(name)) {
+        Some(port) => LOOPBACK.iter().map(|name| format!("{scheme}://{name}{port}")).collect(),
+        None => vec![origin],
+    }
+}
+
 /// The origin of a URL, as browsers write it (RFC 6454, 6.2): lower case, and no port that the scheme has anyway.
 fn origin_of(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
@@ -210,6 +225,19 @@ mod tests {
             ("http://[::1]:7401", "http://[::1]:7401"),
         ] {
             assert_eq!(origin_of(url), origin);
+        }
+    }
+
+    #[test]
+    fn names_of_this_machine_are_the_same_at_one_port_and_no_others_are() {
+        let local =
+            |scheme: &str, port: &str| LOOPBACK.map(|name| format!("{scheme}://{name}{port}")).to_vec();
+        for url in ["http://127.0.0.1:7401", "http://localhost:7401/", "http://[::1]:7401"] {
+            assert_eq!(origins_of(url), local("http", ":7401"), "{url}");
+        }
+        assert_eq!(origins_of("https://Localhost:443"), local("https", ""));
+        for url in ["https://weir.example", "http://localhost.example", "http://127.0.0.10:7401"] {
+            assert_eq!(origins_of(url), [origin_of(url)], "{url}");
         }
     }
 }

@@ -33,13 +33,8 @@ async fn slow_export(house: &House, token: &str) -> (String, TcpStream) {
     (String::from_utf8(header).unwrap(), stream)
 }
 
-#[tokio::test]
-async fn slow_readers_of_exports_keep_no_connection_and_a_tenant_has_two_of_them() {
-    let house = House::with_stores(&[], 2, "http://127.0.0.1:1").await;
-    for email in ["ada@example.com", "zoe@example.com"] {
-        house.person(email).await;
-    }
-    // More than all buffers between the two hold.
+/// Gives each tenant entries of its audit: more than all buffers between the two ends of a connection hold.
+async fn fill_audits(house: &House) {
     sqlx::raw_sql(
         "INSERT INTO audit_entry (chain, seq, tenant_id, id, at, actor, action, target, after, hash)
          SELECT h.chain, h.seq + n, h.chain, gen_random_uuid(), now(), 'system', 'test', 't', repeat('x', 16000),
@@ -50,6 +45,15 @@ async fn slow_readers_of_exports_keep_no_connection_and_a_tenant_has_two_of_them
     .execute(&house.database.pool)
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn slow_readers_of_exports_keep_no_connection_and_a_tenant_has_two_of_them() {
+    let house = House::with_stores(&[], 2, "http://127.0.0.1:1").await;
+    for email in ["ada@example.com", "zoe@example.com"] {
+        house.person(email).await;
+    }
+    fill_audits(&house).await;
     let (ada, zoe) = (house.login("ada@example.com").await, house.login("zoe@example.com").await);
     let mut open = Vec::new();
     for _ in 0..2 {
@@ -74,6 +78,25 @@ async fn slow_readers_of_exports_keep_no_connection_and_a_tenant_has_two_of_them
     drop(of_another);
     let whole = house.client(Some(&zoe)).send(Method::GET, "/v1/tenants/me/audit/export", &[], "").await;
     assert_eq!(whole.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() / 1_000, 2);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn an_export_breaks_off_when_its_session_ends() {
+    let house = House::with(&[]).await;
+    house.person("ada@example.com").await;
+    fill_audits(&house).await;
+    let ada = house.login("ada@example.com").await;
+    let (header, mut stream) = slow_export(&house, &ada).await;
+    assert!(header.starts_with("HTTP/1.1 200"), "{header}");
+    let client = house.client(Some(&ada));
+    assert_eq!(client.send(Method::POST, "/v1/auth/logout", &[], "").await.status, 204);
+    let mut rest = Vec::new();
+    // The connection ends without the last chunk.
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "all of it came");
+    let lines = rest.iter().filter(|byte| **byte == b'\n').count();
+    assert!(lines < 2_000, "{lines}");
     house.stop().await;
 }
 
