@@ -198,8 +198,8 @@ impl From<NotClaimed> for Refused {
 }
 
 /// Of Postgres: a text, time or number is none that it has (in its manual: character not in repertoire, untranslatable
-/// character, invalid datetime format, datetime field overflow, numeric value out of range). It came with the request, so
-/// asking again does not help. Other errors of data are ours.
+/// character, invalid datetime format, datetime field overflow, numeric value out of range). It came with the request,
+/// so asking again does not help. Other errors of data are ours.
 const NO_VALUE: [&str; 5] = ["22021", "22P05", "22007", "22008", "22003"];
 
 impl From<StoreError> for Refused {

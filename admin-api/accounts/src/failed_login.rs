@@ -49,8 +49,8 @@ pub(crate) async fn insert(connection: &mut PgConnection, failed: &FailedLogin) 
     jobs::insert(connection, job).await.map(|_| ())
 }
 
-/// Notes it for each tenant of the person, if the address is somebody's: those that the person was in at that time, since
-/// it is no business of one that was joined later. The caller commits.
+/// Notes it for each tenant of the person, if the address is somebody's: those that the person was in at that time,
+/// since it is no business of one that was joined later. The caller commits.
 ///
 /// # Errors
 /// If Postgres fails.

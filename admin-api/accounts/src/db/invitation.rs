@@ -24,8 +24,8 @@ use crate::secret::{Purpose, SecretHash, SecretText};
 /// For how long an invitation is good.
 const LIFE: TimeDelta = TimeDelta::days(7);
 
-/// Mails with a link within an hour: of one tenant to one address, which are the first one and three that are sent again;
-/// of all tenants to one address; and of one tenant.
+/// Mails with a link within an hour: of one tenant to one address, which are the first one and three that are sent
+/// again; of all tenants to one address; and of one tenant.
 const MAILS_MAX: [i32; 3] = [4, 10, 100];
 const MAILS_WINDOW: TimeDelta = TimeDelta::hours(1);
 
@@ -312,8 +312,8 @@ pub(crate) async fn accept(
     token: &SecretHash,
     now: DateTime<Utc>,
 ) -> Result<Option<Accepted>, sqlx::Error> {
-    // The tenant's row before the invitation's, as where a tenant is erased. Ingest only reads it, and whoever changes it
-    // waits for this lock before the directory's.
+    // The tenant's row before the invitation's, as where a tenant is erased. Ingest only reads it, and whoever changes
+    // it waits for this lock before the directory's.
     let of_tenant: Option<String> = sqlx::query_scalar(
         "SELECT t.status FROM tenant t
          WHERE t.id = (SELECT tenant_id FROM invitation WHERE token_hash = $1) FOR SHARE",
