@@ -312,7 +312,7 @@ pub(crate) async fn accept(
     token: &SecretHash,
     now: DateTime<Utc>,
 ) -> Result<Option<Accepted>, sqlx::Error> {
-    // The tenant's row before the invitation's, as where a tenant is erased. Ingest only reads it, and whoever changes
+    // The tenant's row before the invitation's, as where a tenant is erased. Ingest only reads it, and who changes
     // it waits for this lock before the directory's.
     let of_tenant: Option<String> = sqlx::query_scalar(
         "SELECT t.status FROM tenant t
