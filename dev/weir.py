@@ -36,8 +36,8 @@ def built(profile, *options):
     say("- building weir; the first time takes some minutes")
     # Cargo calls the profile of the folder target/debug dev.
     named = ["--profile", "dev" if profile == "debug" else profile]
-    # Of C, librdkafka alone has a level of its own, 2, which only this variable lowers.
-    flags = {"CFLAGS": "-O1", **os.environ} if profile == "start" else None
+    # C is a quarter of a first build: at level 0 it takes three fifths of the time that it takes at level 1.
+    flags = {"CFLAGS": "-O0", **os.environ} if profile == "start" else None
     if run_visibly(["cargo", "build", "-p", "weir", *named, *options], cwd=workspace.ROOT, env=flags) != 0:
         raise Problem("weir could not be built; cargo's message stands above")
     return workspace.ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target") / profile / "weir"
