@@ -85,6 +85,10 @@ impl AccountError {
     pub(crate) fn of_insert(what: impl FnOnce() -> String) -> impl FnOnce(sqlx::Error) -> Self {
         |error| match error.as_database_error() {
             Some(database) if database.is_unique_violation() => Self::Exists(what()),
+            // It was there when it was looked for, and was removed since.
+            Some(database) if database.is_foreign_key_violation() => {
+                Self::NotFound("such role or project any more".to_owned())
+            }
             _ => error.into(),
         }
     }

@@ -164,7 +164,7 @@ pub async fn show(scope: &mut Scope, id: PublicProjectId) -> Result<Project, Acc
 /// The same, which nobody else changes until the transaction ends; nor are keys of it made.
 async fn lock(scope: &mut Scope, id: PublicProjectId) -> Result<Project, AccountError> {
     let tenant = scope.tenant();
-    sqlx::query_as(select!("f.public_id = $2 FOR UPDATE OF f"))
+    sqlx::query_as(select!("f.public_id = $2 FOR NO KEY UPDATE OF f"))
         .bind(tenant.0)
         .bind(id.uuid())
         .fetch_optional(scope.connection())

@@ -124,7 +124,7 @@ impl Scope {
     where
         Id: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send + 'static,
     {
-        let query = format!("SELECT FROM {table} WHERE tenant_id = $1 AND id = $2 FOR UPDATE");
+        let query = format!("SELECT FROM {table} WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE");
         let query = sqlx::query(AssertSqlSafe(query)).bind(self.of.tenant.0).bind(id);
         query.execute(self.connection()).await?;
         Ok(())

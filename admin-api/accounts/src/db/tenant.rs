@@ -372,7 +372,7 @@ pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, 
 /// The scope's tenant, which nobody else changes until the transaction ends.
 async fn lock(scope: &mut Scope) -> Result<Tenant, AccountError> {
     let tenant = scope.tenant();
-    sqlx::query_as(select!("WHERE t.id = $1 FOR UPDATE OF t, f"))
+    sqlx::query_as(select!("WHERE t.id = $1 FOR NO KEY UPDATE OF t, f"))
         .bind(tenant.0)
         .fetch_optional(scope.connection())
         .await?

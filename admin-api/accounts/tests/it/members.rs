@@ -2,7 +2,9 @@
 
 use accounts::member_role::{self, NewRole};
 use accounts::membership::{self, Role};
+use accounts::tenant::{self, TenantChange};
 use accounts::{AccountError, Admitted, PageRequest, Random, invitation, project};
+use schemas::address::AddressPolicy;
 use schemas::id::ProjectId;
 use schemas::permission::{BuiltInRole, Permission};
 
@@ -60,6 +62,53 @@ async fn two_owners_who_remove_each_other_at_once_leave_one() {
         membership::change(&mut again.scope, &again.grants, lowered, OWNER, None).await.unwrap();
         again.scope.commit().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_heir_is_neither_lowered_nor_removed_while_the_tenant_is_given_to_them() {
+    let house = House::acme().await;
+    house.joins("heir@example.com", ADMIN).await;
+    for removes in [false, true] {
+        let (mut one, mut other) =
+            (house.works("ada@example.com").await, house.works("ada@example.com").await);
+        let heir = member(&mut one.scope, "heir@example.com").await.id;
+        membership::transfer(&mut one.scope, heir).await.unwrap();
+        let given = async {
+            // The other one waits by then.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            one.scope.commit().await
+        };
+        let lowered = async {
+            if removes {
+                membership::remove(&mut other.scope, &other.grants, heir).await?;
+            } else {
+                membership::change(&mut other.scope, &other.grants, heir, VIEWER, None).await?;
+            }
+            other.scope.commit().await
+        };
+        let (given, lowered) = tokio::join!(given, lowered);
+        given.unwrap();
+        assert!(matches!(lowered, Err(AccountError::Invalid(_))), "{lowered:?}");
+        let mut back = house.works("heir@example.com").await;
+        let ada = member(&mut back.scope, "ada@example.com").await.id;
+        membership::transfer(&mut back.scope, ada).await.unwrap();
+        back.scope.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_changes_a_tenant_keeps_nobody_from_what_refers_to_it() {
+    let house = House::acme().await;
+    let (mut held, mut other) = (house.works("ada@example.com").await, house.works("ada@example.com").await);
+    let none = TenantChange { client_ip: Some(AddressPolicy::None), ..TenantChange::default() };
+    tenant::change(&mut held.scope, &none).await.unwrap();
+    let new = NewRole { name: "clerk".to_owned(), permissions: vec![Permission::TenantRead] };
+    let random = Random::system();
+    let made = member_role::create(&mut other.scope, &random, &other.grants, &new);
+    let made = tokio::time::timeout(std::time::Duration::from_secs(5), made).await;
+    made.expect("it waited for who changes the tenant").unwrap();
+    other.scope.commit().await.unwrap();
+    held.scope.commit().await.unwrap();
 }
 
 #[tokio::test]

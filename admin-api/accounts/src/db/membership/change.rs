@@ -139,14 +139,22 @@ async fn keep_an_owner(scope: &mut Scope, leaves: MembershipId) -> Result<(), Ac
 }
 
 /// Locks the tenant's owners, so that two of them can't make each other the last.
+///
+/// Asked twice: the first question waits for who is changing an owner, and sees the owners of before. The second one
+/// sees who is owner now, and locks these too.
 pub(super) async fn lock_owners(scope: &mut Scope) -> Result<Vec<uuid::Uuid>, AccountError> {
+    owners_locked(scope).await?;
+    Ok(owners_locked(scope).await?)
+}
+
+async fn owners_locked(scope: &mut Scope) -> Result<Vec<uuid::Uuid>, sqlx::Error> {
     let tenant = scope.tenant();
-    Ok(sqlx::query_scalar(
-        "SELECT id FROM membership WHERE tenant_id = $1 AND built_in = 'owner' ORDER BY id FOR UPDATE",
+    sqlx::query_scalar(
+        "SELECT id FROM membership WHERE tenant_id = $1 AND built_in = 'owner' ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(tenant.0)
     .fetch_all(scope.connection())
-    .await?)
+    .await
 }
 
 /// Nobody gives or takes away more than they have themselves.
