@@ -49,6 +49,7 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130173001 "hash_contents",
     20261130180001 "bind_machine_tokens",
     20261130180002 "mark_unused_devices",
+    20261130180003 "index_searches",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

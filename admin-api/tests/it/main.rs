@@ -9,6 +9,7 @@ mod idempotency;
 mod lists;
 mod openid;
 mod outcomes;
+mod plans;
 mod rates;
 mod scarce;
 mod security;

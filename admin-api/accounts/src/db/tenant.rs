@@ -1,10 +1,12 @@
 //! Tenants.
 
+mod create;
 mod erase;
-mod lifecycle;
 mod expired;
+mod lifecycle;
 mod settings;
 mod slug;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
@@ -17,18 +19,19 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use crate::check;
-use crate::db::chain::{Chain, Note};
+use crate::db::chain::Note;
 use crate::db::pattern;
 use crate::db::scope::{PlatformScope, Scope};
 use crate::error::AccountError;
 use crate::limit::{self, Limit};
 use crate::page::{Listed, Page, PageRequest};
 
+pub(crate) use create::found;
+pub use create::{NewTenant, create};
 pub use erase::RESTORE_DAYS;
 pub use expired::erase_expired;
 pub use lifecycle::{delete, operate, restore, transit};
 pub use settings::{TenantSettings, set};
-pub(crate) use slug::found;
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -80,38 +83,6 @@ service::from_row!(Tenant {
     created_at,
     deleted_at,
 });
-
-/// A tenant to be made.
-#[derive(Debug, Clone, Deserialize, Args, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-#[group(skip)]
-pub struct NewTenant {
-    /// Its name
-    pub name: String,
-    /// What stands for it in paths; without it, the letters and digits of its name
-    #[arg(long)]
-    pub slug: Option<String>,
-    /// Events a month, instead of the plan's
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub quota: Option<i64>,
-    /// The plan's name
-    #[serde(default = "default_plan")]
-    #[arg(long, default_value_t = default_plan())]
-    pub plan: String,
-    /// Events a second, instead of the plan's
-    #[arg(long, value_name = "R", allow_negative_numbers = true)]
-    pub rate: Option<i64>,
-    /// IANA name of the time zone in which its months begin; `UTC` without it
-    #[arg(long, value_name = "ZONE")]
-    pub time_zone: Option<String>,
-    /// How much of a client's address its events carry: `full`, `truncated` or `none`; `full` without it
-    #[arg(long, value_name = "POLICY")]
-    pub client_ip: Option<AddressPolicy>,
-}
-
-fn default_plan() -> String {
-    "developer".to_owned()
-}
 
 /// What is to change of a tenant: what is not there stays.
 #[derive(Debug, Clone, Default, Deserialize, Args, utoipa::ToSchema)]
@@ -168,20 +139,28 @@ pub async fn list(
     query: Option<&str>,
     asked: &PageRequest,
 ) -> Result<Page<Tenant>, AccountError> {
-    let query = query.map(|query| query.trim().to_lowercase());
-    let id: Option<PublicTenantId> = query.as_deref().and_then(|query| query.parse().ok());
+    let after = asked.after::<Tenant>()?;
+    let Some(query) = query.map(|query| query.trim().to_lowercase()) else {
+        let rows = sqlx::query_as(select!("WHERE ($1::bigint IS NULL OR t.id > $1) ORDER BY t.id LIMIT $2"));
+        return Ok(asked.page(rows.bind(after).bind(asked.rows()).fetch_all(scope.connection()).await?));
+    };
+    let id: Option<PublicTenantId> = query.parse().ok();
+    // Each way to be found has an index of its own; one condition of all ways would look at every tenant.
     let rows = sqlx::query_as(select!(
-        "WHERE ($1::bigint IS NULL OR t.id > $1)
-           AND ($3::text IS NULL OR t.name LIKE $4 OR lower(f.title) LIKE $4 OR f.public_id = $5 OR t.id::text = $3
-                OR t.id IN (SELECT m.tenant_id FROM person p JOIN membership m ON m.person_id = p.id
-                            WHERE p.email LIKE $4))
-         ORDER BY t.id LIMIT $2"
+        "JOIN ((SELECT id FROM tenant WHERE name LIKE $3 AND id > $1 ORDER BY id LIMIT $2)
+               UNION (SELECT tenant_id FROM tenant_profile WHERE lower(title) LIKE $3 AND tenant_id > $1
+                      ORDER BY tenant_id LIMIT $2)
+               UNION SELECT tenant_id FROM tenant_profile WHERE public_id = $4 AND tenant_id > $1
+               UNION SELECT id FROM tenant WHERE id = $5 AND id > $1
+               UNION (SELECT DISTINCT m.tenant_id FROM person p JOIN membership m ON m.person_id = p.id
+                      WHERE p.email LIKE $3 AND m.tenant_id > $1 ORDER BY m.tenant_id LIMIT $2)) AS found
+         ON found.id = t.id ORDER BY t.id LIMIT $2"
     ))
-    .bind(asked.after::<Tenant>()?)
+    .bind(after.unwrap_or(i64::MIN))
     .bind(asked.rows())
-    .bind(&query)
-    .bind(query.as_deref().map(pattern::beginning))
+    .bind(pattern::beginning(&query))
     .bind(id.map(PublicTenantId::uuid))
+    .bind(query.parse::<i64>().ok())
     .fetch_all(scope.connection())
     .await?;
     Ok(asked.page(rows))
@@ -243,43 +222,6 @@ async fn by_id(connection: &mut PgConnection, tenant: TenantId) -> Result<Tenant
         .fetch_optional(connection)
         .await?
         .ok_or_else(|| AccountError::NotFound(format!("tenant {tenant}")))
-}
-
-/// Makes a tenant, and its project `default`.
-///
-/// # Errors
-/// [`AccountError`].
-pub async fn create(scope: &mut PlatformScope, new: &NewTenant) -> Result<Tenant, AccountError> {
-    check::name(&new.name)?;
-    check::limits(new.quota, new.rate)?;
-    let slug = new.slug.clone().unwrap_or_else(|| slug::of_name(&new.name));
-    slug::check(&slug)?;
-    let zone = new.time_zone.as_deref().unwrap_or("UTC");
-    check::time_zone(zone)?;
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO tenant (name, plan_id, quota, rate, time_zone, client_ip)
-         SELECT $1, id, $3, $4, $5, $6 FROM plan WHERE name = $2 RETURNING id",
-    )
-    .bind(&slug)
-    .bind(&new.plan)
-    .bind(new.quota)
-    .bind(new.rate)
-    .bind(zone)
-    .bind(new.client_ip.unwrap_or_default().as_str())
-    .fetch_optional(scope.connection())
-    .await
-    .map_err(AccountError::of_insert(|| format!("tenant {slug}")))?
-    .ok_or_else(|| AccountError::NotFound(format!("plan {}", new.plan)))?;
-    sqlx::query("INSERT INTO tenant_profile (tenant_id, title) VALUES ($1, $2)")
-        .bind(id)
-        .bind(&new.name)
-        .execute(scope.connection())
-        .await?;
-    super::project::insert(scope.connection(), TenantId(id), super::project::DEFAULT).await?;
-    let tenant = by_id(scope.connection(), TenantId(id)).await?;
-    let note = Note::new("tenant.create", tenant.id).after(&tenant);
-    scope.note(Chain::Tenant(TenantId(id)), note);
-    Ok(tenant)
 }
 
 /// The tenant with that public id, and what it is now.

@@ -1,13 +1,8 @@
 //! What stands for a tenant in paths.
 
-use data_encoding::HEXLOWER;
-use schemas::id::TenantId;
 use schemas::public_id::PublicTenantId;
 
-use super::NewTenant;
-use crate::db::scope::PlatformScope;
 use crate::error::AccountError;
-use crate::random::Random;
 
 /// Characters of a name that a slug is made of at most.
 const NAME_CHARACTERS_MAX: usize = 40;
@@ -53,29 +48,6 @@ pub(super) fn check(slug: &str) -> Result<(), AccountError> {
          neither a number nor me"
     );
     Err(AccountError::Invalid(rule))
-}
-
-/// Makes the tenant of somebody who has registered. Another slug is made if the name's is taken.
-pub(crate) async fn found(
-    scope: &mut PlatformScope,
-    random: &Random,
-    name: &str,
-) -> Result<TenantId, AccountError> {
-    let mut slug = of_name(name);
-    let taken = sqlx::query_scalar("SELECT EXISTS (SELECT FROM tenant WHERE name = $1)");
-    if taken.bind(&slug).fetch_one(scope.connection()).await? {
-        slug = format!("{slug}-{}", HEXLOWER.encode(&random.bytes::<6>()));
-    }
-    let new = NewTenant {
-        name: name.to_owned(),
-        slug: Some(slug),
-        quota: None,
-        plan: super::default_plan(),
-        rate: None,
-        time_zone: None,
-        client_ip: None,
-    };
-    Ok(TenantId(super::create(scope, &new).await?.number))
 }
 
 #[cfg(test)]
