@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use schemas::problem::{Code, Problem};
 use sha2::{Digest, Sha256};
+use sqlx::PgPool;
 
 use crate::api::Api;
 use crate::auth::{expected, sender};
@@ -72,7 +73,7 @@ async fn answered(
         return Ok(Response::from_parts(parts, Body::empty()));
     }
     match waiting {
-        Some(waiting) => kept(&waiting, reply).await,
+        Some(waiting) => kept(&api.pool, &waiting, reply).await,
         None => Ok(reply),
     }
 }
@@ -147,8 +148,9 @@ fn is_known(reply: &Response, read_again: Option<&Expected>) -> bool {
 }
 
 /// Keeps the reply and commits what it speaks of. A refusal is not kept, and what led to it changes nothing.
-async fn kept(waiting: &Waiting, reply: Response) -> Result<Response, Refused> {
+async fn kept(pool: &PgPool, waiting: &Waiting, reply: Response) -> Result<Response, Refused> {
     if !waiting.is_waiting() {
+        waiting.released(pool).await;
         return Ok(reply);
     }
     if !reply.status().is_success() {

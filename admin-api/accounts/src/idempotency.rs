@@ -2,7 +2,8 @@
 //!
 //! A request with a key is claimed in the transaction that it then works in. Its commit waits for the reply, which is
 //! written in the same transaction: after a crash there is both, the change and what to answer to the next attempt, or
-//! neither. Replies are sealed, since some show a secret. Refusals are not kept: they have changed nothing.
+//! neither. Replies are sealed, since some show a secret. Refusals are not kept: they have changed nothing. A refusal is
+//! answered when its claim has ended, so that the next attempt finds the request free.
 
 use std::sync::Arc;
 
@@ -65,6 +66,7 @@ impl<Of: Reach> Scope<Of> {
         if !idempotent_request::try_lock(self.connection(), &id).await? {
             return Err(NotClaimed::Running);
         }
+        once.waiting.claimed(id);
         let found = idempotent_request::find(self.connection(), &id, now).await?;
         let Once { request_hash, seal, waiting, .. } = once.clone();
         let projects = self.reach().projects().map(<[_]>::to_vec);

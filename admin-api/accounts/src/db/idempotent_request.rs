@@ -1,6 +1,7 @@
 //! Replies to requests that carried an idempotency key, and the commits that wait for them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::HEXLOWER;
@@ -8,7 +9,8 @@ use parking_lot::Mutex;
 use schemas::id::{ProjectId, TenantId};
 use schemas::lock::IDEMPOTENT;
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use service::error::Chain;
+use sqlx::{PgConnection, PgPool};
 
 use crate::db::work::{ALL, Work, see};
 use crate::error::AccountError;
@@ -16,6 +18,9 @@ use crate::seal::{NotOpened, SealKey};
 
 /// For how long a reply is kept.
 const LIFE: TimeDelta = TimeDelta::hours(24);
+/// For how long a reply waits until its request is released, and how often that is looked at.
+const RELEASED_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A reply, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +59,15 @@ pub(crate) struct ClaimedRequest {
 
 /// Where a commit waits for its reply.
 #[derive(Clone, Default)]
-pub struct Waiting(Arc<Mutex<Option<Deferred>>>);
+pub struct Waiting(Arc<Mutex<Progress>>);
+
+/// How far a request is.
+#[derive(Default)]
+struct Progress {
+    /// The request that a scope has claimed.
+    claimed: Option<[u8; 32]>,
+    deferred: Option<Deferred>,
+}
 
 /// It must not hold the place where it waits: that would keep its connection when nobody waits any more.
 struct Deferred {
@@ -101,7 +114,7 @@ impl Claim {
     /// Leaves the transaction where the reply is waited for.
     pub(crate) fn wait(self, work: Work, tenant: Option<TenantId>) {
         let Self { request, waiting } = self;
-        *waiting.0.lock() = Some(Deferred { work, tenant, request });
+        waiting.0.lock().deferred = Some(Deferred { work, tenant, request });
     }
 }
 
@@ -109,7 +122,35 @@ impl Waiting {
     /// Whether a commit waits.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.0.lock().is_some()
+        self.0.lock().deferred.is_some()
+    }
+
+    /// Notes that a scope has claimed the request of that id.
+    pub(crate) fn claimed(&self, id: [u8; 32]) {
+        self.0.lock().claimed = Some(id);
+    }
+
+    /// Waits until nobody holds a request any more whose scope was dropped: its transaction is rolled back a moment
+    /// after that, and a client that sends the request again at once must not be refused as one that is still running.
+    /// It waits a second at most.
+    pub async fn released(&self, pool: &PgPool) {
+        let claimed = self.0.lock().claimed;
+        let Some(id) = claimed else { return };
+        let released = async {
+            let mut connection = pool.acquire().await?;
+            while !try_lock(&mut connection, &id).await? {
+                // A lock that is waited for would hold up who tries it.
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok::<_, sqlx::Error>(())
+        };
+        match tokio::time::timeout(RELEASED_WITHIN, released).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(error = %Chain(&error), "whether a request is released is not known")
+            }
+            Err(_) => tracing::debug!("a request is not released yet"),
+        }
     }
 
     /// Keeps the reply, and makes all of it so.
@@ -117,7 +158,7 @@ impl Waiting {
     /// # Errors
     /// If Postgres fails: whether it is so can't be known then.
     pub async fn commit(&self, reply: &KeptReply) -> Result<(), AccountError> {
-        let deferred = self.0.lock().take();
+        let deferred = self.0.lock().deferred.take();
         match deferred {
             Some(deferred) => deferred.commit(reply).await,
             None => Ok(()),
@@ -129,7 +170,7 @@ impl Waiting {
     /// # Errors
     /// If Postgres fails: nothing is changed then either.
     pub async fn give_up(&self) -> Result<(), AccountError> {
-        let deferred = self.0.lock().take();
+        let deferred = self.0.lock().deferred.take();
         match deferred {
             Some(deferred) => Ok(deferred.work.tx.rollback().await?),
             None => Ok(()),
