@@ -2,8 +2,10 @@
 //! hold, spools, disks.
 //!
 //! It is one read in bounded time. What does not answer, or what this process can't know, is named, and the rest is
-//! shown all the same: a page for the hour in which something is away.
+//! shown all the same: a page for the hour in which something is away. What takes Postgres long, to count leases and to
+//! look at the database's files, is asked for apart from what is known at once.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use uuid::Uuid;
 use crate::db::database::{self, DiskRow};
 use crate::db::ingest_node::{self, NodeRow, SpoolRow};
 use crate::db::partition_cursor::{self, CursorRow};
+use crate::db::quota_lease;
 use crate::spool::Spool;
 
 /// How long a store has to answer.
@@ -51,12 +54,30 @@ pub struct Books {
     pub processors: Vec<ProcessorNode>,
     /// Ingest nodes that live, or whose quota has not come back yet; the youngest first, 1,000 at most.
     pub ingest_nodes: Vec<IngestNode>,
-    /// Spools that may hold something.
-    pub spools: Vec<Spool>,
-    /// Bytes of the database on Postgres's disk.
-    pub database_bytes: i64,
+    /// Spools that may hold something; `None`: they were not counted in time.
+    pub spools: Option<Vec<Spool>>,
+    /// Bytes of the database on Postgres's disk; `None`: it did not say so in time.
+    pub database_bytes: Option<i64>,
     #[serde(skip)]
     cursors: Vec<CursorRow>,
+}
+
+/// What leases of quota hold.
+#[derive(Debug)]
+pub struct Holdings {
+    by_node: HashMap<Uuid, (i64, i64)>,
+    spools: Vec<Spool>,
+}
+
+/// What is asked of Postgres, each on a connection of its own, which sees rows of all tenants: what comes late is not
+/// known, and the others are.
+pub struct Questions<B, H, D> {
+    /// [`books`].
+    pub books: B,
+    /// [`holdings`].
+    pub holdings: H,
+    /// [`database_bytes`].
+    pub database_bytes: D,
 }
 
 /// A processor.
@@ -82,10 +103,10 @@ pub struct IngestNode {
     /// The spool that may hold events of it.
     #[schema(value_type = Option<String>, format = "uuid")]
     pub spool: Option<Uuid>,
-    /// Leases of quota.
-    pub leases: i64,
-    /// Events that they hold: accepted and not processed, or not spent.
-    pub held: i64,
+    /// Leases of quota; `None`: they were not counted in time.
+    pub leases: Option<i64>,
+    /// Events that they hold, accepted and not processed, or not spent; `None`: they were not counted in time.
+    pub held: Option<i64>,
 }
 
 /// A partition of the log.
@@ -144,39 +165,65 @@ pub struct Unknown {
     pub why: String,
 }
 
-/// What Postgres knows, for [`look`]. The connection must see rows of all tenants.
+/// What Postgres knows at once. It must be asked in a transaction.
 ///
 /// # Errors
 /// If Postgres fails.
 pub async fn books(connection: &mut PgConnection) -> Result<Books, sqlx::Error> {
-    let (as_of, database_bytes) = database::now_and_bytes(&mut *connection).await?;
+    let as_of = database::now_with(&mut *connection, PATIENCE).await?;
+    let cursors = partition_cursor::all(&mut *connection).await?;
     let processors = partition_cursor::processors(&mut *connection).await?;
-    let nodes = ingest_node::youngest(&mut *connection, NODES_MAX).await?;
-    let spools = ingest_node::spools(&mut *connection).await?;
-    let cursors = partition_cursor::all(connection).await?;
+    let nodes = ingest_node::youngest(connection, NODES_MAX).await?;
     let processor = |(id, lease_until)| ProcessorNode { id, lease_until };
-    let node = |NodeRow { id, started_at, lease_until, spool, leases, held }| IngestNode {
+    let node = |NodeRow { id, started_at, lease_until, spool }| IngestNode {
         id,
         started_at,
         lease_until,
         spool,
-        leases,
-        held,
+        leases: None,
+        held: None,
     };
-    let spool = |SpoolRow { spool: id, since, ended, live, held }| Spool { id, since, ended, live, held };
     Ok(Books {
         as_of,
         processors: processors.into_iter().map(processor).collect(),
         ingest_nodes: nodes.into_iter().map(node).collect(),
-        spools: spools.into_iter().map(spool).collect(),
-        database_bytes,
+        spools: None,
+        database_bytes: None,
         cursors,
     })
 }
 
+/// What leases of quota hold: all are counted. It must be asked in a transaction.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn holdings(connection: &mut PgConnection) -> Result<Holdings, sqlx::Error> {
+    database::now_with(&mut *connection, PATIENCE).await?;
+    let by_node = quota_lease::by_node(&mut *connection).await?;
+    let spools = ingest_node::spools(connection).await?;
+    let spool = |SpoolRow { spool: id, since, ended, live, held }| Spool { id, since, ended, live, held };
+    Ok(Holdings {
+        by_node: by_node.into_iter().map(|(node, leases, held)| (node, (leases, held))).collect(),
+        spools: spools.into_iter().map(spool).collect(),
+    })
+}
+
+/// Bytes of the database on Postgres's disk. It must be asked in a transaction.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn database_bytes(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    database::now_with(&mut *connection, PATIENCE).await?;
+    database::bytes(connection).await
+}
+
 /// Asks Postgres, the log and ClickHouse at the same time. `log` is `None` where it could not be opened.
 pub async fn look<E: Into<StoreError>>(
-    books: impl Future<Output = Result<Books, E>>,
+    questions: Questions<
+        impl Future<Output = Result<Books, E>>,
+        impl Future<Output = Result<Holdings, E>>,
+        impl Future<Output = Result<i64, E>>,
+    >,
     clickhouse: &Client,
     log: Option<&dyn EventLog>,
 ) -> River {
@@ -186,13 +233,20 @@ pub async fn look<E: Into<StoreError>>(
             None => Err(StoreError::retry(LOG, "this process could not open it")),
         }
     };
-    let (books, bounds, tables) = tokio::join!(
-        in_time(POSTGRES, PATIENCE, books),
+    // In the order in which they get connections.
+    let (books, holdings, bytes, bounds, tables) = tokio::join!(
+        biased;
+        in_time(POSTGRES, PATIENCE, questions.books),
+        in_time(POSTGRES, PATIENCE, questions.holdings),
+        in_time(POSTGRES, PATIENCE, questions.database_bytes),
         in_time(LOG, PATIENCE, bounds),
         in_time(CLICKHOUSE, PATIENCE, disks(clickhouse)),
     );
     let mut unknown = Vec::new();
-    let books = known("cursors, leases and nodes", books, &mut unknown);
+    let books = known("cursors, owners and nodes", books, &mut unknown);
+    let holdings = known("leases of quota, and spools", holdings, &mut unknown);
+    let bytes = known("the database's size", bytes, &mut unknown);
+    let books = books.map(|books| books.with(holdings, bytes));
     let bounds = known("the log's ends", bounds, &mut unknown);
     let mut all = known("ClickHouse's disks", tables, &mut unknown).unwrap_or_default();
     all.extend(disk_of_log(log, &mut unknown).await);
@@ -208,6 +262,20 @@ pub async fn look<E: Into<StoreError>>(
     });
     let partitions = partitions(books.as_ref(), bounds.as_deref());
     River { books, partitions, spooled, disks: all, unknown }
+}
+
+impl Books {
+    /// What was asked for apart, as far as it is known.
+    fn with(mut self, holdings: Option<Holdings>, database_bytes: Option<i64>) -> Self {
+        if let Some(Holdings { by_node, spools }) = holdings {
+            for node in &mut self.ingest_nodes {
+                let (leases, held) = by_node.get(&node.id).copied().unwrap_or_default();
+                (node.leases, node.held) = (Some(leases), Some(held));
+            }
+            self.spools = Some(spools);
+        }
+        Self { database_bytes, ..self }
+    }
 }
 
 fn known<T>(what: &'static str, asked: Result<T, StoreError>, unknown: &mut Vec<Unknown>) -> Option<T> {
@@ -276,8 +344,8 @@ mod tests {
             as_of: DateTime::default(),
             processors: Vec::new(),
             ingest_nodes: Vec::new(),
-            spools: Vec::new(),
-            database_bytes: 0,
+            spools: None,
+            database_bytes: None,
             cursors: vec![cursor],
         };
         let bounds = [Bounds { start: 0, end: 2 }, Bounds { start: 5, end: 9 }];

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use metering::river::{self, Books, Disk, IngestNode, Partition, River};
+use metering::river::{self, Books, Disk, IngestNode, Partition, Questions, River};
 use metering::spool::Spool;
 use service::postgres::Role;
 use service::store::{POSTGRES, StoreError};
@@ -19,12 +19,13 @@ pub(crate) async fn river(json: bool) -> anyhow::Result<ExitCode> {
     if let Err(error) = &log {
         eprintln!("weir: the log can't be opened: {error:#}");
     }
-    let books = async {
-        let scope = platform(&pool).await;
-        let mut scope = scope.map_err(|error| StoreError::retry(POSTGRES, error))?;
-        Ok::<_, StoreError>(river::books(scope.connection()).await?)
+    let scope = || async { platform(&pool).await.map_err(|error| StoreError::retry(POSTGRES, error)) };
+    let questions = Questions {
+        books: async { Ok::<_, StoreError>(river::books(scope().await?.connection()).await?) },
+        holdings: async { Ok(river::holdings(scope().await?.connection()).await?) },
+        database_bytes: async { Ok(river::database_bytes(scope().await?.connection()).await?) },
     };
-    let river = river::look(books, &clickhouse, log.as_deref().ok()).await;
+    let river = river::look(questions, &clickhouse, log.as_deref().ok()).await;
     print(json, &river, text)
 }
 
@@ -35,15 +36,15 @@ fn text(river: &River) -> String {
         let processor = |of: &river::ProcessorNode| format!("processor {}: lives", of.id);
         lines.extend(processors.iter().map(processor));
         lines.extend(ingest_nodes.iter().map(node));
-        lines.extend(spools.iter().map(spool));
-        lines.push(format!("Postgres: {database_bytes} bytes"));
+        lines.extend(spools.iter().flatten().map(spool));
+        lines.extend(database_bytes.map(|bytes| format!("Postgres: {bytes} bytes")));
     }
     lines.extend(disks.iter().map(disk));
     lines.extend(unknown.iter().map(|of| format!("not known: {}: {}", of.what, of.why)));
     lines.join("\n")
 }
 
-fn or_unknown(number: Option<u64>) -> String {
+fn or_unknown(number: Option<impl ToString>) -> String {
     number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
 }
 
@@ -54,7 +55,8 @@ fn partition(of: &Partition) -> String {
 }
 
 fn node(of: &IngestNode) -> String {
-    let IngestNode { id, started_at, lease_until, leases, held, .. } = of;
+    let IngestNode { id, started_at, lease_until, .. } = of;
+    let [leases, held] = [of.leases, of.held].map(or_unknown);
     let state = if lease_until.is_some() { "lives" } else { "has ended" };
     format!("ingest node {id}: {state}, since {started_at}; {leases} leases hold {held} events of quota")
 }

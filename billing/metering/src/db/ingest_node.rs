@@ -176,7 +176,7 @@ pub(crate) struct SpoolRow {
 
 service::from_row!(SpoolRow { spool, since, ended, live, held });
 
-/// A node, and what it holds.
+/// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodeRow {
     pub(crate) id: Uuid,
@@ -184,23 +184,18 @@ pub(crate) struct NodeRow {
     /// `None` where no lease runs.
     pub(crate) lease_until: Option<DateTime<Utc>>,
     pub(crate) spool: Option<Uuid>,
-    pub(crate) leases: i64,
-    pub(crate) held: i64,
 }
 
-service::from_row!(NodeRow { id, started_at, lease_until, spool, leases, held });
+service::from_row!(NodeRow { id, started_at, lease_until, spool });
 
-/// The youngest nodes, with the leases of quota that they hold.
+/// The youngest nodes.
 pub(crate) async fn youngest(
     executor: impl PgExecutor<'_>,
     nodes_max: i64,
 ) -> Result<Vec<NodeRow>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT n.id, n.started_at, CASE WHEN n.lease_until > now() THEN n.lease_until END AS lease_until, n.spool,
-                count(l.id) AS leases, coalesce(sum(l.granted - l.processed), 0)::bigint AS held
-         FROM (SELECT * FROM ingest_node ORDER BY started_at DESC, id LIMIT $1) n
-         LEFT JOIN quota_lease l ON l.node_id = n.id
-         GROUP BY n.id, n.started_at, n.lease_until, n.spool ORDER BY n.started_at DESC, n.id",
+        "SELECT id, started_at, CASE WHEN lease_until > now() THEN lease_until END AS lease_until, spool
+         FROM ingest_node ORDER BY started_at DESC, id LIMIT $1",
     )
     .bind(nodes_max)
     .fetch_all(executor)

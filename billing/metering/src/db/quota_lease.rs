@@ -129,3 +129,12 @@ pub(crate) async fn settle(tx: &mut PgConnection, node: Uuid) -> Result<i64, sql
     .await?;
     Ok(given_back.unwrap_or(0))
 }
+
+/// By node: its leases, and the events that they hold, accepted and not processed, or not spent.
+pub(crate) async fn by_node(tx: &mut PgConnection) -> Result<Vec<(Uuid, i64, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT node_id, count(*), coalesce(sum(granted - processed), 0)::bigint FROM quota_lease GROUP BY node_id",
+    )
+    .fetch_all(tx)
+    .await
+}
