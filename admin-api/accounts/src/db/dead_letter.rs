@@ -1,5 +1,7 @@
 //! `dead_letter`, which the processor writes: what operators see of it, and decide.
 
+mod decide;
+
 use chrono::{DateTime, Utc};
 use schemas::id::{Position, TenantId};
 use schemas::letter::{LetterId, LetterState};
@@ -8,12 +10,12 @@ use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::check;
-use crate::db::chain::{Chain, Note};
 use crate::db::scope::PlatformScope;
 use crate::db::tenant;
 use crate::error::AccountError;
 use crate::page::{Listed, Page, PageRequest};
+
+pub use decide::{Decision, decide};
 
 /// Bytes of the words that a reason is looked through for.
 const WORDS_BYTES_MAX: usize = 200;
@@ -63,15 +65,6 @@ pub struct Which {
     pub to: Option<DateTime<Utc>>,
     /// In this state.
     pub state: Option<LetterState>,
-}
-
-/// What is to become of letters that are dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// A processor appends their events to the log again, as far as they can be read by now.
-    Replay,
-    /// Their bytes are deleted. Their events stay counted as dead, and are not billed.
-    Discard,
 }
 
 struct Row {
@@ -141,6 +134,7 @@ const IS_MEANT: &str = "($1::int IS NULL OR (d.partition, d.position) = ($1, $2:
      AND ($5::timestamptz IS NULL OR d.died_at >= $5) AND ($6::timestamptz IS NULL OR d.died_at < $6)
      AND ($7::text IS NULL OR d.state = $7)";
 
+/// Binds them.
 macro_rules! bound {
     ($query:expr, $which:expr, $tenant:expr) => {{
         let (partition, position) = columns($which.id.map(|id| (id.partition, id.position.number())));
@@ -154,6 +148,8 @@ macro_rules! bound {
             .bind($which.state.map(LetterState::as_str))
     }};
 }
+
+use bound;
 
 /// A page of letters in the order of their names.
 ///
@@ -205,47 +201,6 @@ pub async fn raw(scope: &mut PlatformScope, id: LetterId) -> Result<Vec<u8>, Acc
     );
     let raw = raw.bind(partition).bind(position).fetch_optional(scope.connection()).await?;
     raw.ok_or_else(|| AccountError::NotFound(format!("dead letter {id}")))
-}
-
-/// Decides on the letters meant that are dead, for a reason that the audit says. How many those are.
-///
-/// # Errors
-/// [`AccountError::Conflict`] if one letter is named, and is not dead any more.
-pub async fn decide(
-    scope: &mut PlatformScope,
-    decision: Decision,
-    which: &Which,
-    because: &str,
-) -> Result<u64, AccountError> {
-    check::reason(because)?;
-    let tenant = which.checked(scope).await?;
-    let (action, set) = match decision {
-        Decision::Replay => ("dead_letter.replay", "state = 'asked', replay_asked_at = now()"),
-        Decision::Discard => ("dead_letter.discard", "state = 'discarded', discarded_at = now(), raw = ''"),
-    };
-    let query = sqlx::query_scalar(AssertSqlSafe(format!(
-        "UPDATE dead_letter d SET {set} WHERE d.state = 'dead' AND {IS_MEANT} RETURNING d.tenant_id"
-    )));
-    let whose: Vec<Option<i64>> = bound!(query, which, tenant).fetch_all(scope.connection()).await?;
-    if let Some(id) = which.id.filter(|_| whose.is_empty()) {
-        let letter = find(scope, id).await?;
-        return Err(AccountError::Conflict(format!("dead letter {id} is {} already", letter.state.as_str())));
-    }
-    let target = which.id.map_or_else(|| "dead letters".to_owned(), |id| format!("dead letter {id}"));
-    let letters = u64::try_from(whose.len()).unwrap_or(u64::MAX);
-    let after = Decided { reason: because, letters, which };
-    let of_one = whose.first().copied().flatten().filter(|_| which.id.is_some()).map(TenantId);
-    let chain = tenant.or(of_one).map_or(Chain::OPERATORS, Chain::Tenant);
-    scope.note(chain, Note::new(action, target).after(&after));
-    Ok(letters)
-}
-
-/// What the audit says of a decision.
-#[derive(Serialize)]
-struct Decided<'a> {
-    reason: &'a str,
-    letters: u64,
-    which: &'a Which,
 }
 
 impl Which {
