@@ -1,5 +1,6 @@
 //! What operators see of the river over HTTP, and do to it: dead letters, proofs and repairs, the river at a glance.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use processor::ProcessorConfig;
 use proof::asked::Verifier;
 use serde_json::{Value, json};
 use service::config::Settings;
+use service::shutdown::Shutdown;
 use testkit::river::RiverConfig;
 use testkit::{Proxy, River, Stores, eventually};
 
@@ -113,6 +115,42 @@ async fn dead_letters_are_found_over_all_tenants_and_decided_on_for_a_reason_tha
     river.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_letters_are_decided_on_in_steps_and_each_tenant_s_audit_says_how_many_were_its_own() {
+    let river = River::start_with(one_partition()).await;
+    let (acme, other) = (river.customer("acme", None).await, river.customer("other", None).await);
+    sqlx::query(
+        "INSERT INTO dead_letter (partition, position, tenant_id, events, reason, raw)
+         SELECT 0, n, CASE WHEN n <= 1200 THEN $1 WHEN n <= 1203 THEN $2 END, 1, 'many', 'x'
+         FROM generate_series(1, 2500) n",
+    )
+    .bind(acme.tenant.0)
+    .bind(other.tenant.0)
+    .execute(&river.stores.pool)
+    .await
+    .unwrap();
+    let body = json!({"letters": {"all": true}, "reason": "lost"});
+    assert_eq!(post(&river, "dead-letters/discard", body).await, (200, json!({"letters": 2_500})));
+    let dead = "SELECT count(*) FROM dead_letter WHERE state = 'dead' OR raw <> ''";
+    assert_eq!(river.stores.postgres_number(dead).await, 0);
+
+    let said = get(&river, "audit?action=dead_letter.discard").await;
+    let said = said["items"].as_array().unwrap().iter().map(|of| {
+        let after: Value = serde_json::from_str(of["after"].as_str().unwrap()).unwrap();
+        (of["tenant"].is_string(), after["letters"].as_u64().unwrap(), after["reason"] == "lost")
+    });
+    let said: BTreeSet<_> = said.collect();
+    assert_eq!(said, BTreeSet::from([(false, 2_500, true), (true, 1_200, true), (true, 3, true)]));
+    river.stop().await;
+}
+
+/// What carries out verifications in a process.
+fn verifier(river: &River) -> Verifier {
+    let (pool, log) = (river.stores.processor.clone(), Arc::clone(&river.log));
+    let config = ProcessorConfig::read(&mut Settings::new([]), river.stores.folder.path());
+    Verifier::new(pool, river.stores.clickhouse(), log, config)
+}
+
 /// Waits for the end of a verification.
 async fn ended(river: &River, asked: &Value) -> Value {
     let path = format!("verifications/{}", asked["id"].as_str().unwrap());
@@ -170,9 +208,7 @@ async fn one_verification_is_open_at_a_time_and_one_that_ends_no_process_is_give
     let detail = problem["detail"].as_str().unwrap();
     assert!(status == 409 && detail.contains(asked["id"].as_str().unwrap()), "{problem}");
 
-    let (pool, log) = (river.stores.processor.clone(), Arc::clone(&river.log));
-    let config = ProcessorConfig::read(&mut Settings::new([]), river.stores.folder.path());
-    let verifier = Verifier::new(pool, river.stores.clickhouse(), log, config);
+    let verifier = verifier(&river);
     let set = async |what: &'static str| {
         sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE verification SET {what}")))
             .execute(&river.stores.pool)
@@ -191,6 +227,26 @@ async fn one_verification_is_open_at_a_time_and_one_that_ends_no_process_is_give
     assert_eq!(post(&river, "reconciliation/verify", json!({})).await.0, 202, "the next one");
     verifier.round().await.unwrap();
     assert_eq!(get(&river, "reconciliation").await["last_asked"]["holds"], true);
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_that_is_ordered_to_stop_gives_a_verification_back_with_its_attempt() {
+    let river = River::start_with(RiverConfig { processors: 0, ..one_partition() }).await;
+    let mut locked = river.stores.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE batch_ledger").execute(&mut *locked).await.unwrap();
+    let (_, asked) = post(&river, "reconciliation/verify", json!({})).await;
+    let (trigger, shutdown) = Shutdown::new();
+    let verifying = tokio::spawn(verifier(&river).run(shutdown));
+    let path = format!("verifications/{}", asked["id"].as_str().unwrap());
+    eventually("it is begun", PATIENCE, async || get(&river, &path).await["state"] == "running").await;
+    trigger.order();
+    verifying.await.unwrap();
+    let open = "SELECT count(*) FROM verification WHERE attempts = 0 AND claimed_until < now()";
+    assert_eq!(river.stores.postgres_number(open).await, 1);
+    locked.rollback().await.unwrap();
+    verifier(&river).round().await.unwrap();
+    assert_eq!(get(&river, &path).await["holds"], true, "the next process begins at once");
     river.stop().await;
 }
 
@@ -220,6 +276,17 @@ async fn the_river_is_shown_with_what_is_not_known_while_a_store_is_away() {
         disk["free_bytes"].as_u64() > Some(0) && disk["free_bytes"].as_u64() <= disk["total_bytes"].as_u64()
     );
     assert_eq!(shown["unknown"].as_array().unwrap().len(), 1, "what other processes have: {shown}");
+
+    // Nobody can count leases: what is known without them is shown all the same.
+    let mut locked = river.stores.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE quota_lease").execute(&mut *locked).await.unwrap();
+    let shown = get(&river, "river").await;
+    locked.rollback().await.unwrap();
+    let (books, node) = (&shown["books"], &shown["books"]["ingest_nodes"][0]);
+    assert!(books["spools"].is_null() && node["leases"].is_null() && node["held"].is_null(), "{shown}");
+    assert!(books["database_bytes"].as_u64() > Some(0) && node["lease_until"].is_string(), "{shown}");
+    assert!(shown["partitions"][0]["owner"].is_string() && shown["partitions"][0]["lag"] == 0, "{shown}");
+    assert_eq!(shown["unknown"][0]["what"], "leases of quota, and spools", "{shown}");
 
     proxy.cut();
     let since = Instant::now();

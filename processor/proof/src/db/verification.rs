@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use service::store::changed;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -36,21 +35,29 @@ pub(crate) async fn take(
     .await
 }
 
-/// Prolongs the claim.
-///
-/// # Errors
-/// If Postgres fails, or another process has taken it meanwhile.
+/// Prolongs the claim. `false`: another process has taken it meanwhile, or it has ended.
 pub(crate) async fn prolong(
     executor: impl PgExecutor<'_>,
     taken: Taken,
     time: Duration,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let prolonged = sqlx::query(
         "UPDATE verification SET claimed_until = now() + $3 * interval '1 second'
          WHERE id = $1 AND claim = $2 AND ended_at IS NULL",
     );
     let prolonged = prolonged.bind(taken.id).bind(taken.claim).bind(time.as_secs_f64()).execute(executor);
-    changed(&prolonged.await?, 1)
+    Ok(prolonged.await?.rows_affected() == 1)
+}
+
+/// Gives the claim back, and the attempt: it came to no end for no reason of its own. Nothing, if another process has
+/// taken it meanwhile, or it has ended.
+pub(crate) async fn release(executor: impl PgExecutor<'_>, taken: Taken) -> Result<(), sqlx::Error> {
+    let released = sqlx::query(
+        "UPDATE verification SET claimed_until = '-infinity', attempts = attempts - 1
+         WHERE id = $1 AND claim = $2 AND ended_at IS NULL",
+    );
+    released.bind(taken.id).bind(taken.claim).execute(executor).await?;
+    Ok(())
 }
 
 /// How a verification ended.
@@ -62,11 +69,8 @@ pub(crate) enum End {
     Unknown(String),
 }
 
-/// Ends it.
-///
-/// # Errors
-/// If Postgres fails, or another process has taken it meanwhile.
-pub(crate) async fn end(executor: impl PgExecutor<'_>, taken: Taken, end: &End) -> Result<(), sqlx::Error> {
+/// Ends it. `false`: another process has taken it meanwhile, or it has ended.
+pub(crate) async fn end(executor: impl PgExecutor<'_>, taken: Taken, end: &End) -> Result<bool, sqlx::Error> {
     let (holds, result, problem) = match end {
         End::Found { holds, result } => (Some(*holds), Some(result), None),
         End::Unknown(problem) => (None, None, Some(problem)),
@@ -76,5 +80,5 @@ pub(crate) async fn end(executor: impl PgExecutor<'_>, taken: Taken, end: &End) 
          WHERE id = $1 AND claim = $2 AND ended_at IS NULL",
     );
     let ended = ended.bind(taken.id).bind(taken.claim).bind(holds).bind(result).bind(problem);
-    changed(&ended.execute(executor).await?, 1)
+    Ok(ended.execute(executor).await?.rows_affected() == 1)
 }
