@@ -1,6 +1,6 @@
 //! What is scarce: connections to Postgres, and places for exports. Who takes much keeps none from others.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use admin_api::Pools;
 use hyper::Method;
@@ -10,13 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::house::{House, OPERATOR_TOKEN};
 
-/// As long as no request here may take.
-const SOON: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn answers_soon(house: &House, token: &str) {
-    let begun = Instant::now();
+/// A request that gets no connection is answered 503.
+async fn is_answered(house: &House, token: &str) {
     let reply = house.client(Some(token)).send(Method::GET, "/v1/tenants/me", &[], "").await;
-    assert!(reply.status == 200 && begun.elapsed() < SOON, "{:?} {reply:?}", begun.elapsed());
+    assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 /// An export whose client reads the header, and then nothing.
@@ -65,13 +64,14 @@ async fn slow_readers_of_exports_keep_no_connection_and_a_tenant_has_two_of_them
     assert!(header.starts_with("HTTP/1.1 429") && header.contains("retry-after: 10"), "{header}");
     let (header, of_another) = slow_export(&house, &zoe).await;
     assert!(header.starts_with("HTTP/1.1 200"), "{header}");
-    // Nothing says that all of them have read as much as they will.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let pool = &house.pools.tenants;
+    let is_idle = async || pool.num_idle() == pool.size() as usize;
+    eventually("the exports keep no connection", PATIENCE, is_idle).await;
     for token in [&ada, &zoe] {
-        answers_soon(&house, token).await;
+        is_answered(&house, token).await;
     }
     drop(open);
-    eventually("a place is free", Duration::from_secs(10), async || {
+    eventually("a place is free", PATIENCE, async || {
         slow_export(&house, &ada).await.0.starts_with("HTTP/1.1 200")
     })
     .await;
@@ -116,9 +116,10 @@ async fn who_waits_for_clickhouse_keeps_no_connection_to_postgres() {
     // They are asked, and never answer.
     let mut asked = Vec::new();
     for _ in 0..3 {
-        asked.push(tokio::time::timeout(SOON, silent.accept()).await.unwrap().unwrap());
+        asked.push(tokio::time::timeout(PATIENCE, silent.accept()).await.unwrap().unwrap());
     }
-    answers_soon(&house, &token).await;
+    is_answered(&house, &token).await;
+    assert!(asks.iter().all(|ask| !ask.is_finished()), "each waits for ClickHouse");
     drop((asked, silent));
     for ask in asks {
         assert_eq!(ask.await.unwrap(), 503);
@@ -135,13 +136,11 @@ async fn whatever_tenants_do_operators_get_in() {
         taken.push(tenants.acquire().await.unwrap());
     }
     assert!(operators.options().get_max_connections() < tenants.options().get_max_connections());
-    let begun = Instant::now();
     for path in ["/v1/operator/tenants", "/v1/operator/people", "/v1/operator/status"] {
         let operator = testkit::Client::new(house.operators, Some(OPERATOR_TOKEN));
         let reply = operator.send(Method::GET, path, &[], "").await;
         assert_eq!(reply.status, 200, "{path}: {reply:?}");
     }
-    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     drop(taken);
     house.stop().await;
 }
