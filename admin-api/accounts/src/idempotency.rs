@@ -2,8 +2,8 @@
 //!
 //! A request with a key is claimed in the transaction that it then works in. Its commit waits for the reply, which is
 //! written in the same transaction: after a crash there is both, the change and what to answer to the next attempt, or
-//! neither. Replies are sealed, since some show a secret. Refusals are not kept: they have changed nothing. A refusal is
-//! answered when its claim has ended, so that the next attempt finds the request free.
+//! neither. Replies are sealed, since some show a secret. Refusals are not kept: they have changed nothing. A refusal
+//! is answered when its claim has ended, so that the next attempt finds the request free.
 
 use std::sync::Arc;
 

@@ -28,8 +28,8 @@ pub enum Decision {
     Discard,
 }
 
-/// Decides on the letters meant that are dead, for a reason that the audit says: the operators', and that of each tenant
-/// of which there were letters. How many those are.
+/// Decides on the letters meant that are dead, for a reason that the audit says: the operators', and that of each
+/// tenant of which there were letters. How many those are.
 ///
 /// # Errors
 /// [`AccountError::Conflict`] if one letter is named, and is not dead any more.
