@@ -141,26 +141,28 @@ def demo(binary, environment, database_is_ours):
     url = environment["DATABASE_URL"]
     name = url.rpartition("/")[2] if database_is_ours else hashlib.sha256(url.encode()).hexdigest()[:12]
     kept = RUN / f"demo-{name}.env"
-    tenants = {each["name"]: each["id"] for each in weir.ask_now(binary, environment, "tenant", "list")}
-    if DEMO not in tenants:
-        tenants[DEMO] = weir.ask_now(binary, environment, "tenant", "create", DEMO, "--plan", DEMO_PLAN)["id"]
-        kept.unlink(missing_ok=True)
+    # It may have another name by now, and another slug.
+    slugs = {each["id"]: each["slug"] for each in weir.ask_now(binary, environment, "tenant", "list")}
     values = workspace.read_env(kept)
-    if values.get("WEIR_TENANT") != str(tenants[DEMO]):
-        key = weir.ask_now(binary, environment, "key", "create", DEMO)["key"]
-        values = {"WEIR_TENANT": str(tenants[DEMO]), "WEIR_KEY": key}
+    tenant = values.get("WEIR_TENANT")
+    if tenant not in slugs:
+        tenant = next((known for known, slug in slugs.items() if slug == DEMO), None)
+        if tenant is None:
+            tenant = weir.ask_now(binary, environment, "tenant", "create", DEMO, "--plan", DEMO_PLAN)["id"]
+        values = {"WEIR_TENANT": tenant, "WEIR_KEY": weir.ask_now(binary, environment, "key", "create", tenant)["key"]}
     if "WEIR_DEMO_PASSWORD" not in values:
-        values |= {"WEIR_DEMO_EMAIL": DEMO_EMAIL, "WEIR_DEMO_PASSWORD": demo_password(binary, environment)}
+        password = demo_password(binary, environment, tenant)
+        values |= {"WEIR_DEMO_EMAIL": DEMO_EMAIL, "WEIR_DEMO_PASSWORD": password}
         workspace.write_env(kept, values)
     return values
 
 
-def demo_password(binary, environment):
+def demo_password(binary, environment, tenant):
     """Of the demo person, an owner of the demo tenant."""
     if weir.ask_now(binary, environment, "person", "list", DEMO_EMAIL):
         words = ("password", DEMO_EMAIL)
     else:
-        words = ("create", DEMO_EMAIL, "--name", "Demo", "--owner-of", DEMO)
+        words = ("create", DEMO_EMAIL, "--name", "Demo", "--owner-of", tenant)
     return weir.ask_now(binary, environment, "person", *words)["password"]
 
 

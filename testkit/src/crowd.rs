@@ -33,9 +33,10 @@ const ROWS: &[&str] = &[
      SELECT n, md5('invitation ' || n || ' ' || k)::uuid, 'guest-' || n || '-' || k || '@example.com', 'viewer',
             sha256((n || ' ' || k)::bytea), 'operator', now(), now() + interval '7 days'
      FROM generate_series(1::bigint, {n}) AS n, generate_series(0, 1) AS k",
-    "INSERT INTO machine_token (tenant_id, id, name, hash, permissions, created_by, created_at, expires_at)
-     SELECT n, md5('token ' || n)::uuid, 'token', sha256(('token ' || n)::bytea), ARRAY['usage.read'], 'operator',
-            now(), now() + interval '30 days'
+    "INSERT INTO machine_token (tenant_id, id, name, hash, permissions, capacity, created_by, created_at,
+                                expires_at)
+     SELECT n, md5('token ' || n)::uuid, 'token', sha256(('token ' || n)::bytea), ARRAY['usage.read'],
+            'platform', 'operator', now(), now() + interval '30 days'
      FROM generate_series(1::bigint, {n}) AS n",
     "INSERT INTO session (id, person_id, user_agent, created_at, last_seen_at, expires_at)
      SELECT md5('session ' || n)::uuid, md5('person ' || n)::uuid, 'curl', now(), now(), now() + interval '90 days'
