@@ -41,10 +41,12 @@ pub(super) fn of(route: &Route, has_body: bool, has_query: bool) -> BTreeSet<u16
     let reads = route.method == Method::GET;
     let may_change = [Method::PATCH, Method::PUT, Method::DELETE].contains(&route.method);
     let of_scope = !matches!(route.access, Access::Anyone | Access::Session);
-    let all: [(bool, &[u16]); 9] = [
+    let all: [(bool, &[u16]); 10] = [
         (true, &[429, 503]),
         (has_query || has_names || has_body || is_kept(route), &[400]),
         (route.id != "auth.jwks", &[401]),
+        // An impersonation is of nobody's own.
+        (route.access == Access::Session, &[400]),
         // What is of all tenants can be asked for one of them.
         (
             has_names || ["operator.audit.list", "operator.dead_letters.list"].contains(&route.id.as_str()),
