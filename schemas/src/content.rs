@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::id::low_bits;
+
 /// The first 128 bits of the SHA-256 of a row's bytes, as a number whose lowest byte comes first. Nobody can find
 /// other contents with the same hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,10 +26,7 @@ impl ContentHash {
     /// The low 64 bits, as the signed number that Postgres has for them.
     #[must_use]
     pub fn low_bits(self) -> i64 {
-        let bytes = self.0.to_le_bytes();
-        let mut low = [0; 8];
-        low.copy_from_slice(&bytes[..8]);
-        i64::from_le_bytes(low)
+        low_bits(self.0)
     }
 }
 

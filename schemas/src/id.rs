@@ -128,6 +128,14 @@ pub(crate) fn random_base62(digits: usize) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventHash(pub u128);
 
+/// The low 64 bits of a hash, as a signed number.
+pub(crate) fn low_bits(hash: u128) -> i64 {
+    let bytes = hash.to_le_bytes();
+    let mut low = [0; 8];
+    low.copy_from_slice(&bytes[..8]);
+    i64::from_le_bytes(low)
+}
+
 impl EventHash {
     /// The hash of the whole id: ids of some SDKs share most of their bytes with their neighbours.
     #[must_use]
@@ -141,10 +149,7 @@ impl EventHash {
     /// The low 64 bits, as the signed number that Postgres and ClickHouse's `reinterpretAsInt64` have for them.
     #[must_use]
     pub fn low_bits(self) -> i64 {
-        let bytes = self.0.to_le_bytes();
-        let mut low = [0; 8];
-        low.copy_from_slice(&bytes[..8]);
-        i64::from_le_bytes(low)
+        low_bits(self.0)
     }
 
     /// The partition, of `partitions`, in which all retries of this event meet.

@@ -111,7 +111,8 @@ impl DatabaseConfig {
                 "WEIR_DATABASE_CONNECTIONS_MAX",
                 8,
                 3..=1_000,
-                "connections to Postgres that each role of a process has open at once",
+                "connections to Postgres that each role of a process has open at once; the admin API as \
+                 many more for jobs, and 3 for operators",
             ),
         }
     }

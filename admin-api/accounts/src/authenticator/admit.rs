@@ -89,11 +89,14 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
         let good = machine_token::find_good(scope.connection(), &token.hash(), now).await?;
-        let good = good.ok_or(AuthError::Refused(NOBODY))?;
+        let mut good = good.ok_or(AuthError::Refused(NOBODY))?;
         if good.last_used_at.is_none_or(|at| now - at >= USE_NOTED_EVERY) {
             machine_token::note_use(scope.connection(), good.tenant, good.id, now).await?;
             scope.commit().await?;
             scope = self.platform(client, Actor::System).await?;
+            // This is the request's transaction.
+            let again = machine_token::find_good(scope.connection(), &token.hash(), now).await?;
+            good = again.ok_or(AuthError::Refused(NOBODY))?;
         }
         let caller = scope.caller().acting_as(Actor::Token(good.id));
         scope.acting_as(caller);
