@@ -16,6 +16,7 @@ mod key;
 mod usage;
 mod outcomes;
 mod verify;
+mod evidence;
 mod replay;
 mod dead;
 mod spool;
@@ -75,6 +76,9 @@ enum Command {
         #[arg(long)]
         repair: bool,
     },
+    /// Sealed hours: verify a pack, prove that an event is in it or is not; with no store and no network
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// Bring rows that ClickHouse has lost back from the log, as far as they were processed; may run while everything
     /// else does
     Replay(replay::ReplayCommand),
@@ -165,6 +169,7 @@ impl Cli {
             Command::Admin => run::run(Roles { admin: true, ..Roles::NONE }).await,
             Command::Migrate => migrate::migrate().await,
             Command::Verify { repair } => verify::verify(repair, json).await,
+            Command::Evidence(evidence) => evidence.carry_out(json),
             Command::Replay(replay) => replay.carry_out(json).await,
             Command::Dead(dead) => dead.carry_out(json).await,
             Command::Load(load) => load.carry_out(json).await,

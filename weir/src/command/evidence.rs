@@ -1,0 +1,237 @@
+//! `weir evidence`: sealed hours, proved without any store.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use evidence::{Expected, Found, Hash, Proof, Proven, PublicKey, Refused, Report, Sought, Why};
+use schemas::id::{ProjectId, TenantId};
+use serde::Serialize;
+
+use super::output::say;
+
+/// When a file can't be read: neither proved nor disproved.
+const EXIT_UNPROVED: u8 = 2;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Verify a pack or proofs, with no store and no network; exit code 1 if something is wrong, 2 if the file can't be
+    /// read
+    Verify(EvidenceVerify),
+    /// Print the proof that an event is in a pack, one JSON document for each seal that has it; or else that it is not,
+    /// one for each seal of the pack
+    Prove(EvidenceProve),
+}
+
+#[derive(Debug, Args)]
+struct Known {
+    /// An operator's public key, 64 hexadecimal digits; may be named several times. Without it, any key is taken
+    #[arg(long = "key", value_name = "PUBLIC")]
+    keys: Vec<PublicKey>,
+    /// The id of the tenant that it is to be of
+    #[arg(long)]
+    tenant: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceVerify {
+    /// A pack, or proofs
+    file: PathBuf,
+    #[command(flatten)]
+    known: Known,
+    /// Of a pack: the hash of the seal that its first one is to continue, as the verification before printed it
+    #[arg(long, value_name = "HASH")]
+    after: Option<Hash>,
+    /// Of a pack: the hash of its last seal, as the operator published it
+    #[arg(long, value_name = "HASH")]
+    head: Option<Hash>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceProve {
+    /// A pack
+    file: PathBuf,
+    /// The id of the event's project, a number
+    #[arg(long)]
+    project: i64,
+    /// The event's id
+    #[arg(long)]
+    event_id: String,
+    #[command(flatten)]
+    known: Known,
+}
+
+impl Known {
+    fn expected(self) -> Expected {
+        Expected { keys: self.keys, tenant: self.tenant.map(TenantId), ..Expected::default() }
+    }
+}
+
+impl EvidenceCommand {
+    pub(crate) fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let done = match self {
+            Self::Verify(asked) => asked.carry_out(json),
+            Self::Prove(asked) => asked.carry_out(),
+        };
+        done.or_else(|error| {
+            eprintln!("weir: nothing was proved either way: {error:#}");
+            Ok(ExitCode::from(EXIT_UNPROVED))
+        })
+    }
+}
+
+impl EvidenceVerify {
+    fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let expected = Expected { after: self.after, head: self.head, ..self.known.expected() };
+        let mut input = open(&self.file)?;
+        // A proof names its version where a pack does, in its first bytes; whatever is neither is refused as a pack.
+        let is_proof = input.fill_buf().context("the file can't be read")?.starts_with(br#"{"weir_proof""#);
+        if !is_proof {
+            return match evidence::verify(input, &expected) {
+                Ok(report) => show(json, &report, report_text),
+                Err(refused) => refuse(json, refused),
+            };
+        }
+        anyhow::ensure!(
+            expected.after.is_none() && expected.head.is_none(),
+            "a proof is of one seal: --after and --head are for packs"
+        );
+        verify_proofs(input, &expected, json)
+    }
+}
+
+impl EvidenceProve {
+    /// Goes through the pack twice, since only its end says whether the event is in none of its hours.
+    fn carry_out(self) -> anyhow::Result<ExitCode> {
+        let sought = Sought::of(ProjectId(self.project), &self.event_id);
+        let expected = self.known.expected();
+        let mut is_present = false;
+        let looked = evidence::prove(open(&self.file)?, &expected, &sought, |proof| {
+            is_present |= matches!(proof.found, Found::Present(_));
+        });
+        if let Err(refused) = looked {
+            return refuse(false, refused);
+        }
+        let mut said = Ok(());
+        let shown = evidence::prove(open(&self.file)?, &expected, &sought, |proof| {
+            if said.is_ok() && matches!(proof.found, Found::Present(_)) == is_present {
+                said = say_json(&proof);
+            }
+        });
+        said?;
+        match shown {
+            Ok(_) => Ok(ExitCode::SUCCESS),
+            Err(refused) => refuse(false, refused),
+        }
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<BufReader<File>> {
+    let file = File::open(path).with_context(|| format!("{} can't be opened", path.display()))?;
+    Ok(BufReader::with_capacity(1 << 20, file))
+}
+
+fn say_json(proof: &Proof) -> anyhow::Result<()> {
+    Ok(say(&serde_json::to_string(proof)?)?)
+}
+
+fn verify_proofs(mut input: impl BufRead, expected: &Expected, json: bool) -> anyhow::Result<ExitCode> {
+    let (mut line, mut number) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        number += 1;
+        let most = u64::try_from(evidence::LINE_BYTES_MAX)?.saturating_add(1);
+        if io::Read::take(&mut input, most).read_until(b'\n', &mut line)? == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        match evidence::verify_proof(&line, expected) {
+            Ok(proven) => show(json, &proven, proven_text)?,
+            Err(why) => return refuse(json, Refused { line: number, seal: None, why }),
+        };
+    }
+}
+
+fn show<T: Serialize>(json: bool, proved: &T, text: fn(&T) -> String) -> anyhow::Result<ExitCode> {
+    super::output::print(json, proved, text)
+}
+
+fn refuse(json: bool, refused: Refused) -> anyhow::Result<ExitCode> {
+    if matches!(refused.why, Why::Read(_)) {
+        return Err(refused.into());
+    }
+    let Refused { line, seal, why } = &refused;
+    if json {
+        let refused = serde_json::json!({"refused": why.to_string(), "line": line, "seal": seal});
+        say(&refused.to_string())?;
+    } else {
+        say(&format!("REFUSED: {refused}"))?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn time(seconds: i64) -> String {
+    let time = DateTime::<Utc>::from_timestamp(seconds, 0);
+    time.map_or_else(|| format!("second {seconds}"), |time| time.format("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+fn signer_text(id: impl std::fmt::Display, public: &PublicKey, is_expected: bool) -> String {
+    match is_expected {
+        true => format!("signed with key {id}, as expected\n"),
+        false => format!(
+            "signed with key {id}, of which nothing here says whose it is: compare it with your operator's, or use \
+             --key\n    {public}\n"
+        ),
+    }
+}
+
+fn report_text(report: &Report) -> String {
+    let mut text = format!(
+        "tenant {}: seals {} to {}, of which {} are of late events and {} of hours outside\n",
+        report.tenant, report.first, report.last, report.late, report.outside
+    );
+    if let Some(hours) = report.hours {
+        text += &format!("hours from {} to {}\n", time(hours.from), time(hours.to));
+    }
+    text += &format!(
+        "{} events with quantity {}; {} were erased, the contents of {} are not known by a hash\n",
+        report.events, report.quantity, report.erased, report.unhashed
+    );
+    for period in &report.periods {
+        text += &format!(
+            "period from {}: {} events with quantity {}\n",
+            time(period.start),
+            period.events,
+            period.quantity
+        );
+    }
+    for signer in &report.keys {
+        text += &signer_text(signer.id, &signer.public, report.expected_key);
+    }
+    if report.previous != Hash::NONE {
+        text += &format!("it continues {}\n", report.previous);
+    }
+    text += &format!("its last seal is {}\n", report.head);
+    text + "everything agrees"
+}
+
+fn proven_text(proven: &Proven) -> String {
+    let event = proven.event_id.as_ref().unwrap_or(&proven.event);
+    let what = match proven.quantity {
+        Some(quantity) => format!("is one of the {} events, and counts {quantity}", proven.events),
+        None => format!("is none of the {} events", proven.events),
+    };
+    format!(
+        "event {event} of project {} {what}\nseal {} of tenant {}: hour of {}, period from {}\nit is {}\n{}",
+        proven.project,
+        proven.number,
+        proven.tenant,
+        time(proven.hour),
+        time(proven.period),
+        proven.seal,
+        signer_text(proven.key, &proven.public, proven.expected_key)
+    )
+}
