@@ -20,7 +20,7 @@ use crate::tree::{NotPushed, Tree};
 /// Billing periods in a pack.
 const PERIODS_MAX: usize = 10_000;
 
-/// What is known already to those who verify. Without a key, a pack proves that its maker signed it, and not who that is.
+/// What those who verify know already. Without a key, a pack proves that its maker signed it, and not who that is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Expected {
     /// The operator's keys; none: any key is taken.
@@ -177,7 +177,7 @@ impl<'e> Check<'e> {
         Ok(())
     }
 
-    /// No event of the open seal follows: its events are those that were sealed, or it is refused. Whether one was open.
+    /// No event of the open seal follows: they are those that were sealed, or it is refused. Whether one was open.
     pub(crate) fn close(&mut self) -> Result<bool, Why> {
         let Some(Open { seal, tree, .. }) = self.open.take() else { return Ok(false) };
         let signed = seal.root;
