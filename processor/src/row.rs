@@ -152,3 +152,79 @@ fn length(out: &mut Vec<u8>, mut length: usize) {
     }
     out.push(length.to_le_bytes()[0]);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use evidence::{Body, Contents, Expected, Hash, Header, Leaf, Seal, SigningKey, Tree, Writer};
+    use schemas::event::{Event, EventFlags, EventKind};
+    use schemas::frame::Envelope;
+    use schemas::id::{EventHash, KeyId, LeaseId, Position, ProjectId, TenantId};
+    use schemas::time::Micros;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::enrich::Enricher;
+
+    fn placed() -> Placed<'static> {
+        let (tenant, project) = (TenantId(7), ProjectId(8));
+        Placed {
+            partition: 1,
+            position: Position::new(70, 3),
+            envelope: Envelope {
+                tenant,
+                project,
+                key: KeyId::from_number(1).unwrap(),
+                lease: LeaseId::NONE,
+                period_start: 3_600,
+                received_at: Micros(7_200_000_001),
+                request_id: Uuid::from_u128(1 << 100 | 1),
+                client_ip: Some(Ipv4Addr::LOCALHOST.to_ipv6_mapped()),
+                user_agent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
+            },
+            event: Event {
+                hash: EventHash::of(project, "an id"),
+                kind: EventKind::Track,
+                flags: EventFlags::default(),
+                timestamp: Micros(1),
+                id: "an id",
+                name: "Signed up",
+                user_id: "u",
+                anonymous_id: "",
+                properties: r#"{"utm_source":"newsletter"}"#,
+                context: "",
+                extra: "",
+            },
+        }
+    }
+
+    /// A pack whose one row is written here, and sealed in this hour up to this offset of partition 1.
+    fn pack(hour: i64, offset: u64) -> Vec<u8> {
+        let (placed, enricher) = (placed(), Enricher::default());
+        let mut row = Vec::new();
+        let contents = write(&mut row, &placed, &enricher.enrich(&placed, &mut enricher.begin_batch()));
+        row.truncate(row.len() - 16);
+        let leaf = Leaf { project: placed.envelope.project, event: placed.event.hash, contents, quantity: 1 };
+        let mut tree = Tree::new();
+        tree.push(&leaf).unwrap();
+        let (root, tenant, period) = (tree.finish().unwrap(), TenantId(7), 3_600);
+        let offsets = vec![0, offset];
+        let seal = Seal { tenant, number: 1, hour, period, root, offsets, previous: Hash::NONE };
+        let key = SigningKey::from_seed(&[1; 32]).unwrap();
+        let keys = vec![key.public()];
+        let header = Header { tenant, from: 0, to: 36_000, contents: Contents::Rows, keys };
+        let mut writer = Writer::new(Vec::new(), header).unwrap();
+        writer.seal(&key.sign(seal)).unwrap();
+        writer.leaf(&leaf, Body::Row(&row)).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn a_verifier_of_evidence_reads_what_is_written() {
+        let verify = |pack: &[u8]| evidence::verify(pack, &Expected::default());
+        assert_eq!(verify(&pack(7_200, 71)).unwrap().events, 1);
+        assert!(verify(&pack(3_600, 71)).unwrap_err().to_string().contains("the row's receipt"));
+        assert!(verify(&pack(7_200, 70)).unwrap_err().to_string().contains("the row's position"));
+    }
+}

@@ -4,6 +4,7 @@
 
 mod process;
 mod command_line;
+mod evidence;
 mod descriptors;
 mod observed;
 mod kill;

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "benches/README.md",
     "docs/api.md",
     "docs/enrichment.md",
+    "docs/evidence.md",
     "docs/faults.md",
     "docs/glossary.md",
     "docs/metrics.md",
