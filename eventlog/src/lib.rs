@@ -99,6 +99,14 @@ pub enum LogError {
     /// Stored bytes are damaged in a place where no crash could have damaged them. Needs a person.
     #[error("{0}")]
     Damaged(String),
+    /// The same in one partition. The others can be read.
+    #[error("{why}")]
+    PartitionDamaged {
+        /// The partition.
+        partition: u32,
+        /// Where, and what may have happened.
+        why: String,
+    },
     /// Wrong settings: directory locked by another process, topic with another number of partitions.
     #[error("{0}")]
     Config(String),
@@ -107,13 +115,25 @@ pub enum LogError {
     Unavailable(String),
 }
 
+impl LogError {
+    /// The partition that alone can't be read, for as long as nobody changes the log or the cursor.
+    #[must_use]
+    pub fn partition(&self) -> Option<u32> {
+        match self {
+            Self::OutOfRange { partition, .. } | Self::PartitionDamaged { partition, .. } => Some(*partition),
+            Self::Damaged(_) | Self::Config(_) | Self::Unavailable(_) => None,
+        }
+    }
+}
+
 impl From<LogError> for StoreError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Unavailable(_) => Self::retry(LOG, error),
-            LogError::OutOfRange { .. } | LogError::Damaged(_) | LogError::Config(_) => {
-                Self::fatal(LOG, error)
-            }
+            LogError::OutOfRange { .. }
+            | LogError::Damaged(_)
+            | LogError::PartitionDamaged { .. }
+            | LogError::Config(_) => Self::fatal(LOG, error),
         }
     }
 }

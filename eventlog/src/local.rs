@@ -18,7 +18,8 @@
 //! [`open`](LocalLog::open) reads the last segment of each partition. Whole records of the last group are kept,
 //! though their callers got "unknown": retries are deduplicated behind the log. What is left of an
 //! incomplete one is cut off, with a warning. Whatever is wrong where no crash explains it is
-//! [`Damaged`](LogError::Damaged), at once in the last segment, when it is read in others; nothing is dropped.
+//! [`PartitionDamaged`](LogError::PartitionDamaged), at once in the last segment, when it is read in others; nothing
+//! is dropped.
 //!
 //! A log is opened by one process for writing; others may [look](LocalLog::open_read_only).
 
@@ -91,7 +92,8 @@ impl LocalLog {
     ///
     /// # Errors
     /// [`LogError::Config`] if another process writes to it, or it has another number of partitions;
-    /// [`LogError::Damaged`] if acknowledged records are missing or unreadable; [`LogError::Unavailable`].
+    /// [`LogError::PartitionDamaged`] if acknowledged records are missing or unreadable, [`LogError::Damaged`] if what
+    /// names the log is; [`LogError::Unavailable`].
     pub fn open(config: LocalConfig) -> Result<Self, LogError> {
         Self::open_on(config, Disk::real())
     }

@@ -22,14 +22,15 @@ impl Cursor {
     /// Takes the record at `offset`.
     ///
     /// # Errors
-    /// [`LogError::Damaged`] if it is not the next one.
+    /// [`LogError::PartitionDamaged`] if it is not the next one.
     pub(super) fn advance(&mut self, offset: i64) -> Result<u64, LogError> {
         let (partition, wanted) = (self.partition, self.next);
         if u64::try_from(offset) != Ok(wanted) {
-            return Err(LogError::Damaged(format!(
+            let why = format!(
                 "partition {partition} continues at offset {offset}, not at {wanted}: records are missing, or \
                  something that is not weir has compacted the topic or written to it"
-            )));
+            );
+            return Err(LogError::PartitionDamaged { partition, why });
         }
         self.next = wanted + 1;
         Ok(wanted)
@@ -64,7 +65,10 @@ mod tests {
         let mut cursor = Cursor::new(3, 7);
         assert_eq!(cursor.advance(7).unwrap(), 7);
         for offset in [7, 9, -1] {
-            assert!(matches!(cursor.advance(offset), Err(LogError::Damaged(_))), "{offset}");
+            assert!(
+                matches!(cursor.advance(offset), Err(LogError::PartitionDamaged { partition: 3, .. })),
+                "{offset}"
+            );
         }
         assert_eq!(cursor.advance(8).unwrap(), 8);
     }

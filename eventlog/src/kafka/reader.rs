@@ -156,11 +156,8 @@ impl Poller {
                 found.unwrap_or_else(|| LogError::Unavailable(format!("Kafka lost its place: {code}")))
             );
         }
-        if [Code::BadMessage, Code::BadCompression, Code::InvalidMessage].contains(&code) {
-            let next: Vec<_> = self.cursors.iter().map(|cursor| (cursor.partition, cursor.next)).collect();
-            return Err(LogError::Damaged(format!(
-                "a record at or after one of {next:?} is damaged: {code}"
-            )));
+        if is_damage(error) {
+            return Err(self.damaged(code));
         }
         if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
             return Err(LogError::Unavailable(format!("the Kafka consumer has failed for good: {code}")));
@@ -180,6 +177,37 @@ impl Poller {
             }
         }
         Ok(None)
+    }
+
+    /// Names the partition of a record that can't be read, which librdkafka's error does not: each is asked alone. All
+    /// records before it have come, so it is its partition's next.
+    fn damaged(&self, code: RDKafkaErrorCode) -> LogError {
+        for cursor in &self.cursors {
+            let (partition, next) = (cursor.partition, cursor.next);
+            let alone = self.assignment_of(std::slice::from_ref(cursor));
+            if alone.is_ok_and(|alone| self.consumer.assign(&alone).is_ok())
+                && self.next_is_damaged(partition)
+            {
+                let why = format!(
+                    "the record {next} of partition {partition}, or one after it, is damaged: {code}"
+                );
+                return LogError::PartitionDamaged { partition, why };
+            }
+        }
+        LogError::Unavailable(format!("a record could not be read, and can be by now: {code}"))
+    }
+
+    fn next_is_damaged(&self, partition: u32) -> bool {
+        let until = Instant::now() + ASK_TIMEOUT;
+        while Instant::now() < until {
+            match self.consumer.poll(POLL) {
+                Some(Err(error)) if is_damage(&error) => return true,
+                Some(Ok(message)) if u32::try_from(message.partition()) == Ok(partition) => return false,
+                // Of another partition, from before.
+                Some(Ok(_) | Err(_)) | None => {}
+            }
+        }
+        false
     }
 
     /// Now and then: asks for the ends of partitions from which nothing came since the last time.
@@ -222,8 +250,12 @@ impl Poller {
 
     /// Every partition, with the offset that must come next.
     fn assignment(&self) -> Result<TopicPartitionList, LogError> {
-        let mut list = TopicPartitionList::with_capacity(self.cursors.len());
-        for cursor in &self.cursors {
+        self.assignment_of(&self.cursors)
+    }
+
+    fn assignment_of(&self, cursors: &[Cursor]) -> Result<TopicPartitionList, LogError> {
+        let mut list = TopicPartitionList::with_capacity(cursors.len());
+        for cursor in cursors {
             let (Ok(partition), Ok(next)) = (i32::try_from(cursor.partition), i64::try_from(cursor.next))
             else {
                 return Err(LogError::Config(format!("there is no offset {} in Kafka", cursor.next)));
@@ -262,6 +294,13 @@ fn read(cursors: &mut [Cursor], message: &BorrowedMessage<'_>) -> Result<Record,
     };
     let payload = Bytes::copy_from_slice(message.payload().unwrap_or_default());
     Ok(Record { partition: cursor.partition, offset, timestamp_ms, payload })
+}
+
+/// Whether a record can't be read.
+fn is_damage(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let damages = [Code::BadMessage, Code::BadCompression, Code::InvalidMessage];
+    error.rdkafka_error_code().is_some_and(|code| damages.contains(&code))
 }
 
 /// Logs what the consumer reports.

@@ -155,12 +155,13 @@ impl From<Damage<'_>> for LogError {
         let Damage { partition, segment, byte, from, to, why } = damage;
         let to = to.map_or_else(|| "...".to_owned(), |to| to.to_string());
         let segment = segment.display();
-        Self::Damaged(format!(
+        let why = format!(
             "partition {partition} is damaged: {segment}, byte {byte}: the records [{from}, {to}) can't be \
              read: {why}. \
              They had been acknowledged, so nothing was dropped or changed. Stop weir, keep a copy of the directory \
              and restore this file from a backup or the disk's mirror; the events of these offsets that ClickHouse \
              has are not affected"
-        ))
+        );
+        Self::PartitionDamaged { partition, why }
     }
 }

@@ -40,7 +40,7 @@ async fn looking_finds_damage_below_what_was_durable() {
     close(log).await;
     let path = segment(&kept, 0, 0);
     flip(&path, len(&path) - 1);
-    assert!(matches!(LocalLog::open_read_only(&kept.dir).map(drop), Err(LogError::Damaged(_))));
+    assert!(matches!(LocalLog::open_read_only(&kept.dir).map(drop), Err(LogError::PartitionDamaged { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,7 @@ fn open(config: &LocalConfig) -> Result<LocalLog, LogError> {
 
 fn damage(opened: Result<LocalLog, LogError>) -> String {
     match opened.map(drop) {
-        Err(LogError::Damaged(message)) => message,
+        Err(LogError::PartitionDamaged { why, .. } | LogError::Damaged(why)) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -136,7 +136,10 @@ async fn a_reader_of_a_damaged_closed_segment_gets_the_records_before_the_damage
     let mut reader = log.reader(&[(0, 0)]).await.unwrap();
     assert_eq!(reader.read(MANY, SOON).await.unwrap()[0].payload, "aaaa");
     let error = reader.read(MANY, SOON).await.unwrap_err();
-    assert!(matches!(&error, LogError::Damaged(message) if message.contains("[1, 2)")), "{error}");
+    assert!(
+        matches!(&error, LogError::PartitionDamaged { partition: 0, why } if why.contains("[1, 2)")),
+        "{error}"
+    );
     assert!(matches!(reader.read(MANY, SOON).await, Err(LogError::Unavailable(_))));
     assert_eq!(read_from(&log, 0, 2).await.unwrap().len(), 2);
 }
@@ -150,7 +153,10 @@ async fn a_closed_segment_that_was_cut_off_is_damage_for_its_reader() {
     File::options().write(true).open(&path).unwrap().set_len(len(&path) - 36).unwrap();
     let log = open(&small).unwrap();
     let error = read_from(&log, 0, 1).await.unwrap_err();
-    assert!(matches!(&error, LogError::Damaged(message) if message.contains("[1, 2)")), "{error}");
+    assert!(
+        matches!(&error, LogError::PartitionDamaged { partition: 0, why } if why.contains("[1, 2)")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
