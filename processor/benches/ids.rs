@@ -213,7 +213,7 @@ async fn measure_filling(url: String, rows: u64) -> Result<(), Failed> {
     let folder = tempfile::TempDir::new_in(".")?;
     let stores = IdStores::new(folder.path().to_owned(), "bench", 1, WINDOW, MEMORY_MAX);
     let stores = Arc::new(stores);
-    let own = Owned { partition: 0, next_offset: rows, epoch: 1, ids_generation: 0 };
+    let own = Owned { partition: 0, next_offset: rows, epoch: 1, mark: None, ids_generation: 0 };
     let (began, cpu) = (Instant::now(), cpu_time()?);
     let store = open_filled(&stores, &ClickHouse(clickhouse.clone()), &own, Micros(i64::MAX)).await?;
     let (wall, cpu) = (began.elapsed(), cpu_time()?.saturating_sub(cpu));

@@ -1,6 +1,7 @@
 //! A batch: records of one or more partitions, read into events with their positions.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use eventlog::Record;
 use schemas::event::Event;
@@ -22,6 +23,18 @@ pub struct Range {
     pub hi: u64,
     /// The epoch under which the partition is owned.
     pub epoch: i64,
+}
+
+/// What a batch needs of one partition failed: nothing is known of the batch then. Without that partition, it can be
+/// begun again.
+#[derive(Debug, thiserror::Error)]
+#[error("the batch can't be processed with partition {partition}")]
+pub struct Failed {
+    /// The partition.
+    pub partition: u32,
+    /// How.
+    #[source]
+    pub cause: io::Error,
 }
 
 /// An accepted event, where it stands, and with what it came.

@@ -8,13 +8,14 @@ use schemas::content::ContentHash;
 use service::store::StoreError;
 use sqlx::{PgConnection, PgPool};
 
-use crate::batch::Range;
+use crate::batch::{Failed, Range};
 use crate::block::Block;
 use crate::db::batch_ledger::{self, Row};
 use crate::db::dead_letter;
 use crate::db::partition_cursor::{self, Moves};
 use crate::dead::budget::{self, Budget, Overdrawn};
 use crate::letter::DeadLetter;
+use crate::mark::Mark;
 use crate::repair::{Present, There};
 
 /// What a batch commits.
@@ -22,6 +23,8 @@ use crate::repair::{Present, There};
 pub struct Commit {
     /// The cursors' moves.
     pub ranges: Vec<Range>,
+    /// The last record of each range, in the order of `ranges`.
+    pub marks: Vec<Mark>,
     /// For the batch ledger: counts and xor hash of each range, in the order of `ranges`.
     pub sums: Vec<RangeSum>,
     /// For the usage ledger.
@@ -69,8 +72,8 @@ impl Commit {
     /// geo database. Any other row must be what is written now, whatever it says of itself.
     ///
     /// # Errors
-    /// If a row is of no range: nothing must be committed then.
-    pub(crate) fn add_contents(&mut self, block: &Block, present: &Present) -> io::Result<()> {
+    /// [`Failed`]: if a row is of no range.
+    pub(crate) fn add_contents(&mut self, block: &Block, present: &Present) -> Result<(), Failed> {
         // Records of a partition come together, more than once.
         let mut place = 0;
         for (partition, position, written) in block.contents() {
@@ -78,7 +81,7 @@ impl Commit {
                 let found = self.ranges.iter().position(|range| range.partition == partition);
                 place = found.unwrap_or(usize::MAX);
             }
-            let no_range = || io::Error::other(format!("a row of partition {partition} is of no range"));
+            let no_range = || Failed { partition, cause: io::Error::other("a row is of no range") };
             let sum = self.sums.get_mut(place).ok_or_else(no_range)?;
             let stays = |there: &&There| {
                 there.contents == ContentHash::NONE || there.enriched_by != block.enriched_by()
@@ -106,7 +109,7 @@ pub enum Committed {
 /// # Errors
 /// If Postgres fails and whether it committed is not known: call again.
 pub async fn commit(pool: &PgPool, batch: &Commit, budget: Budget) -> Result<Committed, StoreError> {
-    let moves = moves(&batch.ranges);
+    let moves = moves(batch);
     // An earlier try of this very batch went through unacknowledged: nobody else can have moved the cursors to its end
     // under its epoch, since an epoch has one owner.
     if partition_cursor::stand_at_end(pool, &moves).await? {
@@ -139,10 +142,11 @@ async fn move_cursors(tx: &mut PgConnection, moves: &Moves) -> Result<bool, sqlx
     partition_cursor::advance(tx, moves).await
 }
 
-fn moves(ranges: &[Range]) -> Moves {
+fn moves(batch: &Commit) -> Moves {
     let mut moves = Moves::default();
-    for range in ranges {
-        moves.push(range.partition, (range.lo, range.hi), range.epoch);
+    let mut marks = batch.marks.iter();
+    for range in &batch.ranges {
+        moves.push(range.partition, (range.lo, range.hi), range.epoch, marks.next().map(|mark| mark.hash));
     }
     moves
 }

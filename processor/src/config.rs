@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use service::config::Settings;
+use service::ops::Readiness;
 
 use crate::dead::budget::Budget;
 use crate::enrich::Enricher;
@@ -31,6 +32,8 @@ pub struct ProcessorConfig {
     pub enricher: Enricher,
     /// How many events may be dead.
     pub dead: Budget,
+    /// Is hindered while every partition is halted.
+    pub readiness: Readiness,
     /// How often rows and ledger are compared; zero: never.
     pub reconcile_every: Duration,
     /// Whether erasures are carried out. Only tests that take their steps themselves do without.
@@ -89,6 +92,7 @@ impl ProcessorConfig {
             ),
             enricher: Enricher::read(settings),
             dead: Budget::read(settings),
+            readiness: Readiness::default(),
             reconcile_every: Duration::from_mins(settings.number(
                 "WEIR_RECONCILE_MINUTES",
                 60,

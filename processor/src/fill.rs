@@ -17,7 +17,7 @@ use crate::stores::{Ids, Table};
 const CHUNK_ROWS: usize = 16_384;
 
 /// What [`StoreError`] calls the ids on disk.
-const IDS: &str = "the store of ids on disk";
+pub(crate) const IDS: &str = "the store of ids on disk";
 
 /// The disk failed. The partition must not be served then; to try again is right.
 pub(crate) fn disk_failed(error: io::Error) -> StoreError {

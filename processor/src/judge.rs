@@ -9,7 +9,7 @@ use schemas::id::LeaseId;
 use schemas::outcome::Outcome;
 use schemas::time::Micros;
 
-use crate::batch::{Decoded, Placed, Range};
+use crate::batch::{Decoded, Failed, Placed, Range};
 use crate::commit::{Commit, RangeSum};
 use crate::repair::Present;
 use seen::{Seen, SeenIds};
@@ -29,13 +29,13 @@ pub struct Judged<'a> {
 /// whatever the store of seen ids says today: its row is there.
 ///
 /// # Errors
-/// If a store of seen ids fails, or there is none for a partition: nothing is known of the batch then.
+/// [`Failed`]: if a store of seen ids fails, or there is none for a partition.
 pub fn judge<'a>(
     decoded: Decoded<'a>,
     ranges: Vec<Range>,
     seen: &mut BTreeMap<u32, SeenIds>,
     present: &Present,
-) -> io::Result<Judged<'a>> {
+) -> Result<Judged<'a>, Failed> {
     let Decoded { events: mut fresh, unreadable, traced: _, letters: _ } = decoded;
     let mut duplicates = look_up(&fresh, seen)?;
     let mut tally = Tally::of(ranges);
@@ -67,7 +67,7 @@ pub fn judge<'a>(
 fn look_up(
     events: &[Placed<'_>],
     seen: &mut BTreeMap<u32, SeenIds>,
-) -> io::Result<BTreeMap<u32, impl Iterator<Item = bool> + use<>>> {
+) -> Result<BTreeMap<u32, impl Iterator<Item = bool> + use<>>, Failed> {
     let mut asked: BTreeMap<u32, Vec<Seen>> = BTreeMap::new();
     for placed in events {
         asked.entry(placed.partition).or_default().push(Seen {
@@ -79,9 +79,10 @@ fn look_up(
     }
     let mut duplicates = BTreeMap::new();
     for (partition, asked) in asked {
-        let no_store = || io::Error::other(format!("there is no store of the ids of partition {partition}"));
+        let failed = |cause| Failed { partition, cause };
+        let no_store = || failed(io::Error::other("there is no store of its ids"));
         let store = seen.get_mut(&partition).ok_or_else(no_store)?;
-        duplicates.insert(partition, store.see(&asked)?.into_iter());
+        duplicates.insert(partition, store.see(&asked).map_err(failed)?.into_iter());
     }
     Ok(duplicates)
 }

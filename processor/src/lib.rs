@@ -25,7 +25,9 @@
 pub mod config;
 pub mod metrics;
 mod db;
+pub mod mark;
 pub mod own;
+pub mod standing;
 pub mod batch;
 mod letter;
 pub mod fill;

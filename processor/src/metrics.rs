@@ -8,8 +8,12 @@ pub const STAGE_SECONDS: &str = "weir_processor_stage_seconds";
 pub const LAG_SECONDS: &str = "weir_processor_lag_seconds";
 /// Gauge: log records of the partitions owned that are not committed yet.
 pub const LAG_RECORDS: &str = "weir_processor_lag_records";
-/// Gauge: partitions owned.
+/// Gauge: partitions that are served.
 pub const PARTITIONS: &str = "weir_processor_partitions";
+/// Gauge: partitions that are owned and not served yet, because their ids are being read.
+pub const PARTITIONS_FILLING: &str = "weir_processor_partitions_filling";
+/// Gauge: 1 while a partition is halted, by `partition`. Each processor says it of all partitions.
+pub const PARTITION_HALTED: &str = "weir_processor_partition_halted";
 /// Gauge: ids held for deduplication, in memory and on disk.
 pub const IDS_HELD: &str = "weir_processor_ids_held";
 /// Gauge: files in which ids are held on disk.

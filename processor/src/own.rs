@@ -10,9 +10,12 @@ use uuid::Uuid;
 
 use crate::db::partition_cursor::{self, Taken};
 use crate::db::{event_log, processor_node};
+use crate::mark::Mark;
 
 /// How long a log may take, at start, until it reports its bounds.
 const BOUNDS_PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes that are kept of a reason.
+const REASON_BYTES_MAX: usize = 8_192;
 /// Between two times of asking.
 const BOUNDS_PAUSE: Duration = Duration::from_millis(500);
 
@@ -25,6 +28,8 @@ pub struct Owned {
     pub next_offset: u64,
     /// This ownership's number: a commit that names an older one changes nothing.
     pub epoch: i64,
+    /// The last record that was processed; `None`: none was, or by a version before.
+    pub mark: Option<Mark>,
     /// Which ids are known behind the cursor: one more whenever some become known other than by the log.
     pub ids_generation: i64,
 }
@@ -129,17 +134,27 @@ async fn patient_bounds(log: &dyn EventLog) -> Result<Vec<Bounds>, LogError> {
     }
 }
 
-/// Says that this processor lives, and renews what it owns. What time Postgres has.
+/// Renews what this processor owns, and says that it lives and has a share of the partitions; without a share it keeps
+/// what it owns, and others take the rest. What time Postgres has.
 ///
 /// # Errors
 /// If Postgres fails.
-pub async fn renew(pool: &PgPool, node: Uuid, lease_time: Duration) -> Result<Micros, StoreError> {
-    let now = processor_node::renew(pool, node, lease_time).await?;
+pub async fn renew(
+    pool: &PgPool,
+    node: Uuid,
+    lease_time: Duration,
+    has_share: bool,
+) -> Result<Micros, StoreError> {
+    let now = if has_share {
+        processor_node::renew(pool, node, lease_time).await?
+    } else {
+        processor_node::stand_aside(pool, node).await?
+    };
     partition_cursor::renew(pool, node, lease_time).await?;
     Ok(Micros(now.timestamp_micros()))
 }
 
-/// How many partitions this processor should own: an even share among the living, rounded up.
+/// How many partitions this processor should own: an even share, rounded up, of those that are not halted.
 ///
 /// # Errors
 /// If Postgres fails.
@@ -156,8 +171,8 @@ pub async fn end_all(pool: &PgPool) -> Result<(), StoreError> {
     Ok(partition_cursor::end_leases(pool).await?)
 }
 
-/// Takes up to `most` partitions that nobody owns. Inserts of former owners may still be under way
-/// ([`crate::repair::end_inserts_for`]).
+/// Takes up to `most` partitions that nobody owns and that are not halted. Inserts of former owners may still be under
+/// way ([`crate::repair::end_inserts_for`]).
 ///
 /// # Errors
 /// If Postgres fails.
@@ -180,6 +195,10 @@ impl From<Taken> for Owned {
             partition: u32::try_from(taken.partition).unwrap_or_default(),
             next_offset: u64::try_from(taken.next_offset).unwrap_or_default(),
             epoch: taken.epoch,
+            mark: taken
+                .mark_offset
+                .zip(taken.mark_hash)
+                .map(|(offset, hash)| Mark { offset: u64::try_from(offset).unwrap_or_default(), hash }),
             ids_generation: taken.ids_generation,
         }
     }
@@ -193,6 +212,19 @@ impl From<Taken> for Owned {
 /// If Postgres fails: to be tried again.
 pub async fn keep_only(pool: &PgPool, node: Uuid, kept: &[u32]) -> Result<(), StoreError> {
     Ok(partition_cursor::release_others(pool, node, kept).await?)
+}
+
+/// Halts a partition that `node` owns, for `reason`, and releases it: nobody takes it until somebody [resumes] it. If
+/// `node` does not own it any more, nothing is changed: the owner meets the reason itself.
+///
+/// [resumes]: crate::standing::resume
+///
+/// # Errors
+/// If Postgres fails: to be tried again.
+pub async fn halt(pool: &PgPool, node: Uuid, partition: u32, reason: &str) -> Result<(), StoreError> {
+    let kept = reason.floor_char_boundary(REASON_BYTES_MAX);
+    partition_cursor::halt(pool, node, partition, &reason[..kept]).await?;
+    Ok(())
 }
 
 /// Leaves the circle of processors: the others' shares grow.

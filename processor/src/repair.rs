@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_insert_names_its_partitions_and_is_found_by_each_and_by_no_other() {
-        let own = |partition| Owned { partition, next_offset: 0, epoch: 1, ids_generation: 0 };
+        let own = |partition| Owned { partition, next_offset: 0, epoch: 1, mark: None, ids_generation: 0 };
         assert_eq!(query_ids_for(&[own(1)]), "^weir-(p[0-9]+-)*p(1)-");
         assert_eq!(query_ids_for(&[own(1), own(12)]), "^weir-(p[0-9]+-)*p(1|12)-");
         let id = query_id([0, 12, 3]);

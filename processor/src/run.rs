@@ -3,13 +3,20 @@
 //! A *session* goes from owning partitions to the first failure. In it, batches pass three stages, each in a task of
 //! its own: a batch is prepared while the one before it is inserted and the one before that is committed. So rows may
 //! stand in ClickHouse beyond the cursor; the next owner of the partition finds them there and reads them back.
+//!
+//! What is wrong with one partition ends no session: it is halted or released, and the others are served on. A
+//! partition that was taken is made ready in a task of its own, and joins the session then.
 
+mod trouble;
+mod rest;
 mod lease;
+mod fills;
 mod pipeline;
 mod prepare;
 mod session;
 mod stage;
 mod journey;
+mod halts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +33,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::ProcessorConfig;
-use crate::dead::budget::Overdrawn;
 use crate::stores::{Books, ClickHouse, Postgres, Table};
 use lease::Lease;
 use pipeline::Workshop;
+use rest::Rest;
 use seen::IdStores;
 use session::Session;
+use trouble::{Cause, Trouble};
 
 /// After a store failed: the first pause, which doubles up to the last.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -53,32 +61,34 @@ enum Interrupted {
     NotOwner,
     #[error("the lease on the partitions was not renewed in time: another processor may have taken them")]
     Lapsed,
-    #[error("rows of partition {0} were brought back")]
-    IdsChanged(u32),
     #[error("{0}")]
-    TooManyDead(Overdrawn),
+    Trouble(Trouble),
     #[error("a task broke: {0}")]
     Broke(String),
     #[error("stopping")]
     Stopping,
 }
 
-impl From<LogError> for Interrupted {
-    fn from(error: LogError) -> Self {
-        Self::Store(error.into())
+impl From<Trouble> for Interrupted {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
     }
 }
 
-/// What no restart of the loop can mend; the process ends with it.
-#[derive(Debug, thiserror::Error)]
-pub enum Fatal {
-    /// A store can't be used: the log does not have what the cursors ask for, or is damaged.
-    #[error(transparent)]
-    Store(StoreError),
-    /// More events can't be read than may be.
-    #[error("{0}")]
-    TooManyDead(Overdrawn),
+impl From<LogError> for Interrupted {
+    fn from(error: LogError) -> Self {
+        match error.partition() {
+            Some(partition) => Self::Trouble(Trouble::halts(partition, Chain(&error))),
+            None => Self::Store(error.into()),
+        }
+    }
 }
+
+/// What no restart of the loop can mend, and what concerns all partitions: a store can't be used. The process ends with
+/// it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Fatal(StoreError);
 
 impl Processor {
     /// A processor that owns nothing yet. `log` must be the one that the database is bound to
@@ -105,7 +115,8 @@ impl<T: Table, B: Books> Processor<T, B> {
         config: ProcessorConfig,
     ) -> Self {
         let node = Uuid::now_v7();
-        let lease = Arc::new(Lease::new(node, config.lease_time, clock.clone()));
+        let rest = Arc::new(Rest::default());
+        let lease = Arc::new(Lease::new(node, config.lease_time, clock.clone(), Arc::clone(&rest)));
         let insert_deadline = config.insert_deadline;
         let ids = Arc::new(IdStores::new(
             config.ids_folder.clone(),
@@ -115,7 +126,7 @@ impl<T: Table, B: Books> Processor<T, B> {
             config.ids_memory_max,
         ));
         let done = Arc::default();
-        let workshop = Workshop { node, table, books, lease, insert_deadline, clock, done, ids };
+        let workshop = Workshop { node, table, books, lease, insert_deadline, clock, done, ids, rest };
         Self { workshop, log, config }
     }
 
@@ -129,6 +140,13 @@ impl<T: Table, B: Books> Processor<T, B> {
         // They end with this future, however that ends.
         let mut side_tasks = Tasks::default();
         let (stop_renewing, stop_measuring) = (side_tasks.shutdown(), side_tasks.shutdown());
+        let halts = halts::keep_watched(
+            books.clone(),
+            log.partitions(),
+            self.config.readiness.clone(),
+            side_tasks.shutdown(),
+        );
+        side_tasks.spawn("watching halted partitions", halts);
         side_tasks.spawn("renewal of partition leases", async move {
             lease.keep_renewed(books, stop_renewing).await;
         });
@@ -152,13 +170,19 @@ impl<T: Table, B: Books> Processor<T, B> {
         let mut pause = PAUSE_FIRST;
         loop {
             let started = Instant::now();
-            match Session::new(&self.workshop, &*self.log, &self.config).run(shutdown).await {
+            match Session::new(&self.workshop, &self.log, &self.config).run(shutdown).await {
                 Interrupted::Stopping => return Ok(()),
-                Interrupted::Store(error @ StoreError::Fatal { .. }) => return Err(Fatal::Store(error)),
-                Interrupted::TooManyDead(overdrawn) => return Err(Fatal::TooManyDead(overdrawn)),
+                Interrupted::Store(error @ StoreError::Fatal { .. }) => return Err(Fatal(error)),
+                Interrupted::Trouble(Trouble { partition, cause: Cause::Halts(reason) }) => {
+                    // Its batch is begun again without it. If this fails, the next session meets the same.
+                    if let Err(error) = self.workshop.books.halt(self.workshop.node, partition, &reason).await
+                    {
+                        tracing::warn!(error = %Chain(&error), partition, reason, "a partition was not halted");
+                    }
+                }
                 interrupted @ (Interrupted::Store(StoreError::Retry { .. } | StoreError::Reject { .. })
                 | Interrupted::NotOwner
-                | Interrupted::IdsChanged(_)
+                | Interrupted::Trouble(_)
                 | Interrupted::Lapsed
                 | Interrupted::Broke(_)) => {
                     if started.elapsed() > PAUSE_LAST {

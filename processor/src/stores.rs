@@ -113,6 +113,7 @@ pub trait Books: Clone + Send + Sync + 'static {
         &self,
         node: Uuid,
         lease_time: Duration,
+        has_share: bool,
     ) -> impl Future<Output = Result<Micros, StoreError>> + Send;
 
     /// As [`own::share`].
@@ -143,6 +144,23 @@ pub trait Books: Clone + Send + Sync + 'static {
     /// # Errors
     /// To be tried again.
     fn keep_only(&self, node: Uuid, kept: &[u32]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`own::halt`].
+    ///
+    /// # Errors
+    /// To be tried again.
+    fn halt(
+        &self,
+        node: Uuid,
+        partition: u32,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// By partition that is halted: why.
+    ///
+    /// # Errors
+    /// It is not known.
+    fn halted(&self) -> impl Future<Output = Result<BTreeMap<u32, String>, StoreError>> + Send;
 
     /// As [`own::leave`].
     ///
@@ -216,8 +234,8 @@ impl Ids for repair::Ids {
 }
 
 impl Books for Postgres {
-    async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<Micros, StoreError> {
-        in_time(POSTGRES, PATIENCE, own::renew(&self.pool, node, lease_time)).await
+    async fn renew(&self, node: Uuid, lease_time: Duration, has_share: bool) -> Result<Micros, StoreError> {
+        in_time(POSTGRES, PATIENCE, own::renew(&self.pool, node, lease_time, has_share)).await
     }
 
     async fn share(&self) -> Result<usize, StoreError> {
@@ -234,6 +252,14 @@ impl Books for Postgres {
 
     async fn keep_only(&self, node: Uuid, kept: &[u32]) -> Result<(), StoreError> {
         in_time(POSTGRES, PATIENCE, own::keep_only(&self.pool, node, kept)).await
+    }
+
+    async fn halt(&self, node: Uuid, partition: u32, reason: &str) -> Result<(), StoreError> {
+        in_time(POSTGRES, PATIENCE, own::halt(&self.pool, node, partition, reason)).await
+    }
+
+    async fn halted(&self) -> Result<BTreeMap<u32, String>, StoreError> {
+        in_time(POSTGRES, PATIENCE, partition_cursor::halted(&self.pool)).await
     }
 
     async fn leave(&self, node: Uuid) -> Result<(), StoreError> {

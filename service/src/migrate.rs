@@ -50,6 +50,8 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130180001 "bind_machine_tokens",
     20261130180002 "mark_unused_devices",
     20261130180003 "index_searches",
+    20261130200001 "halt_partitions",
+    20261130200002 "mark_cursors",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

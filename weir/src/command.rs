@@ -19,6 +19,7 @@ mod verify;
 mod evidence;
 mod replay;
 mod dead;
+mod partition;
 mod spool;
 mod river;
 mod erasure;
@@ -122,6 +123,9 @@ enum Command {
     /// Plans
     #[command(subcommand)]
     Plan(plan::PlanCommand),
+    /// Partitions of the log: who processes them, and which are halted
+    #[command(subcommand)]
+    Partition(partition::PartitionCommand),
     /// What ingest nodes hold on their disks for a Kafka that is away
     #[command(subcommand)]
     Spool(spool::SpoolCommand),
@@ -188,6 +192,7 @@ impl Cli {
             Command::Project(project) => project.carry_out(json).await,
             Command::Key(key) => key.carry_out(json).await,
             Command::Plan(plan) => plan.carry_out(json).await,
+            Command::Partition(partition) => partition.carry_out(json).await,
             Command::Spool(spool) => spool.carry_out(json).await,
             Command::River => river::river(json).await,
             Command::Usage { tenant } => usage::usage(&tenant, json).await,

@@ -13,6 +13,11 @@ impl Roles {
     pub(crate) const ALL: Self = Self { ingest: true, processor: true, billing: true, admin: true };
     pub(crate) const NONE: Self = Self { ingest: false, processor: false, billing: false, admin: false };
 
+    /// Whether a process with these roles does nothing but process.
+    pub(crate) fn only_processes(self) -> bool {
+        matches!(self, Self { ingest: false, processor: true, billing: false, admin: false })
+    }
+
     /// What traces call a process with these roles.
     pub(crate) fn service(self) -> &'static str {
         match self {

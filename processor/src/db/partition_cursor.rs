@@ -2,10 +2,12 @@
 //!
 //! * `next_offset` moves from exactly where a batch began to where it ends, and only under the owner's `epoch`.
 //! * `epoch` grows by one whenever somebody takes the partition, so an epoch has one owner.
+//! * Nobody takes a partition that is halted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -53,12 +55,14 @@ pub(crate) struct Taken {
     pub(crate) next_offset: i64,
     pub(crate) epoch: i64,
     pub(crate) ids_generation: i64,
+    pub(crate) mark_offset: Option<i64>,
+    pub(crate) mark_hash: Option<i64>,
 }
 
-service::from_row!(Taken { partition, next_offset, epoch, ids_generation });
+service::from_row!(Taken { partition, next_offset, epoch, ids_generation, mark_offset, mark_hash });
 
-/// Takes up to `most` partitions whose lease has run out, each under a new epoch. Two that take at once take different
-/// ones.
+/// Takes up to `most` partitions whose lease has run out and that are not halted, each under a new epoch. Two that take
+/// at once take different ones.
 pub(crate) async fn take(
     executor: impl PgExecutor<'_>,
     node: Uuid,
@@ -68,10 +72,10 @@ pub(crate) async fn take(
     sqlx::query_as(
         "UPDATE partition_cursor c
          SET owner = $1, epoch = c.epoch + 1, lease_until = now() + $2 * interval '1 second'
-         FROM (SELECT partition FROM partition_cursor WHERE lease_until < now()
+         FROM (SELECT partition FROM partition_cursor WHERE lease_until < now() AND halted_at IS NULL
                ORDER BY partition LIMIT $3 FOR UPDATE SKIP LOCKED) AS free
          WHERE c.partition = free.partition
-         RETURNING c.partition, c.next_offset, c.epoch, c.ids_generation",
+         RETURNING c.partition, c.next_offset, c.epoch, c.ids_generation, c.mark_offset, c.mark_hash",
     )
     .bind(node)
     .bind(lease_time.as_secs_f64())
@@ -103,6 +107,77 @@ pub(crate) async fn end_leases(executor: impl PgExecutor<'_>) -> Result<(), sqlx
     Ok(())
 }
 
+/// Halts a partition that `node` owns, and releases it. Whether it was the owner still.
+pub(crate) async fn halt(
+    executor: impl PgExecutor<'_>,
+    node: Uuid,
+    partition: u32,
+    reason: &str,
+) -> Result<bool, sqlx::Error> {
+    let halted = sqlx::query(
+        "UPDATE partition_cursor
+         SET halted_reason = $3, halted_at = now(), owner = NULL, lease_until = '-infinity'
+         WHERE partition = $1 AND owner = $2",
+    )
+    .bind(number(partition))
+    .bind(node)
+    .bind(reason)
+    .execute(executor)
+    .await?;
+    Ok(halted.rows_affected() > 0)
+}
+
+/// Lets a partition be taken again. Whether it was halted; `None` if there is no such partition.
+pub(crate) async fn resume(
+    executor: impl PgExecutor<'_>,
+    partition: u32,
+) -> Result<Option<bool>, sqlx::Error> {
+    sqlx::query_scalar(
+        "UPDATE partition_cursor c SET halted_reason = NULL, halted_at = NULL
+         FROM (SELECT partition, halted_at IS NOT NULL AS is_halted FROM partition_cursor
+               WHERE partition = $1 FOR UPDATE) AS before
+         WHERE c.partition = before.partition RETURNING before.is_halted",
+    )
+    .bind(i64::from(partition))
+    .fetch_optional(executor)
+    .await
+}
+
+/// By partition that is halted: why.
+pub(crate) async fn halted(executor: impl PgExecutor<'_>) -> Result<BTreeMap<u32, String>, sqlx::Error> {
+    let rows: Vec<(i32, String)> = sqlx::query_as(
+        "SELECT partition, halted_reason FROM partition_cursor WHERE halted_reason IS NOT NULL",
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|(number, why)| (u32::try_from(number).unwrap_or_default(), why)).collect())
+}
+
+/// How a partition stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stand {
+    pub(crate) partition: i32,
+    pub(crate) next_offset: i64,
+    pub(crate) epoch: i64,
+    /// While its lease runs.
+    pub(crate) owner: Option<Uuid>,
+    pub(crate) halted_reason: Option<String>,
+    pub(crate) halted_at: Option<DateTime<Utc>>,
+}
+
+service::from_row!(Stand { partition, next_offset, epoch, owner, halted_reason, halted_at });
+
+/// All partitions, in their order.
+pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Stand>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT partition, next_offset, epoch, CASE WHEN lease_until > now() THEN owner END AS owner,
+                halted_reason, halted_at
+         FROM partition_cursor ORDER BY partition",
+    )
+    .fetch_all(executor)
+    .await
+}
+
 /// Moves of cursors, as columns. No partition stands there twice.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
@@ -110,15 +185,17 @@ pub(crate) struct Moves {
     lo: Vec<i64>,
     hi: Vec<i64>,
     epoch: Vec<i64>,
+    mark_hash: Vec<Option<i64>>,
 }
 
 impl Moves {
-    /// A move of the partition's cursor from `lo` to `hi`, under this epoch.
-    pub(crate) fn push(&mut self, partition: u32, (lo, hi): (u64, u64), epoch: i64) {
+    /// A move of the partition's cursor from `lo` to `hi`, under this epoch. `mark_hash` is of the record before `hi`.
+    pub(crate) fn push(&mut self, partition: u32, (lo, hi): (u64, u64), epoch: i64, mark_hash: Option<i64>) {
         self.partition.push(number(partition));
         self.lo.push(offset(lo));
         self.hi.push(offset(hi));
         self.epoch.push(epoch);
+        self.mark_hash.push(mark_hash);
     }
 
     fn all(&self, rows: u64) -> bool {
@@ -145,14 +222,17 @@ pub(crate) async fn stand_at_end(executor: impl PgExecutor<'_>, moves: &Moves) -
 /// committed.
 pub(crate) async fn advance(tx: &mut PgConnection, moves: &Moves) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query(
-        "UPDATE partition_cursor c SET next_offset = r.hi
-         FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[]) AS r (partition, lo, hi, epoch)
+        "UPDATE partition_cursor c
+         SET next_offset = r.hi, mark_hash = r.mark, mark_offset = CASE WHEN r.mark IS NOT NULL THEN r.hi - 1 END
+         FROM unnest($1::int[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+             AS r (partition, lo, hi, epoch, mark)
          WHERE (c.partition, c.next_offset, c.epoch) = (r.partition, r.lo, r.epoch)",
     )
     .bind(&moves.partition)
     .bind(&moves.lo)
     .bind(&moves.hi)
     .bind(&moves.epoch)
+    .bind(&moves.mark_hash)
     .execute(tx)
     .await?;
     Ok(moves.all(moved.rows_affected()))

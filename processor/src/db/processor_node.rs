@@ -22,15 +22,27 @@ pub(crate) async fn renew(
     .await
 }
 
-/// Partitions for each living processor, rounded up. Those that died long ago are deleted.
+/// Partitions that are not halted for each processor that has a share, rounded up. Processors that died long ago are
+/// deleted.
 pub(crate) async fn share(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "WITH forgotten AS (DELETE FROM processor_node WHERE lease_until < now() - interval '1 minute')
-         SELECT ceil((SELECT count(*) FROM partition_cursor)::numeric
+         SELECT ceil((SELECT count(*) FROM partition_cursor WHERE halted_at IS NULL)::numeric
                      / greatest(1, (SELECT count(*) FROM processor_node WHERE lease_until > now())))::bigint",
     )
     .fetch_one(executor)
     .await
+}
+
+/// Says that the processor has no share. Postgres's time.
+pub(crate) async fn stand_aside(
+    executor: impl PgExecutor<'_>,
+    node: Uuid,
+) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar("WITH gone AS (DELETE FROM processor_node WHERE id = $1) SELECT clock_timestamp()")
+        .bind(node)
+        .fetch_one(executor)
+        .await
 }
 
 /// Deletes the processor. It may have been forgotten already.

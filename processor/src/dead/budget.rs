@@ -36,7 +36,7 @@ impl Budget {
                 1_000,
                 0..=1_000_000_000_000,
                 "events of a partition, received within WEIR_DEAD_WINDOW_MINUTES, that can't be read before \
-                 its processor stops",
+                 it is halted",
             ),
             window: Duration::from_mins(settings.number(
                 "WEIR_DEAD_WINDOW_MINUTES",
@@ -71,7 +71,8 @@ impl fmt::Display for Overdrawn {
             "{events} events of partition {partition} within {minutes} minutes can't be read, and \
              WEIR_DEAD_EVENTS_MAX allows {}. The last is at offset {offset}: {reason}. Nothing is lost: \
              they are in the log, and the cursor stands before them. If another version of weir wrote them, \
-             start that one. To let what is in the log by now become dead letters: weir dead resume",
+             start that one. To let what is in the log by now become dead letters: weir dead resume. After either: \
+             weir partition resume {partition}",
             budget.events_max
         )
     }

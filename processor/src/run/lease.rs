@@ -1,5 +1,6 @@
 //! Whether this processor may still take itself for the owner of what it owns.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -10,6 +11,7 @@ use service::task::{Pace, every};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::rest::Rest;
 use crate::stores::Books;
 
 /// The lease on everything that one processor owns, as this process knows it. Renewed by a task of its own, since the
@@ -20,6 +22,8 @@ pub(super) struct Lease {
     time: Duration,
     /// Hears of Postgres's time.
     clock: Clock,
+    /// Whether the processor has a share.
+    rest: Arc<Rest>,
     term: Mutex<Term>,
 }
 
@@ -33,8 +37,8 @@ struct Term {
 }
 
 impl Lease {
-    pub(super) fn new(node: Uuid, time: Duration, clock: Clock) -> Self {
-        Self { node, time, clock, term: Mutex::default() }
+    pub(super) fn new(node: Uuid, time: Duration, clock: Clock, rest: Arc<Rest>) -> Self {
+        Self { node, time, clock, rest, term: Mutex::default() }
     }
 
     /// A session begins, which owns nothing yet.
@@ -57,7 +61,7 @@ impl Lease {
 
     pub(super) async fn renew(&self, books: &impl Books) -> Result<(), StoreError> {
         let (asked, asked_at) = (self.clock.asks(), Instant::now());
-        let now = books.renew(self.node, self.time).await?;
+        let now = books.renew(self.node, self.time, self.rest.has_share(self.time)).await?;
         self.clock.hears(asked, now.0);
         let mut term = self.term.lock();
         term.has_lapsed |= term.renewed_at.is_some_and(|at| at.elapsed() >= self.time);

@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use super::journey::ranges_text;
 use super::lease::Lease;
+use super::rest::Rest;
 use super::stage::Stage;
+use super::trouble::Trouble;
 use super::{Interrupted, PAUSE_FIRST, PAUSE_LAST};
 use crate::commit::Committed;
 use crate::metrics;
@@ -87,6 +89,7 @@ pub(super) struct Workshop<T, B> {
     pub(super) clock: service::clock::Clock,
     pub(super) done: Arc<Done>,
     pub(super) ids: Arc<IdStores>,
+    pub(super) rest: Arc<Rest>,
 }
 
 impl Pipeline {
@@ -121,9 +124,14 @@ impl Pipeline {
         self.input.is_closed()
     }
 
-    /// Notes where partitions stand that were just taken.
-    pub(super) fn begins(&self, taken: &[Owned]) {
-        self.done.committed.lock().extend(taken.iter().map(|own| (own.partition, own.next_offset)));
+    /// Notes where a partition stands that was just taken.
+    pub(super) fn begins(&self, taken: &Owned) {
+        self.done.committed.lock().insert(taken.partition, taken.next_offset);
+    }
+
+    /// Forgets a partition that is owned no more.
+    pub(super) fn forgets(&self, partition: u32) {
+        self.done.committed.lock().remove(&partition);
     }
 
     /// The first offset that is not committed yet, of each partition that was taken.
@@ -229,7 +237,10 @@ impl<T: Table, B: Books> Workshop<T, B> {
             match self.books.commit(&prepared.commit).await {
                 Ok(Committed::Yes) => return Ok(()),
                 Ok(Committed::NotOwner) => return Err(Interrupted::NotOwner),
-                Ok(Committed::TooManyDead(overdrawn)) => return Err(Interrupted::TooManyDead(overdrawn)),
+                Ok(Committed::TooManyDead(overdrawn)) => {
+                    let trouble = Trouble::halts(overdrawn.last.partition, overdrawn);
+                    return Err(Interrupted::Trouble(trouble));
+                }
                 Err(error) => {
                     let ranges = ranges_text(&prepared.commit.ranges);
                     tracing::warn!(error = %Chain(&error), ranges, "a commit was not confirmed, asking again");

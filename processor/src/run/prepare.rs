@@ -1,7 +1,6 @@
 //! The first half of a batch's way: records become a block of rows and a commit.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use eventlog::Record;
@@ -11,11 +10,12 @@ use service::trace::Kind;
 
 use super::journey::Journey;
 use super::stage::Stage;
-use crate::batch::{self, Placed, Range};
+use crate::batch::{self, Failed, Placed, Range};
 use crate::block::Block;
 use crate::commit::Commit;
 use crate::enrich::Enricher;
 use crate::judge::judge;
+use crate::mark;
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
@@ -56,28 +56,32 @@ pub(super) struct Memory {
     pub(super) block: Vec<u8>,
 }
 
-/// A batch, what is left of the records, and the ids.
+/// A batch, and what is left of the records.
 pub(super) struct Product {
     pub(super) prepared: Prepared,
     pub(super) left: Vec<Record>,
-    pub(super) seen: BTreeMap<u32, SeenIds>,
     pub(super) events: Vec<Placed<'static>>,
 }
 
-/// Prepares a batch of the first records. Takes the processor's time, not the stores'.
-///
-/// # Errors
-/// If a store of seen ids fails.
-pub(super) fn prepare(material: Material) -> io::Result<Product> {
-    let Material { mut records, owned, mut seen, present, events_max, memory, enricher, read_from } =
-        material;
+/// Prepares a batch of the first records. Takes the processor's time, not the stores'. Gives the ids back, too; those
+/// of a partition that failed are of no use.
+pub(super) fn prepare(mut material: Material) -> (BTreeMap<u32, SeenIds>, Result<Product, Failed>) {
+    let mut seen = std::mem::take(&mut material.seen);
+    let product = prepare_with(&mut seen, material);
+    (seen, product)
+}
+
+fn prepare_with(seen: &mut BTreeMap<u32, SeenIds>, material: Material) -> Result<Product, Failed> {
+    let Material { mut records, owned, seen: _, present, events_max, memory, enricher, read_from } = material;
     let mut stage = Stage::begin();
     let begun = stage.begun();
     let (mut decoded, taken) = batch::decode_some(&records, events_max, batch::emptied(memory.events));
     let ranges: Vec<Range> = batch::ranges(&records[..taken], &owned);
     let mut journey = Journey::begin(read_from, begun, std::mem::take(&mut decoded.traced), &ranges);
     stage.ends("decode");
-    let mut judged = judge(decoded, ranges, &mut seen, &present)?;
+    let marks = mark::of_last(&records[..taken]);
+    let mut judged = judge(decoded, ranges, seen, &present)?;
+    judged.commit.marks = marks;
     stage.ends("dedup");
     let block = Block::within(memory.block, &judged.fresh, &enricher);
     judged.commit.add_contents(&block, &present)?;
@@ -86,7 +90,7 @@ pub(super) fn prepare(material: Material) -> io::Result<Product> {
     journey.passed("prepare", Kind::Internal, begun);
     let prepared = Prepared { block, present, commit: judged.commit, journey, newest: judged.newest };
     let left = records.split_off(taken);
-    Ok(Product { prepared, left, seen, events })
+    Ok(Product { prepared, left, events })
 }
 
 impl Prepared {

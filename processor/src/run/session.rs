@@ -1,25 +1,30 @@
 //! A session: from owning partitions to the first failure, or to the order to stop.
 
+mod partitions;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eventlog::{EventLog, LogReader, Record};
 use schemas::time::Micros;
 use service::clock::Reading;
-use service::error::Chain;
 use service::shutdown::Shutdown;
 use tokio::time::{Duration, Instant};
 
 use super::Interrupted;
+use super::fills::Fills;
 use super::pipeline::{Pipeline, Workshop};
 use super::prepare::{Material, Memory, Prepared, Product, prepare};
 use super::stage::Stage;
-use crate::batch::{self, Placed, Range};
+use super::trouble::Trouble;
+use crate::batch::{self, Failed, Placed, Range};
 use crate::config::ProcessorConfig;
 use crate::fill;
 use crate::metrics;
 use crate::own::Owned;
 use crate::repair::Present;
 use crate::stores::{Books, Table};
+use partitions::put_away;
 use seen::SeenIds;
 
 /// How long one read waits for the first record.
@@ -32,37 +37,50 @@ const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// Everything that is known of the partitions owned. It ends with the session: the next one reads it again.
 pub(super) struct Session<'a, T, B> {
     workshop: &'a Workshop<T, B>,
-    log: &'a dyn EventLog,
+    log: &'a Arc<dyn EventLog>,
     config: &'a ProcessorConfig,
-    /// What is owned; `next_offset` is the first that no batch has been prepared of.
+    /// What is taken, and not ready to be served.
+    fills: Fills,
+    /// What is served; `next_offset` is the first that no batch has been prepared of.
     owned: BTreeMap<u32, Owned>,
     seen: BTreeMap<u32, SeenIds>,
     /// Batches up to there must be read back before they are inserted.
     dirty_until: BTreeMap<u32, u64>,
+    /// Of all that is served; `None` if that has changed.
     reader: Option<Box<dyn LogReader>>,
     /// Read, but not prepared: they did not fit into the last batch.
     left: Vec<Record>,
     /// Memory for the next batch's events.
     events: Vec<Placed<'static>>,
+    /// When partitions are taken or given next.
+    balance_at: Instant,
+    tidied_at: Instant,
+    /// When ids were last found unchanged.
+    checked_at: Instant,
 }
 
 impl<'a, T: Table, B: Books> Session<'a, T, B> {
     pub(super) fn new(
         workshop: &'a Workshop<T, B>,
-        log: &'a dyn EventLog,
+        log: &'a Arc<dyn EventLog>,
         config: &'a ProcessorConfig,
     ) -> Self {
         let (owned, seen, dirty_until) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let now = Instant::now();
         Self {
             workshop,
             log,
             config,
+            fills: Fills::new(),
             owned,
             seen,
             dirty_until,
             reader: None,
             left: Vec::new(),
             events: Vec::new(),
+            balance_at: now,
+            tidied_at: now,
+            checked_at: now,
         }
     }
 
@@ -73,50 +91,50 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
         let fed = self.feed(&pipeline, shutdown).await;
         // A failure of the pipeline comes first: what feeding it saw may be its echo.
         let finished = pipeline.finish().await;
+        self.fills.end().await;
         put_away(std::mem::take(&mut self.seen)).await;
-        ::metrics::gauge!(metrics::PARTITIONS).set(0.0);
+        self.owned.clear();
+        self.observe_partitions();
         match (finished, fed) {
             (Err(why), _) | (Ok(()), Err(why)) => why,
             (Ok(()), Ok(())) => Interrupted::Broke("a stage ended early".to_owned()),
         }
     }
 
-    /// Until something fails; `Ok` if it is the pipeline that did.
+    /// Until something fails; `Ok` if it is the pipeline that did. What is wrong with one partition is no failure.
     async fn feed(&mut self, pipeline: &Pipeline, shutdown: &Shutdown) -> Result<(), Interrupted> {
-        let mut balanced_at: Option<Instant> = None;
-        let (mut tidied_at, mut checked_at) = (Instant::now(), Instant::now());
         while !pipeline.has_failed() {
             if shutdown.is_ordered() {
                 return Err(Interrupted::Stopping);
             }
-            if balanced_at.is_none_or(|at| at.elapsed() > self.config.lease_time / 5) {
-                self.balance(pipeline).await?;
-                balanced_at = Some(Instant::now());
+            match self.turn(pipeline, shutdown).await {
+                Err(Interrupted::Trouble(trouble)) => self.part_with(pipeline, trouble).await?,
+                turned => turned?,
             }
-            if tidied_at.elapsed() > TIDY_EVERY {
-                self.tidy(pipeline).await?;
-                tidied_at = Instant::now();
-            }
-            if checked_at.elapsed() > CHECK_IDS_EVERY {
-                self.check_ids().await?;
-                checked_at = Instant::now();
-            }
-            self.step(pipeline, shutdown).await?;
         }
         Ok(())
     }
 
-    /// Nobody has brought rows back below the cursors since the partitions were taken.
-    async fn check_ids(&mut self) -> Result<(), Interrupted> {
-        if self.owned.is_empty() {
-            return Ok(());
+    async fn turn(&mut self, pipeline: &Pipeline, shutdown: &Shutdown) -> Result<(), Interrupted> {
+        if self.balance_at <= Instant::now() {
+            self.balance_at = Instant::now() + self.config.lease_time / 5;
+            self.balance(pipeline).await?;
         }
-        let now = self.workshop.books.ids_generations().await?;
-        let changed = |own: &&Owned| now.get(&own.partition).is_some_and(|now| *now != own.ids_generation);
-        match self.owned.values().find(changed) {
-            Some(own) => Err(Interrupted::IdsChanged(own.partition)),
-            None => Ok(()),
+        if self.tidied_at.elapsed() > TIDY_EVERY {
+            self.tidied_at = Instant::now();
+            self.tidy(pipeline).await?;
         }
+        if self.checked_at.elapsed() > CHECK_IDS_EVERY {
+            self.check_ids().await?;
+            self.checked_at = Instant::now();
+        }
+        self.join_ready(pipeline).await?;
+        if self.reader.is_none() && !self.owned.is_empty() {
+            let from: Vec<(u32, u64)> =
+                self.owned.values().map(|own| (own.partition, own.next_offset)).collect();
+            self.reader = Some(self.log.reader(&from).await?);
+        }
+        self.step(pipeline, shutdown).await
     }
 
     /// One batch, if there is anything to read.
@@ -203,81 +221,19 @@ impl<'a, T: Table, B: Books> Session<'a, T, B> {
             enricher: self.config.enricher.clone(),
             read_from,
         };
-        let product = fill::blocking(move || prepare(material)).await;
-        let Product { prepared, left, seen, events } = product?;
-        (self.left, self.seen, self.events) = (left, seen, events);
+        let (seen, product) = fill::blocking(move || Ok(prepare(material))).await?;
+        self.seen = seen;
+        let Product { prepared, left, events } = product.map_err(Trouble::from)?;
+        (self.left, self.events) = (left, events);
         Ok(prepared)
-    }
-
-    /// Takes or gives partitions until this processor has its share, and makes ready what it took.
-    async fn balance(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
-        let Workshop { node, table, books, lease, .. } = self.workshop;
-        lease.renew(books).await?;
-        if lease.has_lapsed() {
-            return Err(Interrupted::Lapsed);
-        }
-        let share = books.share().await?;
-        if self.owned.len() > share {
-            // Only what is committed can be given away without being done twice.
-            pipeline.drained().await;
-            if pipeline.has_failed() {
-                return Ok(());
-            }
-        }
-        let kept: Vec<u32> = self.owned.keys().take(share).copied().collect();
-        books.keep_only(*node, &kept).await?;
-        if self.owned.len() > share {
-            let excess: Vec<u32> = self.owned.keys().skip(share).copied().collect();
-            for partition in &excess {
-                self.owned.remove(partition);
-                self.dirty_until.remove(partition);
-            }
-            put_away(self.seen.extract_if(.., |partition, _| excess.contains(partition)).collect()).await;
-            return self.open_reader().await;
-        }
-        if self.owned.len() == share {
-            return Ok(());
-        }
-        let wanted = share - self.owned.len();
-        let taken = books.acquire(*node, self.config.lease_time, wanted).await?;
-        if taken.is_empty() {
-            return Ok(());
-        }
-        table.end_inserts_for(&taken).await?;
-        self.make_ready(&taken).await?;
-        pipeline.begins(&taken);
-        self.open_reader().await
-    }
-
-    /// Fills the store of seen ids and finds what must be read back, before a partition is served.
-    async fn make_ready(&mut self, taken: &[Owned]) -> Result<(), Interrupted> {
-        let Workshop { table, clock, ids, .. } = self.workshop;
-        self.dirty_until.extend(table.dirty_until(taken).await?);
-        for own in taken {
-            // Reading too many ids is safe, too few is not.
-            let seen = fill::open_filled(ids, table, own, Micros(clock.read().earliest())).await?;
-            self.seen.insert(own.partition, seen);
-            self.owned.insert(own.partition, *own);
-        }
-        Ok(())
-    }
-
-    async fn open_reader(&mut self) -> Result<(), Interrupted> {
-        self.reader = None;
-        self.left.clear();
-        ::metrics::gauge!(metrics::PARTITIONS).set(count(self.owned.len()));
-        let from: Vec<(u32, u64)> = self.owned.values().map(|own| (own.partition, own.next_offset)).collect();
-        if !from.is_empty() {
-            self.reader = Some(self.log.reader(&from).await?);
-        }
-        Ok(())
     }
 
     /// Forgets ids beyond the window, and lets the log drop what is processed and old.
     async fn tidy(&mut self, pipeline: &Pipeline) -> Result<(), Interrupted> {
         if let Some(now) = time_to_forget(&self.workshop.clock.read()) {
-            for seen in self.seen.values_mut() {
-                seen.forget_before(now).map_err(fill::disk_failed)?;
+            for (partition, seen) in &mut self.seen {
+                let failed = |cause| Trouble::from(Failed { partition: *partition, cause });
+                seen.forget_before(now).map_err(failed)?;
             }
         }
         self.observe_ids();
@@ -313,22 +269,6 @@ fn time_to_forget(reading: &Reading) -> Option<Micros> {
         return None;
     }
     Some(Micros(reading.earliest()))
-}
-
-/// Brings to disk what is in memory of these ids, so that nothing has to be read from ClickHouse by the owner that
-/// opens them next, and lets go of them. If it fails, they are read.
-async fn put_away(seen: BTreeMap<u32, SeenIds>) {
-    let put_away = fill::blocking(move || {
-        for (partition, mut seen) in seen {
-            if let Err(error) = seen.flush() {
-                tracing::warn!(error = %Chain(&error), partition, "the youngest ids were not brought to disk");
-            }
-        }
-        Ok(())
-    });
-    if let Err(error) = put_away.await {
-        tracing::warn!(error = %Chain(&error), "the youngest ids were not brought to disk");
-    }
 }
 
 /// A count as a gauge takes it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use metering::ledger::{Account, Counts};
 use processor::batch::Range;
 use processor::commit::{Commit, Committed, RangeSum};
+use processor::mark::Mark;
 use processor::own::Owned;
 use processor::stores::Books;
 use schemas::id::Position;
@@ -33,6 +34,7 @@ pub(crate) struct Postgres {
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     ranges: Vec<Range>,
+    marks: Vec<Mark>,
     sums: Vec<RangeSum>,
     usage: Vec<(Account, Counts)>,
     dead: Vec<((u32, Position), u16)>,
@@ -49,6 +51,7 @@ impl From<&Commit> for Batch {
     fn from(commit: &Commit) -> Self {
         Self {
             ranges: commit.ranges.clone(),
+            marks: commit.marks.clone(),
             sums: commit.sums.clone(),
             usage: commit.usage.iter().map(|(account, counts)| (*account, *counts)).collect(),
             dead: commit
@@ -63,6 +66,7 @@ impl From<&Commit> for Batch {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor {
     pub(crate) next_offset: u64,
+    mark: Option<Mark>,
     pub(crate) owner: Option<Uuid>,
     epoch: i64,
     /// `None` is long ago.
@@ -71,7 +75,7 @@ pub(crate) struct Cursor {
 
 impl Postgres {
     pub(crate) fn new(partitions: usize) -> Self {
-        let cursor = Cursor { next_offset: 0, owner: None, epoch: 0, lease_until: None };
+        let cursor = Cursor { next_offset: 0, mark: None, owner: None, epoch: 0, lease_until: None };
         Self {
             cursors: vec![cursor; partitions],
             nodes: BTreeMap::new(),
@@ -143,8 +147,9 @@ impl State {
         if !can_commit && !self.is(Mutant::NoCompareAndSet) {
             return Committed::NotOwner;
         }
-        for (range, sum) in batch.ranges.iter().zip(&batch.sums) {
-            self.books.cursors[range.partition as usize].next_offset = range.hi;
+        for ((range, sum), mark) in batch.ranges.iter().zip(&batch.sums).zip(&batch.marks) {
+            let cursor = &mut self.books.cursors[range.partition as usize];
+            (cursor.next_offset, cursor.mark) = (range.hi, Some(*mark));
             self.books.ledger.insert((range.partition, range.lo), (range.hi, *sum));
             self.check_stored(range.partition, range.lo, range.hi);
         }
@@ -177,8 +182,8 @@ impl State {
             cursor.owner = Some(node);
             cursor.epoch += 1;
             cursor.lease_until = Some(now + lease_time);
-            let Cursor { next_offset, epoch, .. } = *cursor;
-            taken.push(Owned { partition, next_offset, epoch, ids_generation: 0 });
+            let Cursor { next_offset, mark, epoch, .. } = *cursor;
+            taken.push(Owned { partition, next_offset, epoch, mark, ids_generation: 0 });
         }
         taken
     }
@@ -194,11 +199,16 @@ impl State {
 }
 
 impl Books for Handle {
-    async fn renew(&self, node: Uuid, lease_time: Duration) -> Result<Micros, StoreError> {
+    async fn renew(&self, node: Uuid, lease_time: Duration, has_share: bool) -> Result<Micros, StoreError> {
         self.ask(BOOKS, |state| {
             let until = Instant::now() + lease_time;
             state.processes[self.process].node = Some(node);
-            state.books.nodes.insert(node, until);
+            if has_share {
+                state.books.nodes.insert(node, until);
+            } else {
+                state.books.nodes.remove(&node);
+                state.count("processors without a share");
+            }
             for cursor in state.books.cursors.iter_mut().filter(|cursor| cursor.owner == Some(node)) {
                 cursor.lease_until = Some(until);
             }
@@ -237,6 +247,15 @@ impl Books for Handle {
             (format!("keeps only {kept:?}"), ())
         })
         .await
+    }
+
+    async fn halt(&self, _: Uuid, partition: u32, reason: &str) -> Result<(), StoreError> {
+        self.state().wrong.push(format!("partition {partition} is halted: {reason}"));
+        Ok(())
+    }
+
+    async fn halted(&self) -> Result<BTreeMap<u32, String>, StoreError> {
+        Ok(BTreeMap::new())
     }
 
     async fn leave(&self, node: Uuid) -> Result<(), StoreError> {

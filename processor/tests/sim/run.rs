@@ -10,6 +10,7 @@ use processor::dead::budget::Budget;
 use processor::run::Fatal;
 use processor::{Enricher, Processor, ProcessorConfig};
 use service::clock::Clock;
+use service::ops::Readiness;
 use service::shutdown::{Shutdown, ShutdownTrigger};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -144,6 +145,7 @@ fn start(world: &Arc<World>, processes: &mut Vec<Running>) {
             ids_memory_max: 1 << 20,
             enricher: Enricher::default(),
             dead: Budget { events_max: 1_000_000, window: Duration::from_hours(1) },
+            readiness: Readiness::default(),
             reconcile_every: Duration::ZERO,
             erases: false,
             rolls_up: false,

@@ -12,6 +12,7 @@ use eventlog::Append;
 use metering::period::Period;
 use processor::dead::budget;
 use processor::run::Fatal;
+use processor::standing::{self, Resumed};
 use processor::{Processor, ProcessorConfig};
 use proof::verify::verify;
 use schemas::event::{Event, EventFlags, EventKind};
@@ -224,14 +225,16 @@ fn frame(envelope: &Envelope<'_>, ids: &[&str]) -> Vec<u8> {
 }
 
 /// A processor with these settings that runs until it ends by itself or is ordered to.
-fn processor(
+pub(crate) fn processor(
     river: &River,
     settings: &[(&str, &str)],
+    change: impl FnOnce(&mut ProcessorConfig),
 ) -> (ShutdownTrigger, tokio::task::JoinHandle<Result<(), Fatal>>) {
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let mut settings = Settings::new(settings);
-    let config = ProcessorConfig::read(&mut settings, river.stores.folder.path());
+    let mut config = ProcessorConfig::read(&mut settings, river.stores.folder.path());
     settings.finish().unwrap();
+    change(&mut config);
     let (pool, log) = (river.stores.pool.clone(), std::sync::Arc::clone(&river.log));
     let processor = Processor::new(pool, river.stores.clickhouse(), log, Clock::system(), config);
     let (trigger, shutdown) = Shutdown::new();
@@ -239,50 +242,58 @@ fn processor(
 }
 
 const CURSOR: &str = "SELECT next_offset FROM partition_cursor";
+const HALTED: &str = "SELECT count(halted_at) FROM partition_cursor";
+
+/// Lets the partition be taken again.
+async fn resume(river: &River) {
+    assert_eq!(standing::resume(&river.stores.processor, 0).await.unwrap(), Resumed::Yes);
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_processor_stops_before_the_commit_that_would_pass_the_budget_of_dead_events() {
+async fn a_partition_is_halted_before_the_commit_that_would_pass_the_budget_of_dead_events() {
     let scene = Scene::start(RiverConfig { processors: 0, ..one_partition() }, None).await;
     let river = &scene.river;
     let junk = async |timestamp_ms| scene.append(b"junk", timestamp_ms).await;
     let settings: [(&str, &str); 2] = [("WEIR_DEAD_EVENTS_MAX", "2"), ("WEIR_BATCH_LINGER_MS", "20")];
-    let (_trigger, running) = processor(river, &settings);
+    let (stop, running) = processor(river, &settings, |_| {});
     for offset in 0..2 {
         junk(1_000_000).await;
         scene.until(CURSOR, offset + 1).await;
     }
     junk(1_000_000).await;
-    let fatal = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap_err().to_string();
-    assert!(fatal.contains("3 events of partition 0 within 60 minutes can't be read"), "{fatal}");
-    assert!(fatal.contains("allows 2. The last is at offset 2: frame version 106"), "{fatal}");
-    assert!(fatal.contains("weir dead resume"), "{fatal}");
-    scene.until(CURSOR, 2).await;
+    scene.until(HALTED, 1).await;
+    let standing = standing::list(&river.stores.processor, None).await.unwrap().swap_remove(0);
+    let reason = standing.halted_reason.unwrap();
+    assert!(reason.contains("3 events of partition 0 within 60 minutes can't be read"), "{reason}");
+    assert!(reason.contains("allows 2. The last is at offset 2: frame version 106"), "{reason}");
+    assert!(reason.contains("weir dead resume") && reason.ends_with("weir partition resume 0"), "{reason}");
+    assert_eq!((standing.next_offset, standing.owner), (2, None));
     assert_eq!(scene.letters().await.len(), 2);
 
     // Again, until somebody decides.
-    let (_trigger, running) = processor(river, &settings);
-    assert!(tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().is_err());
+    resume(river).await;
+    scene.until(HALTED, 1).await;
     budget::resume(&river.stores.pool, &*river.log).await.unwrap();
-    let (trigger, running) = processor(river, &settings);
+    resume(river).await;
     scene.until(CURSOR, 3).await;
     // What was forgiven counts no more, what comes now does.
     for offset in 3..5 {
         junk(1_000_000).await;
         scene.until(CURSOR, offset + 1).await;
     }
-    trigger.order();
-    running.await.unwrap().unwrap();
     junk(1_000_000).await;
-    let (_trigger, running) = processor(river, &settings);
-    assert!(tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().is_err());
+    scene.until(HALTED, 1).await;
+    stop.order();
+    running.await.unwrap().unwrap();
 
     // Room comes from a higher setting, from letters that are dealt with, and from time.
-    let (trigger, running) = processor(river, &[("WEIR_DEAD_EVENTS_MAX", "3")]);
+    let (stop, running) = processor(river, &[("WEIR_DEAD_EVENTS_MAX", "3")], |_| {});
+    resume(river).await;
     scene.until(CURSOR, 6).await;
-    trigger.order();
+    stop.order();
     running.await.unwrap().unwrap();
     decide(&river.stores, Decision::Discard, &Which::default()).await.unwrap();
-    let (trigger, running) = processor(river, &settings);
+    let (stop, running) = processor(river, &settings, |_| {});
     for (offset, timestamp_ms) in [(6, 10_000_000), (7, 10_000_000), (8, 10_000_000 + 3_600_000)] {
         junk(timestamp_ms).await;
         scene.until(CURSOR, offset + 1).await;
@@ -292,8 +303,10 @@ async fn a_processor_stops_before_the_commit_that_would_pass_the_budget_of_dead_
     junk(10_000_000 + 3_600_000).await;
     scene.until(CURSOR, 10).await;
     junk(10_000_000 + 2 * 3_600_000 - 1).await;
-    assert!(tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().is_err());
-    drop(trigger);
+    scene.until(HALTED, 1).await;
+    scene.until(CURSOR, 10).await;
+    stop.order();
+    running.await.unwrap().unwrap();
     scene.river.stop().await;
 }
 

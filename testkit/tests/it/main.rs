@@ -16,6 +16,7 @@ mod proxies;
 mod enrich;
 mod recovery;
 mod dead;
+mod alone;
 mod repair;
 mod reconcile;
 mod rate_share;

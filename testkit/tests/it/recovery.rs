@@ -38,7 +38,8 @@ async fn insert_without_commit(river: &River, records: usize, rows: usize) {
         read.extend(reader.read(1 << 20, Duration::from_secs(1)).await.unwrap());
     }
     read.truncate(records);
-    let owned = BTreeMap::from([(0, Owned { partition: 0, next_offset: 0, epoch: 1, ids_generation: 0 })]);
+    let own = Owned { partition: 0, next_offset: 0, epoch: 1, mark: None, ids_generation: 0 };
+    let owned = BTreeMap::from([(0, own)]);
     let ranges = batch::ranges(&read, &owned);
     let none = processor::repair::Present::new();
     let judged = judge::judge(batch::decode(&read), ranges, &mut empty_ids(river), &none).unwrap();

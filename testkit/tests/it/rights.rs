@@ -23,7 +23,7 @@ async fn every_role_binds_a_database_to_its_log_and_ends_what_its_predecessor_le
     }
     metering::lease::end_all(&stores.pool_of(Role::Ingest)).await.unwrap();
     let (pool, node) = (&stores.processor, Uuid::now_v7());
-    own::renew(pool, node, LEASE).await.unwrap();
+    own::renew(pool, node, LEASE, true).await.unwrap();
     assert_eq!(own::share(pool).await.unwrap(), 3);
     let owned = async || {
         stores.postgres_number("SELECT count(*) FROM partition_cursor WHERE lease_until > now()").await

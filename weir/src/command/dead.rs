@@ -117,7 +117,8 @@ async fn resume(json: bool) -> anyhow::Result<ExitCode> {
     let log = stores::open_log_to_look(&config::stores()?).await?;
     let forgiven = budget::resume(&pool(Role::Processor)?, &*log).await?;
     print(json, &json!({"forgiven_below": forgiven}), |_| {
-        "what is in the log now may become dead letters: start the processors again".to_owned()
+        "what is in the log now may become dead letters: weir partition resume for those that are halted"
+            .to_owned()
     })
 }
 

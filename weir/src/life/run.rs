@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use eventlog::EventLog;
 use ingest::Ingest;
 use metering::Billing;
+use processor::ProcessorConfig;
 use proof::Processing;
 use service::clock::Clock;
 use service::error::Chain;
@@ -51,7 +52,7 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     let pools = Pools::new(&config.stores.database)?;
     let OpenLog { log, fatal, exclusive } =
         stores::open_log(&config.stores, config.outage.as_ref(), pools.binding(roles)).await?;
-    let readiness = Readiness::default();
+    let readiness = if roles.only_processes() { Readiness::of_one_role() } else { Readiness::default() };
     let (_until_the_end, ops_shutdown) = Shutdown::new();
     #[cfg(feature = "faults")]
     if roles.ingest {
@@ -59,8 +60,8 @@ pub(crate) async fn run(roles: Roles) -> anyhow::Result<ExitCode> {
     }
     tokio::spawn(serve_ops(ops, readiness.clone(), metrics, ops_shutdown));
 
-    let mut serving = Serving::new(&config, roles, &pools, &log);
-    let stopped = serving.serve(exclusive, &readiness, fatal).await;
+    let mut serving = Serving::new(&config, roles, &pools, &log, readiness.clone());
+    let stopped = serving.serve(exclusive, fatal).await;
     readiness.set(false);
     let drained = tokio::time::timeout(STOP_DEADLINE - LOG_CLOSE_DEADLINE, serving.drain()).await;
     tokio::join!(log.close(LOG_CLOSE_DEADLINE), finish(traces));
@@ -86,6 +87,7 @@ struct Serving<'a> {
     roles: Roles,
     pools: &'a Pools,
     log: &'a Arc<dyn EventLog>,
+    readiness: Readiness,
     /// Whether the database is bound to the log.
     bound: watch::Sender<bool>,
     front: Tasks,
@@ -93,16 +95,22 @@ struct Serving<'a> {
 }
 
 impl<'a> Serving<'a> {
-    fn new(config: &'a Config, roles: Roles, pools: &'a Pools, log: &'a Arc<dyn EventLog>) -> Self {
+    fn new(
+        config: &'a Config,
+        roles: Roles,
+        pools: &'a Pools,
+        log: &'a Arc<dyn EventLog>,
+        readiness: Readiness,
+    ) -> Self {
         let bound = watch::Sender::new(false);
-        Self { config, roles, pools, log, bound, front: Tasks::default(), back: Tasks::default() }
+        let (front, back) = (Tasks::default(), Tasks::default());
+        Self { config, roles, pools, log, readiness, bound, front, back }
     }
 
     /// Starts the roles and waits for a reason to stop. While Postgres is away, only ingest is there.
     async fn serve(
         &mut self,
         exclusive: bool,
-        readiness: &Readiness,
         fatal: watch::Receiver<Option<String>>,
     ) -> anyhow::Result<&'static str> {
         let mut signal = pin!(signalled());
@@ -114,7 +122,8 @@ impl<'a> Serving<'a> {
             }
             Bound::Away(error) => {
                 tracing::warn!(error = %Chain(&error), "Postgres does not answer: waiting for it");
-                readiness.set(self.start_ingest().await?);
+                let is_ready = self.start_ingest().await?;
+                self.readiness.set(is_ready);
                 tokio::select! {
                     bound = bind_when_back(pools, roles, &*log, exclusive) => bound?,
                     stopped = self.until_stopped(signal.as_mut(), fatal.clone()) => return stopped,
@@ -124,7 +133,7 @@ impl<'a> Serving<'a> {
             }
         }
         self.start_the_rest().await?;
-        readiness.set(true);
+        self.readiness.set(true);
         tracing::info!(ops = %self.config.ops_listen, log = self.log.identity(), "ready");
         self.until_stopped(signal, fatal).await
     }
@@ -158,8 +167,8 @@ impl<'a> Serving<'a> {
         }
         if let Some(settings) = &config.processor {
             let log = Arc::clone(log);
-            let processor =
-                Processing::build(settings.clone(), pools.processor.clone(), clickhouse, log, clock);
+            let settings = ProcessorConfig { readiness: self.readiness.clone(), ..settings.clone() };
+            let processor = Processing::build(settings, pools.processor.clone(), clickhouse, log, clock);
             self.back.try_spawn("the processor", processor.run(self.back.shutdown()));
         }
         if let Some(retention) = config.billing {

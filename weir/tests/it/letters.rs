@@ -8,7 +8,7 @@ use eventlog::local::{LocalConfig, LocalLog};
 use eventlog::{Append, EventLog};
 use testkit::eventually;
 
-use crate::process::{ADDRESSES, Place, Process};
+use crate::process::{Place, Process};
 
 fn log_folder(place: &Place) -> PathBuf {
     place.stores.folder.path().join("data/log")
@@ -89,25 +89,60 @@ async fn dead_letters_are_listed_shown_replayed_and_given_up() {
     assert!(process.stop().await.success());
 }
 
+/// Why the only partition is halted, once it is.
+async fn halted(place: &Place) -> String {
+    eventually("the partition is halted", Duration::from_secs(30), async || {
+        place.stores.postgres_number("SELECT count(halted_at) FROM partition_cursor").await == 1
+    })
+    .await;
+    let partitions = place.run_json(&["partition", "list"]).await;
+    let partition = &partitions[0];
+    assert_eq!((&partition["next_offset"], &partition["lag"]), (&0.into(), &2.into()), "{partition}");
+    assert!(partition["halted_at"].is_string() && partition["owner"].is_null(), "{partition}");
+    partition["halted_reason"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn too_many_dead_letters_end_the_process_which_says_why_until_somebody_decides() {
+async fn too_many_dead_letters_halt_their_partition_until_somebody_decides() {
     let mut place = Place::new(None).await;
     place.set("WEIR_DEAD_EVENTS_MAX", "1");
     place.run(&["migrate"]).await;
     append_junk(&place, 2).await;
-    let any_port = ADDRESSES.map(|name| (name, "127.0.0.1:0"));
-    let output = place.command(&["standalone"]).envs(any_port).output().await.unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{error}");
-    let last = error.lines().last().unwrap();
-    let why = "weir: the processor failed: processing failed: 2 events of partition 0 within 60 minutes can't be read";
-    assert!(last.starts_with(why), "{last}");
-    assert_eq!(place.stores.postgres_number("SELECT next_offset FROM partition_cursor").await, 0);
+    let process = place.start("standalone").await;
+    let reason = halted(&place).await;
+    assert!(reason.starts_with("2 events of partition 0 within 60 minutes can't be read"), "{reason}");
+    eventually("/readyz and /metrics say so", Duration::from_secs(5), async || {
+        process.readiness().await
+            == (200, "ready\nevery partition is halted: weir partition list says why\n".into())
+            && process.metrics().await.contains("weir_processor_partition_halted{partition=\"0\"} 1")
+    })
+    .await;
+    assert!(place.run(&["partition", "list"]).await.contains(", halted since "));
+    // Its cause is still there.
+    place.run(&["partition", "resume", "0"]).await;
+    assert_eq!(halted(&place).await, reason);
+    assert!(process.stop().await.success());
+
+    let process = place.start_unready("processor").await;
+    eventually("one that can process nothing is not ready", Duration::from_secs(30), async || {
+        process.readiness().await
+            == (503, "not ready\nevery partition is halted: weir partition list says why\n".into())
+    })
+    .await;
     place.run(&["dead", "resume"]).await;
+    place.run(&["partition", "resume", "0"]).await;
+    eventually("it is ready", Duration::from_secs(30), async || process.readiness().await.0 == 200).await;
+    assert!(process.stop().await.success());
     let process = place.start("standalone").await;
     events(&place, &process, 0..5).await;
     stored(&place, 5).await;
     assert!(place.run(&["verify"]).await.contains("dead 2"));
+    let error = refused(&place, &["partition", "resume", "0"], 1).await;
+    assert!(error.contains("partition 0 is not halted"), "{error}");
+    let error = refused(&place, &["partition", "resume", "1"], 1).await;
+    assert!(error.contains("there is no partition 1"), "{error}");
+    let list = place.run(&["partition", "list"]).await;
+    assert!(list.starts_with("partition 0: processed to ") && list.contains(", owner "), "{list}");
     assert!(process.stop().await.success());
 }
 

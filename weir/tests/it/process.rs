@@ -149,8 +149,26 @@ impl Place {
         self.spawn(command, role, ports).await
     }
 
+    /// Starts a role and does not wait.
+    pub(crate) async fn start_unready(&self, role: &str) -> Process {
+        let mut command = self.command(&[role]);
+        command.env("WEIR_LOG", "warn");
+        let process = self.spawn_unready(command, role, Ports::free());
+        eventually("the process listens", Duration::from_secs(60), async || {
+            process.ops().try_send(hyper::Method::GET, "/readyz", &[], "").await.is_ok()
+        })
+        .await;
+        process
+    }
+
+    async fn spawn(&self, command: Command, role: &str, ports: Ports) -> Process {
+        let process = self.spawn_unready(command, role, ports);
+        process.ready().await;
+        process
+    }
+
     /// A process has a data folder of its own in a cluster.
-    async fn spawn(&self, mut command: Command, role: &str, ports: Ports) -> Process {
+    fn spawn_unready(&self, mut command: Command, role: &str, ports: Ports) -> Process {
         if self.settings.iter().any(|(name, _)| name == "KAFKA_BROKERS") {
             command.env("WEIR_DATA_DIR", self.stores.folder.path().join(format!("data-{}", ports.ops)));
         }
@@ -160,20 +178,27 @@ impl Place {
         }
         let child = command.kill_on_drop(true).spawn().unwrap();
         let url = format!("http://127.0.0.1:{}", ports.ingest);
-        let process = Process { child, role: role.to_owned(), url, ports };
-        process.ready().await;
-        process
+        Process { child, role: role.to_owned(), url, ports }
     }
 }
 
 impl Process {
     async fn ready(&self) {
-        let client = Client::new(([127, 0, 0, 1], self.ports.ops).into(), None);
         eventually("the process is ready", Duration::from_secs(60), async || {
-            let reply = client.try_send(hyper::Method::GET, "/readyz", &[], "").await;
+            let reply = self.ops().try_send(hyper::Method::GET, "/readyz", &[], "").await;
             reply.is_ok_and(|reply| reply.status == 200)
         })
         .await;
+    }
+
+    fn ops(&self) -> Client {
+        Client::new(([127, 0, 0, 1], self.ports.ops).into(), None)
+    }
+
+    /// What it says of itself: a status and a text.
+    pub(crate) async fn readiness(&self) -> (u16, String) {
+        let reply = self.ops().send(hyper::Method::GET, "/readyz", &[], "").await;
+        (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())
     }
 
     /// A client of its ingest listener, with a key in the header or none.
@@ -203,8 +228,7 @@ impl Process {
 
     /// Its metrics, as Prometheus reads them.
     pub(crate) async fn metrics(&self) -> String {
-        let client = Client::new(([127, 0, 0, 1], self.ports.ops).into(), None);
-        let reply = client.send(hyper::Method::GET, "/metrics", &[], "").await;
+        let reply = self.ops().send(hyper::Method::GET, "/metrics", &[], "").await;
         String::from_utf8(reply.body.to_vec()).unwrap()
     }
 

@@ -1,0 +1,118 @@
+//! A log of which one partition can't be read.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use bytes::Bytes;
+use eventlog::Append;
+
+use super::*;
+
+const PARTITIONS: u32 = 8;
+const DAMAGED: u32 = 3;
+/// What the lag of the others must stay below.
+const LAG_MAX: Duration = Duration::from_secs(2);
+
+/// Appends records that nobody can read.
+pub(super) async fn append_junk(river: &River, partition: u32, records: usize) {
+    let junk = Append { partition, timestamp_ms: 0, payload: Bytes::from_static(b"junk") };
+    river.log.append(vec![junk; records], SOON).await.unwrap();
+}
+
+/// The last byte of a partition's last record.
+struct LastByte {
+    segment: File,
+    at: u64,
+}
+
+impl LastByte {
+    fn of(river: &River, partition: u32) -> Self {
+        let folder = river.stores.folder.path().join(format!("log/p{partition:03}"));
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let segments = files.filter(|path| path.extension().is_some_and(|ending| ending == "log"));
+        let segment = File::options().read(true).write(true).open(segments.max().unwrap()).unwrap();
+        let at = segment.metadata().unwrap().len() - 1;
+        Self { segment, at }
+    }
+
+    /// Twice, it is what it was.
+    fn flip(&self) {
+        let mut byte = [0];
+        self.segment.read_exact_at(&mut byte, self.at).unwrap();
+        self.segment.write_all_at(&[byte[0] ^ 1], self.at).unwrap();
+    }
+}
+
+/// Keeps processors off the partition for three seconds.
+async fn take_away(river: &River, partition: u32) {
+    sqlx::query(
+        "UPDATE partition_cursor SET owner = gen_random_uuid(), epoch = epoch + 1,
+                lease_until = now() + interval '3 seconds' WHERE partition = $1",
+    )
+    .bind(i64::from(partition))
+    .execute(&river.stores.pool)
+    .await
+    .unwrap();
+}
+
+/// Sends events until `is_over`, and measures how long each of them took until the others had processed it.
+async fn longest_lag_until(
+    river: &River,
+    customer: &Customer,
+    ids: &mut std::ops::RangeFrom<u32>,
+    mut is_over: impl AsyncFnMut() -> bool,
+) -> Duration {
+    let (client, mut longest) = (river.client(&customer.key), Duration::ZERO);
+    while !is_over().await {
+        assert_eq!(client.post_ids(ids.by_ref().take(40)).await.status, 202);
+        longest = longest.max(others_are_done(river, &[DAMAGED]).await);
+    }
+    longest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_eight_partitions_one_is_damaged_and_the_lag_of_the_others_stays_below_two_seconds() {
+    let config = RiverConfig { processors: 2, ..of_partitions(PARTITIONS) };
+    let river = River::start_with(config.clone()).await;
+    let customer = river.customer("acme", None).await;
+    let mut ids = 0..;
+    assert_eq!(river.client(&customer.key).post_ids(ids.by_ref().take(200)).await.status, 202);
+    metered(&river, &customer, 200).await;
+
+    take_away(&river, DAMAGED).await;
+    eventually("a record of it waits", SOON, async || {
+        assert_eq!(river.client(&customer.key).post_ids(ids.by_ref().take(40)).await.status, 202);
+        standing_of(&river, DAMAGED as usize).await.lag > Some(0)
+    })
+    .await;
+    let cursor = river.log.bounds().await.unwrap()[DAMAGED as usize].end - 1;
+    let byte = LastByte::of(&river, DAMAGED);
+    byte.flip();
+    let is_halted = async || standing_of(&river, DAMAGED as usize).await.halted_reason.is_some();
+    let mut lag = longest_lag_until(&river, &customer, &mut ids, is_halted).await;
+    let reason = halted(&river, DAMAGED as usize, cursor).await;
+    assert!(reason.contains("partition 3 is damaged: ") && reason.contains("p003/"), "{reason}");
+    let until = Instant::now() + Duration::from_secs(3);
+    lag = lag.max(longest_lag_until(&river, &customer, &mut ids, async || Instant::now() > until).await);
+    println!("the longest lag of the others was {lag:?}");
+    assert!(lag < LAG_MAX, "{lag:?}");
+
+    // It stays halted when processors start again, and is halted again while its cause is there.
+    let since = standing_of(&river, DAMAGED as usize).await.halted_at;
+    let (stores, log) = river.stop().await;
+    let river = River::start_on(stores, log, config).await;
+    assert_eq!(river.client(&customer.key).post_ids(ids.by_ref().take(40)).await.status, 202);
+    others_are_done(&river, &[DAMAGED]).await;
+    assert_eq!(standing_of(&river, DAMAGED as usize).await.halted_at, since);
+    resume(&river, DAMAGED).await;
+    let reason = halted(&river, DAMAGED as usize, cursor).await;
+    assert!(reason.contains("partition 3 is damaged: "), "{reason}");
+    assert!(standing_of(&river, DAMAGED as usize).await.halted_at > since);
+
+    byte.flip();
+    resume(&river, DAMAGED).await;
+    others_are_done(&river, &[]).await;
+    metered(&river, &customer, i64::from(ids.start)).await;
+    proved(&river).await;
+    river.stop().await;
+}
