@@ -275,6 +275,9 @@ async fn no_secret_is_printed_stored_or_shown_again() {
         .with_span_events(FmtSpan::NEW)
         .with_writer(move || writer.clone())
         .finish();
+    // While there is one subscriber, a line that another test's thread comes to first is asked for there, where nobody
+    // listens, and is off for all threads from then on. With two, both are asked.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber);
     let house = House::with(&[
         ("WEIR_OIDC_SSO_ISSUER", "https://sso.invalid"),
