@@ -1,6 +1,7 @@
 //! Who may call a route: the guard reads the table of routes, and no handler has a check of its own.
 
 mod again;
+mod guard;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,12 +10,10 @@ use accounts::{
     Actor, Admitted, AdmittedPlatform, Authenticator, Client, Expected, Grants, LIMITED, PlatformScope,
     Scope, SignedInPerson, tenant,
 };
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::header::{AUTHORIZATION, COOKIE, HeaderName, IF_MATCH, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
-use axum::response::Response;
 use parking_lot::Mutex;
 use schemas::lifecycle::TenantState;
 use schemas::permission::{Permission, PlatformRole};
@@ -22,11 +21,11 @@ use schemas::problem::{Code, Problem};
 use subtle::ConstantTimeEq;
 
 use crate::api::Api;
-use crate::input::whole;
 use crate::reply::Refused;
 use crate::request;
 
 pub(crate) use again::Again;
+pub(crate) use guard::guard;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +60,6 @@ impl fmt::Display for Access {
 
 /// What is answered to somebody who has no good credential where the operator's token is one.
 const SEND_TOKEN: &str = "send the operator's token as `Authorization: Bearer <token>`";
-
-/// Bytes of what stands for something in a path at most.
-const NAMED_BYTES_MAX: usize = 1_000;
 
 /// What the guard has opened. A handler takes it once.
 struct Once<T>(Arc<Mutex<Option<T>>>);
@@ -101,62 +97,6 @@ impl OfPlatform {
             Self::Person(person) => person.role,
         }
     }
-}
-
-/// Lets a request through to its handler if `access` allows it.
-///
-/// # Errors
-/// 401 for nobody, 403 for somebody without the permission, 404 for what belongs to another tenant.
-pub(crate) async fn guard(
-    State((api, access)): State<(Api, Access)>,
-    parameters: RawPathParams,
-    request: Request,
-    next: Next,
-) -> Result<Response, Refused> {
-    if parameters.iter().any(|(_, value)| value.len() > NAMED_BYTES_MAX || value.contains('\0')) {
-        return Err(Refused::new(Problem::new(
-            Code::NotFound,
-            "nothing has a name like the one in the path",
-        )));
-    }
-    let bearer = bearer(request.headers());
-    // Before anything is opened: a body that arrives slowly must hold no connection of the pool.
-    let mut request = match access == Access::Anyone || !bearer.is_empty() {
-        true => arrived(request).await?,
-        false => request,
-    };
-    match access {
-        Access::Anyone => from_our_pages(&api, &request)?,
-        Access::Operator | Access::Support => {
-            let opened = of_platform(&api, &bearer, request.headers()).await?;
-            if access == Access::Operator && opened.role() != PlatformRole::Operator {
-                let detail = "this takes an operator: support sees everything, and changes nothing";
-                return Err(Refused::new(Problem::new(Code::Forbidden, detail)));
-            }
-            request.extensions_mut().insert(Once::new(opened));
-        }
-        Access::Session => {
-            let auth = authenticator(&api)?;
-            let person = auth.signed_in(&bearer, &client(request.headers())).await?;
-            request.extensions_mut().insert(person);
-        }
-        Access::Tenant(permission) | Access::Project(permission) => {
-            let named =
-                parameters.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
-            let asked = Again::new(access, permission, named.unwrap_or_default());
-            let opened = asked.open(&api, request.headers()).await?;
-            request.extensions_mut().insert(Once::new(opened));
-            request.extensions_mut().insert(asked);
-        }
-    }
-    Ok(next.run(request).await)
-}
-
-/// The request with all of its body.
-async fn arrived(request: Request) -> Result<Request, Refused> {
-    let (parts, body) = request.into_parts();
-    let body = whole(body).await?;
-    Ok(Request::from_parts(parts, body.into()))
 }
 
 /// Somebody of the platform, or the holder of the operator's token. For the latter nothing is asked of Postgres.

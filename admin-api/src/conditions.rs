@@ -59,7 +59,8 @@ async fn answered(
     next: Next,
 ) -> Result<Response, Refused> {
     let method = request.method().clone();
-    let read_again = expected(request.headers(), &IF_NONE_MATCH).filter(|_| method == Method::GET);
+    let reads = method == Method::GET && is_resource(path);
+    let read_again = expected(request.headers(), &IF_NONE_MATCH).filter(|_| reads);
     let (request, once) = once(&api, path, parameters, request).await?;
     let waiting = once.as_ref().map(|once| once.waiting.clone());
     let may_change = matches!(method, Method::PATCH | Method::PUT | Method::DELETE);
@@ -124,12 +125,17 @@ async fn once(
     Ok((Request::from_parts(parts, body.into()), Some(once)))
 }
 
+/// Whether what a path of the table answers is a resource: what lets somebody in is another one each time.
+pub(crate) fn is_resource(path: &str) -> bool {
+    !path.starts_with("/v1/auth/") && !path.ends_with("/impersonate")
+}
+
 /// Gives a reply that shows a resource its tag, unless its handler has.
 async fn tagged(path: &str, reply: Response) -> Result<Response, Refused> {
     let is_resource = matches!(reply.status(), StatusCode::OK | StatusCode::CREATED)
         && reply.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json")
         && !reply.headers().contains_key(ETAG)
-        && !path.starts_with("/v1/auth/");
+        && is_resource(path);
     let bytes = reply.body().size_hint().exact().filter(|bytes| *bytes <= REPLY_BYTES_MAX as u64);
     if !is_resource || bytes.is_none() {
         return Ok(reply);

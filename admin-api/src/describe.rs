@@ -12,7 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Again, InTenant, OnPlatform, PlatformPerson, Sender, Signed};
 use crate::input::{Body, Paging, Parameters};
-use crate::reply::{Contract, Gone, Holding, Html, Lines, Redirect, Refused, Secret, Status, WithCookies};
+use crate::reply::{
+    Contract, Gone, Holding, Html, Lines, Markdown, Redirect, Refused, Secret, Status, WithCookies,
+};
 
 /// A description under way.
 #[derive(Default)]
@@ -186,6 +188,13 @@ impl Describe for Html {
     fn describe(operation: &mut Operation) {
         let content = json!({"text/html": {"schema": {"type": "string"}}});
         operation.replies_with(200, "A page.", content);
+    }
+}
+
+impl Describe for Markdown {
+    fn describe(operation: &mut Operation) {
+        let content = json!({"text/markdown": {"schema": {"type": "string"}}});
+        operation.replies_with(200, "A text.", content);
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::Contract;
 use crate::auth::Access;
+use crate::conditions::is_resource;
 use crate::describe::Operation;
 use crate::listener::Listener;
 use crate::routes::{Route, described};
@@ -83,7 +84,6 @@ pub fn text() -> String {
 }
 
 fn described_as(route: &Route, operation: Operation, listener: Option<Listener>) -> Value {
-    let has_query = !operation.parameters.is_empty();
     let shows_tag = shows_tag(route, &operation);
     let Operation { parameters, body, replies, .. } = operation;
     let conditions = conditions(route, shows_tag);
@@ -100,7 +100,7 @@ fn described_as(route: &Route, operation: Operation, listener: Option<Listener>)
         add_headers(&mut reply, route, 304, true);
         answers.insert("304".to_owned(), reply);
     }
-    for status in problems::of(route, body.is_some(), has_query) {
+    for status in problems::of(route, body.is_some()) {
         answers.insert(status.to_string(), components::reference("responses", &problems::name(status)));
     }
     let mut described = json!({
@@ -131,7 +131,7 @@ fn names(path: &str) -> impl Iterator<Item = &str> {
 fn shows_tag(route: &Route, operation: &Operation) -> bool {
     let resource = ["200", "201"].iter().filter_map(|status| operation.replies.get(&status.parse().ok()?));
     let is_json = resource.into_iter().any(|reply| reply["content"]["application/json"].is_object());
-    is_json && !route.path.starts_with("/v1/auth/")
+    is_json && is_resource(route.path)
 }
 
 /// Whether what it does is done once for each idempotency key.

@@ -26,6 +26,8 @@ pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of a parameter of the query at most: OpenID providers send some hundred, and cursors fewer.
 const PARAMETER_BYTES_MAX: usize = 8 * 1024;
+/// Parameters that are times. Others may look like one.
+const TIMES: [&str; 2] = ["from", "to"];
 /// Unknown members that one reply names at most.
 const UNKNOWN_MAX: usize = 16;
 
@@ -82,7 +84,7 @@ fn readable(name: &str, value: &str) -> Result<(), Refused> {
         texts if texts.iter().any(|text| text.len() > PARAMETER_BYTES_MAX) => "it is too long",
         texts if texts.iter().any(|text| text.contains('\0')) => "it holds the character U+0000",
         texts if texts.iter().any(|text| text.contains('\u{fffd}')) => "it is not UTF-8",
-        [_, value] if is_unheard_of(value) => "times lie between 1970 and 2200",
+        [name, value] if TIMES.contains(&name) && is_unheard_of(value) => "times lie between 1970 and 2200",
         _ => return Ok(()),
     };
     let name: String = name.chars().filter(|c| *c != '\0').take(100).collect();
@@ -103,8 +105,8 @@ impl<S: Sync> FromRequestParts<S> for Paging {
     }
 }
 
-/// A media type of JSON: `application/json`, or one whose suffix says so (RFC 6839). JSON has one charset, UTF-8 (RFC
-/// 8259); other parameters are not looked at.
+/// `application/json`: other types whose suffix says JSON mean something by it that no operation takes. JSON has one
+/// charset, UTF-8 (RFC 8259); other parameters are not looked at.
 fn is_json(headers: &HeaderMap) -> bool {
     let said = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = said.split(';').map(str::trim);
@@ -113,9 +115,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         .filter_map(|part| part.split_once('='))
         .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
     let is_utf8 = charsets.all(|(_, of)| of.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"));
-    let is_json =
-        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
-    is_json && is_utf8
+    essence == "application/json" && is_utf8
 }
 
 /// A body, up to its limits in size and time.
@@ -320,13 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn media_types_of_json_are_taken_and_no_others() {
+    fn the_media_type_of_json_is_taken_and_no_other() {
         let is = |said: &'static str| {
             let value = axum::http::HeaderValue::from_static(said);
             is_json(&HeaderMap::from_iter([(CONTENT_TYPE, value)]))
         };
         assert!(is("application/json") && is("application/json; charset=utf-8"));
-        assert!(is("Application/JSON") && is("application/merge-patch+json"));
+        assert!(is("Application/JSON") && !is("application/merge-patch+json"));
+        assert!(!is("application/problem+json"), "a problem is a reply");
         assert!(is("application/json;charset=\"UTF-8\"; q=1") && is("application/json; x=y"));
         assert!(!is("application/json; charset=utf-16") && !is("application/json;Charset=latin1"));
         assert!(!is("text/plain") && !is("application/jsonp") && !is("") && !is_json(&HeaderMap::new()));
@@ -337,6 +338,15 @@ mod tests {
         let of = |bytes: usize| whole(Bytes::from(vec![b' '; bytes]));
         assert_eq!(of(BODY_BYTES_MAX).await.unwrap().len(), BODY_BYTES_MAX);
         assert_eq!(of(BODY_BYTES_MAX + 1).await.unwrap_err().problem().code, Code::BodyTooLarge);
+    }
+
+    #[test]
+    fn a_time_lies_where_times_lie_and_a_text_may_look_like_any_time() {
+        for at in ["1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z"] {
+            assert!(TIMES.iter().all(|name| readable(name, at).is_err()), "{at}");
+            assert!(["q", "reason"].iter().all(|name| readable(name, at).is_ok()), "{at}");
+        }
+        assert!(readable("from", "1970-01-01T00:00:00Z").is_ok());
     }
 
     #[tokio::test]

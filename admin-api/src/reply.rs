@@ -25,7 +25,14 @@ pub struct Refused {
     retry_after: Option<i64>,
     /// The request was carried out before: there is nothing to do any more, and this is its reply.
     replay: Option<Box<KeptReply>>,
+    /// Postgres rolled the transaction back because of another one.
+    is_rolled_back: bool,
 }
+
+/// Marks the reply to a request whose transaction Postgres has rolled back because of another one: nothing of it was
+/// done, and the same may be done a moment later.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RolledBack;
 
 pub(crate) type Answer<T> = Result<Json<T>, Refused>;
 pub(crate) type Created<T> = Result<Status<201, T>, Refused>;
@@ -96,6 +103,9 @@ pub(crate) struct Contract;
 /// 200 with a page for people.
 pub(crate) struct Html;
 
+/// 200 with a text for people.
+pub(crate) struct Markdown;
+
 /// What was asked for is under way, or was done.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Taken {
@@ -111,7 +121,7 @@ pub(crate) fn taken() -> Accepted {
 
 impl Refused {
     pub(crate) fn new(problem: Problem) -> Self {
-        Self { problem, retry_after: None, replay: None }
+        Self { problem, retry_after: None, replay: None, is_rolled_back: false }
     }
 
     /// The same, with a `Retry-After` of so many seconds.
@@ -137,7 +147,7 @@ impl Refused {
 
     fn unavailable(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %Chain(cause), "the admin API could not do what was asked");
-        Self::new(Problem::new(Code::Unavailable, "the database did not answer: try again soon"))
+        Self::new(Problem::new(Code::Unavailable, "the database did not answer: try again soon")).after(1)
     }
 }
 
@@ -151,6 +161,8 @@ impl From<AuthError> for Refused {
             AuthError::Wait { seconds } => {
                 Self::new(Problem::new(Code::TooManyAttempts, detail)).after(seconds)
             }
+            AuthError::Frozen => Self::new(Problem::new(Code::TenantFrozen, detail)),
+            AuthError::Void => Self::new(Problem::new(Code::InvitationVoid, detail)),
             AuthError::Busy => Self::new(Problem::new(Code::Overloaded, detail)).after(1),
             AuthError::Changed => Self::changed(detail),
             AuthError::Store(cause) => cause.into(),
@@ -202,9 +214,22 @@ impl From<NotClaimed> for Refused {
 /// so asking again does not help. Other errors of data are ours.
 const NO_VALUE: [&str; 5] = ["22021", "22P05", "22007", "22008", "22003"];
 
+/// Of Postgres: the transaction and another one stood in each other's way, and this one was rolled back (in its manual:
+/// serialization failure, deadlock detected).
+const ROLLED_BACK: [&str; 2] = ["40001", "40P01"];
+
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        if error.postgres_code().is_some_and(|code| NO_VALUE.contains(&code.as_ref())) {
+        let is_one_of =
+            |codes: &[&str]| error.postgres_code().is_some_and(|code| codes.contains(&code.as_ref()));
+        if is_one_of(&ROLLED_BACK) {
+            tracing::warn!(error = %Chain(&error), "a transaction was rolled back because of another one");
+            let detail =
+                "another request changed the same at the same time, and this one was given up: try again";
+            let refused = Self::new(Problem::new(Code::Unavailable, detail)).after(1);
+            return Self { is_rolled_back: true, ..refused };
+        }
+        if is_one_of(&NO_VALUE) {
             tracing::warn!(error = %Chain(&error), "a value came as far as the database, which has none such");
             return Self::invalid("a text, number or time is none that can be stored");
         }
@@ -252,6 +277,9 @@ impl IntoResponse for Refused {
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         if let Some(seconds) = self.retry_after {
             reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.is_rolled_back {
+            reply.extensions_mut().insert(RolledBack);
         }
         reply
     }

@@ -1,6 +1,5 @@
 //! The table of routes: each with who may call it. A route without that can't be written. The handlers of a resource
-//! are in
-//! the module of its name.
+//! are in the module of its name.
 
 mod auth;
 mod me;
@@ -26,11 +25,9 @@ mod page;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::middleware::{Next, from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::MethodRouter;
 use schemas::permission::Permission;
 use schemas::problem::{Code, Problem};
@@ -39,8 +36,8 @@ use crate::api::Api;
 use crate::auth::{Access, guard};
 use crate::conditions::held;
 use crate::describe::{Described, Operation};
+use crate::edge;
 use crate::listener::Listener;
-use crate::rate::{self, Rates};
 use crate::reply::{Refused, as_problem};
 use crate::request;
 
@@ -263,7 +260,11 @@ fn of_operators() -> Vec<Row> {
 /// What the API says of itself.
 fn of_contract() -> Vec<Row> {
     use Access::Anyone;
-    vec![get("/v1/openapi.json", Anyone, contract::openapi), get("/docs", Anyone, contract::reader)]
+    vec![
+        get("/v1/openapi.json", Anyone, contract::openapi),
+        get("/docs", Anyone, contract::reader),
+        get("/errors/{code}", Anyone, contract::error),
+    ]
 }
 
 /// Every route.
@@ -298,18 +299,6 @@ pub(crate) fn described() -> impl Iterator<Item = (Route, Operation)> {
     })
 }
 
-/// Holds an address to its limits, whatever it asks for.
-async fn limited(State(rates): State<Arc<Rates>>, request: Request, next: Next) -> Response {
-    let left = request::address().map(|address| rates.of_address(address, request.uri().path()));
-    let left = left.unwrap_or_default();
-    let mut reply = match rate::passes(&left) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
-    };
-    rate::say(&left, reply.headers_mut());
-    reply
-}
-
 /// A route of the table that nothing is said of.
 #[derive(Debug, thiserror::Error)]
 #[error("admin-api/src/routes/summaries.rs does not say what {0} does")]
@@ -339,7 +328,8 @@ pub(crate) fn router(listener: Listener, api: Api) -> Result<Router, Undescribed
             Refused::new(Problem::new(Code::MethodNotAllowed, "the path exists, but not for this method"))
         })
         .layer(map_response(async |reply| as_problem(reply)))
-        .layer(from_fn_with_state(Arc::clone(&api.rates), limited))
+        .layer(from_fn(edge::hosted))
+        .layer(from_fn_with_state(Arc::clone(&api.rates), edge::limited))
         .layer(from_fn_with_state(Arc::clone(&api.proxies), request::identified))
         .with_state(api))
 }

@@ -225,10 +225,13 @@ impl TenantState {
     /// Whether somebody may be invited to a tenant in this state, or join it.
     #[must_use]
     pub fn takes_members(self) -> bool {
-        match self {
-            Self::Active | Self::Frozen => true,
-            Self::Closed | Self::Deleted | Self::Erased => false,
-        }
+        self == Self::Active
+    }
+
+    /// Whether a tenant in this state may get keys and tokens: operators make them in any state that lasts.
+    #[must_use]
+    pub fn takes_keys(self) -> bool {
+        matches!(self, Self::Active | Self::Frozen)
     }
 }
 

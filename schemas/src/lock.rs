@@ -30,6 +30,10 @@ pub const ROLLUP_TURN: i64 = 0x77_65_69_72_03;
 /// Held by a process that makes or rotates keys of access tokens, until its transaction ends: some milliseconds.
 pub const SIGNING_KEY: i64 = 0x77_65_69_72_04;
 
+/// Held by who makes or changes a plan, from before the plan's row is looked for until the transaction ends: some
+/// milliseconds. A plan that is not there yet has no row that could be locked.
+pub const PLANS: i64 = 0x77_65_69_72_05;
+
 /// In SQL, as `hashtext` of this text: held by each transaction that changes a plan, tenant or key, from its first
 /// change
 /// to its end, so that change numbers become visible in their order.
@@ -44,7 +48,7 @@ mod tests {
 
     #[test]
     fn no_two_locks_share_a_key() {
-        let keys = [ERASURE, ERASER_TURN, ROLLUP_TURN, SIGNING_KEY];
+        let keys = [ERASURE, ERASER_TURN, ROLLUP_TURN, SIGNING_KEY, PLANS];
         for (place, key) in keys.iter().enumerate() {
             assert!(!keys[..place].contains(key), "{key:#x}");
             assert!(i32::try_from(*key).is_err(), "{key:#x} may be a hashtext");

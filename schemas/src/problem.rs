@@ -66,8 +66,8 @@ codes! {
     RevokedKey = "revoked_key", 401, "The API key was revoked";
     /// Past its expiry.
     ExpiredKey = "expired_key", 401, "The API key has expired";
-    /// The admin API's token is missing or wrong.
-    Unauthorized = "unauthorized", 401, "No valid token was presented";
+    /// A token, password, code or link of the admin API is missing or wrong.
+    Unauthorized = "unauthorized", 401, "No valid credential was presented";
     /// The tenant's plan is used up for this period.
     QuotaExceeded = "quota_exceeded", 402, "The plan's quota is used up";
     /// An operator froze or closed the tenant, or its owner deleted it.
@@ -80,10 +80,12 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, "The method is not allowed";
     /// The body came too slowly.
     RequestTimeout = "request_timeout", 408, "The request took too long to arrive";
-    /// A resource with this name exists.
-    Conflict = "conflict", 409, "The resource exists already";
+    /// A resource with this name exists, or the state of one does not allow it.
+    Conflict = "conflict", 409, "What is there does not allow it";
     /// A request with the same idempotency key has not ended.
     StillRunning = "still_running", 409, "The same request is still running";
+    /// Who sent an invitation may not invite any more.
+    InvitationVoid = "invitation_void", 410, "The invitation is void";
     /// The resource is not what `If-Match` says.
     PreconditionFailed = "precondition_failed", 412, "The resource has changed";
     /// The body, as sent or decompressed, is over the limit.
@@ -108,8 +110,8 @@ codes! {
     NotDurable = "not_durable", 503, "The events are not known to be stored";
     /// More work than this node takes at once.
     Overloaded = "overloaded", 503, "The node is overloaded";
-    /// A store that the answer depends on does not answer.
-    Unavailable = "unavailable", 503, "A store that is needed does not answer";
+    /// A store that the answer depends on does not answer, or two requests stood in each other's way there.
+    Unavailable = "unavailable", 503, "A store that is needed has no answer now";
 }
 
 impl fmt::Display for Code {

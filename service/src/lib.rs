@@ -11,6 +11,7 @@ pub mod task;
 pub mod metrics;
 pub mod tls;
 pub mod http;
+pub mod host;
 pub mod client_address;
 pub mod ops;
 pub mod store;

@@ -23,6 +23,12 @@ pub enum AuthError {
     /// It is not what the caller expects it to be.
     #[error("{}", AccountError::Changed)]
     Changed,
+    /// An invitation is good, and its tenant is frozen.
+    #[error("the tenant is frozen: nobody joins it until it is let in again")]
+    Frozen,
+    /// An invitation is good for nothing any more, although its link is right.
+    #[error("who sent the invitation may not do so any more: ask the tenant's people for another one")]
+    Void,
     /// Too many attempts: wait.
     #[error("too many attempts: try again in {seconds} s")]
     Wait {

@@ -1,5 +1,6 @@
 //! Rules that names and limits obey.
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::error::AccountError;
@@ -63,6 +64,21 @@ pub(crate) fn email(text: &str) -> Result<String, AccountError> {
     }
 }
 
+/// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z: its years have four digits.
+pub(crate) const TIME_MAX: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
+    Some(at) => at,
+    None => DateTime::<Utc>::MAX_UTC,
+};
+
+/// A time in a body: one that every reply can write.
+pub(crate) fn time(member: &str, at: Option<DateTime<Utc>>) -> Result<(), AccountError> {
+    if at.is_none_or(|at| (DateTime::UNIX_EPOCH..=TIME_MAX).contains(&at)) {
+        return Ok(());
+    }
+    let rule = "a time lies between 1970-01-01T00:00:00Z and 9999-12-31T23:59:59Z";
+    Err(AccountError::member(member, rule))
+}
+
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 500;
 
@@ -119,6 +135,19 @@ mod tests {
         ] {
             assert!(email(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_has_a_year_of_four_digits() {
+        let of = |text: &str| time("at", Some(text.parse().unwrap()));
+        for good in ["1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59+00:00"] {
+            assert!(of(good).is_ok(), "{good}");
+        }
+        for bad in ["1969-12-31T23:59:59Z", "+10000-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+        assert!(time("at", None).is_ok());
+        assert_eq!(TIME_MAX.to_rfc3339(), "9999-12-31T23:59:59+00:00");
     }
 
     #[test]

@@ -48,6 +48,7 @@ templates! {
     "address_unknown" HOUR "" false;
     "invitation" WEEK "/accept-invitation" true;
     "welcome" WEEK "" false;
+    "joined" WEEK "" false;
     "new_device" WEEK "" false;
     "password_changed" WEEK "" false;
     "confirm_email" DAY "/verify-email" false;

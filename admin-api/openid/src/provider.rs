@@ -50,9 +50,13 @@ pub struct Pending {
 /// What the provider sent the browser back with.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
 pub struct Answer {
+    /// What the provider gives an identity for.
     code: Option<String>,
+    /// What the browser was sent to the provider with.
     state: Option<String>,
+    /// The provider's issuer (RFC 9207).
     iss: Option<String>,
+    /// Why the provider gives none.
     error: Option<String>,
 }
 

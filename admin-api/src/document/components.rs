@@ -17,6 +17,7 @@ pub(super) fn in_path(name: &str) -> Value {
             "Id or slug of the tenant, or `me` for that of the token; for operators also its number or name."
         }
         "plan" => "Its name.",
+        "code" => "The `code` of a problem.",
         "provider" => "The name that the operator gave it.",
         _ => "Its id.",
     };

@@ -12,7 +12,7 @@ use crate::auth::Access;
 use crate::routes::Route;
 
 /// The codes that operations answer with.
-const CODES: [Code; 17] = [
+const CODES: [Code; 18] = [
     Code::InvalidArgument,
     Code::InvalidJson,
     Code::Unauthorized,
@@ -22,6 +22,7 @@ const CODES: [Code; 17] = [
     Code::RequestTimeout,
     Code::Conflict,
     Code::StillRunning,
+    Code::InvitationVoid,
     Code::PreconditionFailed,
     Code::BodyTooLarge,
     Code::UnsupportedMediaType,
@@ -33,20 +34,17 @@ const CODES: [Code; 17] = [
 ];
 
 /// Statuses of a route's problems.
-pub(super) fn of(route: &Route, has_body: bool, has_query: bool) -> BTreeSet<u16> {
-    if route.id.starts_with("contract.") {
-        return BTreeSet::from([429]);
-    }
+pub(super) fn of(route: &Route, has_body: bool) -> BTreeSet<u16> {
     let has_names = names(route.path).next().is_some();
+    if route.id.starts_with("contract.") {
+        return [400, 429].into_iter().chain(has_names.then_some(404)).collect();
+    }
     let reads = route.method == Method::GET;
     let may_change = [Method::PATCH, Method::PUT, Method::DELETE].contains(&route.method);
     let of_scope = !matches!(route.access, Access::Anyone | Access::Session);
-    let all: [(bool, &[u16]); 10] = [
-        (true, &[429, 503]),
-        (has_query || has_names || has_body || is_kept(route), &[400]),
+    let all: [(bool, &[u16]); 9] = [
+        (true, &[400, 429, 503]),
         (route.id != "auth.jwks", &[401]),
-        // An impersonation is of nobody's own.
-        (route.access == Access::Session, &[400]),
         // What is of all tenants can be asked for one of them.
         (
             has_names || ["operator.audit.list", "operator.dead_letters.list"].contains(&route.id.as_str()),
@@ -54,8 +52,9 @@ pub(super) fn of(route: &Route, has_body: bool, has_query: bool) -> BTreeSet<u16
         ),
         (of_scope || route.access == Access::Anyone && !reads, &[403]),
         // A body is read, whether or not it is asked for.
-        (!reads, &[400, 408, 413]),
+        (!reads, &[408, 413]),
         (has_body, &[415]),
+        (["auth.register", "invitations.accept"].contains(&route.id.as_str()), &[403, 410]),
         (of_scope && !reads, &[404, 409]),
         (may_change, &[412]),
     ];
@@ -121,7 +120,7 @@ pub(super) fn schema() -> Value {
         "type": "object",
         "required": ["type", "title", "status", "code", "detail", "message", "request_id"],
         "properties": {
-            "type": text("The path of the page that explains the code, on ingest's listener."),
+            "type": text("The path of the page that explains the code, on each listener."),
             "title": text("One line, the same for each occurrence."),
             "status": {"type": "integer", "description": "The status of the reply."},
             "code": text("One of a closed set; see docs/errors."),

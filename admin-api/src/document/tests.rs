@@ -50,6 +50,10 @@ fn each_operation_says_what_it_answers_and_has_a_tag_that_is_explained() {
         let replies = operation["responses"].as_object().unwrap();
         assert!(replies.keys().any(|status| status < &"304".to_owned()), "{operation}");
         assert!(replies.contains_key("429"), "{operation}");
+        for parameter in operation["parameters"].as_array().unwrap() {
+            let is_said = parameter["description"].is_string() || parameter["$ref"].is_string();
+            assert!(is_said, "{} says nothing of {}", operation["operationId"], parameter["name"]);
+        }
         assert!(tags.contains(&operation["tags"][0].as_str().unwrap()), "document/tags.rs: {operation}");
     }
 }

@@ -30,10 +30,15 @@ use crate::request::{self, Asker};
 pub(super) struct Asked {
     limit: Option<i64>,
     cursor: Option<String>,
+    /// Who: a public id, `operator` or `system`.
     actor: Option<String>,
+    /// What was done, as in `key.create`; `key.*`: whatever was done to keys.
     action: Option<String>,
+    /// To what.
     target: Option<String>,
+    /// Not before.
     from: Option<DateTime<Utc>>,
+    /// Before.
     to: Option<DateTime<Utc>>,
 }
 

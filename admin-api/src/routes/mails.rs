@@ -11,6 +11,7 @@ use crate::reply::Refused;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Unsubscribe {
+    /// What the link in a mail's header holds.
     token: String,
 }
 

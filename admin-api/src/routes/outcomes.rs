@@ -19,10 +19,15 @@ const STEPS_MAX: i64 = 1_440;
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    /// From the beginning of its minute on; 24 hours before `to` if it is not named.
     from: Option<DateTime<Utc>>,
+    /// Before; now if it is not named.
     to: Option<DateTime<Utc>>,
+    /// What is counted together: `hour` if it is not named. At most 1,440 of them at once.
     interval: Option<Interval>,
+    /// Of this project alone: its id or name.
     project: Option<String>,
+    /// Of this key alone: its id.
     key: Option<String>,
     limit: Option<i64>,
     cursor: Option<String>,

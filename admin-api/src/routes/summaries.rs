@@ -125,6 +125,7 @@ const SUMMARIES: &[(&str, &str)] = &[
     ("operator.status.show", "Show how this process and its stores do"),
     ("contract.openapi", "Get this document"),
     ("contract.reader", "Read this document as a page"),
+    ("contract.error", "Read what a problem's code means, and what to do"),
 ];
 
 /// What the operation does; nothing if nothing is said of it.

@@ -17,10 +17,15 @@ use crate::reply::{Answer, Refused};
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    /// From the beginning of its hour on; the current period if neither is named.
     from: Option<DateTime<Utc>>,
+    /// Before.
     to: Option<DateTime<Utc>>,
+    /// What is counted together: `day` if it is not named. At most 31 days by hour, 400 by day.
     by: Option<Step>,
+    /// What is counted apart; nothing if it is not named.
     group: Option<Group>,
+    /// Where days and months begin, an IANA name; the tenant's if it is not named. Hours are UTC's.
     time_zone: Option<String>,
 }
 

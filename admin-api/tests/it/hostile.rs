@@ -1,11 +1,15 @@
 //! Whatever a request holds: what can't be right is 400 and names the place, and nothing makes the server fail.
 
+use std::path::PathBuf;
+
 use admin_api::{Access, Listener, Route, routes};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::Method;
 use serde_json::{Value, json};
 use testkit::{Client, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::house::{House, OPERATOR_TOKEN, PASSWORD};
 
@@ -127,33 +131,32 @@ async fn no_parameter_of_any_route_makes_the_server_fail() {
     callers.house.stop().await;
 }
 
-/// All lists that have pages.
-const LISTS: [&str; 19] = [
-    "audit",
-    "dead_letters",
-    "erasures",
-    "invitations",
-    "jobs",
-    "keys",
-    "members",
-    "outbox",
-    "passkeys",
-    "people",
-    "plans",
-    "platform_audit",
-    "projects",
-    "roles",
-    "sessions",
-    "tenants of a person",
-    "tenants",
-    "tokens",
-    "verifications",
-];
+/// All lists that have pages, as the types of their items say (`accounts::Listed`).
+fn lists() -> Vec<String> {
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/accounts/src"))];
+    let mut lists = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let named =
+                text.lines().filter_map(|line| line.trim().strip_prefix("const LIST: &'static str = \""));
+            lists.extend(named.filter_map(|rest| rest.strip_suffix("\";")).map(str::to_owned));
+        }
+    }
+    lists
+}
 
 #[tokio::test]
 async fn no_cursor_that_somebody_makes_up_makes_the_server_fail() {
     let callers = Callers::fresh().await;
     let (id, mut reached) = ("00000000-0000-0000-0000-000000000000", 0);
+    let lists = lists();
+    assert!(lists.len() > 19, "{lists:?}");
     let mut keys = vec![json!(i64::MAX), json!(i64::MIN), json!("a\0"), json!("x".repeat(5_000))];
     keys.push(json!([u32::MAX, u64::MAX]));
     for at in ["-9999-01-01T00:00:00Z", "+262142-01-01T00:00:00Z"] {
@@ -171,7 +174,7 @@ async fn no_cursor_that_somebody_makes_up_makes_the_server_fail() {
         if !takes.contains(&"cursor".to_owned()) {
             continue;
         }
-        for list in LISTS {
+        for list in &lists {
             for key in &keys {
                 let cursor = URL_SAFE_NO_PAD.encode(json!([list, key]).to_string());
                 let reply = callers.get(&route, &format!("{path}?cursor={cursor}")).await;
@@ -269,5 +272,85 @@ async fn headers_are_read_as_their_standards_say() {
     let latin = [("content-type", "application/json; charset=latin1")];
     let latin = callers.ada.send(Method::POST, "/v1/tenants/me/projects", &latin, r#"{"name":"p"}"#).await;
     assert_eq!((latin.status, latin.code().as_str()), (415, "unsupported_media_type"));
+    callers.house.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_names_one_host_on_each_listener() {
+    let callers = Callers::fresh().await;
+    for address in [callers.house.address, callers.house.operators] {
+        for (version, hosts, status) in [
+            ("1.1", "", 400),
+            ("1.1", "Host: weir\r\nHost: evil\r\n", 400),
+            ("1.1", "Host: user@weir\r\n", 400),
+            ("1.1", "Host: weir\r\n", 401),
+            ("1.0", "", 401),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET /v1/me HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).await.unwrap();
+            let is_it = reply.starts_with(&format!("HTTP/{version} {status} "));
+            assert!(is_it, "{version} {hosts:?}: {reply}");
+            let is_problem = reply.contains("x-request-id: ") && reply.contains("application/problem+json");
+            assert!(is_problem, "{version} {hosts:?}: {reply}");
+        }
+    }
+    callers.house.stop().await;
+}
+
+#[tokio::test]
+async fn a_time_in_a_body_has_a_year_of_four_digits() {
+    let callers = Callers::fresh().await;
+    let far = "+10000-01-01T00:00:00Z";
+    let token = json!({"name": "t", "permissions": [], "expires_at": far});
+    let letters = json!({"letters": {"from": far}, "reason": "a test"});
+    for (client, path, body, pointer) in [
+        (&callers.ada, "/v1/tenants/me/keys", json!({"expires_at": far}), "/expires_at"),
+        (&callers.ada, "/v1/tenants/me/tokens", token, "/expires_at"),
+        (&callers.operator, "/v1/operator/dead-letters/replay", letters, "/letters/from"),
+    ] {
+        let reply = client.post_json(path, body.to_string()).await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_argument"), "{path}: {reply:?}");
+        assert_eq!(reply.json()["errors"][0]["pointer"], pointer, "{path}");
+    }
+    let last = json!({"expires_at": "9999-12-31T23:59:59Z"}).to_string();
+    let made = callers.ada.post_json("/v1/tenants/me/keys", last).await;
+    assert_eq!((made.status, &made.json()["expires_at"]), (201, &json!("9999-12-31T23:59:59Z")));
+    let path = format!("/v1/tenants/me/keys/{}/rotate", made.json()["id"].as_str().unwrap());
+    let rotated = callers.ada.post_json(&path, json!({"overlap_hours": 0}).to_string()).await;
+    assert_eq!((rotated.status, &rotated.json()["expires_at"]), (201, &json!("9999-12-31T23:59:59Z")));
+    callers.house.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_is_of_the_type_of_json_and_of_no_other_that_looks_like_it() {
+    let callers = Callers::fresh().await;
+    for (kind, status) in
+        [("application/problem+json", 415), ("application/merge-patch+json", 415), ("application/json", 201)]
+    {
+        let headers = [("content-type", kind)];
+        let path = "/v1/tenants/me/projects";
+        let reply = callers.ada.send(Method::POST, path, &headers, r#"{"name":"p"}"#).await;
+        assert_eq!(reply.status, status, "{kind}: {reply:?}");
+    }
+    let too_long = json!({"event_id": "x".repeat(129)}).to_string();
+    let refused = callers.ada.post_json("/v1/tenants/me/erasures", too_long).await;
+    assert_eq!((refused.status, &refused.json()["errors"][0]["pointer"]), (400, &json!("/event_id")));
+    callers.house.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_problem_is_explained_by_stands_on_each_listener() {
+    let callers = Callers::fresh().await;
+    for client in [&callers.ada, &callers.operator] {
+        let refused = client.post_json("/v1/tenants/acme/projects", "{").await;
+        let page = refused.json()["type"].as_str().unwrap().to_owned();
+        let explained = client.send(Method::GET, &page, &[], "").await;
+        assert_eq!(explained.status, 200, "{page}");
+        assert!(explained.body.starts_with(b"# invalid_json"), "{explained:?}");
+        assert_eq!(client.send(Method::GET, "/errors/none", &[], "").await.code(), "not_found");
+    }
     callers.house.stop().await;
 }

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
 
 mod conditions;
+mod contention;
 mod hostile;
 mod house;
 mod idempotency;
+mod invitations;
 mod lists;
 mod openid;
 mod outcomes;

@@ -152,6 +152,7 @@ async fn no_statement_on_a_tenant_s_path_reads_a_whole_table() {
     .await
     .unwrap();
     names.insert("{passkey}", passkey.to_string());
+    names.insert("{code}", "not_found".to_owned());
     let mut called = 0;
     for Route { method, path, listeners, .. } in routes() {
         if method != Method::GET || !listeners.contains(&Listener::Tenants) || path.contains("{provider}") {

@@ -165,7 +165,18 @@ async fn somebody_of_the_platform_acts_in_a_tenant_and_every_reply_and_entry_say
         for reply in [usage, made, other] {
             assert_eq!(reply.headers["weir-impersonator"], who);
         }
-        assert_eq!(client.send(Method::GET, "/v1/me", &[], "").await.status, 400, "nobody's own");
+        let own = client.send(Method::GET, "/v1/me", &[], "").await;
+        assert_eq!(own.status, 400, "nobody's own");
+        let unread = client.post_json("/v1/tenants/acme/projects", vec![b' '; 300 * 1024]).await;
+        let unnamed = client.send(Method::GET, "/v1/tenants/acme/projects/a%00b", &[], "").await;
+        assert_eq!((unread.status, unnamed.status), (413, 404));
+        for reply in [own, unread, unnamed] {
+            assert_eq!(reply.headers["weir-impersonator"], who);
+        }
+        let known = [("if-none-match", "*")];
+        let path = "/v1/operator/tenants/acme/impersonate";
+        let another = operators(&house, Some(bearer)).send(Method::GET, path, &known, "").await;
+        assert_eq!((another.status, another.headers.get("etag")), (200, None), "it is another one each time");
         assert_eq!(
             operators(&house, given["access_token"].as_str())
                 .send(Method::GET, "/v1/me", &[], "")

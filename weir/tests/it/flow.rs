@@ -240,6 +240,7 @@ const ALL_OF_IT: &[&str] = &[
     "login",
     "login",
     "invitation.create",
+    "invitation.accept",
     "person.join",
     "membership.create",
     "login",

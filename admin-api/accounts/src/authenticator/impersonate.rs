@@ -91,6 +91,12 @@ impl Authenticator {
         })
     }
 
+    /// Who acts in a tenant with that bearer's credential, whether or not it lets anybody in now; `None`: nobody of the
+    /// platform.
+    pub async fn impersonator(&self, bearer: &str) -> Option<PersonId> {
+        self.verify(bearer).await.ok()?.act.map(|acting| acting.sub)
+    }
+
     /// Lets in somebody of the platform who acts in a tenant, for as long as the session on the operators' listener is
     /// open.
     pub(super) async fn admit_impersonator(

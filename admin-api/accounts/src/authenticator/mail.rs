@@ -49,8 +49,10 @@ kinds! {
     AddressUnknown = "address_unknown";
     /// The link makes a member. Details: `tenant`.
     Invitation = "invitation";
-    /// A person was made. Details: `name`; `tenant`.
+    /// A person was made. Details: `name`; `tenant`, if one was made for them.
     Welcome = "welcome";
+    /// A person was made by an invitation. Details: `name`; `tenant`, which they are a member of.
+    Joined = "joined";
     /// Somebody signed in on a device that was not known. Details: `name`, `device`, `address`, `at`.
     NewDevice = "new_device";
     /// The password is another one. Details: `name`, `device`, `address`, `at`.

@@ -18,6 +18,7 @@ use crate::db::passkey;
 use crate::db::person::{self, Person};
 use crate::db::scope::PlatformScope;
 use crate::db::second_factor;
+use crate::grants::Grants;
 use crate::secret::{Purpose, SecretText};
 
 /// A person, and what they work with at the moment.
@@ -42,7 +43,8 @@ pub struct TenantAtWork {
     /// Which.
     #[serde(flatten)]
     pub tenant: TenantOfPerson,
-    /// What the role permits.
+    /// What the role permits while the tenant is what it is: in one that is frozen, closed or deleted, little or
+    /// nothing.
     pub permissions: Vec<Permission>,
     /// Whether that is so for some of its projects only.
     pub limited: bool,
@@ -87,10 +89,9 @@ impl Authenticator {
         let tenant = match at_work {
             Some(tenant) => {
                 let grants = membership::grants(scope.connection(), tenant.tenant, id).await?;
-                grants.map(|grants| TenantAtWork {
-                    tenant,
-                    limited: grants.projects.is_some(),
-                    permissions: grants.permissions,
+                grants.map(|Grants { mut permissions, projects, .. }| {
+                    permissions.retain(|permission| tenant.status.admits(*permission));
+                    TenantAtWork { tenant, permissions, limited: projects.is_some() }
                 })
             }
             None => None,

@@ -12,11 +12,12 @@ use crate::caller::Actor;
 use crate::check;
 use crate::db::attempt::{self, Guarded};
 use crate::db::chain::Note;
+use crate::db::invitation::{self, Accepted, NotAccepted};
 use crate::db::membership::{self, Role, TenantOfPerson};
 use crate::db::one_time::{self, Behind, OneTime};
 use crate::db::person::{self, Person};
 use crate::db::scope::{PlatformScope, Scope};
-use crate::db::{invitation, tenant};
+use crate::db::tenant;
 use crate::error::AccountError;
 use crate::password;
 use crate::secret::{Purpose, SecretText};
@@ -43,6 +44,17 @@ struct Pending {
     name: String,
     password_hash: String,
     tenant_name: String,
+}
+
+impl From<NotAccepted> for AuthError {
+    fn from(why: NotAccepted) -> Self {
+        match why {
+            NotAccepted::NotOpen => Self::Refused(LINK),
+            NotAccepted::Frozen => Self::Frozen,
+            NotAccepted::Void => Self::Void,
+            NotAccepted::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 impl Authenticator {
@@ -118,9 +130,8 @@ impl Authenticator {
     /// Makes a person and the membership that an invitation is for: its link shows that the address is the person's.
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for a link that is not open; [`AuthError::Invalid`] for a weak password, or an address
-    /// that is known:
-    /// its person signs in and accepts.
+    /// [`AuthError::Refused`] for a link that is not open; [`AuthError::Frozen`] and [`AuthError::Void`];
+    /// [`AuthError::Invalid`] for a weak password, or an address that is known: its person signs in and accepts.
     pub async fn register_invited(
         &self,
         token: &str,
@@ -135,13 +146,11 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::System).await?;
         let now = scope.now();
         let accepted = invitation::accept(scope.connection(), &token, now).await?;
-        let accepted = accepted.ok_or(AuthError::Refused(LINK))?;
         let person = self.insert_person(&mut scope, &accepted.email, name, Some(&password_hash)).await?;
         let welcome = Content::default().with("name", name).with("tenant", &accepted.tenant_title);
-        self.mail(&mut scope, MailKind::Welcome, &accepted.email, welcome).await?;
+        self.mail(&mut scope, MailKind::Joined, &accepted.email, welcome).await?;
         Self::acting_as(&mut scope, person);
-        let mut scope = scope.enter(accepted.tenant).await?;
-        self.join(&mut scope, person, accepted.role).await?;
+        let scope = self.join_invited(scope, person, &accepted).await?;
         scope.commit().await?;
         Ok(person)
     }
@@ -149,7 +158,8 @@ impl Authenticator {
     /// Makes somebody who is signed in a member, as an invitation of the same address says.
     ///
     /// # Errors
-    /// [`AuthError::Refused`] for a link that is not open, or of another address.
+    /// [`AuthError::Refused`] for a link that is not open, or of another address; [`AuthError::Frozen`] and
+    /// [`AuthError::Void`].
     pub async fn accept_invitation(
         &self,
         person: PersonId,
@@ -160,17 +170,29 @@ impl Authenticator {
         let mut scope = self.platform(client, Actor::Person(person)).await?;
         let now = scope.now();
         let accepted = invitation::accept(scope.connection(), &token, now).await?;
-        let accepted = accepted.ok_or(AuthError::Refused(LINK))?;
         let known = person::by_id(scope.connection(), person).await?;
         if known.is_none_or(|known| known.email != accepted.email) {
             return Err(AuthError::Refused(LINK));
         }
-        let mut scope = scope.enter(accepted.tenant).await?;
-        self.join(&mut scope, person, accepted.role).await?;
+        let mut scope = self.join_invited(scope, person, &accepted).await?;
         let tenants = membership::tenants_of(scope.connection(), person).await?;
         let joined = tenants.into_iter().find(|of| of.tenant == accepted.tenant);
         scope.commit().await?;
         joined.ok_or(AuthError::Refused(LINK))
+    }
+
+    /// Makes the person a member of the tenant of an invitation, in which the scope is from then on.
+    async fn join_invited(
+        &self,
+        scope: PlatformScope,
+        person: PersonId,
+        accepted: &Accepted,
+    ) -> Result<Scope, AuthError> {
+        let mut scope = scope.enter(accepted.tenant).await?;
+        invitation::hold_maker(&mut scope, accepted).await?;
+        scope.note(Note::new("invitation.accept", accepted.id).after(&accepted.email));
+        self.join(&mut scope, person, accepted.role).await?;
+        Ok(scope)
     }
 
     pub(super) async fn insert_person(

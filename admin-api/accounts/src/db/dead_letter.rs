@@ -10,6 +10,7 @@ use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
+use crate::check;
 use crate::db::scope::PlatformScope;
 use crate::db::tenant;
 use crate::error::AccountError;
@@ -206,6 +207,8 @@ pub async fn raw(scope: &mut PlatformScope, id: LetterId) -> Result<Vec<u8>, Acc
 impl Which {
     /// The tenant that is named.
     async fn checked(&self, scope: &mut PlatformScope) -> Result<Option<TenantId>, AccountError> {
+        check::time("letters/from", self.from)?;
+        check::time("letters/to", self.to)?;
         if self.reason.as_ref().is_some_and(|words| words.is_empty() || words.len() > WORDS_BYTES_MAX) {
             let rule = format!("the words of a letter's reason have 1 to {WORDS_BYTES_MAX} bytes");
             return Err(AccountError::Invalid(rule));

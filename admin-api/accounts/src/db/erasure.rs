@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 use schemas::id::ProjectId;
+use schemas::limit::{EVENT_ID_BYTES_MAX, EVENT_NAME_BYTES_MAX};
 use schemas::public_id::{ErasureId, PublicProjectId};
 use schemas::subject::SubjectKind;
 use serde::{Deserialize, Serialize};
@@ -11,9 +12,6 @@ use crate::db::chain::Note;
 use crate::db::scope::Scope;
 use crate::error::AccountError;
 use crate::page::{Listed, Page, PageRequest};
-
-/// Bytes of a user or anonymous id, as ingest takes them.
-const SUBJECT_BYTES_MAX: usize = 512;
 
 /// What is to be erased: one of the three, in one project or in all.
 #[derive(Debug, Clone, Default, Deserialize, Args, utoipa::ToSchema)]
@@ -26,12 +24,15 @@ pub struct NewErasure {
     pub project: Option<String>,
     /// All events of this user
     #[arg(long = "user", value_name = "ID")]
+    #[schema(min_length = 1, max_length = 512)]
     pub user_id: Option<String>,
     /// All events of this anonymous id
     #[arg(long, value_name = "ID")]
+    #[schema(min_length = 1, max_length = 512)]
     pub anonymous_id: Option<String>,
     /// This event
     #[arg(long, value_name = "ID")]
+    #[schema(min_length = 1, max_length = 128)]
     pub event_id: Option<String>,
 }
 
@@ -176,9 +177,15 @@ impl NewErasure {
         let (Some(subject), None) = (named.next(), named.next()) else {
             return Err(AccountError::Invalid("name one of user_id, anonymous_id and event_id".to_owned()));
         };
-        if subject.1.is_empty() || subject.1.len() > SUBJECT_BYTES_MAX || subject.1.contains('\0') {
-            let rule = format!("{} has 1 to {SUBJECT_BYTES_MAX} bytes, and no NUL", subject.0.column());
-            return Err(AccountError::Invalid(rule));
+        // As ingest takes them: a longer one is no event's.
+        let bytes_max = match subject.0 {
+            SubjectKind::User | SubjectKind::Anonymous => EVENT_NAME_BYTES_MAX,
+            SubjectKind::Event => EVENT_ID_BYTES_MAX,
+        };
+        if subject.1.is_empty() || subject.1.len() > bytes_max || subject.1.contains('\0') {
+            let member = subject.0.column();
+            let rule = format!("{member} has 1 to {bytes_max} bytes, and no NUL");
+            return Err(AccountError::member(member, rule));
         }
         Ok(subject)
     }
@@ -191,11 +198,19 @@ mod tests {
     #[test]
     fn one_subject_is_named_and_within_its_limits() {
         let some = |text: &str| Some(text.to_owned());
-        let longest = "x".repeat(SUBJECT_BYTES_MAX);
+        let longest = "x".repeat(EVENT_NAME_BYTES_MAX);
         let of_user = |user: &str| NewErasure { user_id: some(user), ..NewErasure::default() };
         assert_eq!(of_user("ada").subject().unwrap(), (SubjectKind::User, "ada"));
         assert!(of_user(&longest).subject().is_ok());
         assert!(of_user(&(longest + "x")).subject().is_err());
+        let of_event = |bytes| NewErasure { event_id: Some("x".repeat(bytes)), ..NewErasure::default() };
+        assert!(of_event(EVENT_ID_BYTES_MAX).subject().is_ok());
+        let too_long = of_event(EVENT_ID_BYTES_MAX + 1);
+        let refused = too_long.subject().unwrap_err();
+        assert!(
+            matches!(&refused, AccountError::InvalidAt(place, _) if place.as_str() == "/event_id"),
+            "{refused}"
+        );
         assert!(of_user("").subject().is_err() && of_user("a\0").subject().is_err());
         assert!(NewErasure::default().subject().is_err());
         let two = NewErasure { event_id: some("e"), ..of_user("ada") };

@@ -1,13 +1,13 @@
 //! Invitations to become a member.
 
+mod accept;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use schemas::id::TenantId;
 use schemas::lifecycle::{self, INVITATION, InvitationState, InvitationTransition, TenantState};
 use schemas::permission::BuiltInRole;
 use schemas::public_id::InvitationId;
 use serde::Serialize;
 use service::store::changed;
-use sqlx::PgConnection;
 
 use super::membership::{Role, hold_within};
 use crate::check;
@@ -19,7 +19,9 @@ use crate::error::AccountError;
 use crate::grants::Grants;
 use crate::page::{Listed, Page, PageRequest};
 use crate::random::Random;
-use crate::secret::{Purpose, SecretHash, SecretText};
+use crate::secret::{Purpose, SecretText};
+
+pub(crate) use accept::{Accepted, NotAccepted, accept, hold_maker};
 
 /// For how long an invitation is good.
 const LIFE: TimeDelta = TimeDelta::days(7);
@@ -55,15 +57,6 @@ pub struct MadeInvitation {
     pub token: SecretText,
     /// What the tenant's people call it.
     pub tenant_title: String,
-}
-
-/// What an invitation's link is good for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Accepted {
-    pub(crate) tenant: TenantId,
-    pub(crate) email: String,
-    pub(crate) role: Role,
-    pub(crate) tenant_title: String,
 }
 
 /// Invites somebody. A former invitation of the same address is revoked.
@@ -146,6 +139,7 @@ macro_rules! status {
               WHEN i.expires_at <= $2 THEN 'expired' ELSE 'pending' END"
     };
 }
+use status;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -233,8 +227,8 @@ async fn tenant_title(scope: &mut Scope) -> Result<String, AccountError> {
     Ok(query.bind(tenant.0).fetch_one(scope.connection()).await?)
 }
 
-/// Gives an invitation that nobody has accepted or revoked another link, which is good for a week from now. The old
-/// link is worth nothing any more.
+/// Gives an invitation that nobody has accepted or revoked another link, which is good for a week from now, as long as
+/// who asks for it may invite for its role. The old link is worth nothing any more.
 ///
 /// # Errors
 /// [`AccountError::NotFound`] if there is no such invitation; [`AccountError::Invalid`] for a role that holds more than
@@ -254,12 +248,13 @@ pub async fn resend(
     let (tenant, expires_at) = (scope.tenant(), scope.now() + LIFE);
     let token = SecretText::make(Purpose::Invitation, random);
     let resent = sqlx::query(
-        "UPDATE invitation SET token_hash = $3, expires_at = $4 WHERE tenant_id = $1 AND id = $2",
+        "UPDATE invitation SET token_hash = $3, expires_at = $4, invited_by = $5 WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant.0)
     .bind(id.uuid())
     .bind(token.hash().as_slice())
     .bind(expires_at)
+    .bind(scope.caller().actor.to_string())
     .execute(scope.connection())
     .await?;
     changed(&resent, 1)?;
@@ -302,48 +297,4 @@ pub async fn revoke(scope: &mut Scope, id: InvitationId) -> Result<(), AccountEr
     changed(&revoked, 1)?;
     scope.note(Note::new("invitation.revoke", id));
     Ok(())
-}
-
-/// Uses an invitation up: of many who try at once, one gets what it is good for. `None`: there is no such invitation,
-/// it is not open, or nobody joins its tenant. The tenant stays as it is until the transaction ends. In a scope of all
-/// tenants.
-pub(crate) async fn accept(
-    connection: &mut PgConnection,
-    token: &SecretHash,
-    now: DateTime<Utc>,
-) -> Result<Option<Accepted>, sqlx::Error> {
-    // The tenant's row before the invitation's, as where a tenant is erased. Ingest only reads it, and who changes
-    // it waits for this lock before the directory's.
-    let of_tenant: Option<String> = sqlx::query_scalar(
-        "SELECT t.status FROM tenant t
-         WHERE t.id = (SELECT tenant_id FROM invitation WHERE token_hash = $1) FOR SHARE",
-    )
-    .bind(token.as_slice())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(of_tenant) = of_tenant else { return Ok(None) };
-    let found = concat!("SELECT ", status!(), " FROM invitation i WHERE i.token_hash = $1 FOR UPDATE");
-    let found: Option<String> =
-        sqlx::query_scalar(found).bind(token.as_slice()).bind(now).fetch_optional(&mut *connection).await?;
-    let Some(status) = found else { return Ok(None) };
-    let is_open = status
-        .parse()
-        .is_ok_and(|from| lifecycle::find(INVITATION, from, InvitationTransition::Accept).is_some());
-    if !is_open || !of_tenant.parse().is_ok_and(TenantState::takes_members) {
-        return Ok(None);
-    }
-    type Row = (i64, String, Option<String>, Option<uuid::Uuid>, String);
-    let row: Option<Row> = sqlx::query_as(
-        "UPDATE invitation i SET accepted_at = $2 FROM tenant_profile p
-         WHERE i.token_hash = $1 AND p.tenant_id = i.tenant_id
-         RETURNING i.tenant_id, i.email, i.built_in, i.custom, p.title",
-    )
-    .bind(token.as_slice())
-    .bind(now)
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.and_then(|(tenant, email, built_in, custom, tenant_title)| {
-        let role = Role::of_columns(built_in.as_deref(), custom)?;
-        Some(Accepted { tenant: TenantId(tenant), email, role, tenant_title })
-    }))
 }

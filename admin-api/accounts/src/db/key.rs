@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use service::store::changed;
 
 use super::project::{self, Project};
+use super::tenant;
 use crate::check;
 use crate::db::chain::Note;
 use crate::db::scope::{PlatformScope, Scope};
@@ -35,7 +36,7 @@ pub struct NewKey {
     /// The project that its events belong to, by name or id; `default` without it
     #[arg(long)]
     pub project: Option<String>,
-    /// From when it is refused, as in 2027-01-31T00:00:00Z; never without it
+    /// From when it is refused, as in 2027-01-31T00:00:00Z, in 9999 at the latest; never without it
     #[arg(long, value_name = "TIME")]
     pub expires_at: Option<DateTime<Utc>>,
     /// What people call it
@@ -136,12 +137,13 @@ macro_rules! select {
 /// Makes a key.
 ///
 /// # Errors
-/// [`AccountError`]; [`AccountError::Conflict`] if the project is archived.
+/// [`AccountError`]; [`AccountError::Conflict`] if the project is archived, or the tenant closed or deleted.
 pub async fn create(scope: &mut Scope, new: &NewKey) -> Result<MadeKey, AccountError> {
     new.name.as_deref().filter(|name| !name.is_empty()).map_or(Ok(()), check::name)?;
     if new.scopes.as_ref().is_some_and(|scopes| scopes.as_slice() != [KeyScope::EventsWrite]) {
         return Err(AccountError::Invalid("scopes of a key are events:write, and no other".to_owned()));
     }
+    check::time("expires_at", new.expires_at)?;
     let project = project::named(scope, new.project.as_deref().unwrap_or(project::DEFAULT)).await?;
     let made = insert(scope, &project, new.name.as_deref().unwrap_or_default(), new.expires_at).await?;
     scope.note(Note::new("key.create", format!("key {}", made.made.id)).after(&made.made));
@@ -173,7 +175,7 @@ async fn insert(
     .await
     .map_err(AccountError::of_insert(|| format!("key {}", presented.id)))?;
     if made.rows_affected() == 0 {
-        return Err(AccountError::Invalid("expires_at must lie in the future".to_owned()));
+        return Err(AccountError::member("expires_at", "expires_at must lie in the future"));
     }
     sqlx::query(
         "INSERT INTO key_profile (tenant_id, project_id, key_id, name, created_by) VALUES ($1, $2, $3, $4, $5)",
@@ -192,8 +194,9 @@ async fn insert(
 /// Keeps a project from being archived or deleted until the transaction ends. Who locks keys of it does so afterwards.
 ///
 /// # Errors
-/// [`AccountError::Conflict`] if it is archived.
+/// [`AccountError::Conflict`] if it is archived, or its tenant gets no keys.
 async fn hold(scope: &mut Scope, project: &Project) -> Result<(), AccountError> {
+    tenant::takes_keys(scope).await?;
     let open = sqlx::query(
         "SELECT FROM project_profile WHERE tenant_id = $1 AND project_id = $2 AND archived_at IS NULL
          AND deleted_at IS NULL FOR SHARE",

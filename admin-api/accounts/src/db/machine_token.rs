@@ -12,6 +12,7 @@ use crate::caller::Actor;
 use crate::check;
 use crate::db::chain::Note;
 use crate::db::scope::Scope;
+use crate::db::tenant;
 use crate::error::AccountError;
 use crate::grants::Grants;
 use crate::page::{Listed, Page, PageRequest};
@@ -19,7 +20,7 @@ use crate::random::Random;
 use crate::secret::{Purpose, SecretText};
 
 use good::{Capacity, is_of_token};
-pub(crate) use good::{find_good, note_use};
+pub(crate) use good::{find_good, grants_of_maker, note_use};
 
 /// How long a token may be good for at most.
 const LIFE_DAYS_MAX: i64 = 366;
@@ -70,7 +71,8 @@ pub struct MadeToken {
 ///
 /// # Errors
 /// [`AccountError::Invalid`] for a permission that its maker does not have, an end that is past, far away or later than
-/// that of the token that asks, or if a token made the one that asks.
+/// that of the token that asks, or if a token made the one that asks; [`AccountError::Conflict`] if the tenant is
+/// closed or deleted.
 pub async fn create(
     scope: &mut Scope,
     random: &Random,
@@ -90,6 +92,7 @@ pub async fn create(
     if let Actor::Token(parent) = scope.caller().actor {
         hold_to_parent(&find(scope, parent).await?, new)?;
     }
+    tenant::takes_keys(scope).await?;
     let (id, secret) =
         (MachineTokenId::of_random(random.bytes()), SecretText::make(Purpose::MachineToken, random));
     let mut permissions = new.permissions.clone();

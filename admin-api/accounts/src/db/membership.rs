@@ -63,7 +63,7 @@ pub struct Member {
     pub name: String,
     /// The role.
     pub role: Role,
-    /// The only projects that it is for; `None`: all.
+    /// The only projects that it is for, without those that were deleted; `None`: all.
     pub projects: Option<Vec<PublicProjectId>>,
     /// Since when.
     pub created_at: DateTime<Utc>,
@@ -101,8 +101,10 @@ pub(crate) async fn grants(
 ) -> Result<Option<Grants>, sqlx::Error> {
     let row: Option<GrantsRow> = sqlx::query_as(
         "SELECT m.id, m.built_in, r.name, r.permissions, m.limited,
-                ARRAY(SELECT project_id FROM membership_project p
-                      WHERE (p.tenant_id, p.membership_id) = (m.tenant_id, m.id) ORDER BY project_id)
+                ARRAY(SELECT l.project_id FROM membership_project l
+                      JOIN project_profile f ON (f.tenant_id, f.project_id) = (l.tenant_id, l.project_id)
+                      WHERE (l.tenant_id, l.membership_id) = (m.tenant_id, m.id) AND f.deleted_at IS NULL
+                      ORDER BY l.project_id)
          FROM membership m JOIN person w ON w.id = m.person_id AND w.disabled_at IS NULL
          LEFT JOIN member_role r ON (r.tenant_id, r.id) = (m.tenant_id, m.custom)
          WHERE m.tenant_id = $1 AND m.person_id = $2",
@@ -196,7 +198,8 @@ macro_rules! select {
             "SELECT m.id, m.person_id, p.email, p.name, m.built_in, m.custom, m.limited,
                     ARRAY(SELECT f.public_id FROM membership_project l
                           JOIN project_profile f ON (f.tenant_id, f.project_id) = (l.tenant_id, l.project_id)
-                          WHERE (l.tenant_id, l.membership_id) = (m.tenant_id, m.id) ORDER BY l.project_id),
+                          WHERE (l.tenant_id, l.membership_id) = (m.tenant_id, m.id) AND f.deleted_at IS NULL
+                          ORDER BY l.project_id),
                     m.created_at
              FROM membership m JOIN person p ON p.id = m.person_id WHERE m.tenant_id = $1 AND ",
             $rest

@@ -1,6 +1,7 @@
 //! Plans.
 
 use clap::Args;
+use schemas::lock;
 use serde::{Deserialize, Serialize};
 
 use crate::check;
@@ -106,10 +107,16 @@ pub async fn put(scope: &mut PlatformScope, name: &str, limits: &PlanLimits) -> 
     Ok(plan)
 }
 
-/// A plan that nobody else changes before the transaction ends.
+/// A plan that nobody else makes or changes before the transaction ends.
+///
+/// First the lock of all plans, then the row, and last the lock of change numbers, which the row's trigger takes. Who
+/// put a tenant on a plan holds the last one, and then locks the plan's key: the row's lock here allows that.
 async fn locked(scope: &mut PlatformScope, name: &str) -> Result<Option<Plan>, AccountError> {
-    let query =
-        sqlx::query_as("SELECT name, quota, rate, retention_days FROM plan WHERE name = $1 FOR UPDATE");
+    let plans = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock::PLANS);
+    plans.execute(scope.connection()).await?;
+    let query = sqlx::query_as(
+        "SELECT name, quota, rate, retention_days FROM plan WHERE name = $1 FOR NO KEY UPDATE",
+    );
     Ok(query.bind(name).fetch_optional(scope.connection()).await?)
 }
 

@@ -256,6 +256,18 @@ pub(crate) async fn state(
     Ok(word.and_then(|word| word.parse().ok()))
 }
 
+/// # Errors
+/// [`AccountError::Conflict`] if the scope's tenant gets no keys or tokens in the state that it is in.
+pub(crate) async fn takes_keys(scope: &mut Scope) -> Result<(), AccountError> {
+    let tenant = scope.tenant();
+    // One that this weir does not know gets none.
+    let state = state(scope.connection(), tenant).await?.unwrap_or(TenantState::Erased);
+    if state.takes_keys() {
+        return Ok(());
+    }
+    Err(AccountError::Conflict(format!("the tenant is {state}: it gets no keys and no tokens")))
+}
+
 /// Whether `named` stands for the scope's tenant: its public id or its slug.
 ///
 /// # Errors

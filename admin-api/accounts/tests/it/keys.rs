@@ -103,3 +103,22 @@ async fn of_many_who_rotate_a_key_at_once_one_does() {
     assert_eq!(done, 1);
     assert_eq!(place.number("SELECT count(*) FROM api_key").await, 2);
 }
+
+#[tokio::test]
+async fn a_tenant_that_is_closed_or_deleted_gets_no_keys_even_from_operators() {
+    let place = Place::fresh().await;
+    let tenant = place.tenant("acme").await;
+    let mut scope = place.scope(tenant).await;
+    let old = key::create(&mut scope, &NewKey::default()).await.unwrap().made.id;
+    scope.commit().await.unwrap();
+    for (state, takes) in [("closed", false), ("deleted", false), ("frozen", true)] {
+        let set = sqlx::query("UPDATE tenant SET status = $1").bind(state);
+        set.execute(&place.database.pool).await.unwrap();
+        let made = key::create(&mut place.scope(tenant).await, &NewKey::default()).await;
+        let rotated = key::rotate(&mut place.scope(tenant).await, old, 1).await;
+        for result in [made, rotated] {
+            assert_eq!(result.is_ok(), takes, "{state} {result:?}");
+            assert!(takes || matches!(result, Err(AccountError::Conflict(_))), "{state} {result:?}");
+        }
+    }
+}

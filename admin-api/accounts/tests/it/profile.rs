@@ -25,6 +25,20 @@ async fn somebody_sees_who_they_are_and_where_they_work() {
 }
 
 #[tokio::test]
+async fn somebody_sees_what_they_may_do_in_the_tenant_as_it_is() {
+    let house = House::fresh().await;
+    house.person("ada@example.com", "acme").await;
+    let who = house.who(&house.login("ada@example.com").await.access_token).await;
+    for (state, all, reads) in [("active", true, true), ("frozen", false, true), ("closed", false, false)] {
+        let set = sqlx::query("UPDATE tenant SET status = $1").bind(state);
+        set.execute(&house.place.database.pool).await.unwrap();
+        let permissions = house.auth.me(&who, &client(1)).await.unwrap().tenant.unwrap().permissions;
+        let has = |word: &str| permissions.iter().any(|permission| permission.as_str() == word);
+        assert_eq!((has("keys.manage"), has("keys.read")), (all, reads), "{state}: {permissions:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_is_changed_by_a_link_that_goes_to_the_new_one() {
     let house = House::fresh().await;
     house.person("ada@example.com", "acme").await;

@@ -98,6 +98,26 @@ async fn what_is_of_the_whole_tenant_is_not_for_who_is_limited() {
     erasure::create(&mut scope, &there).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_deleted_project_is_in_nobodys_limits_and_who_had_no_other_has_none() {
+    let (house, _, staging) = limited().await;
+    let Admitted { mut scope, .. } = house.works("ada@example.com").await;
+    project::delete(&mut scope, staging.id).await.unwrap();
+    scope.commit().await.unwrap();
+    let Admitted { mut scope, grants } = house.works("ada@example.com").await;
+    let bob = member(&mut scope, "bob@example.com").await;
+    assert_eq!(bob.projects, Some(Vec::new()));
+    // What is shown can be said again.
+    let again =
+        membership::change(&mut scope, &grants, bob.id, ADMIN, bob.projects.as_deref()).await.unwrap();
+    assert_eq!(again.projects, Some(Vec::new()));
+    drop(scope);
+    let Admitted { mut scope, grants } = house.works("bob@example.com").await;
+    assert_eq!(grants.projects, Some(Vec::new()), "no project, and not all of them");
+    assert!(project::list(&mut scope, &PageRequest::default()).await.unwrap().items.is_empty());
+    assert!(key::list(&mut scope, &PageRequest::default()).await.unwrap().items.is_empty());
+}
+
 async fn count(scope: &mut Scope, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(scope.connection()).await.unwrap()
 }

@@ -16,10 +16,15 @@ pub(in crate::routes) struct Asked {
     cursor: Option<String>,
     /// A tenant's public id, name or number.
     tenant: Option<String>,
+    /// Who: a public id, `operator` or `system`.
     actor: Option<String>,
+    /// What was done, as in `key.create`; `key.*`: whatever was done to keys.
     action: Option<String>,
+    /// To what.
     target: Option<String>,
+    /// Not before.
     from: Option<DateTime<Utc>>,
+    /// Before.
     to: Option<DateTime<Utc>>,
 }
 

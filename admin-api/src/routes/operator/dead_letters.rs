@@ -19,9 +19,11 @@ pub(in crate::routes) struct Asked {
     tenant: Option<String>,
     /// Words in what is wrong with a letter.
     reason: Option<String>,
-    /// When it died.
+    /// It died not before.
     from: Option<DateTime<Utc>>,
+    /// It died before.
     to: Option<DateTime<Utc>>,
+    /// What has become of it.
     state: Option<LetterState>,
     limit: Option<i64>,
     cursor: Option<String>,
@@ -35,10 +37,14 @@ pub(in crate::routes) struct Common {
     /// All letters that are dead.
     #[serde(default)]
     all: bool,
+    /// A tenant's public id, name or number.
     tenant: Option<String>,
     /// Words in what is wrong with a letter.
+    #[schema(min_length = 1, max_length = 200)]
     reason: Option<String>,
+    /// They died not before.
     from: Option<DateTime<Utc>>,
+    /// They died before.
     to: Option<DateTime<Utc>>,
 }
 

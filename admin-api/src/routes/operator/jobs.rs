@@ -14,7 +14,9 @@ use crate::reply::{Answer, Refused};
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Asked {
+    /// What they do, as in `mail.send`.
     kind: Option<String>,
+    /// How far they are.
     state: Option<JobState>,
     limit: Option<i64>,
     cursor: Option<String>,

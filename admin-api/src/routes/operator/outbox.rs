@@ -13,6 +13,7 @@ use crate::reply::{Answer, Refused};
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(in crate::routes) struct Asked {
+    /// To this address.
     recipient: Option<String>,
     limit: Option<i64>,
     cursor: Option<String>,

@@ -88,8 +88,9 @@ const REQUESTS: [(&str, &str); 26] = [
 
 /// Codes that need more than a request, and where they are provoked. What their pages show is what the code says, by
 /// `pages.rs`.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
     ("forbidden", "a member without the permission: testkit/tests/it/people.rs"),
+    ("invitation_void", "whose maker has left: admin-api/tests/it/invitations.rs"),
     ("not_durable", "a log that does not confirm: eventlog/tests/it/kafka/outage.rs"),
     ("overloaded", "a node whose budget is full: weir/tests/it/edge/tenants.rs"),
     ("still_running", "many requests with one key: admin-api/tests/it/idempotency.rs"),

@@ -2,6 +2,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemas::id::KeyId;
 
 use super::{MadeKey, find, hold, insert};
+use crate::check::TIME_MAX;
 use crate::db::chain::Note;
 use crate::db::project;
 use crate::db::scope::Scope;
@@ -33,7 +34,7 @@ pub async fn rotate(scope: &mut Scope, id: KeyId, overlap_hours: u16) -> Result<
         let rule = format!("key {id} is not good any more, or another key has taken its place");
         return Err(AccountError::Conflict(rule));
     }
-    let expires_at = before.expires_at.map(|at| now + (at - before.created_at));
+    let expires_at = before.expires_at.map(|at| (now + (at - before.created_at)).min(TIME_MAX));
     let made = insert(scope, &project, &before.name, expires_at).await?;
     end(scope, id, now + TimeDelta::hours(overlap_hours.into()), overlap_hours == 0).await?;
     let tenant = scope.tenant();

@@ -74,17 +74,58 @@ pub(crate) async fn find_good(
         return Ok(None);
     };
     let tenant = TenantId(tenant);
-    let maker = match created_by.parse() {
+    let grants = of_token(connection, tenant, &words, (created_by, capacity, membership), now).await?;
+    Ok(grants.map(|grants| GoodToken { tenant, id: id.into(), grants, last_used_at }))
+}
+
+/// What a token for these permissions, made by `maker`, permits now; `None`: its maker is nobody any more.
+async fn of_token(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    words: &[String],
+    maker: Maker,
+    now: DateTime<Utc>,
+) -> Result<Option<Grants>, sqlx::Error> {
+    let maker = match maker.0.parse() {
         Ok(parent) => maker_of(&mut *connection, tenant, parent, now).await?,
-        Err(_) => Some((created_by, capacity, membership)),
+        Err(_) => Some(maker),
     };
     let Some(maker) = maker else { return Ok(None) };
     let Some(of_maker) = grants_of(connection, tenant, maker).await? else { return Ok(None) };
     let own = words.iter().filter_map(|word| word.parse().ok());
     let permissions = own.filter(|permission| of_maker.may(*permission)).collect();
     let Grants { projects, membership, .. } = of_maker;
-    let grants = Grants { role: "token".to_owned(), permissions, projects, membership };
-    Ok(Some(GoodToken { tenant, id: id.into(), grants, last_used_at }))
+    Ok(Some(Grants { role: "token".to_owned(), permissions, projects, membership }))
+}
+
+/// What somebody may do in the tenant now who once made something there, by what was noted of who that was; `None`:
+/// nothing. In a scope of all tenants.
+pub(crate) async fn grants_of_maker(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    maker: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Grants>, sqlx::Error> {
+    let as_platform = (maker.to_owned(), Capacity::Platform.as_str().to_owned(), None);
+    let Ok(token) = maker.parse::<MachineTokenId>() else {
+        let as_member = (maker.to_owned(), Capacity::Member(None).as_str().to_owned(), None);
+        return match grants_of(&mut *connection, tenant, as_member).await? {
+            Some(grants) => Ok(Some(grants)),
+            None => grants_of(connection, tenant, as_platform).await,
+        };
+    };
+    type Row = (Vec<String>, String, String, Option<uuid::Uuid>);
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT permissions, created_by, capacity, membership_id FROM machine_token
+         WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND expires_at > $3",
+    )
+    .bind(tenant.0)
+    .bind(token.uuid())
+    .bind(now)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((words, created_by, capacity, membership)) = row else { return Ok(None) };
+    of_token(connection, tenant, &words, (created_by, capacity, membership), now).await
 }
 
 /// Whether a token made what is noted as made by `maker`.
