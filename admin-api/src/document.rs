@@ -5,6 +5,7 @@ mod components;
 mod problems;
 mod tags;
 mod examples;
+mod bounds;
 mod shapes;
 mod reader;
 

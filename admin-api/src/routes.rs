@@ -128,6 +128,8 @@ fn of_people() -> Vec<Row> {
         post("/v1/me/totp", Session, me::propose_totp),
         delete("/v1/me/totp", Session, me::remove_totp),
         post("/v1/me/totp/confirm", Session, me::confirm_totp),
+        get("/v1/me/identities", Session, openid::list),
+        delete("/v1/me/identities/{provider}", Session, openid::unlink),
         get("/v1/me/passkeys", Session, passkeys::list),
         post("/v1/me/passkeys", Session, passkeys::propose),
         post("/v1/me/passkeys/confirm", Session, passkeys::confirm),

@@ -16,6 +16,7 @@ mod factor;
 mod passkey;
 mod passkey_login;
 mod openid;
+mod unlink;
 mod profile;
 mod refresh;
 mod sessions;

@@ -6,9 +6,9 @@ use chrono_tz::Tz;
 use crate::error::AccountError;
 
 /// Bytes of a name.
-const NAME_BYTES_MAX: usize = 100;
+pub const NAME_BYTES_MAX: usize = 100;
 /// Events a second at most, in a plan or for a tenant.
-const RATE_MAX: i64 = 1_000_000_000;
+pub const RATE_MAX: i64 = 1_000_000_000;
 
 /// A name that nobody takes for an id, or for another name.
 pub(crate) fn name(name: &str) -> Result<(), AccountError> {
@@ -80,7 +80,7 @@ pub(crate) fn time(member: &str, at: Option<DateTime<Utc>>) -> Result<(), Accoun
 }
 
 /// Bytes of a reason.
-const REASON_BYTES_MAX: usize = 500;
+pub const REASON_BYTES_MAX: usize = 500;
 
 /// Why an operator does something to somebody: the audit says it.
 pub(crate) fn reason(reason: &str) -> Result<(), AccountError> {

@@ -23,7 +23,7 @@ pub mod invitation;
 pub mod machine_token;
 pub mod session;
 pub mod passkey;
-pub(crate) mod openid_identity;
+pub mod openid_identity;
 pub(crate) mod one_time;
 pub(crate) mod second_factor;
 pub(crate) mod device;

@@ -52,14 +52,16 @@ pub use authenticator::{
     SignedInPerson, TenantAtWork,
 };
 pub use caller::{Actor, Caller};
+pub use check::{NAME_BYTES_MAX, RATE_MAX, REASON_BYTES_MAX};
 pub use client::Client;
 pub use config::{AccountsConfig, AccountsStartError};
 pub use countries::{Countries, CountriesError};
 pub use db::idempotent_request::{KeptReply, Waiting};
 pub use db::scope::{EveryTenant, OneTenant, PlatformScope, Reach, Scope};
 pub use db::{
-    audit, dead_letter, erasure, invitation, key, machine_token, member_role, membership, muted_mail, outbox,
-    passkey, person, plan, project, session, suppression, sweep, tenant, verification,
+    audit, dead_letter, erasure, invitation, key, machine_token, member_role, membership, muted_mail,
+    openid_identity, outbox, passkey, person, plan, project, session, suppression, sweep, tenant,
+    verification,
 };
 pub use error::AccountError;
 pub use expected::{EntityTag, Expected};

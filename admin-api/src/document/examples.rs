@@ -27,7 +27,8 @@ pub(super) fn of(id: &str) -> Option<Value> {
         | "me.remove_totp"
         | "me.renew_recovery_codes"
         | "passkeys.propose"
-        | "passkeys.remove" => json!({"password": password}),
+        | "passkeys.remove"
+        | "openid.unlink" => json!({"password": password}),
         "me.confirm_totp" => json!({"code": "123456"}),
         "passkeys.begin_login" => json!({}),
         "tenants.set" => json!({"name": "Acme", "time_zone": "Europe/Berlin"}),

@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value};
 
+use super::bounds;
 use super::components::reference;
 
 /// All schemas: of what is taken, and of what is given.
 pub(super) fn all(taken: Map<String, Value>, given: Map<String, Value>) -> Map<String, Value> {
     let mut all = taken;
+    all.values_mut().for_each(bounds::say);
     for (name, mut schema) in given {
         say_required(&mut schema);
         all.insert(name, schema);

@@ -1,7 +1,9 @@
 //! A browser goes from page to page here, so what it is answered are redirects: to the provider, and to our pages.
 //! What these need stands behind `#`, which no server and no log is sent.
 
-use accounts::{AuthError, Login, OpenIdLogin, OpenIdentity};
+use accounts::openid_identity::LinkedIdentity;
+use accounts::{AuthError, Login, OpenIdLogin, OpenIdentity, Page};
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header::{HeaderMap, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
@@ -16,10 +18,10 @@ use service::error::Chain;
 
 use super::auth::{set_cookie, set_session, went_on};
 use crate::api::Api;
-use crate::auth::{Sender, authenticator, cookie};
-use crate::input::{Body, Parameters};
-use crate::reply::{Held, Redirect, Refused, WithCookies};
-use crate::text::Password;
+use crate::auth::{Sender, Signed, authenticator, cookie};
+use crate::input::{Body, Paging, Parameters};
+use crate::reply::{self, Held, Redirect, Refused, WithCookies};
+use crate::text::{Again, Password};
 
 /// Holds a sign-in under way. Not `Strict`, since it is the provider's page that leads back.
 const COOKIE: &str = "__Host-weir_openid";
@@ -117,6 +119,31 @@ fn to_start(api: &Api, login: &Login) -> Response {
             to_page(api, &format!("sign-in#challenge={}", URL_SAFE_NO_PAD.encode(challenge)))
         }
     }
+}
+
+/// What signs the caller in.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Paging(asked): Paging,
+) -> reply::Answer<Page<LinkedIdentity>> {
+    Ok(Json(authenticator(&api)?.openid_identities(&who, &from, &asked).await?))
+}
+
+/// Also of a provider that the operator has taken away since.
+pub(super) async fn unlink(
+    State(api): State<Api>,
+    Sender(from): Sender,
+    Signed(who): Signed,
+    Path(provider): Path<String>,
+    Body(again): Body<Again>,
+) -> Result<StatusCode, Refused> {
+    let proof = again.proof().map_err(Refused::invalid)?;
+    if authenticator(&api)?.unlink_openid(who.person(), &provider, proof, &from).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Refused::new(Problem::new(Code::NotFound, format!("{provider} does not sign you in"))))
 }
 
 fn provider<'a>(api: &'a Api, name: &str) -> Result<&'a Provider, Refused> {

@@ -24,6 +24,8 @@ const SUMMARIES: &[(&str, &str)] = &[
     ("openid.begin", "Go to an OpenID provider to sign in"),
     ("openid.callback", "Come back from an OpenID provider"),
     ("openid.link", "Join a provider's account to one with a password"),
+    ("openid.list", "List what signs one in through OpenID providers"),
+    ("openid.unlink", "Let an OpenID provider sign one in no more"),
     ("mails.unsubscribe", "Turn off the kind of mail that the link stood in"),
     ("me.show", "Show who one is, and where one works"),
     ("me.change", "Change one's name"),

@@ -1,7 +1,9 @@
+use accounts::{Client as Sender, OpenIdLogin, OpenIdentity};
 use admin_api::{Access, Route, routes};
 use hyper::Method;
 use serde_json::{Value, json};
 use service::clock::Clock;
+use service::config::Secret;
 use testkit::{Client, KeyKind, Reply, River, SoftAuthenticator, app_code};
 
 use crate::house::{House, OPERATOR_TOKEN, PASSWORD, PUBLIC_URL};
@@ -138,6 +140,32 @@ async fn post(client: &Client, path: &str, body: Value) -> Value {
     reply.json()
 }
 
+/// Lets the provider `sso` sign ada in.
+async fn link_provider(house: &House) {
+    let who = OpenIdentity {
+        provider: "sso".to_owned(),
+        issuer: "https://sso.example".to_owned(),
+        subject: "1".to_owned(),
+        verified_email: Some("ada@example.com".to_owned()),
+        name: None,
+        replaces_second_factor: false,
+    };
+    let OpenIdLogin::PasswordNeeded(link) = house.auth.login_openid(&who, &Sender::default()).await.unwrap()
+    else {
+        panic!("the address is ada's")
+    };
+    house.auth.link_openid(link.expose(), Secret::from(PASSWORD), &Sender::default()).await.unwrap();
+}
+
+/// Adds a passkey; its id.
+async fn made_passkey(ada: &Client) -> String {
+    let begun = post(ada, "/v1/me/passkeys", json!({"password": PASSWORD})).await;
+    let credential =
+        SoftAuthenticator::new(KeyKind::Ed25519, PUBLIC_URL, "weir.example").make(&begun["options"]);
+    let made = json!({"challenge": begun["challenge"], "name": "key", "credential": credential});
+    post(ada, "/v1/me/passkeys/confirm", made).await["id"].as_str().unwrap().to_owned()
+}
+
 /// Makes what the route of that path deletes. A route that is not here has to be added.
 async fn doomed(house: &House, path: &str) -> Doomed {
     let ada = house.client(Some(&house.login("ada@example.com").await));
@@ -163,6 +191,11 @@ async fn doomed(house: &House, path: &str) -> Doomed {
             house.login("ada@example.com").await;
             of(&ada, format!("/v1/me/sessions/{}", first(&ada, "/v1/me/sessions").await), Value::Null)
         }
+        "/v1/me/identities/{provider}" => {
+            link_provider(house).await;
+            let shown = "/v1/me/identities".to_owned();
+            Doomed { shown, ..of(&ada, "/v1/me/identities/sso".to_owned(), again) }
+        }
         "/v1/me/totp" => {
             let proposed = post(&ada, path, again.clone()).await;
             let now = Clock::system().now_micros() / 1_000_000;
@@ -171,12 +204,7 @@ async fn doomed(house: &House, path: &str) -> Doomed {
             Doomed { shown: "/v1/me".to_owned(), ..of(&ada, path.to_owned(), again) }
         }
         "/v1/me/passkeys/{passkey}" => {
-            let begun = post(&ada, "/v1/me/passkeys", again.clone()).await;
-            let credential =
-                SoftAuthenticator::new(KeyKind::Ed25519, PUBLIC_URL, "weir.example").make(&begun["options"]);
-            let made = json!({"challenge": begun["challenge"], "name": "key", "credential": credential});
-            let made = post(&ada, "/v1/me/passkeys/confirm", made).await;
-            of(&ada, format!("/v1/me/passkeys/{}", made["id"].as_str().unwrap()), again)
+            of(&ada, format!("/v1/me/passkeys/{}", made_passkey(&ada).await), again)
         }
         "/v1/tenants/{tenant}" => of(&ada, "/v1/tenants/me".to_owned(), Value::Null),
         "/v1/tenants/{tenant}/projects/{project}" => made("projects", json!({"name": "doomed"})).await,

@@ -354,3 +354,42 @@ async fn what_a_problem_is_explained_by_stands_on_each_listener() {
     }
     callers.house.stop().await;
 }
+
+/// Values of a member that its schema refuses.
+fn beyond(schema: &Value) -> Vec<Value> {
+    let long = schema["maxLength"].as_u64().map(|most| json!("x".repeat(usize::try_from(most).unwrap() + 1)));
+    let short = schema["minLength"].as_u64().map(|_| json!(""));
+    let large = schema["maximum"].as_i64().map(|most| json!(most + 1));
+    let small = schema["minimum"].as_i64().map(|least| json!(least - 1));
+    [long, short, large, small].into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn what_the_document_refuses_is_refused() {
+    let callers = Callers::fresh().await;
+    let document = admin_api::document::document(None);
+    let mut refused = 0;
+    for route in routes() {
+        let method = route.method.as_str().to_lowercase();
+        let content = &document["paths"][route.path][&method]["requestBody"]["content"]["application/json"];
+        let name = content["schema"]["$ref"].as_str().unwrap_or_default().rsplit('/').next().unwrap();
+        let members = document["components"]["schemas"][name]["properties"].as_object();
+        for (member, schema) in members.into_iter().flatten() {
+            for value in beyond(schema) {
+                let mut body = content["example"].clone();
+                // One of these says what is erased.
+                if member.ends_with("_id") {
+                    body = json!({});
+                }
+                body[member] = value;
+                let (client, path) = (callers.of(&route), filled(route.path, "default"));
+                let reply = client.send(route.method.clone(), &path, &[JSON], body.to_string()).await;
+                // Who is named in the path may be looked for first.
+                assert!(matches!(reply.status, 400 | 404), "{method} {path} {body}: {reply:?}");
+                refused += u32::from(reply.status == 400);
+            }
+        }
+    }
+    assert!(refused > 40, "{refused}");
+    callers.house.stop().await;
+}

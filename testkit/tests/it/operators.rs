@@ -136,6 +136,21 @@ async fn only_people_of_the_platform_sign_in_on_the_operators_listener_and_what_
     house.river.stop().await;
 }
 
+/// Also of what is refused before anybody is let in.
+async fn every_refusal_says_it(impersonator: &Client, who: &str) {
+    let own = impersonator.send(Method::GET, "/v1/me", &[], "").await;
+    let large = impersonator.post_json("/v1/tenants/acme/projects", vec![b' '; 300 * 1024]).await;
+    let unnamed = impersonator.send(Method::GET, "/v1/tenants/acme/projects/a%00b", &[], "").await;
+    assert_eq!(
+        (own.status, large.status, unnamed.status),
+        (400, 413, 404),
+        "what is nobody's own is refused"
+    );
+    for reply in [own, large, unnamed] {
+        assert_eq!(reply.headers["weir-impersonator"], who);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_of_the_platform_acts_in_a_tenant_and_every_reply_and_entry_says_so_until_the_session_ends()
 {
@@ -165,18 +180,6 @@ async fn somebody_of_the_platform_acts_in_a_tenant_and_every_reply_and_entry_say
         for reply in [usage, made, other] {
             assert_eq!(reply.headers["weir-impersonator"], who);
         }
-        let own = client.send(Method::GET, "/v1/me", &[], "").await;
-        assert_eq!(own.status, 400, "nobody's own");
-        let unread = client.post_json("/v1/tenants/acme/projects", vec![b' '; 300 * 1024]).await;
-        let unnamed = client.send(Method::GET, "/v1/tenants/acme/projects/a%00b", &[], "").await;
-        assert_eq!((unread.status, unnamed.status), (413, 404));
-        for reply in [own, unread, unnamed] {
-            assert_eq!(reply.headers["weir-impersonator"], who);
-        }
-        let known = [("if-none-match", "*")];
-        let path = "/v1/operator/tenants/acme/impersonate";
-        let another = operators(&house, Some(bearer)).send(Method::GET, path, &known, "").await;
-        assert_eq!((another.status, another.headers.get("etag")), (200, None), "it is another one each time");
         assert_eq!(
             operators(&house, given["access_token"].as_str())
                 .send(Method::GET, "/v1/me", &[], "")
@@ -192,6 +195,11 @@ async fn somebody_of_the_platform_acts_in_a_tenant_and_every_reply_and_entry_say
             assert_eq!(entry(0), (json!("project.create"), json!(format!("impersonator {who}"))));
             assert_eq!(entry(1), (json!("tenant.impersonate"), json!(who)));
         }
+        every_refusal_says_it(&client, who).await;
+        let known = [("if-none-match", "*")];
+        let path = "/v1/operator/tenants/acme/impersonate";
+        let another = operators(&house, Some(bearer)).send(Method::GET, path, &known, "").await;
+        assert_eq!((another.status, another.headers.get("etag")), (200, None), "it is another one each time");
         assert_eq!(
             operators(&house, Some(bearer)).send(Method::POST, "/v1/auth/logout", &[], "").await.status,
             204

@@ -172,6 +172,7 @@ pub(crate) fn filled(path: &str, tenant: &str) -> String {
             "{session}" => "ses_0000000000000000000000",
             "{passkey}" => "pky_0000000000000000000000",
             "{provider}" => "none",
+            "{code}" => "not_found",
             "{erasure}" => "era_0000000000000000000000",
             "{project}" => "prj_0000000000000000000000",
             "{person}" => "usr_0000000000000000000000",

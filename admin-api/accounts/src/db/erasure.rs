@@ -24,15 +24,12 @@ pub struct NewErasure {
     pub project: Option<String>,
     /// All events of this user
     #[arg(long = "user", value_name = "ID")]
-    #[schema(min_length = 1, max_length = 512)]
     pub user_id: Option<String>,
     /// All events of this anonymous id
     #[arg(long, value_name = "ID")]
-    #[schema(min_length = 1, max_length = 512)]
     pub anonymous_id: Option<String>,
     /// This event
     #[arg(long, value_name = "ID")]
-    #[schema(min_length = 1, max_length = 128)]
     pub event_id: Option<String>,
 }
 

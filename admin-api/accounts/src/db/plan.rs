@@ -50,7 +50,7 @@ pub struct PlanLimits {
 
 /// Days that events are kept, if there is a limit: not less than the shortest dedup window, since ids of removed rows
 /// are forgotten.
-const RETENTION_DAYS: std::ops::RangeInclusive<i32> = 7..=36_500;
+pub const RETENTION_DAYS: std::ops::RangeInclusive<i32> = 7..=36_500;
 
 impl Listed for Plan {
     const LIST: &'static str = "plans";

@@ -32,6 +32,7 @@ pub use erase::RESTORE_DAYS;
 pub use expired::erase_expired;
 pub use lifecycle::{delete, operate, restore, transit};
 pub use settings::{TenantSettings, set};
+pub use slug::SLUG_BYTES_MAX;
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]

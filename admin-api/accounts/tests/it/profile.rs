@@ -4,6 +4,7 @@ use accounts::muted_mail::WantedMailsChange;
 use accounts::{AuthError, Client, Countries, Login, OpenIdLogin, OpenIdentity, PageRequest, Proof, people};
 
 use crate::house::{CHEAP, House, PASSWORD, another, client, is_refused, password, secret, signed_in};
+use crate::place::SECOND;
 
 #[tokio::test]
 async fn somebody_sees_who_they_are_and_where_they_work() {
@@ -224,4 +225,51 @@ async fn no_provider_takes_over_who_came_through_another_one() {
     assert_eq!(signed_in(joined).person.id, ada.person.id);
     assert_eq!(house.mails_of("second_factor_changed", "ada@example.com").await, 1);
     assert!(matches!(login("https://b.example", "1").await, OpenIdLogin::Known(_)));
+}
+
+#[tokio::test]
+async fn a_provider_signs_somebody_in_no_more_unless_nothing_else_does() {
+    let house = House::fresh().await;
+    let sso = from_provider("https://sso.example", "1");
+    let other = OpenIdentity { provider: "other".to_owned(), ..from_provider("https://other.example", "1") };
+    // Somebody who came through a provider has no password.
+    let login = house.auth.login_openid(&sso, &client(1)).await.unwrap();
+    let OpenIdLogin::Known(Login::SignedIn(signed_in)) = login else { panic!("{login:?}") };
+    let who = house.who(&signed_in.access_token).await;
+    let listed = async || {
+        let page = house.auth.openid_identities(&who, &client(1), &PageRequest::default()).await.unwrap();
+        page.items.into_iter().map(|identity| identity.provider).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, ["sso"]);
+    let unlink = async |provider: &str, proof| {
+        house.auth.unlink_openid(who.person(), provider, proof, &client(1)).await
+    };
+    assert!(is_refused(&unlink("sso", password()).await), "there is no password");
+    house.auth.forgot_password("ada@example.com", &client(1)).await.unwrap();
+    let reset = house.link_to("ada@example.com").await;
+    house.auth.reset_password(&reset, secret(PASSWORD), &client(1)).await.unwrap();
+    let OpenIdLogin::PasswordNeeded(link) = house.auth.login_openid(&other, &client(1)).await.unwrap() else {
+        panic!("the address is somebody's")
+    };
+    house.auth.link_openid(link.expose(), secret(PASSWORD), &client(1)).await.unwrap();
+    assert_eq!(listed().await, ["other", "sso"]);
+    assert!(!unlink("none", password()).await.unwrap());
+    assert!(is_refused(&unlink("sso", Proof::Password(secret("wrong-wrong-wrong"))).await));
+    assert!(unlink("sso", password()).await.unwrap());
+    assert_eq!(listed().await, ["other"]);
+    assert_eq!(house.mails_of("second_factor_changed", "ada@example.com").await, 2);
+    let noted =
+        "SELECT count(*) FROM audit_entry WHERE action = 'openid.unlink' AND before LIKE '%sso.example%'";
+    assert_eq!(house.place.number(noted).await, 1);
+    let again = house.auth.login_openid(&sso, &client(1)).await.unwrap();
+    assert!(matches!(again, OpenIdLogin::PasswordNeeded(_)), "it means nobody here any more: {again:?}");
+    // A code of the app is a proof, and no way in.
+    let app = house.auth.propose_totp(who.person(), password(), &client(1)).await.unwrap().secret;
+    let code = |house: &House| testkit::app_code(&app, house.place.clock.now_micros() / SECOND);
+    house.auth.confirm_totp(who.person(), &code(&house), &client(1)).await.unwrap();
+    house.wait(60);
+    house.place.forge("UPDATE person SET password_hash = NULL").await;
+    let last = unlink("other", Proof::Code(code(&house))).await;
+    assert!(matches!(last, Err(AuthError::Invalid(_))), "{last:?}");
+    assert_eq!(listed().await, ["other"]);
 }

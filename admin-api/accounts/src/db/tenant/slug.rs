@@ -7,7 +7,7 @@ use crate::error::AccountError;
 /// Characters of a name that a slug is made of at most.
 const NAME_CHARACTERS_MAX: usize = 40;
 /// Bytes of a slug.
-const BYTES_MAX: usize = 63;
+pub const SLUG_BYTES_MAX: usize = 63;
 
 /// Letters and digits of a name.
 pub(super) fn of_name(name: &str) -> String {
@@ -33,7 +33,7 @@ pub(super) fn of_name(name: &str) -> String {
 /// [`AccountError::Invalid`].
 pub(super) fn check(slug: &str) -> Result<(), AccountError> {
     let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    let good = (1..=BYTES_MAX).contains(&slug.len())
+    let good = (1..=SLUG_BYTES_MAX).contains(&slug.len())
         && slug.bytes().all(letters)
         && !slug.starts_with('-')
         && !slug.ends_with('-')
@@ -44,7 +44,7 @@ pub(super) fn check(slug: &str) -> Result<(), AccountError> {
         return Ok(());
     }
     let rule = format!(
-        "a slug has 1 to {BYTES_MAX} letters a to z, digits and -, begins and ends with a letter or digit, and is \
+        "a slug has 1 to {SLUG_BYTES_MAX} letters a to z, digits and -, begins and ends with a letter or digit, and is \
          neither a number nor me"
     );
     Err(AccountError::Invalid(rule))
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_slug_is_taken_for_nothing_else() {
-        let longest = "x".repeat(BYTES_MAX);
+        let longest = "x".repeat(SLUG_BYTES_MAX);
         for slug in ["a", "a-b", "4two", &longest] {
             assert!(check(slug).is_ok(), "{slug}");
         }
