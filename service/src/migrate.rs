@@ -52,6 +52,7 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130180003 "index_searches",
     20261130200001 "halt_partitions",
     20261130200002 "mark_cursors",
+    20261130210001 "index_addresses",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

@@ -85,7 +85,7 @@ async fn login(client: &Client, email: &str) -> Value {
 }
 
 /// A river with a crowd, whose people all have [`PASSWORD`].
-async fn crowded(tenants: i64) -> River {
+async fn crowded(tenants: i64, more: &[(&'static str, &str)]) -> River {
     let stores = Stores::fresh().await;
     let database = &stores.pool;
     let begun = Instant::now();
@@ -103,7 +103,9 @@ async fn crowded(tenants: i64) -> River {
     crowd::fill(database, tenants, &hash).await;
     println!("{tenants} tenants, {} memberships: filled in {:?}", tenants * crowd::MEMBERS, begun.elapsed());
     let local = LocalConfig::new(stores.folder.path().join("log"), 1);
-    let settings = vec![("WEIR_ACCOUNTS_KEY", KEY.to_owned()), ("WEIR_ADMIN_CALLER_RATE", "0".to_owned())];
+    let mut settings =
+        vec![("WEIR_ACCOUNTS_KEY", KEY.to_owned()), ("WEIR_ADMIN_CALLER_RATE", "0".to_owned())];
+    settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     River::start_on(
         stores,
         Arc::new(LocalLog::open(local).unwrap()),
@@ -133,7 +135,7 @@ fn registration(email: &str) -> Registration {
 }
 
 async fn reads(tenants: i64) {
-    let river = crowded(tenants).await;
+    let river = crowded(tenants, &[]).await;
     let (nobody, operator) =
         (Client::new(river.admin, None), Client::new(river.operators, Some(OPERATOR_TOKEN)));
     let people = crowd::people(tenants);
@@ -201,8 +203,15 @@ async fn reads(tenants: i64) {
 }
 
 async fn flood() {
+    println!("from one address, which has the limits that are installed:");
+    flood_with(&[("WEIR_SIGN_IN_ADDRESS_RATE", "120"), ("WEIR_ADMIN_ADDRESS_RATE", "0")]).await;
+    println!("from so many addresses that only the pool of hashes bounds them:");
+    flood_with(&[]).await;
+}
+
+async fn flood_with(limits: &[(&'static str, &str)]) {
     const PHASE: Duration = Duration::from_secs(15);
-    let river = crowded(1_000).await;
+    let river = crowded(1_000, limits).await;
     let customer = river.customer("acme", None).await;
     let signed_in = login(&Client::new(river.admin, None), "person-1@example.com").await;
     let token = signed_in["access_token"].as_str().unwrap().to_owned();

@@ -77,7 +77,8 @@ impl Authenticator {
             pool: pool.clone(),
             clock: clock.clone(),
             random: Random::system(),
-            hasher: Hasher::new(HashCost::DEFAULT, cores)?,
+            // Half of them: ingest and reads may run on the same.
+            hasher: Hasher::new(HashCost::DEFAULT, cores.div_ceil(2))?,
             seal: SealKey::read(key)?,
             issuer: config.public_url.clone(),
         });

@@ -160,23 +160,41 @@ pub(crate) async fn seen(
     after: Option<PersonId>,
     limit: i64,
 ) -> Result<Vec<SeenPerson>, sqlx::Error> {
-    let id: Option<PersonId> = query.and_then(|query| query.parse().ok());
-    let beginning =
-        query.filter(|_| id.is_none()).map(|query| pattern::beginning(&query.trim().to_lowercase()));
-    let rows: Vec<SeenRow> = sqlx::query_as(
-        "SELECT p.id, p.email, p.name, p.created_at, p.disabled_at,
-                EXISTS (SELECT FROM second_factor f WHERE f.person_id = p.id AND f.confirmed_at IS NOT NULL)
-                    OR EXISTS (SELECT FROM passkey k WHERE k.person_id = p.id),
-                m.role
-         FROM person p LEFT JOIN platform_member m ON m.person_id = p.id
-         WHERE ($1::uuid IS NULL OR p.id = $1) AND ($2::text IS NULL OR p.email LIKE $2)
-           AND ($3::uuid IS NULL OR p.id > $3)
-         ORDER BY p.id LIMIT $4",
-    )
-    .bind(id.map(PersonId::uuid))
-    .bind(beginning)
-    .bind(after.map(PersonId::uuid))
-    .bind(limit)
+    macro_rules! select {
+        ($people:literal) => {
+            concat!(
+                "SELECT p.id, p.email, p.name, p.created_at, p.disabled_at,
+                        EXISTS (SELECT FROM second_factor f WHERE f.person_id = p.id AND f.confirmed_at IS NOT NULL)
+                            OR EXISTS (SELECT FROM passkey k WHERE k.person_id = p.id),
+                        m.role
+                 FROM ",
+                $people,
+                " AS p LEFT JOIN platform_member m ON m.person_id = p.id
+                 WHERE ($1::uuid IS NULL OR p.id > $1) ORDER BY p.id LIMIT $2"
+            )
+        };
+    }
+    let after = after.map(PersonId::uuid);
+    let rows: Vec<SeenRow> = match query {
+        None => sqlx::query_as(select!("person")).bind(after).bind(limit),
+        Some(query) => match query.parse::<PersonId>() {
+            Ok(id) => sqlx::query_as(select!("(SELECT * FROM person WHERE id = $3)"))
+                .bind(after)
+                .bind(limit)
+                .bind(id.uuid()),
+            Err(_) => {
+                let (from, to) = pattern::beginning(&query.trim().to_lowercase());
+                // OFFSET 0: what begins so is looked up first, and not every person in order.
+                sqlx::query_as(select!(
+                    "(SELECT * FROM person WHERE email ~>=~ $3 AND email ~<~ $4 OFFSET 0)"
+                ))
+                .bind(after)
+                .bind(limit)
+                .bind(from)
+                .bind(to)
+            }
+        },
+    }
     .fetch_all(scope.connection())
     .await?;
     Ok(rows.into_iter().map(seen_person).collect())

@@ -146,22 +146,29 @@ pub async fn list(
         return Ok(asked.page(rows.bind(after).bind(asked.rows()).fetch_all(scope.connection()).await?));
     };
     let id: Option<PublicTenantId> = query.parse().ok();
-    // Each way to be found has an index of its own; one condition of all ways would look at every tenant.
+    // Each way to be found has an index of its own; one condition of all ways would look at every tenant. OFFSET 0: what
+    // begins so is looked up first, and not every tenant in order.
+    let (from, to) = pattern::beginning(&query);
     let rows = sqlx::query_as(select!(
-        "JOIN ((SELECT id FROM tenant WHERE name LIKE $3 AND id > $1 ORDER BY id LIMIT $2)
-               UNION (SELECT tenant_id FROM tenant_profile WHERE lower(title) LIKE $3 AND tenant_id > $1
-                      ORDER BY tenant_id LIMIT $2)
+        "JOIN ((SELECT id FROM (SELECT id FROM tenant WHERE name ~>=~ $3 AND name ~<~ $6 OFFSET 0) AS t
+                WHERE id > $1 ORDER BY id LIMIT $2)
+               UNION (SELECT tenant_id FROM (SELECT tenant_id FROM tenant_profile
+                                              WHERE lower(title) ~>=~ $3 AND lower(title) ~<~ $6 OFFSET 0) AS f
+                      WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2)
                UNION SELECT tenant_id FROM tenant_profile WHERE public_id = $4 AND tenant_id > $1
                UNION SELECT id FROM tenant WHERE id = $5 AND id > $1
-               UNION (SELECT DISTINCT m.tenant_id FROM person p JOIN membership m ON m.person_id = p.id
-                      WHERE p.email LIKE $3 AND m.tenant_id > $1 ORDER BY m.tenant_id LIMIT $2)) AS found
+               UNION (SELECT DISTINCT m.tenant_id
+                      FROM (SELECT id FROM person WHERE email ~>=~ $3 AND email ~<~ $6 OFFSET 0) AS p
+                      JOIN membership m ON m.person_id = p.id
+                      WHERE m.tenant_id > $1 ORDER BY m.tenant_id LIMIT $2)) AS found
          ON found.id = t.id ORDER BY t.id LIMIT $2"
     ))
     .bind(after.unwrap_or(i64::MIN))
     .bind(asked.rows())
-    .bind(pattern::beginning(&query))
+    .bind(from)
     .bind(id.map(PublicTenantId::uuid))
     .bind(query.parse::<i64>().ok())
+    .bind(to)
     .fetch_all(scope.connection())
     .await?;
     Ok(asked.page(rows))

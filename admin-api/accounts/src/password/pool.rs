@@ -1,19 +1,25 @@
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
 
+use parking_lot::Mutex;
 use service::config::Secret;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::hash::{self, Checked, HashCost};
 
 /// Hashes that wait for a thread at most.
 const WAITING_MAX: usize = 64;
+/// How far a hash steps back from who else wants the core.
+const NICE: i32 = 15;
 
-/// Computes hashes of passwords, only so many at once: each takes a core for some 20 ms, and 19 MiB.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Computes hashes of passwords on threads of their own, only so many at once: each takes a core for some 20 ms, and
+/// 19 MiB. Everybody else comes first, so that a flood of sign-ins slows down sign-ins.
 #[derive(Clone)]
 pub struct Hasher {
     cost: HashCost,
-    running: Arc<Semaphore>,
+    threads: mpsc::Sender<Work>,
     admitted: Arc<Semaphore>,
     /// What is checked where there is no account, so that it takes as long.
     nobody: Arc<str>,
@@ -28,16 +34,19 @@ impl Hasher {
     /// A pool that computes `at_once` hashes at a time.
     ///
     /// # Errors
-    /// [`Busy`] if there can be no hash of that cost.
+    /// [`Busy`] if there can be no hash of that cost, or no thread.
     pub fn new(cost: HashCost, at_once: usize) -> Result<Self, Busy> {
         let at_once = at_once.max(1);
         let nobody = hash::make(&Secret::from(""), [0; 16], cost).ok_or(Busy)?;
-        Ok(Self {
-            cost,
-            running: Arc::new(Semaphore::new(at_once)),
-            admitted: Arc::new(Semaphore::new(at_once + WAITING_MAX)),
-            nobody: nobody.into(),
-        })
+        let (threads, queue) = mpsc::channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..at_once {
+            let queue = Arc::clone(&queue);
+            let thread = std::thread::Builder::new().name("passwords".to_owned());
+            thread.spawn(move || work_off(&queue)).map_err(|_| Busy)?;
+        }
+        let admitted = Arc::new(Semaphore::new(at_once + WAITING_MAX));
+        Ok(Self { cost, threads, admitted, nobody: nobody.into() })
     }
 
     /// The password's hash.
@@ -56,16 +65,30 @@ impl Hasher {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Busy)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Busy)?;
-        // The places go with the work: a caller who leaves does not make room for more than run.
-        let places: [OwnedSemaphorePermit; 2] = [admitted, running];
-        let done = spawn_blocking(move || {
+        let place = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Busy)?;
+        let (answer, answered) = oneshot::channel();
+        let work = Box::new(move || {
             let done = work();
-            drop(places);
-            done
+            // The place goes with the work: a caller who leaves does not make room for more than run.
+            drop(place);
+            // Nobody may be waiting any more.
+            let _ = answer.send(done);
         });
-        done.await.map_err(|_| Busy)
+        self.threads.send(work).map_err(|_| Busy)?;
+        answered.await.map_err(|_| Busy)
+    }
+}
+
+/// Computes until the pool is gone.
+fn work_off(queue: &Mutex<mpsc::Receiver<Work>>) {
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "hashes of passwords compete with everything else");
+    }
+    loop {
+        let next = queue.lock().recv();
+        let Ok(work) = next else { return };
+        // Who waits for it hears that there is no answer.
+        let _ = catch_unwind(AssertUnwindSafe(work));
     }
 }
 
