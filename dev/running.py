@@ -88,6 +88,7 @@ def bring_up(shape, supervisor):
     values = {
         "WEIR_OPERATOR_TOKEN": workspace.operator_token(),
         "WEIR_ACCOUNTS_KEY": workspace.accounts_key(),
+        "WEIR_EVIDENCE_KEY": workspace.evidence_key(),
         **catch_mails(shape, supervisor),
         # By name: browsers make no passkeys for an address.
         "WEIR_PUBLIC_URL": shape.admin_urls()["WEIR_ADMIN_URL"].replace("127.0.0.1", "localhost"),

@@ -80,6 +80,10 @@ def accounts_key():
     return made_once(RUN / "accounts.key", secrets.token_hex(32))
 
 
+def evidence_key():
+    return made_once(RUN / "evidence.key", secrets.token_hex(32))
+
+
 def made_once(path, secret):
     """What the file holds; the secret, from now on, if there is no such file."""
     if not path.exists():

@@ -26,6 +26,8 @@ pub struct ProcessorConfig {
     pub dedup_window: Duration,
     /// Where seen ids are kept.
     pub ids_folder: PathBuf,
+    /// Where a proof sets aside what does not fit into memory.
+    pub scratch: PathBuf,
     /// Bytes of memory that tables and filters of seen ids take.
     pub ids_memory_max: u64,
     /// What says where addresses are, and reads user agents.
@@ -83,6 +85,7 @@ impl ProcessorConfig {
                 ),
             ),
             ids_folder: data_dir.join("ids"),
+            scratch: data_dir.join("proof"),
             ids_memory_max: settings.number(
                 "WEIR_IDS_MEMORY_MAX",
                 512 << 20,

@@ -58,9 +58,14 @@ const FIXED_BYTES: usize = 256;
 /// The hash of what is in a row, as ClickHouse computes it from the row's columns: of the bytes that [`write`] hashed.
 #[must_use]
 pub fn content_hash_in_sql() -> String {
+    format!("reinterpretAsUInt128(substring(SHA256({}), 1, 16))", hashed_bytes_in_sql())
+}
+
+/// The bytes that a row's hash is made of, as ClickHouse makes them from its columns.
+#[must_use]
+pub fn hashed_bytes_in_sql() -> String {
     let hashed = &columns()[..COLUMNS.len() - 1];
-    let bytes = format!("formatRow('RowBinary', {})", hashed.join(", "));
-    format!("reinterpretAsUInt128(substring(SHA256({bytes}), 1, 16))")
+    format!("formatRow('RowBinary', {})", hashed.join(", "))
 }
 
 /// The columns' names.

@@ -15,7 +15,7 @@ use crate::db::events;
 use crate::enrich::Enricher;
 use crate::{insert, metrics, repair};
 
-pub use crate::row::content_hash_in_sql;
+pub use crate::row::{content_hash_in_sql, hashed_bytes_in_sql};
 
 /// Positions that one query names: ClickHouse takes queries of 256 KiB.
 pub const POSITIONS_MAX: usize = 10_000;

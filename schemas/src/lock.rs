@@ -27,6 +27,9 @@ pub const ERASER_TURN: i64 = 0x77_65_69_72_02;
 /// Held by the process that rolls up hours, for one look: seconds, or minutes after a rebuild. It spares work, too.
 pub const ROLLUP_TURN: i64 = 0x77_65_69_72_03;
 
+/// Held by the process that seals hours, for one look: seconds to minutes. Numbers of seals are unique without it.
+pub const SEALER_TURN: i64 = 0x77_65_69_72_06;
+
 /// Held by a process that makes or rotates keys of access tokens, until its transaction ends: some milliseconds.
 pub const SIGNING_KEY: i64 = 0x77_65_69_72_04;
 
@@ -48,7 +51,7 @@ mod tests {
 
     #[test]
     fn no_two_locks_share_a_key() {
-        let keys = [ERASURE, ERASER_TURN, ROLLUP_TURN, SIGNING_KEY, PLANS];
+        let keys = [ERASURE, ERASER_TURN, ROLLUP_TURN, SEALER_TURN, SIGNING_KEY, PLANS];
         for (place, key) in keys.iter().enumerate() {
             assert!(!keys[..place].contains(key), "{key:#x}");
             assert!(i32::try_from(*key).is_err(), "{key:#x} may be a hashtext");

@@ -53,6 +53,8 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130200001 "halt_partitions",
     20261130200002 "mark_cursors",
     20261130210001 "index_addresses",
+    20261130210002 "show_quota_drift",
+    20261130210003 "seal_hours",
 };
 
 /// One statement each, in order. Each may be run again, and changes nothing then.

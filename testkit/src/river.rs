@@ -15,7 +15,7 @@ use ingest::{Ingest, IngestConfig};
 use metering::Billing;
 use metering::outcomes::RetentionConfig;
 use processor::{ProcessorConfig, own};
-use proof::Processing;
+use proof::{Processing, Verdict};
 use schemas::id::TenantId;
 use service::clock::Clock;
 use service::config::Settings;
@@ -170,6 +170,11 @@ impl River {
         let (pool, log) = (self.stores.pool_of(Role::Ingest), Arc::clone(&self.log));
         let (directory_file, is_bound, clock) = (None, true, Clock::system());
         Node::start(NodeConfig { pool, log, settings, directory_file, is_bound, clock }).await
+    }
+
+    /// What a proof of it comes to.
+    pub async fn verdict(&self) -> Verdict {
+        self.stores.verdict(&*self.log).await
     }
 
     /// A client of the operators' listener with the operator's token.

@@ -1,5 +1,8 @@
 //! A Postgres and a ClickHouse database for one test.
 
+use eventlog::EventLog;
+use processor::ProcessorConfig;
+use proof::Verdict;
 use service::clickhouse::{ClickHouseConfig, client};
 use service::config::{Secret, Settings};
 use service::migrate;
@@ -86,6 +89,14 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// What a proof of them comes to, by the settings that a processor has where none are made.
+    pub async fn verdict(&self, log: &dyn EventLog) -> Verdict {
+        let mut settings = Settings::new([]);
+        let config = ProcessorConfig::read(&mut settings, self.folder.path());
+        let clickhouse = self.clickhouse();
+        proof::verify::verify(&proof::Stores::new(&self.processor, &clickhouse, log, &config)).await.unwrap()
+    }
+
     /// Makes them.
     pub async fn fresh() -> Self {
         let stores = Self::empty().await;

@@ -173,7 +173,7 @@ impl Cli {
             Command::Admin => run::run(Roles { admin: true, ..Roles::NONE }).await,
             Command::Migrate => migrate::migrate().await,
             Command::Verify { repair } => verify::verify(repair, json).await,
-            Command::Evidence(evidence) => evidence.carry_out(json),
+            Command::Evidence(evidence) => evidence.carry_out(json).await,
             Command::Replay(replay) => replay.carry_out(json).await,
             Command::Dead(dead) => dead.carry_out(json).await,
             Command::Load(load) => load.carry_out(json).await,

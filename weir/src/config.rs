@@ -4,11 +4,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use accounts::AccountsConfig;
 use admin_api::AdminConfig;
 use anyhow::Context;
+use evidence::SigningKey;
 use ingest::IngestConfig;
 use metering::outcomes::RetentionConfig;
 use processor::ProcessorConfig;
@@ -296,6 +298,8 @@ pub(crate) struct Config {
     pub(crate) outage: Option<OutageConfig>,
     pub(crate) ingest: Option<IngestConfig>,
     pub(crate) processor: Option<ProcessorConfig>,
+    /// What the processor seals closed hours with.
+    pub(crate) evidence_key: Option<Arc<SigningKey>>,
     pub(crate) billing: Option<RetentionConfig>,
     pub(crate) admin: Option<AdminConfig>,
     pub(crate) worker: Option<WorkerConfig>,
@@ -320,6 +324,7 @@ impl Config {
             outage: roles.ingest.then(|| OutageConfig::read(settings)),
             ingest: roles.ingest.then(|| IngestConfig::read(settings)),
             processor: roles.processor.then(|| ProcessorConfig::read(settings, &stores.data_dir)),
+            evidence_key: if roles.processor { proof::seal::key(settings) } else { None },
             billing: roles.billing.then(|| RetentionConfig::read(settings)),
             worker: admin.as_ref().map(|admin| {
                 WorkerConfig::read(settings, admin.accounts.key.clone(), admin.accounts.public_url.clone())

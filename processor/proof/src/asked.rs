@@ -25,7 +25,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::db::verification::{self, End, Taken};
 use crate::repair::{Repair, repair};
-use crate::replay::{Report, Stores};
+use crate::replay::Report;
+use crate::stores::Stores;
 use crate::verdict::Verdict;
 use crate::verify::verify;
 
@@ -125,11 +126,11 @@ impl Verifier {
     }
 
     async fn found(&self, mends: bool) -> Result<Kept, StoreError> {
-        let (pool, clickhouse, log) = (&self.pool, &self.clickhouse, &*self.log);
+        let stores = Stores::new(&self.pool, &self.clickhouse, &*self.log, &self.config);
         if !mends {
-            return Ok(Kept { verdict: verify(pool, clickhouse, log).await?, done: None });
+            return Ok(Kept { verdict: verify(&stores).await?, done: None });
         }
-        let Repair { mut done, verdict } = repair(&Stores::new(pool, clickhouse, log, &self.config)).await?;
+        let Repair { mut done, verdict } = repair(&stores).await?;
         done.notes.truncate(NOTES_MAX);
         Ok(Kept { verdict, done: Some(done) })
     }

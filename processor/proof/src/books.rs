@@ -1,6 +1,6 @@
 //! What the ledgers say, for those that compare.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use metering::ledger::Counts;
 use processor::batch::Letters;
@@ -8,6 +8,8 @@ use processor::commit::{Contents, RangeSum};
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
 
+use crate::db::hour_seal::Oversealed;
+use crate::db::quota_period::Quota;
 use crate::round::Round;
 
 /// Usage is compared by these.
@@ -45,7 +47,14 @@ pub(crate) struct Books {
     pub(crate) letters: Letters,
     /// As what each was counted: accepted events, `None` under no tenant.
     pub(crate) dead: BTreeMap<(u32, Position), (Option<HourOf>, i64)>,
+    /// Of the letters, those whose events a version before stored where they stand: the ledgers count them as what
+    /// they became.
+    pub(crate) stored_letters: BTreeSet<(u32, Position)>,
     pub(crate) erased: Erasures,
+    /// What more is sealed of than usage has.
+    pub(crate) oversealed: Vec<Oversealed>,
+    /// How many periods have a quota, and those of which more or less is granted than is settled and leased.
+    pub(crate) quotas: (i64, Vec<Quota>),
 }
 
 impl Books {
@@ -56,6 +65,21 @@ impl Books {
             *hours.entry(hour.of).or_default() += *counts;
         }
         hours
+    }
+
+    /// The key of the ledger's range that has this offset; of none, the offset itself.
+    pub(crate) fn range_at(&self, partition: u32, offset: u64) -> (u32, u64) {
+        let at = (partition, offset);
+        self.ranges.range(..=at).next_back().map_or(at, |(key, _)| *key)
+    }
+
+    /// How many events of a tenant's hour and period were taken out of the rows.
+    pub(crate) fn erased_of(&self, tenant: TenantId, hour: Micros, period: Micros) -> u64 {
+        let is_of = |of: &BilledHour| (of.of.tenant, of.of.hour, of.period) == (tenant, hour, period);
+        let from = HourOf { tenant, project: ProjectId(i64::MIN), hour: Micros(i64::MIN) };
+        let hours = self.erased.hours.range(BilledHour { of: from, period: Micros(i64::MIN) }..);
+        let hours = hours.take_while(|(of, _)| of.of.tenant == tenant).filter(|(of, _)| is_of(of));
+        hours.map(|(_, rows)| rows.unsigned_abs()).sum()
     }
 
     /// The ledger's ranges of a partition, in order.

@@ -5,7 +5,7 @@
 //! brings back what is missing, [`repair`] also removes what should not be there; operators get both where they have
 //! [`asked`]. [`erase`] takes rows out of
 //! ClickHouse that somebody has a right to see gone, or that a plan keeps no longer ([`retain`]). [`rollup`] counts
-//! hours for dashboards.
+//! hours for dashboards. [`seal`] signs what tenants' closed hours hold, and [`export`] hands it to them.
 //!
 //! # What holds
 //! * *Nobody is served by a guess.* What can't be read is an error, and no verdict.
@@ -16,9 +16,11 @@
 
 pub mod metrics;
 mod error;
+mod stores;
 mod turn;
 mod round;
 mod books;
+mod records;
 mod db;
 mod verdict;
 pub mod verify;
@@ -27,6 +29,8 @@ pub mod repair;
 pub mod reconcile;
 pub mod asked;
 mod retain;
+pub mod seal;
+pub mod export;
 pub mod erase;
 pub mod rollup;
 mod role;
@@ -35,4 +39,5 @@ pub use erase::Eraser;
 pub use error::EraseError;
 pub use role::Processing;
 pub use round::Round;
+pub use stores::Stores;
 pub use verdict::Verdict;

@@ -9,7 +9,8 @@ use service::store::StoreError;
 use crate::db::events::{self, HOURS_MAX, RANGES_MAX};
 use crate::db::mismatched_range;
 use crate::replay::range::Mender;
-use crate::replay::task::{Report, Stores};
+use crate::replay::task::Report;
+use crate::stores::Stores;
 use crate::verdict::Verdict;
 use crate::verify::rows::{altered, found, hours};
 use crate::verify::{ledger, verify};
@@ -43,7 +44,7 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, StoreError> {
         held.release().await;
     }
     report.ranges = damaged.values().map(BTreeSet::len).sum();
-    let verdict = verify(stores.pool, stores.clickhouse, stores.log).await?;
+    let verdict = verify(stores).await?;
     if verdict.holds() {
         mismatched_range::forget_all(stores.pool).await?;
     }

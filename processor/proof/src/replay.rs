@@ -6,17 +6,17 @@
 
 mod first;
 pub(crate) mod range;
-mod records;
 pub(crate) mod task;
 
 use processor::below;
 use service::store::StoreError;
 
+use crate::stores::Stores;
 use crate::verify::ledger;
 use crate::verify::rows::found;
 
 use range::Mender;
-pub use task::{Report, Selection, Stores};
+pub use task::{Report, Selection};
 
 /// Inserts the selected rows that ClickHouse lacks. Removes none.
 ///

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clickhouse::Client;
 use eventlog::EventLog;
+use evidence::SigningKey;
 use processor::dead::replay::Replayer;
 use processor::{Processor, ProcessorConfig};
 use service::clock::Clock;
@@ -17,6 +18,7 @@ use crate::asked::Verifier;
 use crate::erase::Eraser;
 use crate::reconcile;
 use crate::rollup::Roller;
+use crate::seal::Sealer;
 
 /// The role `processor`, ready to run. Any number of processes may have it.
 pub struct Processing {
@@ -25,6 +27,7 @@ pub struct Processing {
     clickhouse: Client,
     log: Arc<dyn EventLog>,
     clock: Clock,
+    seals_with: Option<Arc<SigningKey>>,
 }
 
 impl Processing {
@@ -37,16 +40,22 @@ impl Processing {
         log: Arc<dyn EventLog>,
         clock: Clock,
     ) -> Self {
-        Self { config, pool, clickhouse, log, clock }
+        Self { config, pool, clickhouse, log, clock, seals_with: None }
     }
 
-    /// Processes, replays dead letters, erases, rolls up, reconciles and proves what is asked for, until `shutdown` is
+    /// The same, which seals closed hours with `key`.
+    #[must_use]
+    pub fn sealing(self, key: Option<Arc<SigningKey>>) -> Self {
+        Self { seals_with: key, ..self }
+    }
+
+    /// Processes, replays dead letters, erases, rolls up, seals, reconciles and proves what is asked for, until `shutdown` is
     /// ordered.
     ///
     /// # Errors
     /// [`TaskError`]: the processor gave up ([`processor::run::Fatal`]), or a task ended by itself.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), TaskError> {
-        let Self { config, pool, clickhouse, log, clock } = self;
+        let Self { config, pool, clickhouse, log, clock, seals_with } = self;
         let mut tasks = Tasks::default();
         if config.erases {
             let (pool, clickhouse, log) = (pool.clone(), clickhouse.clone(), Arc::clone(&log));
@@ -60,6 +69,11 @@ impl Processing {
         if !config.reconcile_every.is_zero() {
             let (pool, clickhouse, period) = (pool.clone(), clickhouse.clone(), config.reconcile_every);
             tasks.spawn("reconciliation", reconcile::run(pool, clickhouse, period, tasks.shutdown()));
+        }
+        if let Some(key) = seals_with {
+            let (pool, clickhouse, log) = (pool.clone(), clickhouse.clone(), Arc::clone(&log));
+            let sealer = Sealer::new(pool, clickhouse, log, clock.clone(), key);
+            tasks.spawn("sealing", sealer.run(tasks.shutdown()));
         }
         let stores = (pool.clone(), clickhouse.clone(), Arc::clone(&log));
         let verifier = Verifier::new(stores.0, stores.1, stores.2, config.clone());

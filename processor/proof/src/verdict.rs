@@ -24,10 +24,19 @@ pub struct Verdict {
     pub hashed: i64,
     /// Whose contents nothing is known of: rows of a version before, and those that share a range with one.
     pub unhashed: i64,
+    /// Rows that were enriched by other rules or with another geo database than today's: the log can't say what had to
+    /// be in them.
+    pub enriched_otherwise: i64,
     /// Rows that were stored and erased: at somebody's request, or for their age.
     pub erased: i64,
     /// Whether some of these are still being deleted.
     pub erasing: bool,
+    /// Billing periods of tenants of which is proved that what was granted is stored or held by nodes.
+    pub quotas: i64,
+    /// Seals of tenants' hours that were checked.
+    pub seals: i64,
+    /// Of these, whose rows were erased for their age: the signed root is left.
+    pub seals_without_rows: i64,
     /// What does not agree, the first few.
     pub mismatches: Vec<String>,
     /// How many do not agree.

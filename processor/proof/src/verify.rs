@@ -1,6 +1,8 @@
 //! The proof: what ingest accepted, what is stored and what is billed, counted three ways and compared.
 //!
-//! * The **log** is read again, from the oldest record it still has up to the cursors: what was accepted.
+//! * The **log** is read again, from the oldest record it still has up to the cursors, and its events are judged again:
+//!   what was accepted, what had to be stored, and what in each row. Its events are set aside on disk by their ids, so
+//!   memory does not grow with the log.
 //! * The **ledgers** in Postgres: what was counted as stored, duplicate or dead, by range of the log and by tenant
 //!   and hour.
 //! * **ClickHouse**: the rows that are there, by range of the log (with an exclusive or over their hashes) and by
@@ -12,16 +14,18 @@
 //! erasures was counted meanwhile, the comparison begins again.
 
 pub(crate) mod ledger;
+mod aside;
+mod judge;
+mod contents;
+mod seals;
 mod log;
 pub(crate) mod rows;
 
-use clickhouse::Client;
-use eventlog::EventLog;
 use processor::below;
 use service::store::StoreError;
-use sqlx::PgPool;
 
 use crate::db::erasure;
+use crate::stores::Stores;
 use crate::verdict::Verdict;
 
 /// Comparisons, while rounds of erasures come between.
@@ -31,15 +35,19 @@ const TRIES_MAX: usize = 5;
 ///
 /// # Errors
 /// [`StoreError`] if one of the three can't be read. A mismatch is not an error, but a verdict.
-pub async fn verify(pool: &PgPool, clickhouse: &Client, log: &dyn EventLog) -> Result<Verdict, StoreError> {
+pub async fn verify(stores: &Stores<'_>) -> Result<Verdict, StoreError> {
+    let Stores { pool, clickhouse, .. } = *stores;
     let _held = below::read_all(pool).await?;
     let mut tries = 0;
     loop {
         let books = ledger::read(pool).await?;
         let mut verdict = Verdict::default();
         ledger::check_tiles(&books, &mut verdict);
-        log::check(&books, log, &mut verdict).await?;
+        ledger::check_sums(&books, &mut verdict);
+        log::check(&books, stores, &mut verdict).await?;
         rows::check(&books, clickhouse, &mut verdict).await?;
+        seals::check(&books, pool, clickhouse, &mut verdict).await?;
+        rows::check_ends(clickhouse, stores.log, &mut verdict).await?;
         tries += 1;
         if verdict.holds()
             || tries == TRIES_MAX

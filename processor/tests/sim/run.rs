@@ -142,6 +142,7 @@ fn start(world: &Arc<World>, processes: &mut Vec<Running>) {
             insert_deadline: Duration::from_secs(30),
             dedup_window: Duration::from_hours(7 * 24),
             ids_folder: state.disks.join(machine.to_string()),
+            scratch: state.disks.join("proof"),
             ids_memory_max: 1 << 20,
             enricher: Enricher::default(),
             dead: Budget { events_max: 1_000_000, window: Duration::from_hours(1) },

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use proof::verify::verify;
 use schemas::time::Micros;
 use service::clock::Clock;
 use testkit::river::RiverConfig;
@@ -113,10 +112,10 @@ async fn a_clock_that_jumps_forty_days_for_one_request_bills_in_no_period_that_h
     assert_eq!(number("SELECT count(*) FROM quota_period WHERE period_start > now()").await, 0);
     assert_eq!(number("SELECT count(DISTINCT period_start) FROM usage_hour").await, 1);
     eventually("everything is verified", Duration::from_secs(20), async || {
-        verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap().accepted == 20
+        river.verdict().await.accepted == 20
     })
     .await;
-    let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = river.verdict().await;
     assert!(verdict.holds(), "{verdict:?}");
     assert_eq!((verdict.stored, verdict.duplicate, verdict.rows), (16, 4, 16));
     river.stop().await;

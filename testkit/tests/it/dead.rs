@@ -14,7 +14,6 @@ use processor::dead::budget;
 use processor::run::Fatal;
 use processor::standing::{self, Resumed};
 use processor::{Processor, ProcessorConfig};
-use proof::verify::verify;
 use schemas::event::{Event, EventFlags, EventKind};
 use schemas::frame::{BundleWriter, Envelope, FrameWriter};
 use schemas::id::{EventHash, KeyId, LeaseId, ProjectId};
@@ -55,7 +54,7 @@ pub(crate) async fn letters(stores: &Stores, which: &Which) -> Vec<Letter> {
 }
 
 pub(crate) async fn assert_proved(river: &River, when: &str) {
-    let verdict = verify(&river.stores.pool, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = river.verdict().await;
     assert!(verdict.holds(), "{when}: {verdict:?}");
 }
 

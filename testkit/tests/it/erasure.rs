@@ -10,7 +10,6 @@ use std::time::Duration;
 use processor::ProcessorConfig;
 use proof::Eraser;
 use proof::Verdict;
-use proof::verify::verify;
 use serde_json::{Value, json};
 use service::clock::Clock;
 use service::config::Settings;
@@ -20,7 +19,7 @@ use testkit::{River, eventually};
 use crate::river::metered;
 
 /// Events of a user, whose ids begin with the user's name.
-async fn send(river: &River, key: &str, user: &str, ids: std::ops::Range<usize>) {
+pub(crate) async fn send(river: &River, key: &str, user: &str, ids: std::ops::Range<usize>) {
     let events: Vec<Value> = ids
         .map(|id| {
             let (id, anonymous) = (format!("{user}-{id}"), format!("a-{user}"));
@@ -32,7 +31,7 @@ async fn send(river: &River, key: &str, user: &str, ids: std::ops::Range<usize>)
 }
 
 /// Asks over HTTP.
-async fn ask(river: &River, tenant: &str, what: Value) -> String {
+pub(crate) async fn ask(river: &River, tenant: &str, what: Value) -> String {
     let reply = river.operator().post_json(&format!("/v1/tenants/{tenant}/erasures"), what.to_string()).await;
     assert_eq!(reply.status, 201, "{reply:?}");
     reply.json()["id"].as_str().unwrap().to_owned()
@@ -43,7 +42,7 @@ async fn shown(river: &River, tenant: &str, id: &str) -> Value {
     river.operator().send(hyper::Method::GET, &path, &[], "").await.json()
 }
 
-async fn done(river: &River, tenant: &str, id: &str) -> Value {
+pub(crate) async fn done(river: &River, tenant: &str, id: &str) -> Value {
     eventually("the erasure is done", Duration::from_secs(30), async || {
         shown(river, tenant, id).await["state"] == "done"
     })
@@ -52,7 +51,7 @@ async fn done(river: &River, tenant: &str, id: &str) -> Value {
 }
 
 async fn proved(river: &River) -> Verdict {
-    let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = river.verdict().await;
     assert!(verdict.holds(), "{verdict:?}");
     verdict
 }

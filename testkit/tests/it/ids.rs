@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use proof::verify::verify;
 use schemas::id::{EventHash, ProjectId};
 use testkit::river::{Customer, RiverConfig};
 use testkit::{River, Stores, eventually};
@@ -48,7 +47,7 @@ async fn retries_are_duplicates(river: &River, customer: &Customer) {
     assert_eq!(river.client(&customer.key).post_ids(400..600).await.status, 202);
     metered(river, customer, 600).await;
     duplicates(river, 100).await;
-    let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = river.verdict().await;
     assert!(verdict.holds(), "{verdict:?}");
 }
 
@@ -149,7 +148,7 @@ async fn two_processors_with_one_folder_hand_partitions_over() {
     }
     metered(&river, &customer, 550).await;
     duplicates(&river, 450).await;
-    let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = river.verdict().await;
     assert!(verdict.holds(), "{verdict:?}");
     river.stop().await;
 }

@@ -30,6 +30,7 @@ mod doubt;
 mod queries;
 mod rights;
 mod erasure;
+mod seals;
 mod rollup;
 mod usage;
 mod people;

@@ -9,7 +9,6 @@ use processor::Enricher;
 use processor::block::Block;
 use processor::own::Owned;
 use processor::{batch, insert, judge};
-use proof::verify::verify;
 use schemas::id::Position;
 use seen::{IdStores, SeenIds};
 use testkit::river::{Customer, RiverConfig};
@@ -18,7 +17,7 @@ use testkit::{River, eventually};
 use crate::river::metered;
 
 async fn assert_proved(river: &River) {
-    let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = river.verdict().await;
     assert!(verdict.holds(), "{verdict:?}");
 }
 

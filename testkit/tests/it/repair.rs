@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use processor::ProcessorConfig;
+use proof::Stores;
 use proof::repair::{Repair, repair};
-use proof::replay::{Report, Selection, Stores, replay};
-use proof::verify::verify;
+use proof::replay::{Report, Selection, replay};
 use schemas::time::Micros;
 use service::config::Settings;
 use testkit::river::{Customer, RiverConfig};
@@ -111,7 +111,7 @@ async fn every_damage_to_rows_is_found_and_mended_from_the_log() {
     ];
     for (damage, statements, inserted, removed) in damages {
         run(&river, &statements).await;
-        let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+        let verdict = river.verdict().await;
         assert!(!verdict.holds(), "{damage}");
         let Repair { done, verdict } = repaired(&river).await;
         assert!(verdict.holds() && done.failed == 0, "{damage}: {done:?} {verdict:?}");
@@ -168,7 +168,7 @@ async fn whatever_is_altered_in_a_row_is_found_and_mended_from_the_log() {
     let altered = altered.map(|(what, mended)| (what, vec![update(what)], mended));
     for (what, statements, mended) in altered.into_iter().chain([("user and hash", with_hash, rows)]) {
         run(&river, &statements).await;
-        let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+        let verdict = river.verdict().await;
         assert!(!verdict.holds(), "{what}");
         let Repair { done, verdict } = repaired(&river).await;
         assert!(verdict.holds() && done.failed == 0, "{what}: {done:?} {verdict:?}");

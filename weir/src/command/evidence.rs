@@ -1,30 +1,55 @@
-//! `weir evidence`: sealed hours, proved without any store.
+//! `weir evidence`: sealed hours, handed out, and proved without any store.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use evidence::{Expected, Found, Hash, Proof, Proven, PublicKey, Refused, Report, Sought, Why};
+use evidence::{Contents, Expected, Found, Hash, Proof, Proven, PublicKey, Refused, Report, Sought, Why};
 use schemas::id::{ProjectId, TenantId};
 use serde::Serialize;
 
-use super::output::say;
+use proof::export::{self, Wanted};
+use schemas::time::Micros;
+use service::postgres::Role;
+
+use super::output::{find, pool, print, say};
+use crate::config;
 
 /// When a file can't be read: neither proved nor disproved.
 const EXIT_UNPROVED: u8 = 2;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {
+    /// Write a pack: what is sealed of a tenant's hours, and the events that it is of
+    Export(EvidenceExport),
+    /// List the public keys that hours were sealed with
+    Keys,
     /// Verify a pack or proofs, with no store and no network; exit code 1 if something is wrong, 2 if the file can't be
     /// read
     Verify(EvidenceVerify),
     /// Print the proof that an event is in a pack, one JSON document for each seal that has it; or else that it is not,
     /// one for each seal of the pack
     Prove(EvidenceProve),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceExport {
+    /// The tenant's name or id
+    tenant: String,
+    /// Start of the first hour, as in 2027-01-31T00:00:00Z
+    from: DateTime<Utc>,
+    /// End of the last
+    to: DateTime<Utc>,
+    /// The file, which must not be there yet
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Hashes alone, and not what is in the events
+    #[arg(long)]
+    hashes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -72,8 +97,10 @@ impl Known {
 }
 
 impl EvidenceCommand {
-    pub(crate) fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+    pub(crate) async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
         let done = match self {
+            Self::Export(asked) => return asked.carry_out(json).await,
+            Self::Keys => return keys(json).await,
             Self::Verify(asked) => asked.carry_out(json),
             Self::Prove(asked) => asked.carry_out(),
         };
@@ -82,6 +109,39 @@ impl EvidenceCommand {
             Ok(ExitCode::from(EXIT_UNPROVED))
         })
     }
+}
+
+impl EvidenceExport {
+    async fn carry_out(self, json: bool) -> anyhow::Result<ExitCode> {
+        let (config, _) = config::processor()?;
+        let micros = |at: DateTime<Utc>| Micros(at.timestamp_micros());
+        let tenant = find(&pool(Role::Api)?, &self.tenant).await?.tenant();
+        let contents = if self.hashes { Contents::Hashes } else { Contents::Rows };
+        let wanted = Wanted { tenant, from: micros(self.from), to: micros(self.to), contents };
+        let file =
+            File::create_new(&self.out).with_context(|| format!("{} can't be made", self.out.display()))?;
+        let (pool, clickhouse) = (pool(Role::Processor)?, service::clickhouse::client(&config.clickhouse));
+        let exported = match export::export(&pool, &clickhouse, &wanted, BufWriter::new(file)).await {
+            Ok(exported) => exported,
+            Err(error) => {
+                // What was written is no pack.
+                std::fs::remove_file(&self.out)
+                    .with_context(|| format!("{} is no pack", self.out.display()))?;
+                return Err(error.into());
+            }
+        };
+        print(json, &exported, |exported| {
+            format!("{} events under {} seals", exported.events, exported.seals)
+        })
+    }
+}
+
+async fn keys(json: bool) -> anyhow::Result<ExitCode> {
+    let keys = export::keys(&pool(Role::Processor)?).await?;
+    print(json, &keys, |keys| {
+        let lines: Vec<String> = keys.iter().map(|key| format!("{} {}", key.id, key.public)).collect();
+        lines.join("\n")
+    })
 }
 
 impl EvidenceVerify {

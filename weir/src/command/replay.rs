@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
-use proof::replay::{self, Report, Selection, Stores};
+use proof::Stores;
+use proof::replay::{self, Report, Selection};
 use schemas::time::Micros;
 use service::postgres::Role;
 

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use proof::repair::{self, Repair};
-use proof::replay::Stores;
-use proof::{Verdict, verify};
+use proof::{Stores, Verdict, verify};
 use service::postgres::Role;
 
 use super::output::{pool, print, say};
@@ -22,11 +21,11 @@ pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
     let clickhouse = service::clickhouse::client(&config.clickhouse);
     let proved = async {
         let log = stores::open_log_to_look(&config).await?;
+        let stores = Stores::new(&pool, &clickhouse, &*log, &processor);
         if !mend {
-            return Ok((None, verify::verify(&pool, &clickhouse, &*log).await?));
+            return Ok((None, verify::verify(&stores).await?));
         }
-        let Repair { done, verdict } =
-            repair::repair(&Stores::new(&pool, &clickhouse, &*log, &processor)).await?;
+        let Repair { done, verdict } = repair::repair(&stores).await?;
         anyhow::Ok((Some(done), verdict))
     };
     let (done, verdict) = match proved.await {
@@ -54,7 +53,7 @@ pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
         "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}, and \
-         {} that were erased{}\ncontents of {} are known by their hash, of {} they are not\n",
+         {} that were erased{}\ncontents of {} are known by their hash, of {} they are not\n{} were enriched otherwise than today\nquotas of {} periods\n",
         verdict.accepted,
         verdict.beyond_log,
         verdict.stored,
@@ -64,7 +63,9 @@ fn verdict_text(verdict: &Verdict) -> String {
         verdict.erased,
         if verdict.erasing { ", some of which are being deleted" } else { "" },
         verdict.hashed,
-        verdict.unhashed
+        verdict.unhashed,
+        verdict.enriched_otherwise,
+        verdict.quotas
     );
     for mismatch in &verdict.mismatches {
         text += &format!("MISMATCH {mismatch}\n");

@@ -168,7 +168,8 @@ impl<'a> Serving<'a> {
         if let Some(settings) = &config.processor {
             let log = Arc::clone(log);
             let settings = ProcessorConfig { readiness: self.readiness.clone(), ..settings.clone() };
-            let processor = Processing::build(settings, pools.processor.clone(), clickhouse, log, clock);
+            let processor = Processing::build(settings, pools.processor.clone(), clickhouse, log, clock)
+                .sealing(config.evidence_key.clone());
             self.back.try_spawn("the processor", processor.run(self.back.shutdown()));
         }
         if let Some(retention) = config.billing {

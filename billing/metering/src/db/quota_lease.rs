@@ -119,7 +119,7 @@ pub(crate) async fn settle(tx: &mut PgConnection, node: Uuid) -> Result<i64, sql
              DELETE FROM quota_lease WHERE node_id = $1
              RETURNING tenant_id, period_start, granted - processed AS events),
          back AS (
-             UPDATE quota_period q SET granted = greatest(0, q.granted - ended.events)
+             UPDATE quota_period q SET granted = q.granted - ended.events
              FROM ended WHERE (q.tenant_id, q.period_start) = (ended.tenant_id, ended.period_start)
              RETURNING ended.events)
          SELECT sum(events)::bigint FROM back",

@@ -29,6 +29,7 @@ pub(crate) async fn make(tx: &mut PgConnection, periods: &Periods) -> Result<(),
 pub(crate) struct Quota {
     pub(crate) tenant_id: i64,
     pub(crate) period_start: DateTime<Utc>,
+    /// Not less than nothing, whatever the books say.
     pub(crate) granted: i64,
     /// The tenant's own, or its plan's.
     pub(crate) cap: i64,
@@ -39,7 +40,7 @@ service::from_row!(Quota { tenant_id, period_start, granted, cap });
 /// Locks the rows of periods and returns them with their caps. Tenants without a cap, and unknown ones, are left out.
 pub(crate) async fn lock_capped(tx: &mut PgConnection, periods: &Periods) -> Result<Vec<Quota>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT q.tenant_id, q.period_start, q.granted, coalesce(t.quota, p.quota) AS cap
+        "SELECT q.tenant_id, q.period_start, greatest(0, q.granted) AS granted, coalesce(t.quota, p.quota) AS cap
          FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
          JOIN quota_period q USING (tenant_id, period_start)
          JOIN tenant t ON t.id = q.tenant_id JOIN plan p ON p.id = t.plan_id
@@ -96,11 +97,11 @@ pub(crate) async fn lock_of_node(tx: &mut PgConnection, node: Uuid) -> Result<()
     Ok(())
 }
 
-/// Adds events to what is granted; their rows must be locked. Less than nothing is never granted: what is given back
-/// for a second time is not.
+/// Adds events to what is granted; their rows must be locked. What is given back for a second time makes it less than
+/// nothing: the proof finds that, and no node gets more for it ([`Quota`]).
 pub(crate) async fn add(tx: &mut PgConnection, periods: &Periods) -> Result<(), sqlx::Error> {
     let added = sqlx::query(
-        "UPDATE quota_period q SET granted = greatest(0, q.granted + c.events)
+        "UPDATE quota_period q SET granted = q.granted + c.events
          FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[]) AS c (tenant_id, period_start, events)
          WHERE (q.tenant_id, q.period_start) = (c.tenant_id, c.period_start)",
     )

@@ -15,18 +15,22 @@ pub(crate) struct Letter {
     /// `None`: counted under no tenant.
     pub(crate) hour: Option<HourOf>,
     pub(crate) events: i64,
+    /// Whether a version before stored its events where it stands: the ledgers count them as what they became.
+    pub(crate) is_stored_there: bool,
 }
 
 /// All letters, whatever has become of them.
 pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Letter>, sqlx::Error> {
-    type Row = (i32, String, i32, i64, Option<i64>, Option<i64>, Option<i64>);
+    type Row = (i32, String, i32, i64, Option<i64>, Option<i64>, Option<i64>, bool);
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT partition, position::text, events_before, events, tenant_id, project_id,
-                (extract(epoch FROM date_trunc('hour', received_at, 'UTC')) * 1000000)::bigint FROM dead_letter",
+                (extract(epoch FROM date_trunc('hour', received_at, 'UTC')) * 1000000)::bigint,
+                state = 'replayed' AND copies = 0
+         FROM dead_letter",
     )
     .fetch_all(executor)
     .await?;
-    let letter = |(partition, position, events_before, events, tenant, project, hour): Row| Letter {
+    let letter = |(partition, position, events_before, events, tenant, project, hour, there): Row| Letter {
         at: (
             u32::try_from(partition).unwrap_or_default(),
             Position::from_number(position.parse().unwrap_or_default()),
@@ -38,6 +42,7 @@ pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Letter>, sq
             hour: Micros(hour),
         }),
         events,
+        is_stored_there: there,
     };
     Ok(rows.into_iter().map(letter).collect())
 }

@@ -65,7 +65,7 @@ pub(super) fn area(erasure: &Erasure) -> String {
 }
 
 /// A condition that is met by what stands before an offset of its partition: one for each partition, in order.
-fn stands_before(ends: &[u64]) -> String {
+pub(super) fn stands_before(ends: &[u64]) -> String {
     let ends: Vec<String> = ends.iter().map(|end| Position::first_of(*end).number().to_string()).collect();
     format!("position < arrayElement([{}], log_partition + 1)", ends.join(", "))
 }
@@ -195,6 +195,16 @@ pub(crate) async fn by_hour(
 /// Rows of partitions that the log does not have.
 pub(crate) async fn beyond(client: &Client, partitions: u32) -> Result<u64, Error> {
     client.query("SELECT count() FROM events WHERE log_partition >= ?").bind(partitions).fetch_one().await
+}
+
+/// Rows at or after an offset of their partition: one for each partition, in order.
+pub(crate) async fn not_before(client: &Client, ends: &[u64]) -> Result<u64, Error> {
+    let count = format!(
+        "SELECT count() FROM events WHERE log_partition < {} AND NOT {}",
+        ends.len(),
+        stands_before(ends)
+    );
+    client.query(&count).fetch_one().await
 }
 
 /// Rows of a round by `whose`.

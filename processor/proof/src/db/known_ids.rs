@@ -46,6 +46,43 @@ pub(crate) fn within(
     Ok(Ids(rows))
 }
 
+/// Positions that one query names: ClickHouse takes queries of 256 KiB.
+pub(crate) const POSITIONS_MAX: usize = 10_000;
+
+/// Of these positions of a partition those that have, or had, a row.
+pub(crate) async fn at(
+    client: &Client,
+    partition: u32,
+    positions: &[Position],
+) -> Result<Vec<Position>, Error> {
+    let positions: Vec<u64> = positions.iter().map(|position| position.number()).collect();
+    let there: Vec<u64> = client
+        .query("SELECT DISTINCT position FROM known_ids WHERE log_partition = ? AND position IN ?")
+        .bind(partition)
+        .bind(positions)
+        .fetch_all()
+        .await?;
+    Ok(there.into_iter().map(Position::from_number).collect())
+}
+
+/// When the newest event of a partition before an offset was received.
+pub(crate) async fn newest_before(
+    client: &Client,
+    partition: u32,
+    end: u64,
+) -> Result<Option<Micros>, Error> {
+    let newest: Option<i64> = client
+        .query(
+            "SELECT toUnixTimestamp64Micro(max(received_at)) FROM known_ids
+             WHERE log_partition = ? AND position < ? HAVING count() > 0",
+        )
+        .bind(partition)
+        .bind(Position::first_of(end).number())
+        .fetch_optional()
+        .await?;
+    Ok(newest.map(Micros))
+}
+
 impl Ids {
     /// The next one; `None` after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<Known>, Error> {

@@ -8,10 +8,11 @@ use schemas::time::Micros;
 use service::store::StoreError;
 
 use super::first::Firsts;
-use super::records::Records;
-use super::task::{Report, Selection, Stores};
+use super::task::{Report, Selection};
 use crate::books::{Books, LedgerRange};
 use crate::db::partition_cursor;
+use crate::records::Records;
+use crate::stores::Stores;
 use processor::batch::{Letters, Placed, decode_as_judged};
 use processor::block::Block;
 use processor::commit::Contents;

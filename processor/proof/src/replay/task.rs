@@ -1,48 +1,10 @@
-//! What is to be brought back, from where, and what was done.
+//! What is to be brought back, and what was done.
 
-use std::time::Duration;
-
-use clickhouse::Client;
-use eventlog::EventLog;
-use processor::ProcessorConfig;
 use processor::batch::Placed;
-use processor::enrich::Enricher;
 use schemas::time::Micros;
 use serde::Serialize;
-use sqlx::PgPool;
 
 use crate::books::LedgerRange;
-
-/// Where log, ledgers and rows are.
-#[derive(Clone, Copy)]
-pub struct Stores<'a> {
-    /// Postgres.
-    pub pool: &'a PgPool,
-    /// ClickHouse.
-    pub clickhouse: &'a Client,
-    /// The log.
-    pub log: &'a dyn EventLog,
-    /// For how long an id is remembered, from its receipt.
-    pub dedup_window: Duration,
-    /// How long ClickHouse may take over one insert.
-    pub insert_deadline: Duration,
-    /// What gives rows their further columns.
-    pub enricher: &'a Enricher,
-}
-
-impl<'a> Stores<'a> {
-    /// With the settings of a processor.
-    #[must_use]
-    pub fn new(
-        pool: &'a PgPool,
-        clickhouse: &'a Client,
-        log: &'a dyn EventLog,
-        config: &'a ProcessorConfig,
-    ) -> Self {
-        let ProcessorConfig { dedup_window, insert_deadline, ref enricher, .. } = *config;
-        Self { pool, clickhouse, log, dedup_window, insert_deadline, enricher }
-    }
-}
 
 /// Which rows are to be brought back, if they are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,11 @@
+use metering::ledger::Counts;
 use sqlx::{PgConnection, PgPool};
 
 use crate::books::{Books, Erasures};
+use crate::db::quota_period::Quota;
 use crate::db::{
-    batch_ledger, dead_letter, erased_hour, erased_range, erasure, partition_cursor, usage_hour,
+    batch_ledger, dead_letter, erased_hour, erased_range, erasure, hour_seal, partition_cursor, quota_period,
+    usage_hour,
 };
 use crate::verdict::Verdict;
 
@@ -14,11 +17,16 @@ pub(crate) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
         ranges: batch_ledger::all(&mut *tx).await?,
         usage: usage_hour::all(&mut *tx).await?,
         erased: read_erased(&mut tx).await?,
+        oversealed: hour_seal::oversealed(&mut *tx).await?,
+        quotas: (quota_period::count(&mut *tx).await?, quota_period::drifted(&mut *tx).await?),
         ..Books::default()
     };
     for letter in dead_letter::all(&mut *tx).await? {
         books.letters.insert(letter.at, letter.events_before);
         books.dead.insert(letter.at, (letter.hour, letter.events));
+        if letter.is_stored_there {
+            books.stored_letters.insert(letter.at);
+        }
     }
     tx.commit().await?;
     Ok(books)
@@ -31,6 +39,25 @@ pub(crate) async fn read_erased(tx: &mut PgConnection) -> Result<Erasures, sqlx:
         deleting: erasure::counted(&mut *tx).await?,
         newest: erasure::newest_counted(tx).await?,
     })
+}
+
+/// Usage is what the ledger's ranges come to, and quotas are what is used of them.
+pub(super) fn check_sums(books: &Books, verdict: &mut Verdict) {
+    let mut usage = Counts::default();
+    books.usage.values().for_each(|counts| usage += *counts);
+    let what = || "usage of all tenants".to_owned();
+    verdict.expect(what, ("stored", &usage.stored), ("by the ledger", &verdict.stored.clone()));
+    verdict.expect(what, ("duplicate", &usage.duplicate), ("by the ledger", &verdict.duplicate.clone()));
+    let (periods, drifted) = &books.quotas;
+    verdict.quotas = *periods;
+    for quota in drifted {
+        let Quota { tenant, period, granted, settled, leased } = *quota;
+        verdict.expect(
+            || format!("quota of tenant {tenant} in the period from {} s", period.seconds()),
+            ("granted", &granted),
+            ("stored + held by nodes", &(settled + leased)),
+        );
+    }
 }
 
 /// Ledger ranges cover the log from its first offset to the cursor, without gap or overlap.

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::Client;
 use clickhouse::error::Error;
+use eventlog::EventLog;
 use service::store::StoreError;
 
 use crate::books::{BilledHour, Books, Erasures, Found, HourOf, LedgerRange, UNKNOWN};
@@ -24,6 +25,25 @@ pub(super) async fn check(books: &Books, client: &Client, verdict: &mut Verdict)
         ("expected", &0),
     );
     check_hours(books, client, verdict).await
+}
+
+/// No row stands where the log ends or after.
+pub(super) async fn check_ends(
+    client: &Client,
+    log: &dyn EventLog,
+    verdict: &mut Verdict,
+) -> Result<(), StoreError> {
+    let mut rows = 0;
+    // Twice: what was appended after the first look may be stored by now.
+    for _ in 0..2 {
+        let ends: Vec<u64> = log.bounds().await?.iter().map(|bounds| bounds.end).collect();
+        rows = events::not_before(client, &ends).await?;
+        if rows == 0 {
+            return Ok(());
+        }
+    }
+    verdict.expect(|| "after the log's end".to_owned(), ("rows", &rows), ("expected", &0));
+    Ok(())
 }
 
 /// By range of the log: raw rows, so that a row that a merge has yet to remove is seen; and each position once.

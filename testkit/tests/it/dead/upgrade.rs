@@ -68,6 +68,7 @@ async fn letters_replayed_where_they_stood_stay_proved_and_one_that_is_being_rep
     for statement in [
         "UPDATE partition_cursor SET next_offset = 2 WHERE $1 IS NOT NULL AND $2 IS NOT NULL AND $3 IS NOT NULL",
         "INSERT INTO batch_ledger SELECT 0, 0, 2, 2, 1, 1, $3 WHERE $1 IS NOT NULL AND $2 IS NOT NULL",
+        "INSERT INTO quota_period SELECT 1, to_timestamp($2), 2 WHERE $1 IS NOT NULL AND $3 IS NOT NULL",
         "INSERT INTO usage_hour SELECT 1, 2, 'events', to_timestamp($2), to_timestamp($2), 2, 1, 0
          WHERE $1 IS NOT NULL AND $3 IS NOT NULL",
         "INSERT INTO dead_letter (partition, position, tenant_id, project_id, events, reason, raw, state,
@@ -89,7 +90,7 @@ async fn letters_replayed_where_they_stood_stay_proved_and_one_that_is_being_rep
     let letters = letters(&stores, &Which::default()).await;
     assert_eq!((letters[0].state, letters[0].events, letters[0].bytes), (LetterState::Replayed, 3, 0));
     assert_eq!(letters[0].received_at.map(|at| at.timestamp_micros()), Some(received_at.0));
-    let verdict = verify(pool, &clickhouse, &log).await.unwrap();
+    let verdict = stores.verdict(&log).await;
     assert!(verdict.holds() && verdict.stored == 2 && verdict.dead == 1, "{verdict:?}");
     log.close(Duration::from_secs(5)).await;
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use hyper::Method;
 use processor::{batch, below};
-use proof::verify::verify;
 use serde_json::json;
 use service::clock::Clock;
 use testkit::River;
@@ -115,7 +114,7 @@ async fn a_row_that_is_lost_or_comes_back_is_found_after_an_erasure_too() {
         if let Some(forgery) = in_clickhouse {
             river.stores.clickhouse().query(forgery).execute().await.unwrap();
         }
-        let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+        let verdict = river.verdict().await;
         assert!(!verdict.holds(), "{in_postgres:?} {in_clickhouse:?}: {verdict:?}");
         river.stop().await;
     }

@@ -1,3 +1,5 @@
+//! Records of the log below the cursors.
+
 use std::time::Duration;
 
 use eventlog::{EventLog, LogError, LogReader, Record};
@@ -6,14 +8,14 @@ const READ_BYTES: usize = 8 << 20;
 const READ_WAIT: Duration = Duration::from_secs(10);
 
 /// Reads the records of a partition at `[lo, hi)`, which are below its cursor, once.
-pub(super) struct Records {
+pub(crate) struct Records {
     reader: Box<dyn LogReader>,
     next: u64,
     hi: u64,
 }
 
 impl Records {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         log: &dyn EventLog,
         partition: u32,
         (lo, hi): (u64, u64),
@@ -22,7 +24,7 @@ impl Records {
     }
 
     /// The next of them; none at the end.
-    pub(super) async fn next(&mut self) -> Result<Vec<Record>, LogError> {
+    pub(crate) async fn next(&mut self) -> Result<Vec<Record>, LogError> {
         if self.next >= self.hi {
             return Ok(Vec::new());
         }
