@@ -25,7 +25,8 @@ CREATE TABLE hour_seal (
     sealed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, number)
 );
-COMMENT ON TABLE hour_seal IS 'what was stored of a tenant''s hour; a further seal of the same hour is of late events alone';
+COMMENT ON TABLE hour_seal IS
+    'what was stored of a tenant''s hour; a further seal of the same hour is of late events alone';
 COMMENT ON COLUMN hour_seal.ends IS 'by partition: the offset before which the sealed events stand';
 COMMENT ON COLUMN hour_seal.previous IS 'the hash of the tenant''s seal before; zeros for the first';
 -- Which hours are not sealed, and what a tenant's hours are sealed by.

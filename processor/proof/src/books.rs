@@ -8,8 +8,6 @@ use processor::commit::{Contents, RangeSum};
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
 
-use crate::db::hour_seal::Oversealed;
-use crate::db::quota_period::Quota;
 use crate::round::Round;
 
 /// Usage is compared by these.
@@ -89,6 +87,36 @@ impl Books {
             |(&(_, lo), &(hi, sum))| LedgerRange { lo, hi, sum, erased: self.erased.of(partition, lo) };
         ranges.map(range).collect()
     }
+}
+
+/// A period's quota, and what it must be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) tenant: TenantId,
+    pub(crate) period: Micros,
+    pub(crate) granted: i64,
+    /// What is used for good: events that were stored.
+    pub(crate) settled: i64,
+    /// What nodes hold: not spent, or accepted and not processed.
+    pub(crate) leased: i64,
+}
+
+/// What is sealed together: one seal has all of it, unless some of it came late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span {
+    /// Start of the hour of receipt.
+    pub(crate) hour: Micros,
+    pub(crate) tenant: TenantId,
+    /// Start of the billing period.
+    pub(crate) period: Micros,
+}
+
+/// A span of which more is sealed than usage has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Oversealed {
+    pub(crate) span: Span,
+    pub(crate) sealed: i64,
+    pub(crate) stored: i64,
 }
 
 /// What was taken out of the rows on purpose, as of the same snapshot.

@@ -1,5 +1,5 @@
-//! A pack of evidence: seals of a tenant's hours with the events that they are of, for whoever wants to prove them
-//! without weir ([`evidence`]).
+//! A pack of evidence: seals of a tenant's hours with the events that they are of, for those who prove them without
+//! weir ([`evidence`]).
 
 use std::collections::BTreeMap;
 use std::io::Write;

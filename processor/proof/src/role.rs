@@ -49,8 +49,8 @@ impl Processing {
         Self { seals_with: key, ..self }
     }
 
-    /// Processes, replays dead letters, erases, rolls up, seals, reconciles and proves what is asked for, until `shutdown` is
-    /// ordered.
+    /// Processes, replays dead letters, erases, rolls up, seals, reconciles and proves what is asked for, until
+    /// `shutdown` is ordered.
     ///
     /// # Errors
     /// [`TaskError`]: the processor gave up ([`processor::run::Fatal`]), or a task ended by itself.

@@ -36,7 +36,8 @@ use service::task::{Pace, every};
 use service::trace::Span as Traced;
 use sqlx::{Connection, PgPool};
 
-use crate::db::hour_seal::{self, Due, Span};
+use crate::books::Span;
+use crate::db::hour_seal::{self, Due};
 use crate::db::{erasure, evidence_key, partition_cursor, usage_hour};
 use crate::turn::{Turn, connection};
 use closed::Closed;
@@ -53,8 +54,8 @@ const DUE_MAX: i64 = 500;
 
 /// Reads the key with which hours are sealed; `None`: none is.
 pub fn key(settings: &mut Settings) -> Option<Arc<SigningKey>> {
-    let meaning = "32 bytes as 64 hexadecimal digits, the seed of the Ed25519 key that closed hours are sealed with, so \
-        that tenants can prove what was counted; without it no hour is sealed";
+    let meaning = "32 bytes as 64 hexadecimal digits, the seed of the Ed25519 key that closed hours are sealed \
+        with, so that tenants can prove what was counted; without it no hour is sealed";
     let secret = settings.optional_secret("WEIR_EVIDENCE_KEY", meaning)?;
     let mut seed = [0; 32];
     let digits = secret.expose().as_bytes();
@@ -150,8 +151,8 @@ impl Sealer {
         }
     }
 
-    /// The cursors, and what was not sealed when they stood there. Rows of a round of erasures that is being deleted may
-    /// be there or not, and only those of retention leave nothing: all hours wait for its end.
+    /// The cursors, and what was not sealed when they stood there. Rows of a round of erasures that is being deleted
+    /// may be there or not, and only those of retention leave nothing: all hours wait for its end.
     async fn due(
         &self,
         hours: (Micros, Micros),

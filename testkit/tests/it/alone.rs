@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use processor::standing::{self, Resumed, Standing};
-use proof::verify::verify;
 use testkit::river::{Customer, RiverConfig};
 use testkit::{River, eventually};
 
@@ -54,7 +53,7 @@ async fn others_are_done(river: &River, except: &[u32]) -> Duration {
 }
 
 async fn proved(river: &River) {
-    let verdict = verify(&river.stores.processor, &river.stores.clickhouse(), &*river.log).await.unwrap();
+    let verdict = river.verdict().await;
     assert!(verdict.holds(), "{verdict:?}");
 }
 

@@ -53,7 +53,8 @@ pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
 fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
         "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}, and \
-         {} that were erased{}\ncontents of {} are known by their hash, of {} they are not\n{} were enriched otherwise than today\nquotas of {} periods\n",
+         {} that were erased{}\ncontents of {} are known by their hash, of {} they are not; {} were enriched \
+         otherwise than today\nquotas of {} periods; {} seals, {} without their rows\n",
         verdict.accepted,
         verdict.beyond_log,
         verdict.stored,
@@ -65,7 +66,9 @@ fn verdict_text(verdict: &Verdict) -> String {
         verdict.hashed,
         verdict.unhashed,
         verdict.enriched_otherwise,
-        verdict.quotas
+        verdict.quotas,
+        verdict.seals,
+        verdict.seals_without_rows
     );
     for mismatch in &verdict.mismatches {
         text += &format!("MISMATCH {mismatch}\n");

@@ -146,8 +146,8 @@ pub async fn list(
         return Ok(asked.page(rows.bind(after).bind(asked.rows()).fetch_all(scope.connection()).await?));
     };
     let id: Option<PublicTenantId> = query.parse().ok();
-    // Each way to be found has an index of its own; one condition of all ways would look at every tenant. OFFSET 0: what
-    // begins so is looked up first, and not every tenant in order.
+    // Each way to be found has an index of its own; one condition of all ways would look at every tenant. OFFSET 0:
+    // what begins so is looked up first, and not every tenant in order.
     let (from, to) = pattern::beginning(&query);
     let rows = sqlx::query_as(select!(
         "JOIN ((SELECT id FROM (SELECT id FROM tenant WHERE name ~>=~ $3 AND name ~<~ $6 OFFSET 0) AS t

@@ -45,6 +45,7 @@ async fn claimed(place: &Place, tenant: TenantId, once: &Once) -> Scope {
                 return scope;
             }
         }
+        // Until it is worth asking again.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

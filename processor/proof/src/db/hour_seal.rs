@@ -10,16 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
 
 use super::timestamp;
-
-/// What is sealed together: one seal has all of it, unless some of it came late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Span {
-    /// Start of the hour of receipt.
-    pub(crate) hour: Micros,
-    pub(crate) tenant: TenantId,
-    /// Start of the billing period.
-    pub(crate) period: Micros,
-}
+use crate::books::{Oversealed, Span};
 
 /// Events that usage has and no seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,14 +208,6 @@ pub(crate) async fn by_hour(
     .fetch_all(executor)
     .await?;
     rows.iter().map(kept).collect()
-}
-
-/// A span of which more is sealed than usage has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Oversealed {
-    pub(crate) span: Span,
-    pub(crate) sealed: i64,
-    pub(crate) stored: i64,
 }
 
 /// The spans of which more is sealed than usage has.

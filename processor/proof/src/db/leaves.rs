@@ -11,7 +11,7 @@ use schemas::time::Micros;
 use serde::Deserialize;
 
 use super::events::stands_before;
-use super::hour_seal::Span;
+use crate::books::Span;
 
 #[derive(Row, Deserialize)]
 struct LeafRow {

@@ -5,17 +5,7 @@ use schemas::outcome::METER_EVENTS;
 use schemas::time::Micros;
 use sqlx::PgExecutor;
 
-/// A period's quota, and what it must be made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Quota {
-    pub(crate) tenant: TenantId,
-    pub(crate) period: Micros,
-    pub(crate) granted: i64,
-    /// What is used for good: events that were stored.
-    pub(crate) settled: i64,
-    /// What nodes hold: not spent, or accepted and not processed.
-    pub(crate) leased: i64,
-}
+use crate::books::Quota;
 
 /// How many periods there are.
 pub(crate) async fn count(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {

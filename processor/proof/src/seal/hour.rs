@@ -7,7 +7,8 @@ use schemas::id::TenantId;
 use service::store::StoreError;
 
 use super::Sealer;
-use crate::db::hour_seal::{self, Due, Span};
+use crate::books::Span;
+use crate::db::hour_seal::{self, Due};
 use crate::db::leaves;
 use crate::metrics;
 use crate::turn::connection;

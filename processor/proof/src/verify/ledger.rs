@@ -1,8 +1,7 @@
 use metering::ledger::Counts;
 use sqlx::{PgConnection, PgPool};
 
-use crate::books::{Books, Erasures};
-use crate::db::quota_period::Quota;
+use crate::books::{Books, Erasures, Quota};
 use crate::db::{
     batch_ledger, dead_letter, erased_hour, erased_range, erasure, hour_seal, partition_cursor, quota_period,
     usage_hour,

@@ -9,8 +9,8 @@ use schemas::time::Micros;
 use service::store::StoreError;
 use sqlx::PgPool;
 
-use crate::books::Books;
-use crate::db::hour_seal::{self, Kept, Span};
+use crate::books::{Books, Span};
+use crate::db::hour_seal::{self, Kept};
 use crate::db::{evidence_key, leaves};
 use crate::verdict::Verdict;
 
