@@ -211,7 +211,8 @@ async fn contents_that_rows_and_ledger_agree_on_and_the_log_does_not_are_found()
         let (_, before) = forger.hashes(FIRST).await;
         // The event's name is in the sort key, which no update may change: the row is written again.
         let (column, value) = forgery.split_once(" = ").unwrap();
-        forger.rows(&format!("INSERT INTO events SELECT * REPLACE ({value} AS {column}, 1 AS flags) FROM events WHERE {FIRST}")).await;
+        let new = format!("SELECT * REPLACE ({value} AS {column}, 1 AS flags) FROM events WHERE {FIRST}");
+        forger.rows(&format!("INSERT INTO events {new}")).await;
         forger.rows(&format!("ALTER TABLE events DELETE WHERE {FIRST} AND flags != 1 {SYNC}")).await;
         forger
             .rows(&format!(
