@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -72,6 +72,12 @@ impl Broker {
         })
         .await;
         Some(Self { address: format!("127.0.0.1:{own}"), process, folder })
+    }
+
+    /// Where it keeps a partition of a topic.
+    #[must_use]
+    pub fn partition_folder(&self, topic: &str, partition: u32) -> PathBuf {
+        self.folder.path().join(format!("data/{topic}-{partition}"))
     }
 
     /// SIGSTOP: connections stay, and nobody answers.
