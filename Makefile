@@ -46,7 +46,7 @@ faults: ## every fault once under load, and what must hold after it, as a table:
 faults-mutants: ## the same with rules broken on purpose: each must be caught; MUTANT=name,... SEED=1
 	@$(RIVER) faults $(if $(SEED),--seed $(SEED)) --mutant $(or $(MUTANT),all)
 
-fuzz: ## libFuzzer on TARGET=body, decompressor, frame, key or header for SECONDS=60; MERGE=1 renews its corpus
+fuzz: ## libFuzzer on TARGET=body, decompressor, frame, key, header or evidence for SECONDS=60; MERGE=1 renews its corpus
 	@$(RIVER) fuzz $(TARGET) --seconds $(SECONDS) $(if $(MERGE),--merge)
 
 bench-ingest: ## CPU per event of `weir ingest` on a real Kafka, next to three floors of the same run; eight minutes

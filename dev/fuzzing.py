@@ -23,7 +23,7 @@ import workspace
 from console import Problem, run_visibly, say, step, warn
 
 FUZZ = workspace.ROOT / "fuzz"
-TARGETS = ["body", "decompressor", "frame", "key", "header"]
+TARGETS = ["body", "decompressor", "frame", "key", "header", "evidence"]
 # What CI runs is the same every time, up to where the seconds end.
 SEED = 1
 SHORT_SECONDS = 10
@@ -31,7 +31,8 @@ SHORT_SECONDS = 10
 LIMITS = ["-max_len=16384", "-rss_limit_mb=1024", "-timeout=60"]
 CARGO = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"]
 # Other than what `cargo test` builds, so that neither takes the other's crates, with or without counters, for its own.
-APART = [f"--config=profile.dev.package.{crate}.codegen-units=1" for crate in ("decode", "ingest", "schemas")]
+FUZZED = ["decode", "evidence", "ingest", "schemas"]
+APART = [f"--config=profile.dev.package.{crate}.codegen-units=1" for crate in FUZZED]
 BUILD = ["cargo", "build", "--quiet", *CARGO, "--bins", *APART]
 COUNTERS = {"RUSTC_WRAPPER": str(FUZZ / "instrument")}
 REPLAY = ["cargo", "test", "--quiet", *CARGO, "--no-default-features"]
