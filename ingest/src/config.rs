@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use evidence::SigningKey;
 use service::client_address::TrustedProxies;
 use service::config::{Secret, Settings};
 use service::http::HttpLimits;
@@ -41,6 +43,9 @@ pub struct IngestConfig {
     pub redis_url: Option<Secret>,
     /// Where a client whose quota is used up is sent; stands in the problem document.
     pub upgrade_url: Option<String>,
+    /// What receipts are signed with; `None`: there are none. [`IngestConfig::read`] does not read it, since it is not
+    /// ingest's alone.
+    pub evidence_key: Option<Arc<SigningKey>>,
 }
 
 /// How connections are held, whatever comes on them.
@@ -181,6 +186,7 @@ impl IngestConfig {
                 "redis://[user:password@]host:port, where ingest nodes share tenants' rates; if it is not \
                  set, each node has all of them",
             ),
+            evidence_key: None,
             upgrade_url: settings
                 .optional("WEIR_UPGRADE_URL", "where customers raise their quota; stands in 402 replies"),
         }

@@ -18,7 +18,7 @@ const HEADERS: &str = "authorization, content-type, content-encoding, x-retry-co
     posthog-sdk-info, posthog-attempt, posthog-request-id, posthog-request-timestamp, \
     ce-id, ce-source, ce-specversion, ce-type, ce-subject, ce-time, *";
 /// What a page may read of a reply. `*` would not do: pages of older browsers read by name alone.
-const EXPOSED: &str = "retry-after, ratelimit, ratelimit-policy, x-request-id";
+const EXPOSED: &str = "retry-after, ratelimit, ratelimit-policy, x-request-id, weir-receipt";
 /// For two hours, the longest that browsers heed, no second preflight asks the same.
 const MAX_AGE_SECONDS: &str = "7200";
 

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use schemas::problem::{Code, Problem};
+use schemas::time::Micros;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ use crate::validate::Known;
 /// A reply with its whole body.
 pub type Reply = Response<Full<Bytes>>;
 
+/// A request that has it, with whatever value, asks for a signed receipt, which its reply has under the same name.
+pub(crate) const RECEIPT: HeaderName = HeaderName::from_static("weir-receipt");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client that is turned away while the node has trouble waits so many seconds at most, by chance, so that not
 /// all come back at once.
@@ -61,8 +64,10 @@ impl From<Problem> for Refusal {
 }
 
 /// What became of a request's events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Receipt {
+    /// By the records of its events.
+    pub received_at: Micros,
     /// Durable in the log.
     pub accepted: u32,
     /// Repeated an id of this very request.

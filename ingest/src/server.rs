@@ -1,5 +1,6 @@
 //! The service: one request after the other along the path, and the life of the node.
 
+mod signed;
 mod receive;
 mod upload;
 mod body;

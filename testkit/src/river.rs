@@ -11,6 +11,7 @@ use accounts::{Caller, PlatformScope, Scope};
 use admin_api::{Admin, AdminConfig, Listener, Pools};
 use eventlog::EventLog;
 use eventlog::local::{LocalConfig, LocalLog};
+use evidence::SigningKey;
 use ingest::{Ingest, IngestConfig};
 use metering::Billing;
 use metering::outcomes::RetentionConfig;
@@ -65,12 +66,22 @@ pub struct RiverConfig {
     pub settings: Vec<(&'static str, String)>,
     /// What time it is.
     pub clock: Clock,
+    /// What receipts are signed with.
+    pub evidence_key: Option<Arc<SigningKey>>,
 }
 
 impl Default for RiverConfig {
     fn default() -> Self {
         let (settings, clock) = (Vec::new(), Clock::system());
-        Self { partitions: 2, processors: 1, erases: true, rolls_up: true, settings, clock }
+        Self {
+            partitions: 2,
+            processors: 1,
+            erases: true,
+            rolls_up: true,
+            settings,
+            clock,
+            evidence_key: None,
+        }
     }
 }
 
@@ -124,6 +135,7 @@ impl River {
         let (key, url) = (admin.accounts.key.clone(), admin.accounts.public_url.clone());
         let worker = WorkerConfig::read(&mut settings, key, url);
         settings.finish().unwrap();
+        let ingest = IngestConfig { evidence_key: config.evidence_key, ..ingest };
 
         let ingest_pool = stores.pool_of(Role::Ingest);
         let (processor_pool, billing_pool) = (stores.pool_of(Role::Processor), stores.pool_of(Role::Billing));

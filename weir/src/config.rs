@@ -298,11 +298,24 @@ pub(crate) struct Config {
     pub(crate) outage: Option<OutageConfig>,
     pub(crate) ingest: Option<IngestConfig>,
     pub(crate) processor: Option<ProcessorConfig>,
-    /// What the processor seals closed hours with.
+    /// What the processor seals closed hours with, and ingest signs receipts with.
     pub(crate) evidence_key: Option<Arc<SigningKey>>,
     pub(crate) billing: Option<RetentionConfig>,
     pub(crate) admin: Option<AdminConfig>,
     pub(crate) worker: Option<WorkerConfig>,
+}
+
+fn evidence_key(settings: &mut Settings) -> Option<Arc<SigningKey>> {
+    let meaning = "32 bytes as 64 hexadecimal digits, the seed of the Ed25519 key that receipts are signed and closed \
+        hours sealed with, so that tenants can prove what was counted; without it none is";
+    let secret = settings.optional_secret("WEIR_EVIDENCE_KEY", meaning)?;
+    match secret.expose().parse() {
+        Ok(key) => Some(Arc::new(key)),
+        Err(_) => {
+            settings.refuse("WEIR_EVIDENCE_KEY is not 64 hexadecimal digits".to_owned());
+            None
+        }
+    }
 }
 
 impl Config {
@@ -316,15 +329,19 @@ impl Config {
         );
         let trace = TraceConfig::read(settings);
         let stores = StoresConfig::read(settings);
+        let evidence_key = if roles.processor || roles.ingest { evidence_key(settings) } else { None };
         let admin = roles.admin.then(|| AdminConfig::read(settings));
         Self {
             log_filter,
             ops_listen,
             trace,
             outage: roles.ingest.then(|| OutageConfig::read(settings)),
-            ingest: roles.ingest.then(|| IngestConfig::read(settings)),
+            ingest: roles.ingest.then(|| {
+                let ingest = IngestConfig::read(settings);
+                IngestConfig { evidence_key: evidence_key.clone(), ..ingest }
+            }),
             processor: roles.processor.then(|| ProcessorConfig::read(settings, &stores.data_dir)),
-            evidence_key: if roles.processor { proof::seal::key(settings) } else { None },
+            evidence_key,
             billing: roles.billing.then(|| RetentionConfig::read(settings)),
             worker: admin.as_ref().map(|admin| {
                 WorkerConfig::read(settings, admin.accounts.key.clone(), admin.accounts.public_url.clone())

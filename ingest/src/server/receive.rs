@@ -138,7 +138,11 @@ impl Node {
         let accepted = self.accept(&sender, batch, &origin, reading, deadline).await;
         tally.count(accepted.as_ref(), attempt);
         let (receipt, events) = accepted?;
-        Ok(reply::foreign(request_id, dialect, &receipt, &events))
+        let mut reply = reply::foreign(request_id, dialect, &receipt, &events);
+        if headers.contains_key(reply::RECEIPT) {
+            self.sign(&mut reply, &sender, (request_id, receipt.received_at), &events);
+        }
+        Ok(reply)
     }
 
     /// A key that is not good any more, or its tenant, is counted all the same.
@@ -214,8 +218,10 @@ impl Node {
             rejected.extend(over.iter().map(|known| refuse(known, &problem)));
         }
         rejected.sort_by_key(|rejection| rejection.index);
+        // Of the period that it is counted in, also where another request reached that period a moment ago.
+        let received_at = received_at.max(spent.period.start);
         self.append(sender, &events, received_at, &spent, origin, deadline).await?;
-        Ok((Receipt { accepted: spent.events, duplicate_of_request, rejected }, events))
+        Ok((Receipt { received_at, accepted: spent.events, duplicate_of_request, rejected }, events))
     }
 
     async fn append(
@@ -234,8 +240,7 @@ impl Node {
             key: sender.key,
             lease: spent.lease,
             period_start: spent.period.start.seconds(),
-            // Of the period that it is counted in, also where another request reached that period a moment ago.
-            received_at: received_at.max(spent.period.start),
+            received_at,
             request_id: origin.request_id,
             client_ip: origin.policy.kept(origin.peer),
             user_agent: user_agent.unwrap_or_default(),

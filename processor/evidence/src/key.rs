@@ -1,8 +1,10 @@
 //! Keys: who signs seals, and how their signatures are verified.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use sha2::{Digest, Sha256};
 
 use crate::hex::{KeyId, PublicKey, Signature};
@@ -46,6 +48,16 @@ impl SigningKey {
         let signature = self.pair.sign(message);
         bytes.iter_mut().zip(signature.as_ref()).for_each(|(to, from)| *to = *from);
         Signature(bytes)
+    }
+}
+
+/// A seed as 64 hexadecimal digits.
+impl FromStr for SigningKey {
+    type Err = BadSeed;
+
+    fn from_str(text: &str) -> Result<Self, BadSeed> {
+        let seed = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| BadSeed)?;
+        Self::from_seed(&seed.try_into().map_err(|_| BadSeed)?)
     }
 }
 

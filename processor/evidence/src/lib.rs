@@ -6,7 +6,8 @@
 //! quantity that it counts for. The leaves of a tenant's hour, in their order, are the leaves of a Merkle sum [`Tree`].
 //! Its [`Root`] stands in a [`Seal`], which a [`SigningKey`] signs; each seal names the one before. A [`Writer`] writes
 //! seals and leaves as a pack, a file that [`verify`] checks. [`prove`] makes of a pack the [`Proof`] that one event is
-//! in a sealed hour, or that it is not, and [`verify_proof`] checks that.
+//! in a sealed hour, or that it is not, and [`verify_proof`] checks that. A [`Receipt`] is signed before all that, when
+//! events are accepted.
 //!
 //! # What holds
 //! * *Each byte that is hashed or signed is on the page* `docs/evidence.md`, so that others can write a verifier.
@@ -22,6 +23,7 @@ mod tree;
 mod seal;
 mod key;
 mod signed;
+mod receipt;
 mod pack;
 mod refused;
 mod lines;
@@ -45,6 +47,7 @@ pub use path::Place;
 pub use proof::{Found, Proof, Proven, Sought, verify_proof};
 pub use prove::prove;
 pub use prover::Prover;
+pub use receipt::{NoReceipt, Receipt, SignedReceipt};
 pub use refused::{Refused, Why};
 pub use report::{Period, Report, Signer, Span};
 pub use seal::Seal;

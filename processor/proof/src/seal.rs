@@ -29,7 +29,6 @@ use evidence::SigningKey;
 use schemas::lock::SEALER_TURN;
 use schemas::time::Micros;
 use service::clock::Clock;
-use service::config::Settings;
 use service::shutdown::Shutdown;
 use service::store::StoreError;
 use service::task::{Pace, every};
@@ -51,24 +50,6 @@ const WHOLE_EVERY: Duration = Duration::from_secs(24 * 3600);
 const WINDOW: i64 = 31 * 24 * Micros::HOUR;
 /// Tenants, hours and periods that are sealed in one transaction.
 const DUE_MAX: i64 = 500;
-
-/// Reads the key with which hours are sealed; `None`: none is.
-pub fn key(settings: &mut Settings) -> Option<Arc<SigningKey>> {
-    let meaning = "32 bytes as 64 hexadecimal digits, the seed of the Ed25519 key that closed hours are sealed \
-        with, so that tenants can prove what was counted; without it no hour is sealed";
-    let secret = settings.optional_secret("WEIR_EVIDENCE_KEY", meaning)?;
-    let mut seed = [0; 32];
-    let digits = secret.expose().as_bytes();
-    let is_read = data_encoding::HEXLOWER_PERMISSIVE.decode_len(digits.len()) == Ok(32)
-        && data_encoding::HEXLOWER_PERMISSIVE.decode_mut(digits, &mut seed).is_ok();
-    match SigningKey::from_seed(&seed) {
-        Ok(key) if is_read => Some(Arc::new(key)),
-        _ => {
-            settings.refuse("WEIR_EVIDENCE_KEY is not 64 hexadecimal digits".to_owned());
-            None
-        }
-    }
-}
 
 /// Seals closed hours. Any number of processes may have one.
 pub struct Sealer {

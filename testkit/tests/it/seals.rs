@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use evidence::{Contents, Expected, Report, SigningKey};
+use evidence::{Contents, Expected, Receipt, Report, SignedReceipt, SigningKey};
 use proof::export::{ExportError, Wanted, export};
 use proof::seal::Sealer;
+use schemas::id::{EventHash, ProjectId};
 use schemas::time::Micros;
 use serde_json::json;
 use service::clock::Clock;
-use testkit::River;
-use testkit::river::Customer;
+use testkit::river::{Customer, RiverConfig};
+use testkit::{Reply, River};
 
 use crate::erasure::{ask, done, send};
 use crate::proof::{Forger, SYNC};
@@ -23,6 +24,10 @@ fn hours() -> (Micros, Micros) {
 
 fn key() -> Arc<SigningKey> {
     Arc::new(SigningKey::from_seed(&[7; 32]).unwrap())
+}
+
+fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
+    reply.headers.get(name).map(|value| value.to_str().unwrap())
 }
 
 /// Seals all hours up to now. How many seals are made.
@@ -161,4 +166,34 @@ async fn what_rows_and_usage_do_not_agree_on_is_not_sealed() {
         assert!(matches!(pack(&river, &acme, Contents::Rows).await, Err(ExportError::NoSeal)));
         river.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_gets_a_signed_receipt_of_what_was_accepted() {
+    let config = RiverConfig { evidence_key: Some(key()), ..RiverConfig::default() };
+    let river = River::start_with(config).await;
+    let acme = river.customer("acme", Some(2)).await;
+    let client = river.client(&acme.key);
+    let body: Vec<_> = ["b", "a", "b", "c"].iter().map(|id| json!({"id": id, "event": "e"})).collect();
+    let asked = [("weir-receipt", "1"), ("content-type", "application/json")];
+    let reply = client.send(hyper::Method::POST, "/v1/events", &asked, json!(body).to_string()).await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let signed: SignedReceipt = header(&reply, "weir-receipt").unwrap().parse().unwrap();
+    assert!(signed.is_by(&key().public()));
+    let project = ProjectId(river.stores.postgres_number("SELECT id FROM project").await);
+    let Receipt { tenant, project: of, request, received_at, events, digest } = signed.receipt;
+    assert_eq!(
+        (tenant, of, events),
+        (acme.tenant, project, 2),
+        "the third is the first again, the quota ends"
+    );
+    assert_eq!(digest, Receipt::digest_of(["b", "a"].map(|id| EventHash::of(project, id))));
+    assert_eq!(Some(uuid::Uuid::from_bytes(request).to_string().as_str()), header(&reply, "x-request-id"));
+    metered(&river, &acme, 2).await;
+    let at = received_at.0;
+    let rows = format!("SELECT count() FROM events WHERE received_at = fromUnixTimestamp64Micro({at})");
+    assert_eq!(river.stores.clickhouse_number(&rows).await, 2);
+    let without = client.post_json("/v1/events", json!({"id": "a", "event": "e"}).to_string()).await;
+    assert_eq!(header(&without, "weir-receipt"), None);
+    river.stop().await;
 }

@@ -8,8 +8,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use evidence::{Contents, Expected, Found, Hash, Proof, Proven, PublicKey, Refused, Report, Sought, Why};
-use schemas::id::{ProjectId, TenantId};
+use evidence::{
+    Contents, Expected, Found, Hash, Proof, Proven, PublicKey, Receipt, Refused, Report, SignedReceipt,
+    Sought, Why,
+};
+use schemas::id::{EventHash, ProjectId, TenantId};
 use serde::Serialize;
 
 use proof::export::{self, Wanted};
@@ -31,6 +34,8 @@ pub(crate) enum EvidenceCommand {
     /// Verify a pack or proofs, with no store and no network; exit code 1 if something is wrong, 2 if the file can't be
     /// read
     Verify(EvidenceVerify),
+    /// Verify a signed receipt, and that it is of these events, in the order of their request; exit code 1 if not
+    Receipt(EvidenceReceipt),
     /// Print the proof that an event is in a pack, one JSON document for each seal that has it; or else that it is not,
     /// one for each seal of the pack
     Prove(EvidenceProve),
@@ -90,6 +95,18 @@ pub(crate) struct EvidenceProve {
     known: Known,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceReceipt {
+    /// What stood in the reply's header Weir-Receipt
+    receipt: String,
+    /// An operator's public key, 64 hexadecimal digits
+    #[arg(long, value_name = "PUBLIC")]
+    key: PublicKey,
+    /// The ids of the accepted events, in the order of the request
+    #[arg(long = "event-id", value_name = "ID", required = true)]
+    event_ids: Vec<String>,
+}
+
 impl Known {
     fn expected(self) -> Expected {
         Expected { keys: self.keys, tenant: self.tenant.map(TenantId), ..Expected::default() }
@@ -102,6 +119,7 @@ impl EvidenceCommand {
             Self::Export(asked) => return asked.carry_out(json).await,
             Self::Keys => return keys(json).await,
             Self::Verify(asked) => asked.carry_out(json),
+            Self::Receipt(asked) => return asked.carry_out(),
             Self::Prove(asked) => asked.carry_out(),
         };
         done.or_else(|error| {
@@ -162,6 +180,33 @@ impl EvidenceVerify {
         );
         verify_proofs(input, &expected, json)
     }
+}
+
+impl EvidenceReceipt {
+    fn carry_out(self) -> anyhow::Result<ExitCode> {
+        let signed: SignedReceipt = match self.receipt.parse() {
+            Ok(signed) => signed,
+            Err(error) => return refused_receipt(&format!("{error}")),
+        };
+        let Receipt { tenant, project, received_at, events, digest, .. } = signed.receipt;
+        if !signed.is_by(&self.key) {
+            return refused_receipt("another key signed it, or it was changed");
+        }
+        let of = Receipt::digest_of(self.event_ids.iter().map(|id| EventHash::of(project, id)));
+        if of != digest || u64::try_from(self.event_ids.len())? != events {
+            let why =
+                format!("it is of {events} events of project {project}, and not of these in this order");
+            return refused_receipt(&why);
+        }
+        let at = time(received_at.seconds());
+        say(&format!("{events} events of project {project} of tenant {tenant} were accepted at {at}"))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn refused_receipt(why: &str) -> anyhow::Result<ExitCode> {
+    say(&format!("REFUSED: {why}"))?;
+    Ok(ExitCode::FAILURE)
 }
 
 impl EvidenceProve {
