@@ -2,7 +2,7 @@
 
 use eventlog::EventLog;
 use processor::ProcessorConfig;
-use proof::Verdict;
+use proof::{Head, Verdict};
 use service::clickhouse::{ClickHouseConfig, client};
 use service::config::{Secret, Settings};
 use service::migrate;
@@ -91,10 +91,17 @@ pub struct Stores {
 impl Stores {
     /// What a proof of them comes to, by the settings that a processor has where none are made.
     pub async fn verdict(&self, log: &dyn EventLog) -> Verdict {
+        self.verdict_since(log, &[]).await
+    }
+
+    /// The same, which holds the ledgers against heads that were kept.
+    pub async fn verdict_since(&self, log: &dyn EventLog, heads: &[Head]) -> Verdict {
         let mut settings = Settings::new([]);
         let config = ProcessorConfig::read(&mut settings, self.folder.path());
         let clickhouse = self.clickhouse();
-        proof::verify::verify(&proof::Stores::new(&self.processor, &clickhouse, log, &config)).await.unwrap()
+        proof::verify::verify_since(&proof::Stores::new(&self.processor, &clickhouse, log, &config), heads)
+            .await
+            .unwrap()
     }
 
     /// Makes them.

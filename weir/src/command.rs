@@ -76,6 +76,12 @@ enum Command {
         /// Bring rows back from the log where they are missing, remove those that should not be there, and prove again
         #[arg(long)]
         repair: bool,
+        /// Heads that were kept of an earlier proof: the ledgers must have had them
+        #[arg(long, value_name = "FILE", conflicts_with = "repair")]
+        heads: Option<PathBuf>,
+        /// If everything agrees, write the ledgers' heads into a file that is not there yet
+        #[arg(long, value_name = "FILE", conflicts_with = "repair")]
+        keep_heads: Option<PathBuf>,
     },
     /// Sealed hours: verify a pack, prove that an event is in it or is not; with no store and no network
     #[command(subcommand)]
@@ -172,7 +178,8 @@ impl Cli {
             Command::Billing => run::run(Roles { billing: true, ..Roles::NONE }).await,
             Command::Admin => run::run(Roles { admin: true, ..Roles::NONE }).await,
             Command::Migrate => migrate::migrate().await,
-            Command::Verify { repair } => verify::verify(repair, json).await,
+            Command::Verify { repair: true, .. } => verify::repair(json).await,
+            Command::Verify { heads, keep_heads, .. } => verify::verify(heads, keep_heads, json).await,
             Command::Evidence(evidence) => evidence.carry_out(json).await,
             Command::Replay(replay) => replay.carry_out(json).await,
             Command::Dead(dead) => dead.carry_out(json).await,

@@ -22,6 +22,7 @@ mod round;
 mod books;
 mod records;
 mod db;
+mod head;
 mod verdict;
 pub mod verify;
 pub mod replay;
@@ -37,6 +38,7 @@ mod role;
 
 pub use erase::Eraser;
 pub use error::EraseError;
+pub use head::Head;
 pub use role::Processing;
 pub use round::Round;
 pub use stores::Stores;

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::head::Head;
+
 /// Mismatches that are named one by one; the others are counted.
 const NAMED_MAX: usize = 20;
 
@@ -37,6 +39,8 @@ pub struct Verdict {
     pub seals: i64,
     /// Of these, whose rows were erased for their age: the signed root is left.
     pub seals_without_rows: i64,
+    /// Of each partition: what its ledger comes to, to be kept.
+    pub heads: Vec<Head>,
     /// What does not agree, the first few.
     pub mismatches: Vec<String>,
     /// How many do not agree.

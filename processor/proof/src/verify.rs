@@ -25,6 +25,7 @@ use processor::below;
 use service::store::StoreError;
 
 use crate::db::erasure;
+use crate::head::Head;
 use crate::stores::Stores;
 use crate::verdict::Verdict;
 
@@ -34,15 +35,23 @@ const TRIES_MAX: usize = 5;
 /// Compares log, ledgers and rows.
 ///
 /// # Errors
-/// [`StoreError`] if one of the three can't be read. A mismatch is not an error, but a verdict.
+/// See [`verify_since`].
 pub async fn verify(stores: &Stores<'_>) -> Result<Verdict, StoreError> {
+    verify_since(stores, &[]).await
+}
+
+/// Compares log, ledgers and rows; and whether the ledgers had these heads.
+///
+/// # Errors
+/// [`StoreError`] if one of the three can't be read. A mismatch is not an error, but a verdict.
+pub async fn verify_since(stores: &Stores<'_>, heads: &[Head]) -> Result<Verdict, StoreError> {
     let Stores { pool, clickhouse, .. } = *stores;
     let _held = below::read_all(pool).await?;
     let mut tries = 0;
     loop {
         let books = ledger::read(pool).await?;
         let mut verdict = Verdict::default();
-        ledger::check_tiles(&books, &mut verdict);
+        ledger::check_tiles(&books, heads, &mut verdict);
         ledger::check_sums(&books, &mut verdict);
         log::check(&books, stores, &mut verdict).await?;
         rows::check(&books, clickhouse, &mut verdict).await?;

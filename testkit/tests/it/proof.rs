@@ -258,3 +258,31 @@ async fn a_row_where_the_log_has_nothing_yet_is_found() {
     }
     river.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_was_changed_before_a_head_that_was_kept_is_found() {
+    let river = river_with_events().await;
+    let customer = river.customer("new", None).await;
+    let heads = river.verdict().await.heads;
+    assert!(heads.iter().all(|head| head.offset > 0), "{heads:?}");
+    assert_eq!(river.client(&customer.key).post_ids(0..100).await.status, 202);
+    metered(&river, &customer, 100).await;
+    let since = async || river.stores.verdict_since(&*river.log, &heads).await;
+    let later = since().await;
+    assert!(later.holds() && later.heads != heads, "{later:?}");
+    // What no figure shows: two ranges that became one, and one that became two.
+    for forgery in [
+        "WITH gone AS (DELETE FROM batch_ledger WHERE partition = 0 AND lo = 0
+                       RETURNING hi, stored, duplicate, xor_hash, hashed, xor_contents)
+         UPDATE batch_ledger b SET lo = 0, stored = b.stored + g.stored, duplicate = b.duplicate + g.duplicate,
+             xor_hash = b.xor_hash # g.xor_hash, hashed = b.hashed + g.hashed,
+             xor_contents = b.xor_contents # g.xor_contents
+         FROM gone g WHERE b.partition = 0 AND b.lo = g.hi",
+        "UPDATE batch_ledger SET duplicate = duplicate - 1, dead = dead + 1 WHERE partition = 1 AND lo = 0",
+    ] {
+        sqlx::query(forgery).execute(&river.stores.pool).await.unwrap();
+        let found = since().await;
+        assert!(found.mismatches.iter().any(|what| what.contains("ledger up to")), "{forgery}: {found:?}");
+    }
+    river.stop().await;
+}

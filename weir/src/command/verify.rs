@@ -1,10 +1,14 @@
 //! `weir verify`.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use proof::repair::{self, Repair};
-use proof::{Stores, Verdict, verify};
+use proof::{Head, Stores, Verdict, verify};
 use service::postgres::Role;
+use service::store::StoreError;
 
 use super::output::{pool, print, say};
 use super::replay;
@@ -15,39 +19,55 @@ use crate::life::stores;
 const EXIT_UNPROVED: u8 = 2;
 
 /// `weir verify`.
-pub(crate) async fn verify(mend: bool, json: bool) -> anyhow::Result<ExitCode> {
-    let (config, processor) = config::processor()?;
-    let pool = pool(Role::Processor)?;
-    let clickhouse = service::clickhouse::client(&config.clickhouse);
+pub(crate) async fn verify(
+    heads: Option<PathBuf>,
+    keep_heads: Option<PathBuf>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let proved = async {
-        let log = stores::open_log_to_look(&config).await?;
-        let stores = Stores::new(&pool, &clickhouse, &*log, &processor);
-        if !mend {
-            return Ok((None, verify::verify(&stores).await?));
+        let heads = heads.map(|file| read_heads(&file)).transpose()?.unwrap_or_default();
+        let verdict = with_stores(async |stores| verify::verify_since(stores, &heads).await).await?;
+        if let Some(file) = keep_heads.filter(|_| verdict.holds()) {
+            let written =
+                File::create_new(&file).map(|out| serde_json::to_writer_pretty(out, &verdict.heads));
+            written.with_context(|| format!("{} can't be made", file.display()))??;
         }
-        let Repair { done, verdict } = repair::repair(&stores).await?;
-        anyhow::Ok((Some(done), verdict))
+        anyhow::Ok(verdict)
     };
-    let (done, verdict) = match proved.await {
-        Ok(proved) => proved,
-        Err(error) => {
-            eprintln!("weir: nothing was proved either way: {error:#}");
-            return Ok(ExitCode::from(EXIT_UNPROVED));
-        }
+    let Some(verdict) = or_unproved(proved.await) else { return Ok(ExitCode::from(EXIT_UNPROVED)) };
+    print(json, &verdict, verdict_text)?;
+    Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `weir verify --repair`.
+pub(crate) async fn repair(json: bool) -> anyhow::Result<ExitCode> {
+    let mended = with_stores(async |stores| repair::repair(stores).await).await;
+    let Some(Repair { done, verdict }) = or_unproved(mended) else {
+        return Ok(ExitCode::from(EXIT_UNPROVED));
     };
-    match (&done, json) {
-        (Some(done), true) => {
-            say(&serde_json::json!({"done": done, "verdict": verdict}).to_string())?;
-        }
-        (Some(done), false) => {
-            say(&replay::text(done))?;
-            print(false, &verdict, verdict_text)?;
-        }
-        (None, _) => {
-            print(json, &verdict, verdict_text)?;
-        }
+    if json {
+        say(&serde_json::json!({"done": done, "verdict": verdict}).to_string())?;
+    } else {
+        say(&replay::text(&done))?;
+        print(false, &verdict, verdict_text)?;
     }
     Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn with_stores<T>(work: impl AsyncFnOnce(&Stores<'_>) -> Result<T, StoreError>) -> anyhow::Result<T> {
+    let (config, processor) = config::processor()?;
+    let (pool, log) = (pool(Role::Processor)?, stores::open_log_to_look(&config).await?);
+    let clickhouse = service::clickhouse::client(&config.clickhouse);
+    Ok(work(&Stores::new(&pool, &clickhouse, &*log, &processor)).await?)
+}
+
+fn or_unproved<T>(proved: anyhow::Result<T>) -> Option<T> {
+    proved.inspect_err(|error| eprintln!("weir: nothing was proved either way: {error:#}")).ok()
+}
+
+fn read_heads(file: &Path) -> anyhow::Result<Vec<Head>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} holds no heads", file.display()))
 }
 
 fn verdict_text(verdict: &Verdict) -> String {

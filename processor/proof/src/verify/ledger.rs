@@ -6,6 +6,7 @@ use crate::db::{
     batch_ledger, dead_letter, erased_hour, erased_range, erasure, hour_seal, partition_cursor, quota_period,
     usage_hour,
 };
+use crate::head::Head;
 use crate::verdict::Verdict;
 
 /// Reads cursors and ledgers in one snapshot.
@@ -60,9 +61,14 @@ pub(super) fn check_sums(books: &Books, verdict: &mut Verdict) {
 }
 
 /// Ledger ranges cover the log from its first offset to the cursor, without gap or overlap.
-pub(super) fn check_tiles(books: &Books, verdict: &mut Verdict) {
+pub(super) fn check_tiles(books: &Books, heads: &[Head], verdict: &mut Verdict) {
     for (&partition, &cursor) in &books.cursors {
         let mut end = 0;
+        let mut head = Head::none(partition);
+        let mut sought = heads
+            .iter()
+            .filter(|sought| sought.partition == partition && sought.offset > 0)
+            .collect::<Vec<_>>();
         for (&(_, lo), &(hi, sum)) in books.ranges.range((partition, 0)..=(partition, u64::MAX)) {
             verdict.expect(
                 || format!("partition {partition}, ledger range at {lo}"),
@@ -70,10 +76,23 @@ pub(super) fn check_tiles(books: &Books, verdict: &mut Verdict) {
                 ("where the last ended", &end),
             );
             end = hi;
+            head = head.then((lo, hi), &sum);
+            sought.retain(|sought| {
+                if sought.offset == hi {
+                    let what = || format!("partition {partition}, ledger up to {hi}");
+                    verdict.expect(what, ("its head", &head.hash), ("the head that was kept", &sought.hash));
+                }
+                sought.offset != hi
+            });
             verdict.stored += sum.counts.stored;
             verdict.duplicate += sum.counts.duplicate;
             verdict.dead += sum.counts.dead;
         }
+        for sought in sought {
+            let what = || format!("partition {partition}, ledger up to {}", sought.offset);
+            verdict.expect(what, ("a range ends there", &false), ("expected", &true));
+        }
+        verdict.heads.push(head);
         verdict.expect(
             || format!("partition {partition}"),
             ("the ledger ends at", &end),
