@@ -29,6 +29,7 @@ mod mail;
 mod audit;
 mod load;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

@@ -7,7 +7,8 @@
 //!     1 due       usage has more events of the hour than its seals: most often all of them
 //!     2 leaves    its events come from ClickHouse in the order of the tree, erased ones as their hashes; each row's
 //!                 contents are hashed again
-//!     3 compare   as many as usage has, none altered, none twice: or nothing is sealed
+//!     3 compare   the ledger's ranges agree with their rows (reconciliation); as many events as usage has, none
+//!                 altered, none twice: or nothing is sealed
 //!     4 seal      root, number, the hash of the tenant's seal before; signed, and written in one transaction
 //! ```
 //!
@@ -35,21 +36,22 @@ use service::task::{Pace, every};
 use service::trace::Span as Traced;
 use sqlx::{Connection, PgPool};
 
-use crate::books::Span;
 use crate::db::hour_seal::{self, Due};
-use crate::db::{erasure, evidence_key, partition_cursor, usage_hour};
+use crate::db::{erasure, evidence_key, mismatched_range, partition_cursor, reconciled_partition};
+use crate::reconcile;
 use crate::turn::{Turn, connection};
 use closed::Closed;
 
 /// How often to look for hours that have closed.
 const EVERY: Duration = Duration::from_secs(60);
-/// How far back each look goes, and how often one goes back to the beginning.
+/// How far back events that come late are looked for, and how often: since the last look, of the last days, of all time.
 const RECENT: i64 = 72 * Micros::HOUR;
+const RECENT_EVERY: Duration = Duration::from_secs(15 * 60);
 const WHOLE_EVERY: Duration = Duration::from_secs(24 * 3600);
-/// The beginning is reached in steps of this, so that no statement takes long.
-const WINDOW: i64 = 31 * 24 * Micros::HOUR;
-/// Tenants, hours and periods that are sealed in one transaction.
-const DUE_MAX: i64 = 500;
+/// Tenants and periods that are sealed in one transaction.
+const SPANS_MAX: usize = 500;
+/// With which part of the older ranges a comparison of rows and ledger goes on, if sealing asks for one.
+const RECONCILED_EVERY: Duration = Duration::from_secs(3600);
 
 /// Seals closed hours. Any number of processes may have one.
 pub struct Sealer {
@@ -76,6 +78,9 @@ impl Sealer {
     /// Seals until `shutdown` is ordered.
     pub async fn run(self, shutdown: Shutdown) {
         let mut closed = Closed::default();
+        // All hours before are sealed, but for what comes late.
+        let mut sealed_to: Option<Micros> = None;
+        let mut recent_at = Instant::now();
         let mut whole_at: Option<Instant> = None;
         let mut rounds = every("sealing", Pace::at_once(EVERY), shutdown);
         while rounds.due().await {
@@ -83,9 +88,19 @@ impl Sealer {
                 let Some(before) = closed.look(&self.pool, &*self.log, &self.clock).await? else {
                     return Ok(());
                 };
-                let is_whole = whole_at.is_none_or(|at| at.elapsed() > WHOLE_EVERY);
-                self.turn(before, is_whole).await?;
-                if is_whole {
+                // What has just closed comes first, whatever stands in the way further back.
+                let recent = Micros(before.0.saturating_sub(RECENT));
+                let is_recent = sealed_to.is_none() || recent_at.elapsed() > RECENT_EVERY;
+                let from = sealed_to.filter(|_| !is_recent).unwrap_or(recent);
+                if self.turn((from, before)).await?.is_some() {
+                    sealed_to = Some(before);
+                    if is_recent {
+                        recent_at = Instant::now();
+                    }
+                }
+                if whole_at.is_none_or(|at| at.elapsed() > WHOLE_EVERY)
+                    && self.turn((Micros(0), recent)).await?.is_some()
+                {
                     whole_at = Some(Instant::now());
                 }
                 Ok::<_, StoreError>(())
@@ -94,59 +109,67 @@ impl Sealer {
         }
     }
 
-    /// Seals what is not sealed of the hours before `closed`, of the last days or of all time, unless another process
-    /// does. How many seals were made.
+    /// Seals what is not sealed of the hours `[from, to)`, all of which must have closed. How many seals were made;
+    /// `None` if another process is at it, or something has to come first: rows that do not agree with the ledger, or a
+    /// retention that is being carried out.
     ///
     /// # Errors
     /// [`StoreError`]: to be tried again.
-    pub async fn turn(&self, closed: Micros, is_whole: bool) -> Result<usize, StoreError> {
-        let Some(turn) = Turn::take(&self.pool, SEALER_TURN).await? else { return Ok(0) };
-        let mut from = closed.0.saturating_sub(RECENT);
-        if is_whole {
-            let oldest = usage_hour::oldest(&self.pool).await?;
-            from = oldest.map_or(from, |oldest| oldest.0.min(from));
-        }
-        let mut sealed = 0;
-        while from < closed.0 {
-            let to = from.saturating_add(WINDOW).min(closed.0);
-            sealed += self.window((Micros(from), Micros(to))).await?;
-            from = to;
-        }
+    pub async fn turn(&self, (from, to): (Micros, Micros)) -> Result<Option<usize>, StoreError> {
+        let Some(turn) = Turn::take(&self.pool, SEALER_TURN).await? else { return Ok(None) };
+        let sealed = self.hours((from, to)).await?;
         turn.end().await?;
         Ok(sealed)
     }
 
-    async fn window(&self, hours: (Micros, Micros)) -> Result<usize, StoreError> {
+    async fn hours(&self, (mut from, to): (Micros, Micros)) -> Result<Option<usize>, StoreError> {
         let mut sealed = 0;
-        let mut after: Option<Span> = None;
-        loop {
-            let Some((ends, due)) = self.due(hours, after).await? else { return Ok(sealed) };
-            let Some(last) = due.last() else { return Ok(sealed) };
-            after = Some(last.span);
+        while let Some(hour) = hour_seal::next_hour(&self.pool, (from, to)).await? {
+            from = Micros(hour.0.saturating_add(Micros::HOUR));
+            let Some((ends, due)) = self.due(hour).await? else { return Ok(None) };
+            if due.is_empty() {
+                continue;
+            }
+            if !self.agree_up_to(&ends).await? {
+                tracing::warn!("no hour is sealed: rows do not agree with the ledger, or are being compared");
+                return Ok(None);
+            }
             let mut span = Traced::job("seal");
             evidence_key::note(&self.pool, self.key.public()).await?;
-            for due in due.chunk_by(|a, b| a.span.hour == b.span.hour) {
+            for due in due.chunks(SPANS_MAX) {
                 sealed += hour::seal(self, due, &ends).await?;
             }
             span.set("weir.seals", || sealed);
         }
+        Ok(Some(sealed))
     }
 
-    /// The cursors, and what was not sealed when they stood there. Rows of a round of erasures that is being deleted
-    /// may be there or not, and only those of retention leave nothing: all hours wait for its end.
-    async fn due(
-        &self,
-        hours: (Micros, Micros),
-        after: Option<Span>,
-    ) -> Result<Option<(Vec<u64>, Vec<Due>)>, StoreError> {
+    /// The cursors, and what was not sealed of the hour when they stood there; `None` while rows are deleted for their
+    /// age, which may be there or not and leave nothing.
+    async fn due(&self, hour: Micros) -> Result<Option<(Vec<u64>, Vec<Due>)>, StoreError> {
         let mut connection = connection(&self.pool).await?;
         let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
         if erasure::counted(&mut *tx).await?.is_some_and(|round| round.is_retention()) {
             return Ok(None);
         }
         let ends = partition_cursor::all(&mut *tx).await?.into_values().collect();
-        let due = hour_seal::due(&mut *tx, hours, after, DUE_MAX).await?;
+        let due = hour_seal::due(&mut *tx, hour).await?;
         tx.commit().await?;
         Ok(Some((ends, due)))
+    }
+
+    /// Whether all rows before these ends were compared with the ledger, and agree: what is signed is what was judged.
+    async fn agree_up_to(&self, ends: &[u64]) -> Result<bool, StoreError> {
+        let is_compared = async || {
+            let compared = reconciled_partition::all(&self.pool).await?;
+            let is_past = |(partition, end): (i32, &u64)| {
+                compared.iter().any(|(of, to, _)| *of == partition && to.unsigned_abs() >= *end)
+            };
+            Ok::<_, StoreError>((0..).zip(ends).all(is_past))
+        };
+        if !is_compared().await? {
+            reconcile::round(&self.pool, &self.clickhouse, RECONCILED_EVERY).await?;
+        }
+        Ok(is_compared().await? && mismatched_range::count(&self.pool).await? == 0)
     }
 }

@@ -26,6 +26,9 @@ pub struct Verdict {
     pub hashed: i64,
     /// Whose contents nothing is known of: rows of a version before, and those that share a range with one.
     pub unhashed: i64,
+    /// Accepted events of ranges of which only that number is proved: the first ones of some ids may have been erased
+    /// for their age before the log's beginning.
+    pub undecided: i64,
     /// Rows that were enriched by other rules or with another geo database than today's: the log can't say what had to
     /// be in them.
     pub enriched_otherwise: i64,

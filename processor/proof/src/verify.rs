@@ -21,6 +21,8 @@ mod seals;
 mod log;
 pub(crate) mod rows;
 
+use std::sync::Arc;
+
 use processor::below;
 use service::store::StoreError;
 
@@ -49,7 +51,7 @@ pub async fn verify_since(stores: &Stores<'_>, heads: &[Head]) -> Result<Verdict
     let _held = below::read_all(pool).await?;
     let mut tries = 0;
     loop {
-        let books = ledger::read(pool).await?;
+        let books = Arc::new(ledger::read(pool).await?);
         let mut verdict = Verdict::default();
         ledger::check_tiles(&books, heads, &mut verdict);
         ledger::check_sums(&books, &mut verdict);

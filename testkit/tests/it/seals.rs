@@ -30,11 +30,23 @@ fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
     reply.headers.get(name).map(|value| value.to_str().unwrap())
 }
 
-/// Seals all hours up to now. How many seals are made.
-async fn seal(river: &River) -> usize {
+fn sealer(river: &River) -> Sealer {
     let (pool, clickhouse, log) =
         (river.stores.processor.clone(), river.stores.clickhouse(), Arc::clone(&river.log));
-    Sealer::new(pool, clickhouse, log, Clock::system(), key()).turn(hours().1, true).await.unwrap()
+    Sealer::new(pool, clickhouse, log, Clock::system(), key())
+}
+
+/// Seals all hours up to now. How many seals are made.
+async fn seal(river: &River) -> usize {
+    let (sealer, mut made) = (sealer(river), 0);
+    // Another process may be comparing rows and ledger at the moment.
+    testkit::eventually("it is this one's turn", std::time::Duration::from_secs(10), async || {
+        let turn = sealer.turn((Micros(0), hours().1)).await.unwrap();
+        made += turn.unwrap_or_default();
+        turn.is_some()
+    })
+    .await;
+    made
 }
 
 async fn pack(river: &River, customer: &Customer, contents: Contents) -> Result<Vec<u8>, ExportError> {
@@ -162,7 +174,8 @@ async fn what_rows_and_usage_do_not_agree_on_is_not_sealed() {
         send(&river, &acme.key, "ada", 0..20).await;
         metered(&river, &acme, 20).await;
         Forger(&river).rows(&format!("{forgery} {SYNC}")).await;
-        assert_eq!(seal(&river).await, 0, "{forgery}");
+        let sealer = sealer(&river);
+        assert_eq!(sealer.turn((Micros(0), hours().1)).await.unwrap().unwrap_or_default(), 0, "{forgery}");
         assert!(matches!(pack(&river, &acme, Contents::Rows).await, Err(ExportError::NoSeal)));
         river.stop().await;
     }

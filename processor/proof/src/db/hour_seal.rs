@@ -21,44 +21,47 @@ pub(crate) struct Due {
     pub(crate) erased: u64,
 }
 
-/// What is not sealed of the hours `[from, to)`, in order and behind `after`, `most` at most.
-pub(crate) async fn due(
-    executor: impl PgExecutor<'_>,
-    (from, to): (Micros, Micros),
-    after: Option<Span>,
-    most: i64,
-) -> Result<Vec<Due>, sqlx::Error> {
-    let after = after.unwrap_or(Span { hour: Micros(0), tenant: TenantId(0), period: Micros(0) });
-    let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
+/// What is not sealed of an hour, by tenant and period.
+pub(crate) async fn due(executor: impl PgExecutor<'_>, hour: Micros) -> Result<Vec<Due>, sqlx::Error> {
+    let rows: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
         "WITH used AS (
-             SELECT hour, tenant_id, period_start, sum(stored)::bigint AS events FROM usage_hour
-             WHERE meter = $1 AND hour >= $2 AND hour < $3 AND stored > 0 GROUP BY hour, tenant_id, period_start),
+             SELECT tenant_id, period_start, sum(stored)::bigint AS events FROM usage_hour
+             WHERE meter = $1 AND hour = $2 AND stored > 0 GROUP BY tenant_id, period_start),
          sealed AS (
-             SELECT hour, tenant_id, period_start, sum(events)::bigint AS events FROM hour_seal
-             WHERE hour >= $2 AND hour < $3 GROUP BY hour, tenant_id, period_start)
-         SELECT (extract(epoch FROM u.hour) * 1000000)::bigint, u.tenant_id,
-                (extract(epoch FROM u.period_start) * 1000000)::bigint, u.events - coalesce(s.events, 0),
+             SELECT tenant_id, period_start, sum(events)::bigint AS events FROM hour_seal
+             WHERE hour = $2 GROUP BY tenant_id, period_start)
+         SELECT u.tenant_id, (extract(epoch FROM u.period_start) * 1000000)::bigint,
+                u.events - coalesce(s.events, 0),
                 coalesce((SELECT sum(e.rows)::bigint FROM erased_hour e
-                          WHERE (e.tenant_id, e.hour, e.period_start) = (u.tenant_id, u.hour, u.period_start)), 0)
-         FROM used u LEFT JOIN sealed s USING (hour, tenant_id, period_start)
-         WHERE u.events > coalesce(s.events, 0) AND (u.hour, u.tenant_id, u.period_start) > ($4, $5, $6)
-         ORDER BY u.hour, u.tenant_id, u.period_start LIMIT $7",
+                          WHERE (e.tenant_id, e.hour, e.period_start) = (u.tenant_id, $2, u.period_start)), 0)
+         FROM used u LEFT JOIN sealed s USING (tenant_id, period_start)
+         WHERE u.events > coalesce(s.events, 0) ORDER BY u.tenant_id, u.period_start",
     )
     .bind(METER_EVENTS)
-    .bind(timestamp(from))
-    .bind(timestamp(to))
-    .bind(timestamp(after.hour))
-    .bind(after.tenant.0)
-    .bind(timestamp(after.period))
-    .bind(most)
+    .bind(timestamp(hour))
     .fetch_all(executor)
     .await?;
-    let due = |(hour, tenant, period, events, erased): (i64, i64, i64, i64, i64)| Due {
-        span: Span { hour: Micros(hour), tenant: TenantId(tenant), period: Micros(period) },
+    let due = |(tenant, period, events, erased): (i64, i64, i64, i64)| Due {
+        span: Span { hour, tenant: TenantId(tenant), period: Micros(period) },
         events: events.unsigned_abs(),
         erased: erased.unsigned_abs(),
     };
     Ok(rows.into_iter().map(due).collect())
+}
+
+/// The first hour at or after `from` and before `to` in which anything was stored.
+pub(crate) async fn next_hour(
+    executor: impl PgExecutor<'_>,
+    (from, to): (Micros, Micros),
+) -> Result<Option<Micros>, sqlx::Error> {
+    let hour: Option<i64> = sqlx::query_scalar(
+        "SELECT (extract(epoch FROM min(hour)) * 1000000)::bigint FROM usage_hour WHERE hour >= $1 AND hour < $2",
+    )
+    .bind(timestamp(from))
+    .bind(timestamp(to))
+    .fetch_one(executor)
+    .await?;
+    Ok(hour.map(Micros))
 }
 
 /// By span of this hour that is sealed: the offsets before which all sealed events stand.

@@ -37,7 +37,8 @@ impl Closed {
             }
             self.before = Some(Micros(at.0.saturating_sub(GRACE)).hour());
         }
-        let now = Micros(clock.now_micros());
+        // The earlier of two clocks: a seal of a running hour can never be taken back.
+        let now = Micros(clock.read().earliest());
         self.noted = Some((now, log.bounds().await?.iter().map(|bounds| bounds.end).collect()));
         Ok(self.before)
     }

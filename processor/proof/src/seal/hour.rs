@@ -19,6 +19,8 @@ use sqlx::Connection;
 struct Found {
     tree: Tree,
     altered: u64,
+    /// Of which more than hashes is left.
+    live: u64,
     broken: Option<NotPushed>,
 }
 
@@ -41,17 +43,21 @@ pub(super) async fn seal(sealer: &Sealer, due: &[Due], ends: &[u64]) -> Result<u
         }
         let found = found.entry(placed.span).or_default();
         found.altered += u64::from(placed.is_altered);
+        found.live += u64::from(!placed.is_erased);
         if let Err(error) = found.tree.push(&placed.leaf) {
             found.broken = Some(error);
         }
     }
     let mut roots = Vec::new();
     for due in due {
-        let found = found.remove(&due.span).unwrap_or_default();
-        let (altered, broken) = (found.altered, found.broken);
-        match found.tree.finish() {
+        let Found { tree, altered, live, broken } = found.remove(&due.span).unwrap_or_default();
+        match tree.finish() {
             Some(root) if root.events == due.events && altered == 0 && broken.is_none() => {
                 roots.push((due.span, root));
+            }
+            // Age takes whole hours.
+            root if live == 0 && root.map_or(0, |root| root.events) + due.erased >= due.events => {
+                tracing::debug!(?due, "an hour is not sealed: its rows were erased for their age");
             }
             root => complain(due, root.map_or(0, |root| root.events), altered, broken),
         }
@@ -61,18 +67,8 @@ pub(super) async fn seal(sealer: &Sealer, due: &[Due], ends: &[u64]) -> Result<u
 
 /// What is not sealed is a loss of proof, but never of an event.
 fn complain(due: &Due, rows: u64, altered: u64, broken: Option<NotPushed>) {
-    let Due { span, events, erased } = due;
+    let Due { span, events, .. } = due;
     let (tenant, hour) = (span.tenant.0, span.hour.seconds());
-    if *erased > 0 && altered == 0 && broken.is_none() && rows < *events {
-        tracing::debug!(
-            tenant,
-            hour,
-            events,
-            rows,
-            "an hour is not sealed: its rows were erased for their age"
-        );
-        return;
-    }
     ::metrics::counter!(metrics::UNSEALED_SPANS).increment(1);
     let twice = broken.map(|broken| broken.to_string());
     tracing::error!(

@@ -3,8 +3,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use eventlog::Room;
 use schemas::id::{EventHash, Position, ProjectId};
 use schemas::time::Micros;
 use uuid::Uuid;
@@ -15,6 +17,10 @@ const ENTRY_BYTES: usize = 64;
 const PART_EVENTS: u64 = 2 << 20;
 /// Files that are open at the same time, at most.
 const PARTS_MAX: u64 = 512;
+/// The file in a folder that is locked.
+const LOCK: &str = "lock";
+/// Bytes of the disk that stay free: the local log may be on the same.
+const ROOM_BYTES: u64 = 1 << 30;
 /// Bytes that are written to a part at once.
 const WRITE_BYTES: usize = 16 << 10;
 
@@ -92,6 +98,11 @@ impl Aside {
     /// For about so many events.
     pub(super) fn begin(scratch: &Path, events: u64) -> io::Result<Self> {
         let folder = Folder::make(scratch)?;
+        let (need, free) = (events.saturating_mul(ENTRY_BYTES as u64), Room::of(scratch)?.free_bytes);
+        if free < need.saturating_add(ROOM_BYTES) {
+            let why = format!("it needs {need} bytes, and {ROOM_BYTES} that stay free; {free} are free");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, why));
+        }
         let parts = events.div_ceil(PART_EVENTS).clamp(1, PARTS_MAX);
         let part = |number| Ok(BufWriter::with_capacity(WRITE_BYTES, File::create(folder.part(number))?));
         Ok(Self { parts: (0..parts).map(part).collect::<io::Result<_>>()?, folder })
@@ -109,53 +120,81 @@ impl Aside {
         Ok(())
     }
 
-    /// Gives each part's events, those of an id together and in the order of their positions.
-    pub(super) fn each_part(self, mut part: impl FnMut(&[Entry]) -> io::Result<()>) -> io::Result<()> {
-        let count = self.parts.len();
+    /// All is set aside: it is given back in parts.
+    pub(super) fn finish(self) -> io::Result<Parts> {
+        let count = self.parts.len() as u64;
         for file in self.parts {
             file.into_inner().map_err(io::IntoInnerError::into_error)?;
         }
-        for number in 0..count as u64 {
-            let path = self.folder.part(number);
-            let mut file = File::open(&path)?;
-            let len = usize::try_from(file.metadata()?.len()).unwrap_or_default() / ENTRY_BYTES;
-            let mut entries = Vec::with_capacity(len);
-            let mut bytes = vec![0; ENTRY_BYTES << 10];
-            for from in (0..len).step_by(1 << 10) {
-                let bytes = &mut bytes[..ENTRY_BYTES * (len - from).min(1 << 10)];
-                file.read_exact(bytes)?;
-                for entry in bytes.chunks_exact(ENTRY_BYTES) {
-                    entries.push(Entry::read(entry)?);
-                }
-            }
-            drop(file);
-            fs::remove_file(&path)?;
-            entries.sort_unstable_by_key(Entry::key);
-            part(&entries)?;
-        }
-        Ok(())
+        Ok(Parts { numbers: 0..count, folder: self.folder })
     }
 }
 
-/// A folder of this proof alone, which goes with it.
-struct Folder(PathBuf);
+/// What was set aside, a part at a time.
+pub(super) struct Parts {
+    numbers: Range<u64>,
+    folder: Folder,
+}
+
+impl Parts {
+    /// The next part's events, those of an id together and in the order of their positions; `None` after the last.
+    pub(super) fn next(&mut self) -> io::Result<Option<Vec<Entry>>> {
+        let Some(number) = self.numbers.next() else { return Ok(None) };
+        let path = self.folder.part(number);
+        let mut file = File::open(&path)?;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or_default() / ENTRY_BYTES;
+        let mut entries = Vec::with_capacity(len);
+        let mut bytes = vec![0; ENTRY_BYTES << 10];
+        for from in (0..len).step_by(1 << 10) {
+            let bytes = &mut bytes[..ENTRY_BYTES * (len - from).min(1 << 10)];
+            file.read_exact(bytes)?;
+            for entry in bytes.chunks_exact(ENTRY_BYTES) {
+                entries.push(Entry::read(entry)?);
+            }
+        }
+        drop(file);
+        fs::remove_file(&path)?;
+        entries.sort_unstable_by_key(Entry::key);
+        Ok(Some(entries))
+    }
+}
+
+/// A folder of this proof alone, which goes with it, or with the next proof if this process is killed.
+struct Folder {
+    path: PathBuf,
+    /// Locked for as long as the folder is used.
+    _lock: File,
+}
 
 impl Folder {
     fn make(scratch: &Path) -> io::Result<Self> {
-        let folder = scratch.join(Uuid::now_v7().simple().to_string());
-        fs::create_dir_all(&folder)?;
-        Ok(Self(folder))
+        fs::create_dir_all(scratch)?;
+        for left in fs::read_dir(scratch)? {
+            let left = left?.path();
+            // One that is being made has another name until it is locked.
+            let is_used = File::open(left.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_err());
+            if !is_used && left.extension().is_none() {
+                fs::remove_dir_all(&left)?;
+            }
+        }
+        let path = scratch.join(Uuid::now_v7().simple().to_string());
+        let begun = path.with_extension("new");
+        fs::create_dir(&begun)?;
+        let lock = File::create(begun.join(LOCK))?;
+        lock.lock()?;
+        fs::rename(&begun, &path)?;
+        Ok(Self { path, _lock: lock })
     }
 
     fn part(&self, number: u64) -> PathBuf {
-        self.0.join(number.to_string())
+        self.path.join(number.to_string())
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %error, "what a proof set aside is still there");
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(folder = %self.path.display(), %error, "what a proof set aside is still there");
         }
     }
 }

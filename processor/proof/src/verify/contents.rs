@@ -1,9 +1,13 @@
 //! What is in the rows of a range, by the log: where rows were enriched by other rules or with another geo database
 //! than today's, the ledger's sum is made of theirs.
 
+use std::collections::BTreeSet;
+
 use processor::batch::{Range, decode_as_judged};
 use processor::block::Block;
+use processor::commit::RangeSum;
 use processor::repair;
+use schemas::id::TenantId;
 use service::store::StoreError;
 
 use crate::books::Books;
@@ -48,4 +52,33 @@ pub(super) async fn check(
         ("in the ledger", &ledger.contents.xor),
     );
     Ok(())
+}
+
+/// Whether a range was counted right if the first events of some ids stood before the log's beginning and were erased
+/// for their age: then each event too many that the log stores has no row, and is of a tenant whose rows were erased.
+pub(super) async fn is_of_erased_firsts(
+    books: &Books,
+    stores: &Stores<'_>,
+    (partition, lo): (u32, u64),
+    judged: &RangeSum,
+) -> Result<bool, StoreError> {
+    let Some(&(hi, ledger)) = books.ranges.get(&(partition, lo)) else { return Ok(false) };
+    let erased: BTreeSet<TenantId> = books.erased.hours.keys().map(|hour| hour.of.tenant).collect();
+    let present = repair::present(stores.clickhouse, &[Range { partition, lo, hi, epoch: 0 }]).await?;
+    let mut without_row = 0;
+    let mut records = Records::open(stores.log, partition, (lo, hi)).await?;
+    loop {
+        let read = records.next().await?;
+        if read.is_empty() {
+            break;
+        }
+        for placed in decode_as_judged(&read, &books.letters).events {
+            let is_there = present.contains_key(&(partition, placed.position));
+            without_row += i64::from(!is_there && erased.contains(&placed.envelope.tenant));
+        }
+    }
+    let (by_log, by_ledger) = (judged.counts, ledger.counts);
+    Ok(by_log.accepted() == by_ledger.accepted()
+        && by_log.dead == by_ledger.dead
+        && by_log.stored - by_ledger.stored <= without_row)
 }

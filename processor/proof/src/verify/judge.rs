@@ -6,14 +6,13 @@
 //! or not, as its row is there or not.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io;
 
 use metering::ledger::Counts;
 use processor::commit::RangeSum;
 use schemas::id::Position;
 use schemas::time::Micros;
 
-use super::aside::{Aside, Entry};
+use super::aside::Entry;
 use crate::books::{BilledHour, Books, HourOf};
 
 /// How much earlier than the window's end a store may have forgotten an id: it counts by hours, and by what has been
@@ -85,24 +84,19 @@ impl Id {
 }
 
 impl Judged {
-    /// Judges what was set aside. `window` is in microseconds.
-    pub(super) fn of(
-        aside: Aside,
-        accounts: Vec<BilledHour>,
-        books: &Books,
-        window: i64,
-    ) -> io::Result<Self> {
+    /// Nothing yet.
+    pub(super) fn begin(accounts: Vec<BilledHour>, books: &Books) -> Self {
         let (counts, undecided) = (vec![Counts::default(); accounts.len()], Undecided::of(books));
-        let mut judged = Self { counts, accounts, undecided, ..Self::default() };
-        aside.each_part(|part| {
-            for id in part.chunk_by(Entry::is_of_id) {
-                if !judged.settle(id, books, window, |_| None) {
-                    judged.open.extend(id);
-                }
+        Self { counts, accounts, undecided, ..Self::default() }
+    }
+
+    /// Judges a part of what was set aside, but for what only rows decide. `window` is in microseconds.
+    pub(super) fn add(&mut self, part: &[Entry], books: &Books, window: i64) {
+        for id in part.chunk_by(Entry::is_of_id) {
+            if !self.settle(id, books, window, |_| None) {
+                self.open.extend(id);
             }
-            Ok(())
-        })?;
-        Ok(judged)
+        }
     }
 
     /// Positions that rows decide over, by partition.
@@ -114,7 +108,7 @@ impl Judged {
         open
     }
 
-    /// Judges the rest, given which of the open positions have, or had, a row.
+    /// Judges what is open, given which of its positions have, or had, a row.
     pub(super) fn close(&mut self, present: &HashSet<(u32, Position)>, books: &Books, window: i64) {
         let open = std::mem::take(&mut self.open);
         for id in open.chunk_by(Entry::is_of_id) {
@@ -189,6 +183,7 @@ impl Judged {
 mod tests {
     use schemas::id::{EventHash, ProjectId, TenantId};
 
+    use super::super::aside::Aside;
     use super::*;
 
     const WINDOW: i64 = 7 * 24 * Micros::HOUR;
@@ -213,7 +208,12 @@ mod tests {
         entries.iter().rev().for_each(|entry| aside.add(&[*entry]).unwrap());
         let of = HourOf { tenant: TenantId(1), project: ProjectId(1), hour: Micros(0) };
         let (books, accounts) = (Books::default(), vec![BilledHour { of, period: Micros(0) }]);
-        (Judged::of(aside, accounts, &books, WINDOW).unwrap(), books)
+        let mut parts = aside.finish().unwrap();
+        let mut judged = Judged::begin(accounts, &books);
+        while let Some(part) = parts.next().unwrap() {
+            judged.add(&part, &books, WINDOW);
+        }
+        (judged, books)
     }
 
     fn stored_at(judged: &Judged) -> i64 {

@@ -1,12 +1,14 @@
 //! The log against the ledgers: its events are judged again, and what they come to is what was counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventlog::{Bounds, LogError, Record};
 use metering::ledger::Counts;
 use processor::batch::{self, Placed};
 use processor::block::Block;
+use processor::commit::RangeSum;
 use schemas::id::{EventHash, Position};
 use schemas::time::Micros;
 use service::store::StoreError;
@@ -30,7 +32,7 @@ const SCRATCH: &str = "the folder in which a proof sets events aside (in WEIR_DA
 
 /// Reads the log up to the cursors and compares it with the ledgers.
 pub(super) async fn check(
-    books: &Books,
+    books: &Arc<Books>,
     stores: &Stores<'_>,
     verdict: &mut Verdict,
 ) -> Result<(), StoreError> {
@@ -45,8 +47,15 @@ pub(super) async fn check(
         ("events whose hash is not of their project and id", &read.misnamed),
         ("expected", &0),
     );
-    let altered = compare_ranges(books, &starts, &read, &judged, verdict);
-    for range in altered {
+    let compared = compare_ranges(books, &starts, &read, &judged, verdict);
+    for (key, sum) in compared.doubtful {
+        if contents::is_of_erased_firsts(books, stores, key, &sum).await? {
+            verdict.undecided += sum.counts.accepted();
+        } else {
+            expect_counts(key, &sum, books, verdict);
+        }
+    }
+    for range in compared.altered {
         contents::check(books, stores, range, verdict).await?;
     }
     // Hours can be compared only while the log has every record of them.
@@ -62,16 +71,24 @@ fn starts(books: &Books, bounds: &[Bounds]) -> BTreeMap<u32, u64> {
     (0..).zip(bounds).map(|(partition, bounds)| (partition, bounds.start.min(cursor(partition)))).collect()
 }
 
-/// By range of the ledger. Those whose contents are not what would be written today are returned: rows of another geo
-/// database are among them.
+/// Ranges that have to be looked at event by event.
+#[derive(Default)]
+struct Compared {
+    /// Whose contents are not what would be written today: rows of another geo database are among them.
+    altered: Vec<(u32, u64)>,
+    /// That were judged otherwise than by the ledger, in a log that has lost its beginning.
+    doubtful: Vec<((u32, u64), RangeSum)>,
+}
+
+/// By range of the ledger.
 fn compare_ranges(
     books: &Books,
     starts: &BTreeMap<u32, u64>,
     read: &Read,
     judged: &Judged,
     verdict: &mut Verdict,
-) -> Vec<(u32, u64)> {
-    let mut altered = Vec::new();
+) -> Compared {
+    let mut compared = Compared::default();
     for (&key @ (partition, lo), &(hi, ledger)) in &books.ranges {
         let counted = ledger.counts.accepted();
         if lo < starts.get(&partition).copied().unwrap_or(0) {
@@ -87,21 +104,33 @@ fn compare_ranges(
         if judged.undecided.ranges.contains(&key) {
             continue;
         }
-        let (by_log, by_ledger) = (sum.counts, ledger.counts);
-        verdict.expect(what, ("stored by the log", &by_log.stored), ("by the ledger", &by_ledger.stored));
-        verdict.expect(
-            what,
-            ("duplicate by the log", &by_log.duplicate),
-            ("by the ledger", &by_ledger.duplicate),
-        );
-        verdict.expect(what, ("dead by the log", &by_log.dead), ("by the ledger", &by_ledger.dead));
-        verdict.expect(what, ("hash by the log", &sum.xor_hash), ("in the ledger", &ledger.xor_hash));
+        let start = starts.get(&partition).copied().unwrap_or(0);
+        let is_same = sum.counts == ledger.counts && sum.xor_hash == ledger.xor_hash;
+        if !is_same && start > 0 && sum.counts.stored > ledger.counts.stored {
+            compared.doubtful.push((key, sum));
+            continue;
+        }
+        expect_counts(key, &sum, books, verdict);
         let is_known = ledger.contents.hashed == ledger.counts.stored;
-        if is_known && by_log.stored == by_ledger.stored && sum.contents.xor != ledger.contents.xor {
-            altered.push(key);
+        if is_known && is_same && sum.contents.xor != ledger.contents.xor {
+            compared.altered.push(key);
         }
     }
-    altered
+    compared
+}
+
+fn expect_counts(key: (u32, u64), sum: &RangeSum, books: &Books, verdict: &mut Verdict) {
+    let Some(&(hi, ledger)) = books.ranges.get(&key) else { return };
+    let what = || format!("partition {}, offsets [{}, {hi})", key.0, key.1);
+    let (by_log, by_ledger) = (sum.counts, ledger.counts);
+    verdict.expect(what, ("stored by the log", &by_log.stored), ("by the ledger", &by_ledger.stored));
+    verdict.expect(
+        what,
+        ("duplicate by the log", &by_log.duplicate),
+        ("by the ledger", &by_ledger.duplicate),
+    );
+    verdict.expect(what, ("dead by the log", &by_log.dead), ("by the ledger", &by_ledger.dead));
+    verdict.expect(what, ("hash by the log", &sum.xor_hash), ("in the ledger", &ledger.xor_hash));
 }
 
 fn compare_hours(books: &Books, read: &Read, judged: &Judged, verdict: &mut Verdict) {
@@ -150,7 +179,7 @@ struct Read {
 
 /// One pass over the log.
 struct Pass<'a> {
-    books: &'a Books,
+    books: &'a Arc<Books>,
     stores: &'a Stores<'a>,
     read: Read,
     aside: Option<Aside>,
@@ -161,7 +190,7 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn begin(books: &'a Books, stores: &'a Stores<'a>) -> Result<Self, StoreError> {
+    fn begin(books: &'a Arc<Books>, stores: &'a Stores<'a>) -> Result<Self, StoreError> {
         let events: i64 = books.ranges.values().map(|(_, sum)| sum.counts.accepted()).sum();
         let aside = Aside::begin(stores.scratch, events.unsigned_abs()).map_err(disk_failed)?;
         Ok(Self {
@@ -309,22 +338,35 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Judges what was set aside.
+    /// Judges what was set aside, a part at a time, where it holds up nobody.
     async fn judge(self) -> Result<(Read, Judged), StoreError> {
         let window = i64::try_from(self.stores.dedup_window.as_micros()).unwrap_or(i64::MAX);
-        let aside = self.aside.ok_or_else(lost)?;
-        let books = self.books;
-        // In place: the books are borrowed, and a part is a second's work.
-        let mut judged = Judged::of(aside, self.accounts, books, window).map_err(disk_failed)?;
-        let mut present = HashSet::new();
-        for (partition, positions) in judged.open() {
-            for positions in positions.chunks(known_ids::POSITIONS_MAX) {
-                let there = known_ids::at(self.stores.clickhouse, partition, positions).await?;
-                present.extend(there.into_iter().map(|position| (partition, position)));
+        let mut parts = self.aside.ok_or_else(lost)?.finish().map_err(disk_failed)?;
+        let mut judged = Judged::begin(self.accounts, self.books);
+        loop {
+            let books = Arc::clone(self.books);
+            let work = move || {
+                let part = parts.next()?;
+                if let Some(part) = &part {
+                    judged.add(part, &books, window);
+                }
+                Ok((parts, judged, part.is_some()))
+            };
+            let done = tokio::task::spawn_blocking(work).await.map_err(failed)?.map_err(disk_failed)?;
+            let is_there;
+            (parts, judged, is_there) = done;
+            if !is_there {
+                return Ok((self.read, judged));
             }
+            let mut present = HashSet::new();
+            for (partition, positions) in judged.open() {
+                for positions in positions.chunks(known_ids::POSITIONS_MAX) {
+                    let there = known_ids::at(self.stores.clickhouse, partition, positions).await?;
+                    present.extend(there.into_iter().map(|position| (partition, position)));
+                }
+            }
+            judged.close(&present, self.books, window);
         }
-        judged.close(&present, books, window);
-        Ok((self.read, judged))
     }
 }
 

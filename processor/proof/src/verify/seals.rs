@@ -31,28 +31,31 @@ pub(super) async fn check(
             ("in usage", &oversealed.stored),
         );
     }
-    let keys = evidence_key::all(pool).await?;
+    let mut keys = evidence_key::all(pool).await?;
     let mut after = TenantId(i64::MIN);
     loop {
         let tenants = hour_seal::tenants(pool, after, ROWS_MAX).await?;
         let Some(last) = tenants.last() else { break };
         after = *last;
         for tenant in tenants {
-            check_chain(pool, tenant, &keys, verdict).await?;
+            check_chain(pool, tenant, &mut keys, verdict).await?;
         }
     }
     if books.erased.deleting.as_ref().is_some_and(|round| round.is_retention()) {
         // Rows may be there or not.
         return Ok(());
     }
-    let mut after = None;
+    let mut before: Option<Kept> = None;
     loop {
+        let after = before.as_ref().map(|last| (span(last), last.signed.seal.number));
         let kept = hour_seal::by_hour(pool, after, ROWS_MAX).await?;
-        let Some(last) = kept.last() else { return Ok(()) };
-        after = Some((span(last), last.signed.seal.number));
-        for of_hour in kept.chunk_by(|a, b| a.signed.seal.hour == b.signed.seal.hour) {
-            check_rows(books, clickhouse, of_hour, verdict).await?;
+        if kept.is_empty() {
+            return Ok(());
         }
+        for of_hour in kept.chunk_by(|a, b| a.signed.seal.hour == b.signed.seal.hour) {
+            check_rows(books, clickhouse, (before.as_ref(), of_hour), verdict).await?;
+        }
+        before = kept.into_iter().next_back();
     }
 }
 
@@ -60,7 +63,7 @@ pub(super) async fn check(
 async fn check_chain(
     pool: &PgPool,
     tenant: TenantId,
-    keys: &[PublicKey],
+    keys: &mut Vec<PublicKey>,
     verdict: &mut Verdict,
 ) -> Result<(), StoreError> {
     let (mut number, mut previous) = (0, Hash::NONE);
@@ -76,6 +79,10 @@ async fn check_chain(
             verdict.expect(what, ("its number", &seal.number), ("expected", &(number + 1)));
             verdict.expect(what, ("the seal before it", &seal.previous), ("that seal's hash", &previous));
             verdict.expect(what, ("its hash", &seal.hash()), ("as it is kept", &hash));
+            if !keys.iter().any(|key| key.id() == signed.key) {
+                // It may have come meanwhile.
+                *keys = evidence_key::all(pool).await?;
+            }
             let is_signed = keys.iter().any(|key| signed.is_by(key));
             verdict.expect(what, ("signed with a known key", &is_signed), ("expected", &true));
             (number, previous) = (seal.number, seal.hash());
@@ -89,12 +96,22 @@ fn span(kept: &Kept) -> Span {
     Span { hour: micros(seal.hour), tenant: seal.tenant, period: micros(seal.period) }
 }
 
-/// The rows of one hour make the roots that were sealed. A span that began on the page before is compared as far as
-/// this page has it.
+/// What the rows of a seal come to.
+struct Found<'a> {
+    kept: &'a Kept,
+    tree: Tree,
+    /// None is altered, and none there twice.
+    is_right: bool,
+    /// Of which more than hashes is left.
+    live: u64,
+}
+
+/// The rows of one hour make the roots that were sealed. `before` is the seal before, which may be of the same span as
+/// the first ones here: its rows are not theirs.
 async fn check_rows(
     books: &Books,
     clickhouse: &Client,
-    kept: &[Kept],
+    (before, kept): (Option<&Kept>, &[Kept]),
     verdict: &mut Verdict,
 ) -> Result<(), StoreError> {
     let Some(first) = kept.first() else { return Ok(()) };
@@ -106,30 +123,35 @@ async fn check_rows(
         ends.resize(ends.len().max(offsets.len()), 0);
         ends.iter_mut().zip(offsets).for_each(|(end, offset)| *end = (*end).max(*offset));
     }
-    // In the order of their numbers, each with what its rows come to.
-    let mut spans: BTreeMap<Span, Vec<(&Kept, Tree, bool)>> = BTreeMap::new();
+    // In the order of their numbers.
+    let mut spans: BTreeMap<Span, Vec<Found<'_>>> = BTreeMap::new();
     for kept in kept {
-        spans.entry(span(kept)).or_default().push((kept, Tree::new(), true));
+        let found = Found { kept, tree: Tree::new(), is_right: true, live: 0 };
+        spans.entry(span(kept)).or_default().push(found);
     }
     let mut leaves = leaves::of_hour(clickhouse, hour, &tenants, &ends, false)?;
     while let Some(placed) = leaves.next().await? {
-        let Some(seals) = spans.get_mut(&placed.span) else { continue };
         let stands_before = |kept: &Kept| {
             let end = kept.signed.seal.offsets.get(placed.partition as usize);
             end.is_some_and(|end| placed.position.offset() < *end)
         };
-        if let Some((_, tree, is_right)) = seals.iter_mut().find(|(kept, ..)| stands_before(kept)) {
-            *is_right &= tree.push(&placed.leaf).is_ok() && !placed.is_altered;
+        if before.is_some_and(|before| span(before) == placed.span && stands_before(before)) {
+            continue;
+        }
+        let seals = spans.get_mut(&placed.span);
+        let found = seals.and_then(|seals| seals.iter_mut().find(|found| stands_before(found.kept)));
+        if let Some(found) = found {
+            found.is_right &= found.tree.push(&placed.leaf).is_ok() && !placed.is_altered;
+            found.live += u64::from(!placed.is_erased);
         }
     }
     for (span, seals) in spans {
-        let erased = books.erased_of(span.tenant, span.hour, span.period);
-        for (kept, tree, is_right) in seals {
+        for Found { kept, tree, is_right, live } in seals {
             let seal = &kept.signed.seal;
             let root = tree.finish();
             let missing = seal.root.events.saturating_sub(root.map_or(0, |root| root.events));
-            if missing > 0 && missing <= erased && is_right {
-                // Their age took them: the signed root is what is left.
+            // Age takes whole hours, and leaves nothing of them.
+            if missing > 0 && live == 0 && missing <= books.erased_of(span.tenant, span.hour, span.period) {
                 verdict.seals_without_rows += 1;
                 continue;
             }
