@@ -44,7 +44,8 @@ use closed::Closed;
 
 /// How often to look for hours that have closed.
 const EVERY: Duration = Duration::from_secs(60);
-/// How far back events that come late are looked for, and how often: since the last look, of the last days, of all time.
+/// How far back events that come late are looked for, and how often: since the last look, of the last days, of all
+/// time.
 const RECENT: i64 = 72 * Micros::HOUR;
 const RECENT_EVERY: Duration = Duration::from_secs(15 * 60);
 const WHOLE_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -78,7 +79,7 @@ impl Sealer {
     /// Seals until `shutdown` is ordered.
     pub async fn run(self, shutdown: Shutdown) {
         let mut closed = Closed::default();
-        // All hours before are sealed, but for what comes late.
+        // All hours before are sealed, except what comes late.
         let mut sealed_to: Option<Micros> = None;
         let mut recent_at = Instant::now();
         let mut whole_at: Option<Instant> = None;

@@ -97,13 +97,17 @@ pub(super) struct Aside {
 impl Aside {
     /// For about so many events.
     pub(super) fn begin(scratch: &Path, events: u64) -> io::Result<Self> {
-        let folder = Folder::make(scratch)?;
+        fs::create_dir_all(scratch)?;
         let (need, free) = (events.saturating_mul(ENTRY_BYTES as u64), Room::of(scratch)?.free_bytes);
         if free < need.saturating_add(ROOM_BYTES) {
             let why = format!("it needs {need} bytes, and {ROOM_BYTES} that stay free; {free} are free");
             return Err(io::Error::new(io::ErrorKind::StorageFull, why));
         }
-        let parts = events.div_ceil(PART_EVENTS).clamp(1, PARTS_MAX);
+        Self::in_parts(scratch, events.div_ceil(PART_EVENTS).clamp(1, PARTS_MAX))
+    }
+
+    pub(super) fn in_parts(scratch: &Path, parts: u64) -> io::Result<Self> {
+        let folder = Folder::make(scratch)?;
         let part = |number| Ok(BufWriter::with_capacity(WRITE_BYTES, File::create(folder.part(number))?));
         Ok(Self { parts: (0..parts).map(part).collect::<io::Result<_>>()?, folder })
     }
@@ -196,5 +200,28 @@ impl Drop for Folder {
         if let Err(error) = fs::remove_dir_all(&self.path) {
             tracing::warn!(folder = %self.path.display(), %error, "what a proof set aside is still there");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_has_left_goes_with_the_next_and_what_is_used_stays() {
+        let scratch = std::env::temp_dir().join(format!("weir-aside-{}", Uuid::now_v7().simple()));
+        let used = Folder::make(&scratch).unwrap();
+        let left = Folder::make(&scratch).unwrap();
+        // As if the process had been killed: the lock is gone, and the folder is there.
+        let path = left.path.clone();
+        drop(left);
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join(LOCK), "").unwrap();
+        fs::write(path.join("0"), "events").unwrap();
+        let next = Folder::make(&scratch).unwrap();
+        assert!(!path.exists() && used.path.exists() && next.path.exists());
+        drop((used, next));
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+        fs::remove_dir(&scratch).unwrap();
     }
 }

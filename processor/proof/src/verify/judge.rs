@@ -90,7 +90,7 @@ impl Judged {
         Self { counts, accounts, undecided, ..Self::default() }
     }
 
-    /// Judges a part of what was set aside, but for what only rows decide. `window` is in microseconds.
+    /// Judges a part of what was set aside, except what only rows decide. `window` is in microseconds.
     pub(super) fn add(&mut self, part: &[Entry], books: &Books, window: i64) {
         for id in part.chunk_by(Entry::is_of_id) {
             if !self.settle(id, books, window, |_| None) {
@@ -204,7 +204,7 @@ mod tests {
 
     fn judged(entries: &[Entry]) -> (Judged, Books) {
         let scratch = std::env::temp_dir().join("weir-judge-tests");
-        let mut aside = Aside::begin(&scratch, 10 << 20).unwrap();
+        let mut aside = Aside::in_parts(&scratch, 5).unwrap();
         entries.iter().rev().for_each(|entry| aside.add(&[*entry]).unwrap());
         let of = HourOf { tenant: TenantId(1), project: ProjectId(1), hour: Micros(0) };
         let (books, accounts) = (Books::default(), vec![BilledHour { of, period: Micros(0) }]);
