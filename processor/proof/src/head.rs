@@ -1,5 +1,7 @@
 //! The ledger as a chain: each range is hashed behind the one before, so that one hash stands for all of them.
 //!
+//! A partition's last range may still grow (100,000 events fill it), so it is in no head.
+//!
 //! An operator who keeps a partition's head where nobody who can write to Postgres can change it notices later whatever
 //! was done to ranges before it: what a proof found while the log had their records stays proved.
 
@@ -11,7 +13,7 @@ use sha2::{Digest, Sha256};
 /// What a statement begins with.
 const BEGINNING: &[u8; 14] = b"weir ledger 1\0";
 
-/// Where a partition's ledger stood, and the hash of all ranges before.
+/// Up to where a partition's ledger was full, and the hash of all ranges before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The partition.
