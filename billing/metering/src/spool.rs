@@ -27,7 +27,8 @@
 //! column again, or finds the node settled and registers again, with nothing to spend in between. So the row of a node
 //! that may still spool always names the spool.
 //!
-//! A spool that is lost with its machine is never drained: `weir spool forget` clears the column for it.
+//! A spool that is lost with its machine is never drained: `weir spool forget` clears the column for it. Should the
+//! spool turn up, the leases of its events are gone: what is stored counts from then on, duplicates change nothing.
 
 use std::collections::BTreeMap;
 
@@ -46,8 +47,7 @@ use crate::db::{Periods, quota_lease, quota_period};
 /// Events of which a copy is about to be handed to the log, while another may be there.
 #[derive(Debug, Default)]
 pub struct Copies {
-    leases: BTreeMap<LeaseId, i64>,
-    periods: BTreeMap<(TenantId, Micros), i64>,
+    events: BTreeMap<(LeaseId, TenantId, Micros), i64>,
 }
 
 impl Copies {
@@ -59,30 +59,38 @@ impl Copies {
             let Ok(frame) = Frame::parse(frame) else { continue };
             let (envelope, events) = (frame.envelope, i64::from(frame.len()));
             if envelope.lease != LeaseId::NONE {
-                let period = (envelope.tenant, Micros(envelope.period_start.saturating_mul(1_000_000)));
-                *copies.leases.entry(envelope.lease).or_default() += events;
-                *copies.periods.entry(period).or_default() += events;
+                let period_start = Micros(envelope.period_start.saturating_mul(1_000_000));
+                let of = (envelope.lease, envelope.tenant, period_start);
+                *copies.events.entry(of).or_default() += events;
             }
         }
         copies
     }
 
-    /// Charges them. A lease that is gone leaves the period charged, which is the safe side.
+    /// Charges them. What was accepted under a lease that is gone is counted when it is stored, too, and duplicates of
+    /// it are not refunded ([`crate::settle`]).
     ///
     /// # Errors
     /// If Postgres fails; they may be charged then, and are to be charged again.
     pub async fn charge(&self, pool: &PgPool) -> Result<(), StoreError> {
-        if self.leases.is_empty() {
+        if self.events.is_empty() {
             return Ok(());
         }
-        let periods = self.periods.iter().map(|(&(tenant, start), &events)| (tenant, start, events));
-        let periods: Periods = periods.collect();
-        let leases = self.leases.iter().map(|(&lease, &events)| (lease, events)).collect();
         let mut tx = pool.begin().await?;
+        let there = quota_lease::there(&mut tx, self.events.keys().map(|(lease, ..)| lease)).await?;
+        let mut leases: BTreeMap<LeaseId, i64> = BTreeMap::new();
+        let mut periods: BTreeMap<(TenantId, Micros), i64> = BTreeMap::new();
+        for (&(lease, tenant, start), events) in self.events.iter().filter(|((of, ..), _)| there.contains(of))
+        {
+            *leases.entry(lease).or_default() += events;
+            *periods.entry((tenant, start)).or_default() += events;
+        }
+        let periods = periods.into_iter().map(|((tenant, start), events)| (tenant, start, events));
+        let periods: Periods = periods.collect();
         quota_period::make(&mut tx, &periods).await?;
         quota_period::lock(&mut tx, &periods).await?;
         quota_period::add(&mut tx, &periods).await?;
-        quota_lease::charge(&mut tx, &leases).await?;
+        quota_lease::charge(&mut tx, &leases.into_iter().collect()).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -207,7 +215,7 @@ mod tests {
         ];
         let copies = Copies::of(frames.iter().map(|frame| &frame[..]));
         let day = Micros(86_400_000_000);
-        assert_eq!(copies.leases, [(LeaseId(7), 5), (LeaseId(8), 4), (LeaseId(9), 1)].into());
-        assert_eq!(copies.periods, [((TenantId(1), day), 9), ((TenantId(2), day), 1)].into());
+        let of = |lease, tenant| (LeaseId(lease), TenantId(tenant), day);
+        assert_eq!(copies.events, [(of(7, 1), 5), (of(8, 1), 4), (of(9, 2), 1)].into());
     }
 }

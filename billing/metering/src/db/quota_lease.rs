@@ -1,13 +1,16 @@
 //! `quota_lease`: what an ingest node holds of a period's quota, and how much of it was processed. Rows are locked by
 //! id, after those of `quota_period`.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
-use schemas::id::LeaseId;
+use schemas::id::{LeaseId, TenantId};
+use schemas::time::Micros;
 use service::store::changed;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Periods;
+use super::{Periods, timestamp};
 
 /// Leases as columns, each at most once, with a number of events.
 #[derive(Debug, Default)]
@@ -77,13 +80,49 @@ pub(crate) async fn give_back(
     Ok(())
 }
 
-/// Counts events of leases as processed. A lease that is gone was settled before these events were processed, and had
-/// given them back by then: they stay so.
-pub(crate) async fn process(tx: &mut PgConnection, processed: &Leases) -> Result<(), sqlx::Error> {
+/// Which of these leases are there, without a lock. One that is gone never comes back: ids are given once.
+pub(crate) async fn there(
+    tx: &mut PgConnection,
+    leases: impl IntoIterator<Item = &LeaseId>,
+) -> Result<HashSet<LeaseId>, sqlx::Error> {
+    let ids: Vec<i64> = leases.into_iter().map(|lease| lease.0).collect();
+    let there: Vec<i64> =
+        sqlx::query_scalar("SELECT id FROM quota_lease WHERE id = ANY($1)").bind(ids).fetch_all(tx).await?;
+    Ok(there.into_iter().map(LeaseId).collect())
+}
+
+/// Locks leases that are [`there`].
+///
+/// # Errors
+/// One that passes by itself if a lease was settled since: its period was changed as if the lease were there.
+async fn lock(tx: &mut PgConnection, leases: &Leases) -> Result<(), sqlx::Error> {
     let locked = sqlx::query("SELECT FROM quota_lease WHERE id = ANY($1) ORDER BY id FOR UPDATE")
-        .bind(&processed.ids)
-        .execute(&mut *tx)
+        .bind(&leases.ids)
+        .execute(tx)
         .await?;
+    if usize::try_from(locked.rows_affected()) == Ok(leases.ids.len()) {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol("a lease of quota was settled at this moment".to_owned()))
+}
+
+/// Locks all leases of a period, whose row must be locked.
+pub(crate) async fn lock_of_period(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    period_start: Micros,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT FROM quota_lease WHERE (tenant_id, period_start) = ($1, $2) ORDER BY id FOR UPDATE")
+        .bind(tenant.0)
+        .bind(timestamp(period_start))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Counts events of leases that are [`there`] as processed.
+pub(crate) async fn process(tx: &mut PgConnection, processed: &Leases) -> Result<(), sqlx::Error> {
+    lock(&mut *tx, processed).await?;
     let counted = sqlx::query(
         "UPDATE quota_lease l SET processed = l.processed + u.events
          FROM unnest($1::bigint[], $2::bigint[]) AS u (id, events) WHERE l.id = u.id",
@@ -92,23 +131,21 @@ pub(crate) async fn process(tx: &mut PgConnection, processed: &Leases) -> Result
     .bind(&processed.events)
     .execute(&mut *tx)
     .await?;
-    changed(&counted, usize::try_from(locked.rows_affected()).unwrap_or(usize::MAX))
+    changed(&counted, processed.ids.len())
 }
 
-/// Adds events to what leases were granted. One that is gone stays gone.
+/// Adds events to what leases that are [`there`] were granted.
 pub(crate) async fn charge(tx: &mut PgConnection, copies: &Leases) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "WITH locked AS (
-             SELECT q.id, w.events
-             FROM quota_lease q JOIN unnest($1::bigint[], $2::bigint[]) AS w (id, events) USING (id)
-             ORDER BY q.id FOR UPDATE OF q)
-         UPDATE quota_lease q SET granted = q.granted + l.events FROM locked l WHERE q.id = l.id",
+    lock(&mut *tx, copies).await?;
+    let charged = sqlx::query(
+        "UPDATE quota_lease l SET granted = l.granted + u.events
+         FROM unnest($1::bigint[], $2::bigint[]) AS u (id, events) WHERE l.id = u.id",
     )
     .bind(&copies.ids)
     .bind(&copies.events)
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    changed(&charged, copies.ids.len())
 }
 
 /// Deletes all leases of the node and takes what was granted and not processed from their periods, whose rows must be

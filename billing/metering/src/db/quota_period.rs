@@ -2,12 +2,14 @@
 //! any row of `quota_lease`.
 
 use chrono::{DateTime, Utc};
-use schemas::id::LeaseId;
+use schemas::id::{LeaseId, TenantId};
+use schemas::outcome::METER_EVENTS;
+use schemas::time::Micros;
 use service::store::changed;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::Periods;
+use super::{Periods, timestamp};
 
 /// Makes the rows of periods that nobody has used yet, in the order in which they are locked.
 pub(crate) async fn make(tx: &mut PgConnection, periods: &Periods) -> Result<(), sqlx::Error> {
@@ -111,4 +113,46 @@ pub(crate) async fn add(tx: &mut PgConnection, periods: &Periods) -> Result<(), 
     .execute(tx)
     .await?;
     changed(&added, periods.len())
+}
+
+/// The periods of which more or less is granted than was stored and is leased, without a lock.
+pub(crate) async fn drifted(executor: impl PgExecutor<'_>) -> Result<Vec<(TenantId, Micros)>, sqlx::Error> {
+    let rows: Vec<(i64, DateTime<Utc>)> = sqlx::query_as(
+        "SELECT tenant_id, period_start
+         FROM (SELECT tenant_id, period_start, granted FROM quota_period
+               UNION ALL SELECT tenant_id, period_start, -stored FROM usage_hour WHERE meter = $1
+               UNION ALL SELECT tenant_id, period_start, processed - granted FROM quota_lease) AS parts
+         GROUP BY tenant_id, period_start HAVING sum(granted) <> 0
+         ORDER BY tenant_id, period_start",
+    )
+    .bind(METER_EVENTS)
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|(tenant, start)| (TenantId(tenant), Micros(start.timestamp_micros()))).collect())
+}
+
+/// Sets what is granted of a period to what was stored and is leased; its row and its leases must be locked. What was
+/// granted before and is now, if that differs.
+pub(crate) async fn set_to_books(
+    tx: &mut PgConnection,
+    tenant: TenantId,
+    period_start: Micros,
+) -> Result<Option<(i64, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "WITH books AS (
+             SELECT q.granted AS before,
+                    (SELECT coalesce(sum(stored), 0) FROM usage_hour
+                     WHERE (tenant_id, period_start, meter) = ($1, $2, $3))::bigint
+                    + (SELECT coalesce(sum(granted - processed), 0) FROM quota_lease
+                       WHERE (tenant_id, period_start) = ($1, $2))::bigint AS after
+             FROM quota_period q WHERE (q.tenant_id, q.period_start) = ($1, $2))
+         UPDATE quota_period q SET granted = books.after
+         FROM books WHERE (q.tenant_id, q.period_start) = ($1, $2) AND books.before <> books.after
+         RETURNING books.before, books.after",
+    )
+    .bind(tenant.0)
+    .bind(timestamp(period_start))
+    .bind(METER_EVENTS)
+    .fetch_optional(tx)
+    .await
 }

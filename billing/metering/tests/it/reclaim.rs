@@ -13,7 +13,7 @@ use crate::lease::granted;
 use crate::{NOVEMBER, Place};
 
 /// A log of one partition, to which the database is bound.
-async fn log(place: &Place) -> Arc<dyn EventLog> {
+pub(crate) async fn log(place: &Place) -> Arc<dyn EventLog> {
     sqlx::query("INSERT INTO partition_cursor (partition) VALUES (0)")
         .execute(&place.stores.pool)
         .await
@@ -21,7 +21,7 @@ async fn log(place: &Place) -> Arc<dyn EventLog> {
     Arc::new(LocalLog::open(LocalConfig::new(place.stores.folder.path().join("log"), 1)).unwrap())
 }
 
-async fn round(place: &Place, log: &Arc<dyn EventLog>) {
+pub(crate) async fn round(place: &Place, log: &Arc<dyn EventLog>) {
     reclaim::round(&place.billing, &**log).await.unwrap();
 }
 

@@ -1,4 +1,6 @@
 use metering::lease::{self, heartbeat};
+use metering::ledger::{Account, Counts, Usage};
+use metering::settle::{Drift, Settlement, mend_drift};
 use metering::spool::{Copies, ForgetError, ended, forget, list, release};
 use schemas::frame::Envelope;
 use schemas::id::{LeaseId, ProjectId, TenantId};
@@ -63,7 +65,7 @@ async fn a_copy_is_charged_to_its_lease_and_period_also_beyond_the_cap() {
     Copies::of([&of_lease[..], &of_lease, &of_none]).charge(&place.ingest).await.unwrap();
     assert_eq!(place.granted().await, (7, 7));
     Copies::of([&of_gone[..]]).charge(&place.ingest).await.unwrap();
-    assert_eq!(place.granted().await, (9, 7), "the safe side");
+    assert_eq!(place.granted().await, (7, 7), "it counts when it is stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,4 +85,61 @@ async fn a_spool_is_forgotten_for_all_of_its_nodes_and_not_while_one_lives() {
     assert!(list(&place.billing).await.unwrap().is_empty());
     let unknown = forget(&place.billing, SPOOL).await;
     assert!(matches!(unknown, Err(ForgetError::Unknown(SPOOL))), "{unknown:?}");
+}
+
+/// Commits a batch of the only tenant, as the processor does.
+async fn process(place: &Place, tenant: TenantId, lease: LeaseId, counts: Counts) {
+    let account = Account { tenant, project: ProjectId(1), period_start: NOVEMBER, hour: NOVEMBER };
+    let (mut usage, mut settlement) = (Usage::default(), Settlement::default());
+    usage.add(account, counts);
+    settlement.add(tenant, NOVEMBER, lease, counts);
+    let mut tx = place.processor.begin().await.unwrap();
+    usage.apply(&mut tx).await.unwrap();
+    settlement.apply(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// A tenant with a forgotten spool, of which 3 events were stored before, and the lease that is gone.
+async fn forgotten(place: &Place) -> (TenantId, LeaseId) {
+    let tenant = place.tenant(100).await;
+    let node = place.node(Some(SPOOL)).await;
+    let lease = granted(place, node, tenant, 10).await.lease;
+    process(place, tenant, lease, Counts { stored: 3, duplicate: 0, dead: 0 }).await;
+    place.is_dead(node).await;
+    forget(&place.billing, SPOOL).await.unwrap();
+    let log = crate::reclaim::log(place).await;
+    crate::reclaim::round(place, &log).await;
+    crate::reclaim::round(place, &log).await;
+    assert_eq!(place.number("SELECT count(*) FROM quota_lease").await, 0);
+    assert_eq!(place.number("SELECT granted FROM quota_period").await, 3);
+    (tenant, lease)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_that_turns_up_after_it_was_forgotten_leaves_no_drift() {
+    let place = Place::new().await;
+    let (tenant, lease) = forgotten(&place).await;
+    let copies = [frame(tenant, lease), frame(tenant, lease)];
+    Copies::of(copies.iter().map(|copy| &copy[..])).charge(&place.ingest).await.unwrap();
+    process(&place, tenant, lease, Counts { stored: 2, duplicate: 2, dead: 1 }).await;
+    assert_eq!(place.number("SELECT granted FROM quota_period").await, 3 + 2);
+    assert_eq!(mend_drift(&place.processor).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_mended_under_leases_that_live_and_what_agrees_is_left_alone() {
+    let place = Place::new().await;
+    let tenant = place.tenant(100).await;
+    let other = place.tenant(100).await;
+    let node = place.node(None).await;
+    let lease = granted(&place, node, tenant, 10).await.lease;
+    granted(&place, node, other, 5).await;
+    process(&place, tenant, lease, Counts { stored: 3, duplicate: 2, dead: 0 }).await;
+    assert_eq!(mend_drift(&place.processor).await.unwrap(), []);
+    let drift = sqlx::query("UPDATE quota_period SET granted = granted - 20 WHERE tenant_id = $1");
+    drift.bind(tenant.0).execute(&place.stores.pool).await.unwrap();
+    let mended = Drift { tenant, period_start: NOVEMBER, before: -12, after: 3 + 5 };
+    assert_eq!(mend_drift(&place.processor).await.unwrap(), [mended]);
+    assert_eq!(mend_drift(&place.processor).await.unwrap(), []);
+    assert_eq!(place.number("SELECT sum(granted)::bigint FROM quota_period").await, 8 + 5);
 }
