@@ -86,6 +86,19 @@ async fn a_key_that_expires_gets_a_successor_that_is_good_as_long_and_never_live
 }
 
 #[tokio::test]
+async fn the_successor_of_a_key_that_expires_after_all_years_expires_in_the_last_one() {
+    let place = Place::fresh().await;
+    let tenant = place.tenant("acme").await;
+    let mut scope = place.scope(tenant).await;
+    let old = key::create(&mut scope, &NewKey::default()).await.unwrap().made;
+    scope.commit().await.unwrap();
+    let far = "UPDATE api_key SET created_at = now() - interval '10 years', expires_at = '262142-12-31 00:00:00+00'";
+    sqlx::query(far).execute(&place.database.pool).await.unwrap();
+    let made = key::rotate(&mut place.scope(tenant).await, old.id, 1).await.unwrap().made;
+    assert_eq!(made.expires_at.unwrap().to_rfc3339(), "9999-12-31T23:59:59+00:00");
+}
+
+#[tokio::test]
 async fn of_many_who_rotate_a_key_at_once_one_does() {
     let place = Place::fresh().await;
     let tenant = place.tenant("acme").await;

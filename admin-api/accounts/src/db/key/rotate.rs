@@ -34,7 +34,10 @@ pub async fn rotate(scope: &mut Scope, id: KeyId, overlap_hours: u16) -> Result<
         let rule = format!("key {id} is not good any more, or another key has taken its place");
         return Err(AccountError::Conflict(rule));
     }
-    let expires_at = before.expires_at.map(|at| (now + (at - before.created_at)).min(TIME_MAX));
+    // A key that was made by a version before may expire after all years that chrono knows when they are added.
+    let expires_at = before
+        .expires_at
+        .map(|at| now.checked_add_signed(at - before.created_at).map_or(TIME_MAX, |at| at.min(TIME_MAX)));
     let made = insert(scope, &project, &before.name, expires_at).await?;
     end(scope, id, now + TimeDelta::hours(overlap_hours.into()), overlap_hours == 0).await?;
     let tenant = scope.tenant();
