@@ -101,13 +101,18 @@ pub(crate) async fn release_others(
     Ok(())
 }
 
-/// Ends all leases.
+/// Ends all leases. That of a halted partition is nobody's, and keeps the version before away from it. The version
+/// before ends it with the others, where it starts on this machine's log again. It takes the partition then, and comes
+/// to a stop by what halted it, as it did before there were halts: cursors and epochs hold all the same.
 pub(crate) async fn end_leases(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE partition_cursor SET lease_until = '-infinity'").execute(executor).await?;
+    sqlx::query("UPDATE partition_cursor SET lease_until = '-infinity' WHERE halted_at IS NULL")
+        .execute(executor)
+        .await?;
     Ok(())
 }
 
-/// Halts a partition that `node` owns, and releases it. Whether it was the owner still.
+/// Halts a partition that `node` owns, and releases it. Whether it was the owner still. The lease runs on without an
+/// owner, so that processors of the version before, which know no halts, do not take it.
 pub(crate) async fn halt(
     executor: impl PgExecutor<'_>,
     node: Uuid,
@@ -116,7 +121,7 @@ pub(crate) async fn halt(
 ) -> Result<bool, sqlx::Error> {
     let halted = sqlx::query(
         "UPDATE partition_cursor
-         SET halted_reason = $3, halted_at = now(), owner = NULL, lease_until = '-infinity'
+         SET halted_reason = $3, halted_at = now(), owner = NULL, lease_until = '9999-12-31 23:59:59+00'
          WHERE partition = $1 AND owner = $2",
     )
     .bind(number(partition))
@@ -127,13 +132,15 @@ pub(crate) async fn halt(
     Ok(halted.rows_affected() > 0)
 }
 
-/// Lets a partition be taken again. Whether it was halted; `None` if there is no such partition.
+/// Lets a partition be taken again, unless the version before has taken it. Whether it was halted; `None` if there is no
+/// such partition.
 pub(crate) async fn resume(
     executor: impl PgExecutor<'_>,
     partition: u32,
 ) -> Result<Option<bool>, sqlx::Error> {
     sqlx::query_scalar(
-        "UPDATE partition_cursor c SET halted_reason = NULL, halted_at = NULL
+        "UPDATE partition_cursor c SET halted_reason = NULL, halted_at = NULL,
+             lease_until = CASE WHEN before.is_halted AND owner IS NULL THEN '-infinity' ELSE lease_until END
          FROM (SELECT partition, halted_at IS NOT NULL AS is_halted FROM partition_cursor
                WHERE partition = $1 FOR UPDATE) AS before
          WHERE c.partition = before.partition RETURNING before.is_halted",
