@@ -129,6 +129,10 @@ pub struct Partition {
     pub lease_until: Option<DateTime<Utc>>,
     /// How often the owner changed.
     pub epoch: Option<i64>,
+    /// Why nobody processes it until a person has resumed it.
+    pub halted_reason: Option<String>,
+    /// Since when.
+    pub halted_at: Option<DateTime<Utc>>,
 }
 
 /// What a spool holds.
@@ -327,6 +331,8 @@ fn partitions(books: Option<&Books>, bounds: Option<&[Bounds]>) -> Vec<Partition
             owner: cursor.and_then(|cursor| cursor.owner).filter(|_| lease_until.is_some()),
             lease_until,
             epoch: cursor.map(|cursor| cursor.epoch),
+            halted_reason: cursor.and_then(|cursor| cursor.halted_reason.clone()),
+            halted_at: cursor.and_then(|cursor| cursor.halted_at),
         }
     };
     (0..count).map(partition).collect()
@@ -338,8 +344,15 @@ mod tests {
 
     #[test]
     fn a_partition_is_shown_by_what_is_known_of_it() {
-        let cursor =
-            CursorRow { partition: 1, next_offset: 7, epoch: 3, owner: Some(Uuid::nil()), lease_until: None };
+        let cursor = CursorRow {
+            partition: 1,
+            next_offset: 7,
+            epoch: 3,
+            owner: Some(Uuid::nil()),
+            lease_until: None,
+            halted_reason: Some("damaged".to_owned()),
+            halted_at: Some(DateTime::default()),
+        };
         let books = Books {
             as_of: DateTime::default(),
             processors: Vec::new(),
@@ -356,6 +369,11 @@ mod tests {
             (Some(2), Some(7), None),
             "its lease has run out"
         );
+        assert_eq!(
+            (both[1].halted_reason.as_deref(), both[1].halted_at),
+            (Some("damaged"), Some(DateTime::default()))
+        );
+        assert_eq!((both[0].halted_reason.as_deref(), both[0].halted_at), (None, None));
         let without_books = partitions(None, Some(&bounds));
         assert_eq!(
             (without_books.len(), without_books[1].next_offset, without_books[1].lag),

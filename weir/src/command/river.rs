@@ -51,7 +51,11 @@ fn or_unknown(number: Option<impl ToString>) -> String {
 fn partition(of: &Partition) -> String {
     let owner = of.owner.map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
     let [end, next, lag] = [of.log_end, of.next_offset, of.lag].map(or_unknown);
-    format!("partition {}: processed to {next} of {end}, {lag} records behind, by {owner}", of.partition)
+    let state = match (&of.halted_reason, of.halted_at) {
+        (Some(reason), Some(since)) => format!("halted since {since}: {reason}"),
+        _ => format!("by {owner}"),
+    };
+    format!("partition {}: processed to {next} of {end}, {lag} records behind, {state}", of.partition)
 }
 
 fn node(of: &IngestNode) -> String {

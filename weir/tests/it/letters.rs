@@ -117,7 +117,12 @@ async fn too_many_dead_letters_halt_their_partition_until_somebody_decides() {
             && process.metrics().await.contains("weir_processor_partition_halted{partition=\"0\"} 1")
     })
     .await;
-    assert!(place.run(&["partition", "list"]).await.contains(", halted since "));
+    for looked in [["partition", "list"].as_slice(), &["river"]] {
+        assert!(place.run(looked).await.contains(", halted since "));
+    }
+    // What a processor of the version before would take.
+    let taken = "SELECT count(*) FROM partition_cursor WHERE lease_until < now()";
+    assert_eq!(place.stores.postgres_number(taken).await, 0);
     // Its cause is still there.
     place.run(&["partition", "resume", "0"]).await;
     assert_eq!(halted(&place).await, reason);

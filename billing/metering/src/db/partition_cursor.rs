@@ -13,14 +13,17 @@ pub(crate) struct CursorRow {
     pub(crate) owner: Option<Uuid>,
     /// `None` where no lease runs.
     pub(crate) lease_until: Option<DateTime<Utc>>,
+    pub(crate) halted_reason: Option<String>,
+    pub(crate) halted_at: Option<DateTime<Utc>>,
 }
 
-service::from_row!(CursorRow { partition, next_offset, epoch, owner, lease_until });
+service::from_row!(CursorRow { partition, next_offset, epoch, owner, lease_until, halted_reason, halted_at });
 
 /// All partitions, in their order.
 pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<CursorRow>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT partition, next_offset, epoch, owner, CASE WHEN lease_until > now() THEN lease_until END AS lease_until
+        "SELECT partition, next_offset, epoch, owner, halted_reason, halted_at,
+                CASE WHEN lease_until > now() AND owner IS NOT NULL THEN lease_until END AS lease_until
          FROM partition_cursor ORDER BY partition",
     )
     .fetch_all(executor)
