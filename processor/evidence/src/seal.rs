@@ -16,8 +16,9 @@ pub(crate) const HOUR: i64 = 3_600;
 /// What an operator says of one hour of a tenant: these events were stored, and no other.
 ///
 /// Seals of a tenant are numbered in the order in which they were made, without a gap, and each names the one before.
-/// Hours follow one another, except where events came late: an hour may be sealed again, of the late events alone. So
-/// an hour between those of two seals in a row had no event.
+/// Hours follow one another, except where events came late, and an hour is sealed again, of the late events alone, or
+/// where an hour could not be sealed when its turn was. So an hour between those of two seals in a row was not sealed
+/// by then. It need not have been without events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
     /// Whose hour it is.
