@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use metering::settle::{Drift, mend_drift};
 use schemas::time::Micros;
 use serde::Serialize;
 use service::store::StoreError;
@@ -26,7 +27,8 @@ pub struct Repair {
 }
 
 /// Replays each ledger range that does not agree with its rows, removes rows that the log does not have at their
-/// position, and verifies again. Wrong books are not mended.
+/// position, sets what is granted of quotas to what is stored and held, and verifies again. Other wrong books are not
+/// mended.
 ///
 /// # Errors
 /// [`StoreError`] if one of the stores can't be used. What was mended before stays.
@@ -42,6 +44,12 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, StoreError> {
         let mut mender = Mender::new(stores, partition, &books, erased, None);
         mender.mend_all(ranges, &mut report).await?;
         held.release().await;
+    }
+    for Drift { tenant, period_start, before, after } in mend_drift(stores.pool).await? {
+        let since = period_start.seconds();
+        report.notes.push(format!(
+            "quota of tenant {tenant} in the period from {since} s: granted {before}, set to {after}"
+        ));
     }
     report.ranges = damaged.values().map(BTreeSet::len).sum();
     let verdict = verify(stores).await?;

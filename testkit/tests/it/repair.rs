@@ -327,3 +327,20 @@ async fn a_processor_that_started_while_rows_were_missing_learns_their_ids_when_
     assert_proved(&river, "at last").await;
     river.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_drifted_is_what_was_stored_and_is_held() {
+    let (river, customer) = river_with_events(1).await;
+    for drift in ["granted + 7", "granted - 1000"] {
+        let forged = format!("UPDATE quota_period SET granted = {drift}");
+        sqlx::query(sqlx::AssertSqlSafe(forged)).execute(&river.stores.pool).await.unwrap();
+        assert!(!river.verdict().await.holds());
+        let Repair { done, verdict } = repaired(&river).await;
+        assert!(
+            verdict.holds() && done.notes.iter().any(|note| note.contains("quota of tenant")),
+            "{done:?}"
+        );
+    }
+    metered(&river, &customer, 300).await;
+    river.stop().await;
+}
