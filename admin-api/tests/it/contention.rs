@@ -57,6 +57,34 @@ async fn a_plan_is_made_by_ten_at_once_and_tenants_are_put_on_it_meanwhile() {
     house.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_put_from_plan_to_plan_by_many_is_always_there_and_found_by_its_id() {
+    let house = House::with(&[]).await;
+    let operator = operator(&house);
+    for plan in ["left", "right"] {
+        assert_eq!(put(&operator, plan, 1).await.status, 200);
+    }
+    let new = json!({"name": "globex", "plan": "left"}).to_string();
+    let made = operator.post_json("/v1/operator/tenants", new).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let changes = (0..60).map(|number| {
+        let operator = operator.clone();
+        tokio::spawn(async move {
+            let body = json!({"plan": if number % 2 == 0 { "left" } else { "right" }}).to_string();
+            let path = "/v1/operator/tenants/globex/plan";
+            operator.send(Method::PUT, path, &[JSON], body).await.status
+        })
+    });
+    for status in changes.collect::<Vec<_>>() {
+        assert_eq!(status.await.unwrap(), 200);
+    }
+    let path = format!("/v1/operator/tenants?q={id}");
+    let found = operator.send(Method::GET, &path, &[], "").await.json();
+    assert_eq!(found["items"][0]["slug"], "globex", "{found}");
+    house.stop().await;
+}
+
 /// Lets Postgres roll back the next transactions that write to that table.
 async fn roll_back(house: &House, table: &str, times: u32, code: &str) {
     // A sequence goes on where a transaction is rolled back.

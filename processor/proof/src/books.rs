@@ -49,6 +49,10 @@ pub(crate) struct Books {
     /// they became.
     pub(crate) stored_letters: BTreeSet<(u32, Position)>,
     pub(crate) erased: Erasures,
+    /// Rows of usage of other meters than events.
+    pub(crate) other_meters: i64,
+    /// Tenants' hours that are not sealed while later ones are.
+    pub(crate) passed_over: i64,
     /// What more is sealed of than usage has.
     pub(crate) oversealed: Vec<Oversealed>,
     /// How many periods have a quota, and those of which more or less is granted than is settled and leased.

@@ -62,6 +62,9 @@ pub struct Exported {
 /// Why there is no pack. What was written of it has no end, and is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
+    /// A pack is of whole hours.
+    #[error("FROM and TO are starts of hours, as in 2027-01-31T14:00:00Z, and TO is later")]
+    Hours,
     /// Nothing is sealed there.
     #[error(
         "no hour of it is sealed: hours are sealed some minutes after they have ended, where WEIR_EVIDENCE_KEY is set"
@@ -108,6 +111,9 @@ pub async fn export(
     wanted: &Wanted,
     out: impl Write,
 ) -> Result<Exported, ExportError> {
+    if wanted.from.hour() != wanted.from || wanted.to.hour() != wanted.to || wanted.from >= wanted.to {
+        return Err(ExportError::Hours);
+    }
     let numbers = hour_seal::numbers(pool, wanted.tenant, (wanted.from, wanted.to)).await?;
     let (first, last) = numbers.ok_or(ExportError::NoSeal)?;
     let header = Header {

@@ -42,6 +42,9 @@ pub struct Verdict {
     pub seals: i64,
     /// Of these, whose rows were erased for their age: the signed root is left.
     pub seals_without_rows: i64,
+    /// Tenants' hours that are not sealed while later ones of the same tenant are: their rows were erased before, came
+    /// late just now, or do not agree with usage.
+    pub unsealed: i64,
     /// Of each partition: what its ledger comes to, to be kept.
     pub heads: Vec<Head>,
     /// What does not agree, the first few.

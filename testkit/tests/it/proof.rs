@@ -66,6 +66,7 @@ async fn wrong_books_are_found() {
         "UPDATE batch_ledger SET xor_contents = xor_contents + 1 WHERE lo = 0",
         "UPDATE usage_hour SET period_start = period_start - interval '1 month'",
         "UPDATE usage_hour SET hour = hour - interval '1 hour'",
+        "INSERT INTO usage_hour SELECT tenant_id, project_id, 'other', period_start, hour, 1, 0, 0 FROM usage_hour",
         "UPDATE quota_period SET granted = granted + 1",
         "UPDATE quota_period SET granted = granted - 1",
         "UPDATE quota_lease SET granted = granted + 1",

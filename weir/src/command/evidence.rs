@@ -324,7 +324,8 @@ fn report_text(report: &Report) -> String {
 }
 
 fn proven_text(proven: &Proven) -> String {
-    let event = proven.event_id.as_ref().unwrap_or(&proven.event);
+    // The text is that of who wrote the proof: it must not write on a terminal.
+    let event = proven.event_id.as_ref().unwrap_or(&proven.event).escape_debug();
     let what = match proven.quantity {
         Some(quantity) => format!("is one of the {} events, and counts {quantity}", proven.events),
         None => format!("is none of the {} events", proven.events),

@@ -74,7 +74,8 @@ fn verdict_text(verdict: &Verdict) -> String {
     let mut text = format!(
         "accepted {} (and {} that the log no longer has)\nstored {} + duplicate {} + dead {}\nrows {}, and \
          {} that were erased{}\ncontents of {} are known by their hash, of {} they are not; {} were enriched \
-         otherwise than today\nquotas of {} periods; {} seals, {} without their rows\n",
+         otherwise than today\nquotas of {} periods; {} seals, {} without their rows; \
+         {} hours without a seal before later ones\n",
         verdict.accepted,
         verdict.beyond_log,
         verdict.stored,
@@ -88,7 +89,8 @@ fn verdict_text(verdict: &Verdict) -> String {
         verdict.enriched_otherwise,
         verdict.quotas,
         verdict.seals,
-        verdict.seals_without_rows
+        verdict.seals_without_rows,
+        verdict.unsealed
     );
     for mismatch in &verdict.mismatches {
         text += &format!("MISMATCH {mismatch}\n");

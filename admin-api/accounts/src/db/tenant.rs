@@ -141,11 +141,13 @@ pub async fn list(
     asked: &PageRequest,
 ) -> Result<Page<Tenant>, AccountError> {
     let after = asked.after::<Tenant>()?;
-    let Some(query) = query.map(|query| query.trim().to_lowercase()) else {
+    let Some(query) = query.map(str::trim) else {
         let rows = sqlx::query_as(select!("WHERE ($1::bigint IS NULL OR t.id > $1) ORDER BY t.id LIMIT $2"));
         return Ok(asked.page(rows.bind(after).bind(asked.rows()).fetch_all(scope.connection()).await?));
     };
+    // Not in small letters: ids have both.
     let id: Option<PublicTenantId> = query.parse().ok();
+    let query = query.to_lowercase();
     // Each way to be found has an index of its own; one condition of all ways would look at every tenant. OFFSET 0:
     // what begins so is looked up first, and not every tenant in order.
     let (from, to) = pattern::beginning(&query);
@@ -333,12 +335,11 @@ pub async fn change(scope: &mut Scope, change: &TenantChange) -> Result<Tenant, 
 
 /// The scope's tenant, which nobody else changes until the transaction ends.
 async fn lock(scope: &mut Scope) -> Result<Tenant, AccountError> {
-    let tenant = scope.tenant();
-    sqlx::query_as(select!("WHERE t.id = $1 FOR NO KEY UPDATE OF t, f"))
-        .bind(tenant.0)
-        .fetch_optional(scope.connection())
-        .await?
-        .ok_or_else(|| AccountError::NotFound(format!("tenant {tenant}")))
+    // Read behind the lock: a join that waits for one looks at the new tenant and the old plan, and finds neither.
+    let lock = "SELECT FROM tenant t JOIN tenant_profile f ON f.tenant_id = t.id WHERE t.id = $1
+                FOR NO KEY UPDATE OF t, f";
+    sqlx::query(lock).bind(scope.tenant().0).execute(scope.connection()).await?;
+    show(scope).await
 }
 
 #[cfg(test)]

@@ -73,10 +73,11 @@ pub(crate) async fn of_period(
         "SELECT coalesce((SELECT granted FROM quota_period WHERE tenant_id = $1 AND period_start = $2), 0) AS granted,
                 coalesce(sum(stored), 0)::bigint AS stored, coalesce(sum(duplicate), 0)::bigint AS duplicate,
                 coalesce(sum(dead), 0)::bigint AS dead, now() AS as_of
-         FROM usage_hour WHERE tenant_id = $1 AND period_start = $2",
+         FROM usage_hour WHERE tenant_id = $1 AND period_start = $2 AND meter = $3",
     )
     .bind(tenant.0)
     .bind(timestamp(start))
+    .bind(METER_EVENTS)
     .fetch_one(executor)
     .await
 }
@@ -114,7 +115,8 @@ pub(crate) struct StepSums {
 
 service::from_row!(StepSums { at, project, project_name, meter, stored, duplicate, dead });
 
-/// Sums in their order: by step, project and meter. What nothing was counted of has none.
+/// Sums in their order: by step, project and meter; of events alone, unless they are by meter. What nothing was counted
+/// of has none.
 pub(crate) async fn by_step(
     executor: impl PgExecutor<'_>,
     steps: Steps<'_>,
@@ -126,6 +128,7 @@ pub(crate) async fn by_step(
                     sum(stored)::bigint AS stored, sum(duplicate)::bigint AS duplicate, sum(dead)::bigint AS dead
              FROM usage_hour
              WHERE tenant_id = $1 AND hour >= $2 AND hour < $3 AND ($4::timestamptz IS NULL OR period_start = $4)
+               AND ($9 OR meter = $11)
              GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $10)
          SELECT at, f.public_id AS project, p.name AS project_name, meter, stored, duplicate, dead
          FROM sum LEFT JOIN project p ON (p.tenant_id, p.id) = ($1, sum.project_id)
@@ -142,6 +145,7 @@ pub(crate) async fn by_step(
     .bind(steps.by_period)
     .bind(steps.by_meter)
     .bind(steps.rows_max)
+    .bind(METER_EVENTS)
     .fetch_all(executor)
     .await
 }

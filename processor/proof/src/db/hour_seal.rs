@@ -213,6 +213,25 @@ pub(crate) async fn by_hour(
     rows.iter().map(kept).collect()
 }
 
+/// How many tenants' hours are not sealed, in whole or in part, while a later one of the same tenant is.
+pub(crate) async fn passed_over(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "WITH sealed AS (
+             SELECT hour, tenant_id, period_start, sum(events)::bigint AS events FROM hour_seal
+             GROUP BY hour, tenant_id, period_start),
+         last AS (SELECT tenant_id, max(hour) AS hour FROM hour_seal GROUP BY tenant_id),
+         used AS (
+             SELECT u.hour, u.tenant_id, u.period_start, sum(u.stored)::bigint AS stored
+             FROM usage_hour u JOIN last l ON l.tenant_id = u.tenant_id AND u.hour < l.hour
+             WHERE u.meter = $1 GROUP BY u.hour, u.tenant_id, u.period_start)
+         SELECT count(*) FROM used u LEFT JOIN sealed s USING (hour, tenant_id, period_start)
+         WHERE u.stored > coalesce(s.events, 0)",
+    )
+    .bind(METER_EVENTS)
+    .fetch_one(executor)
+    .await
+}
+
 /// The spans of which more is sealed than usage has.
 pub(crate) async fn oversealed(executor: impl PgExecutor<'_>) -> Result<Vec<Oversealed>, sqlx::Error> {
     let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(

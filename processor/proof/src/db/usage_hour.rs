@@ -27,6 +27,14 @@ pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<BTreeMap<Billed
     Ok(rows.into_iter().map(counts).collect())
 }
 
+/// How many rows are of other meters, which nothing counts yet.
+pub(crate) async fn of_other_meters(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT count(*) FROM usage_hour WHERE meter <> $1")
+        .bind(METER_EVENTS)
+        .fetch_one(executor)
+        .await
+}
+
 /// The first hour of which anything is counted.
 pub(crate) async fn oldest(executor: impl PgExecutor<'_>) -> Result<Option<Micros>, sqlx::Error> {
     let hour: Option<i64> =

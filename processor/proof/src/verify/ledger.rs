@@ -17,6 +17,8 @@ pub(crate) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
         ranges: batch_ledger::all(&mut *tx).await?,
         usage: usage_hour::all(&mut *tx).await?,
         erased: read_erased(&mut tx).await?,
+        other_meters: usage_hour::of_other_meters(&mut *tx).await?,
+        passed_over: hour_seal::passed_over(&mut *tx).await?,
         oversealed: hour_seal::oversealed(&mut *tx).await?,
         quotas: (quota_period::count(&mut *tx).await?, quota_period::drifted(&mut *tx).await?),
         ..Books::default()
@@ -48,6 +50,7 @@ pub(super) fn check_sums(books: &Books, verdict: &mut Verdict) {
     let what = || "usage of all tenants".to_owned();
     verdict.expect(what, ("stored", &usage.stored), ("by the ledger", &verdict.stored.clone()));
     verdict.expect(what, ("duplicate", &usage.duplicate), ("by the ledger", &verdict.duplicate.clone()));
+    verdict.expect(what, ("rows of meters that nothing counts", &books.other_meters), ("expected", &0));
     let (periods, drifted) = &books.quotas;
     verdict.quotas = *periods;
     for quota in drifted {

@@ -24,6 +24,7 @@ pub(super) async fn check(
     clickhouse: &Client,
     verdict: &mut Verdict,
 ) -> Result<(), StoreError> {
+    verdict.unsealed = books.passed_over;
     for oversealed in &books.oversealed {
         verdict.expect(
             || format!("{:?}", oversealed.span),
