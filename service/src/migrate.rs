@@ -2,7 +2,7 @@
 
 use clickhouse::Client;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{PgPool, SqlSafeStr};
+use sqlx::{Connection, PgPool, SqlSafeStr};
 
 use crate::clickhouse::ClickHouseConfig;
 
@@ -70,12 +70,19 @@ const CLICKHOUSE: &[&str] = &[
     include_str!("../../migrations/clickhouse/20261130000002_keep_contents_of_erased.sql"),
 ];
 
-/// Brings the Postgres database up to date. Several processes may do so at once.
+/// Brings the Postgres database up to date. Several processes may do so at once: they wait for each other.
+///
+/// On a connection of its own. What it holds when a migration fails, the lock above all, ends with it; and its
+/// statements have no deadline, since an index of a large table takes longer than any request.
 ///
 /// # Errors
 /// If Postgres fails, or the database was made by a newer weir.
 pub async fn postgres(pool: &PgPool) -> Result<(), MigrateError> {
-    migrator().run(pool).await
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::query("SET statement_timeout = 0").execute(&mut connection).await?;
+    let migrated = migrator().run(&mut connection).await;
+    connection.close().await?;
+    migrated
 }
 
 fn migrator() -> Migrator {
