@@ -132,8 +132,8 @@ pub(crate) async fn halt(
     Ok(halted.rows_affected() > 0)
 }
 
-/// Lets a partition be taken again, unless the version before has taken it. Whether it was halted; `None` if there is no
-/// such partition.
+/// Lets a partition be taken again, unless the version before has taken it. Whether it was halted; `None` if there is
+/// no such partition.
 pub(crate) async fn resume(
     executor: impl PgExecutor<'_>,
     partition: u32,
