@@ -28,7 +28,8 @@ fn of(name: &str) -> Option<Value> {
 
 /// Says the bounds of the members of a schema of what is taken, unless its type has said others.
 pub(super) fn say(schema: &mut Value) {
-    let Some(members) = schema["properties"].as_object_mut() else { return };
+    // Not by an index, which would make members where there are none.
+    let Some(members) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (name, member) in members {
         let bounds = of(name).unwrap_or_default();
         for (keyword, bound) in bounds.as_object().into_iter().flatten() {
