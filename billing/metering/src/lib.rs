@@ -20,7 +20,6 @@
 //! * Rows are locked in one order: `quota_period` by tenant and period, then `quota_lease` by id.
 
 mod db;
-pub mod period;
 pub mod lease;
 pub mod settle;
 pub mod ledger;
@@ -31,4 +30,5 @@ pub mod outcomes;
 pub mod river;
 mod role;
 
+pub use rating::period;
 pub use role::Billing;
