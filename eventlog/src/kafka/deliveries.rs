@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use metrics::Gauge;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
@@ -20,6 +21,8 @@ use crate::metrics::QUEUE_BYTES;
 pub(super) struct Deliveries {
     /// Records that were acknowledged, or never will be.
     settled: AtomicU64,
+    /// All that librdkafka has said: reports of records, errors, and lines for the log. They come in one queue.
+    heard: AtomicU64,
     pub(super) queued_bytes: AtomicU64,
     pub(super) queue_bytes: Gauge,
     pub(super) gate: Gate,
@@ -61,6 +64,7 @@ impl Deliveries {
     pub(super) fn new() -> Self {
         Self {
             settled: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             queued_bytes: AtomicU64::new(0),
             queue_bytes: metrics::gauge!(QUEUE_BYTES),
             gate: Gate::new(),
@@ -78,6 +82,15 @@ impl Deliveries {
     /// How many records are settled.
     pub(super) fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
+    }
+
+    /// How often librdkafka has said anything.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    fn hears(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
     }
 
     /// librdkafka did not even queue a record.
@@ -99,7 +112,21 @@ impl Deliveries {
 pub(super) struct Reports(pub(super) Arc<Deliveries>);
 
 impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        use RDKafkaLogLevel as Level;
+        self.0.hears();
+        match level {
+            Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
+                tracing::error!(target: "librdkafka", facility, "{line}");
+            }
+            Level::Warning => tracing::warn!(target: "librdkafka", facility, "{line}"),
+            Level::Notice | Level::Info => tracing::info!(target: "librdkafka", facility, "{line}"),
+            Level::Debug => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
+        self.0.hears();
         let mut last_error = self.0.last_error.lock();
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             // Comes dozens of times a second. librdkafka has just reported why they are down.
@@ -118,6 +145,7 @@ impl ProducerContext for Reports {
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiters>) {
         let Self(deliveries) = self;
+        deliveries.hears();
         let delivered = match result {
             Ok(message) => {
                 deliveries.gate.acknowledged();

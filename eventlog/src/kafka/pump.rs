@@ -28,6 +28,8 @@ const BUNDLE_BYTES: usize = 256 * 1024;
 const IDLE: Duration = Duration::from_millis(100);
 /// A shorter pause than this would not be one.
 const LINGER_MIN: Duration = Duration::from_micros(100);
+/// For how long reports are taken before records are handed over again.
+const HEARING_MAX: Duration = Duration::from_millis(50);
 /// How long a producer that is given up may take to report so of each record, and how long one report is waited for.
 const GIVING_UP: Duration = Duration::from_secs(1);
 const REPORT: Duration = Duration::from_millis(10);
@@ -232,12 +234,16 @@ impl Thread {
         self.current.deliveries().settled()
     }
 
-    /// Takes every report that has come: `poll` takes one a call.
+    /// Takes every report that has come: `poll` takes one thing a call. After an outage tens of thousands of errors and
+    /// lines for the log may stand before the first report, so that those are taken with it; but for no longer than
+    /// [`HEARING_MAX`], since records wait to be handed over.
     fn hear(&self) {
+        let deliveries = self.current.deliveries();
+        let until = Instant::now() + HEARING_MAX;
         loop {
-            let before = self.settled();
+            let before = deliveries.heard();
             self.producer.poll(Duration::ZERO);
-            if self.settled() == before {
+            if deliveries.heard() == before || Instant::now() >= until {
                 return;
             }
         }
@@ -304,6 +310,22 @@ mod tests {
         thread.send(0);
         assert!(thread.take(&mut taken));
         assert!(!thread.queue.state.lock().is_empty(), "outstanding");
+    }
+
+    #[test]
+    fn a_report_that_stands_behind_errors_and_log_lines_is_heard_at_once() {
+        let mut thread = thread();
+        let ack = Ack::new(1);
+        thread.add(&Append { partition: 0, timestamp_ms: 0, payload: Bytes::from_static(b"frame") }, &ack);
+        thread.send(0);
+        // No broker is there, which librdkafka says more than once.
+        std::thread::sleep(Duration::from_millis(500));
+        thread.producer.purge(PurgeConfig::default().queue().inflight());
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(thread.settled(), 0, "nobody has listened");
+        thread.hear();
+        assert_eq!(thread.settled(), 1);
+        assert!(thread.current.deliveries().heard() > 2, "there was something before it");
     }
 
     #[test]
