@@ -118,14 +118,15 @@ impl Poller {
     fn step(&mut self) -> Result<(), LogError> {
         self.hold_back()?;
         let taken = match self.consumer.poll(POLL) {
-            None => None,
-            Some(Ok(message)) => Some(read(&mut self.cursors, &message)?),
-            Some(Err(error)) => return self.judge(&error),
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(read(&mut self.cursors, &message)?)),
+            Some(Err(error)) => Err(error),
         };
         match taken {
-            Some(record) => self.inbox.put(record),
-            None if !self.paused => self.check_progress()?,
-            None => {}
+            Ok(Some(record)) => self.inbox.put(record),
+            Ok(None) if !self.paused => self.check_progress()?,
+            Ok(None) => {}
+            Err(error) => self.judge(&error)?,
         }
         Ok(())
     }
@@ -147,7 +148,7 @@ impl Poller {
     }
 
     /// Transport errors are librdkafka's to retry, and [`Fetching`] has logged them.
-    fn judge(&self, error: &KafkaError) -> Result<(), LogError> {
+    fn judge(&mut self, error: &KafkaError) -> Result<(), LogError> {
         use RDKafkaErrorCode as Code;
         let Some(code) = error.rdkafka_error_code() else { return Ok(()) };
         if [Code::AutoOffsetReset, Code::OffsetOutOfRange, Code::LogTruncation].contains(&code) {
@@ -179,11 +180,19 @@ impl Poller {
         Ok(None)
     }
 
-    /// Names the partition of a record that can't be read, which librdkafka's error does not: each is asked alone. All
-    /// records before it have come, so it is its partition's next.
-    fn damaged(&self, code: RDKafkaErrorCode) -> LogError {
-        for cursor in &self.cursors {
+    /// Names the partition of a record that can't be read, which librdkafka's error does not: each is asked alone that
+    /// has a next record. All records before it have come, so it is its partition's next. What the others are asked is
+    /// not lost, and from those that are idle nothing is awaited: nobody waits for long on account of this one.
+    fn damaged(&mut self, code: RDKafkaErrorCode) -> LogError {
+        let until = Instant::now() + ASK_TIMEOUT;
+        for place in 0..self.cursors.len() {
+            let Some(cursor) = self.cursors.get(place) else { break };
             let (partition, next) = (cursor.partition, cursor.next);
+            let left = until.saturating_duration_since(Instant::now());
+            let asked = topic::bounds(self.consumer.client(), &self.topic, partition, left);
+            if asked.is_ok_and(|bounds| bounds.end <= next) {
+                continue;
+            }
             let alone = self.assignment_of(std::slice::from_ref(cursor));
             if alone.is_ok_and(|alone| self.consumer.assign(&alone).is_ok())
                 && self.next_is_damaged(partition)
@@ -197,12 +206,18 @@ impl Poller {
         LogError::Unavailable(format!("a record could not be read, and can be by now: {code}"))
     }
 
-    fn next_is_damaged(&self, partition: u32) -> bool {
+    fn next_is_damaged(&mut self, partition: u32) -> bool {
         let until = Instant::now() + ASK_TIMEOUT;
         while Instant::now() < until {
             match self.consumer.poll(POLL) {
                 Some(Err(error)) if is_damage(&error) => return true,
-                Some(Ok(message)) if u32::try_from(message.partition()) == Ok(partition) => return false,
+                Some(Ok(message)) if u32::try_from(message.partition()) == Ok(partition) => {
+                    // A place that is not the next is found by who reads on.
+                    if let Ok(record) = read(&mut self.cursors, &message) {
+                        self.inbox.put(record);
+                    }
+                    return false;
+                }
                 // Of another partition, from before.
                 Some(Ok(_) | Err(_)) | None => {}
             }

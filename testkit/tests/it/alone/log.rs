@@ -154,3 +154,22 @@ async fn a_damaged_record_in_kafka_halts_its_partition_and_no_other() {
     proved(&river).await;
     river.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_in_kafka_is_found_at_once_where_all_other_partitions_are_idle() {
+    const PARTITIONS: u32 = 12;
+    let Some(broker) = Broker::start().await else { return };
+    let config = KafkaConfig::new(&broker.address);
+    KafkaLog::create_topic(&config, PARTITIONS, 1, None).await.unwrap();
+    let log = KafkaLog::open(config.clone()).await.unwrap();
+    let of = |partition| Append { partition, timestamp_ms: 0, payload: vec![b'x'; 4_096].into() };
+    log.append((0..PARTITIONS).map(of).collect(), SOON).await.unwrap();
+    LastByte::within(broker.partition_folder(&config.topic, PARTITIONS - 1)).flip();
+    let from: Vec<(u32, u64)> = (0..PARTITIONS).map(|partition| (partition, 1)).collect();
+    let from = [&from[..from.len() - 1], &[(PARTITIONS - 1, 0)]].concat();
+    let mut reader = log.reader(&from).await.unwrap();
+    let begun = std::time::Instant::now();
+    let error = reader.read(1, SOON).await.unwrap_err();
+    assert_eq!(error.partition(), Some(PARTITIONS - 1), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
