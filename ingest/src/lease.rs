@@ -3,10 +3,16 @@
 //! A request waits only where it must: for the first slice of a tenant, or when a slice has run out and it is not
 //! known whether there is more. It gets "used up" only on Postgres's word, which is remembered for
 //! a moment and forgotten at once when the tenant's plan changes.
+//!
+//! Tenants without a cap spend slices, too, large ones: so a cap that is set in mid-month holds at once, on all nodes.
+//! They wait for Postgres only a moment. What they send while it does not answer has no lease, and is counted when it
+//! is stored.
 
+mod charge;
 mod keeper;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metering::period::Period;
@@ -18,12 +24,15 @@ use tokio::sync::mpsc;
 
 use crate::tenant::{Spend, Spent, Tenant, Waiting};
 
+pub(crate) use charge::Charge;
 pub use keeper::{Keeper, keep};
 
 /// The generation of a node that has never been registered.
 const UNREGISTERED: u64 = 0;
 /// How long a request waits for a slice.
 const WAIT_MAX: Duration = Duration::from_secs(3);
+/// The same of a tenant without a cap.
+const COUNTED_WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// The node's side of all leases.
 #[derive(Debug)]
@@ -31,6 +40,8 @@ pub struct Leases {
     node: Mutex<Node>,
     /// When events were last charged that may never come into the log.
     doubted_at: Mutex<Option<Instant>>,
+    /// Postgres did not answer the last time: who can do without does not wait for it.
+    is_silent: AtomicBool,
     /// Tenants whose slice must be refilled. Each stands in it once at most.
     refills: mpsc::UnboundedSender<Arc<Tenant>>,
 }
@@ -49,12 +60,13 @@ impl Leases {
     /// ends within.
     ///
     /// # Errors
-    /// A 503 if Postgres does not say in time what is left.
-    pub async fn spend(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Result<Spent, Problem> {
+    /// A 503 if Postgres does not say in time what is left of a cap.
+    async fn spend(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Result<Spent, Problem> {
         if let Spend::Took(spent) = self.attempt(tenant, at, events) {
             return Ok(spent);
         }
-        let deadline = tokio::time::Instant::now() + WAIT_MAX;
+        let wait_max = if is_capped(tenant) { WAIT_MAX } else { COUNTED_WAIT_MAX };
+        let deadline = tokio::time::Instant::now() + wait_max;
         let mut waiting: Option<Waiting<'_>> = None;
         loop {
             let granted = tenant.slice.granted();
@@ -62,14 +74,15 @@ impl Leases {
             granted.as_mut().enable();
             match self.attempt(tenant, at, events) {
                 Spend::Took(spent) => return Ok(spent),
-                Spend::Short if self.is_unregistered() => return Err(not_known()),
+                Spend::Short if self.is_unregistered() => return without_lease(tenant, at, events),
                 Spend::Short => {
                     waiting.get_or_insert_with(|| tenant.slice.wait_for(events));
                     self.ask_for_refill(tenant);
                 }
             }
-            if tokio::time::timeout_at(deadline, granted).await.is_err() {
-                return Err(not_known());
+            let is_in_vain = !is_capped(tenant) && self.is_silent.load(Ordering::Relaxed);
+            if is_in_vain || tokio::time::timeout_at(deadline, granted).await.is_err() {
+                return without_lease(tenant, at, events);
             }
         }
     }
@@ -83,8 +96,21 @@ impl Leases {
         if Instant::now() < node.valid_until { tenant.slice.used_up(at, node.generation) } else { None }
     }
 
+    /// The same, as a charge that goes back unless its events are appended.
+    ///
+    /// # Errors
+    /// As [`Self::spend`].
+    pub(crate) async fn charge(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        at: Micros,
+        events: u32,
+    ) -> Result<Charge, Problem> {
+        Ok(Charge::new(self, tenant, self.spend(tenant, at, events).await?))
+    }
+
     /// Takes back what was spent on events that are certainly not in the log.
-    pub fn refund(&self, tenant: &Tenant, spent: &Spent) {
+    fn refund(&self, tenant: &Tenant, spent: &Spent) {
         tenant.slice.refund(spent);
     }
 
@@ -105,14 +131,7 @@ impl Leases {
     }
 
     fn attempt(&self, tenant: &Arc<Tenant>, at: Micros, events: u32) -> Spend {
-        let (capped, zone) = {
-            let terms = tenant.terms.read();
-            (terms.quota.is_some(), terms.zone)
-        };
-        if !capped {
-            let period = tenant.slice.period(at, zone);
-            return Spend::Took(Spent { lease: LeaseId::NONE, period, events, generation: 0 });
-        }
+        let zone = tenant.terms.read().zone;
         let node = *self.node.lock();
         let valid = Instant::now() < node.valid_until;
         let (attempt, low) = tenant.slice.attempt(at, zone, events, valid.then_some(node.generation));
@@ -130,6 +149,19 @@ impl Leases {
     }
 }
 
-fn not_known() -> Problem {
-    Problem::new(Code::Unavailable, "what is left of the quota is not known at the moment: try again soon")
+fn is_capped(tenant: &Tenant) -> bool {
+    tenant.terms.read().quota.is_some()
+}
+
+/// Where no slice can be had.
+///
+/// # Errors
+/// A 503 if the tenant has a cap.
+fn without_lease(tenant: &Tenant, at: Micros, events: u32) -> Result<Spent, Problem> {
+    if is_capped(tenant) {
+        let detail = "what is left of the quota is not known at the moment: try again soon";
+        return Err(Problem::new(Code::Unavailable, detail));
+    }
+    let period = tenant.slice.period(at, tenant.terms.read().zone);
+    Ok(Spent { lease: LeaseId::NONE, period, events, generation: UNREGISTERED })
 }

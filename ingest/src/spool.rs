@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eventlog::metrics::{SPOOL_AGE_SECONDS, SPOOL_BYTES, SPOOL_RECORDS, SPOOLING};
 use eventlog::spool::{ChargeCopies, Spool};
-use metering::spool::{Copies, ended, release};
+use metering::spool::{Copies, ended, release, stopped};
 use service::clock::Clock;
 use service::error::Chain;
 use service::shutdown::Shutdown;
@@ -62,8 +62,7 @@ impl SpoolKeeper {
         ended.ordered().await;
         let left = until.saturating_duration_since(Instant::now()).max(LAST_LOOK);
         if self.spool.drained_by(left).await {
-            // This node has ended as well.
-            if let Err(error) = self.release_once(LAST_LOOK).await {
+            if let Err(error) = self.release_stopped().await {
                 tracing::warn!(error = %Chain(&error), "ended nodes of the spool are released after the next start");
             }
             return;
@@ -117,6 +116,13 @@ impl SpoolKeeper {
             return Ok(0);
         }
         in_time(POSTGRES, STORE_DEADLINE, release(&self.pool, &found)).await
+    }
+
+    /// This node has ended as well, and the spool is drained.
+    async fn release_stopped(&self) -> Result<(), StoreError> {
+        let found = in_time(POSTGRES, STORE_DEADLINE, stopped(&self.pool, self.spool.id())).await?;
+        in_time(POSTGRES, STORE_DEADLINE, release(&self.pool, &found)).await?;
+        Ok(())
     }
 
     async fn measure(&self) {

@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use schemas::address::AddressPolicy;
 use schemas::id::{KeyId, ProjectId, TenantId};
 
-pub(crate) use slice::{Spend, Waiting};
+pub(crate) use slice::{Spend, Sweep, Waiting};
 
 pub use held::Held;
 pub use rate::{Left, Rate};
@@ -103,7 +103,9 @@ impl Tenant {
         self.rate.revise(terms.rate);
         let quota = terms.quota;
         let before = std::mem::replace(&mut *self.terms.write(), terms).quota;
+        // What was granted under a larger cap, or under none, does not stand under the new one.
+        let recall = quota.is_some_and(|quota| before.is_none_or(|before| quota < before));
         // Whatever was known to be used up may not be any more.
-        self.slice.revise(quota.unwrap_or(0).saturating_sub(before.unwrap_or(0)));
+        self.slice.revise(quota.unwrap_or(0).saturating_sub(before.unwrap_or(0)), recall);
     }
 }

@@ -32,12 +32,12 @@ number_id!(
     ProjectId
 );
 number_id!(
-    /// A slice of a tenant's quota that one ingest node may spend. Zero means that the tenant has no cap.
+    /// What an ingest node holds of a tenant's quota for a period; tenants without a cap have leases for counting.
     LeaseId
 );
 
 impl LeaseId {
-    /// What a frame carries when its tenant has no cap.
+    /// What a frame carries whose events were accepted without a lease: they are counted when they are stored.
     pub const NONE: Self = Self(0);
 }
 

@@ -1,6 +1,7 @@
 //! A TCP proxy that can be cut, frozen, or made to lose replies, for stores that all tests share.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +22,38 @@ enum State {
 pub struct Proxy {
     address: SocketAddr,
     state: watch::Sender<State>,
+    trap: Trap,
+}
+
+/// What clients must send for all replies to be lost from then on.
+#[derive(Debug, Clone, Default)]
+struct Trap(Arc<Mutex<Trapped>>);
+
+#[derive(Debug, Default)]
+enum Trapped {
+    #[default]
+    Open,
+    Set(&'static str),
+    Sprung,
+}
+
+impl Trap {
+    fn set(&self, to: Trapped) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
+    fn sees(&self, piece: &[u8]) {
+        let mut trapped = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Trapped::Set(text) = *trapped
+            && piece.windows(text.len()).any(|window| window == text.as_bytes())
+        {
+            *trapped = Trapped::Sprung;
+        }
+    }
+
+    fn is_sprung(&self) -> bool {
+        matches!(*self.0.lock().unwrap_or_else(PoisonError::into_inner), Trapped::Sprung)
+    }
 }
 
 impl Proxy {
@@ -29,8 +62,9 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, states) = watch::channel(State::Forwards);
-        tokio::spawn(serve(listener, target.to_owned(), states));
-        Self { address, state }
+        let trap = Trap::default();
+        tokio::spawn(serve(listener, target.to_owned(), states, trap.clone()));
+        Self { address, state, trap }
     }
 
     /// A proxy in front of the Postgres of `url`, and the URL through it.
@@ -58,6 +92,17 @@ impl Proxy {
         self.state.send_replace(State::Mute);
     }
 
+    /// Loses all replies from the moment when a client sends this text, as the reply to a `COMMIT`.
+    pub fn mute_at(&self, text: &'static str) {
+        self.trap.set(Trapped::Set(text));
+    }
+
+    /// Whether [`Self::mute_at`] has seen its text.
+    #[must_use]
+    pub fn is_mute(&self) -> bool {
+        self.trap.is_sprung()
+    }
+
     /// Lets nothing through, and ends nothing.
     pub fn freeze(&self) {
         self.state.send_replace(State::Frozen);
@@ -65,12 +110,13 @@ impl Proxy {
 
     /// Forwards again.
     pub fn mend(&self) {
+        self.trap.set(Trapped::Open);
         self.state.send_replace(State::Forwards);
     }
 }
 
 /// Until the proxy is dropped.
-async fn serve(listener: TcpListener, target: String, mut states: watch::Receiver<State>) {
+async fn serve(listener: TcpListener, target: String, mut states: watch::Receiver<State>, trap: Trap) {
     loop {
         let client = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -80,13 +126,16 @@ async fn serve(listener: TcpListener, target: String, mut states: watch::Receive
         if *states.borrow() == State::Cut {
             continue;
         }
-        let (target, mut states) = (target.clone(), states.clone());
+        let (target, mut states, trap) = (target.clone(), states.clone(), trap.clone());
         tokio::spawn(async move {
             let Ok(server) = TcpStream::connect(&target).await else { return };
             let ((client_reads, client_writes), (server_reads, server_writes)) =
                 (client.into_split(), server.into_split());
-            let there = forward(client_reads, server_writes, states.clone(), |_| true);
-            let is_heard = |state| state != State::Mute;
+            let there = forward(client_reads, server_writes, states.clone(), |_, piece| {
+                trap.sees(piece);
+                true
+            });
+            let is_heard = |state, _: &[u8]| state != State::Mute && !trap.is_sprung();
             let back = forward(server_reads, client_writes, states.clone(), is_heard);
             tokio::select! {
                 _ = async { tokio::join!(there, back) } => {}
@@ -101,14 +150,14 @@ async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     mut states: watch::Receiver<State>,
-    passes: impl Fn(State) -> bool,
+    passes: impl Fn(State, &[u8]) -> bool,
 ) {
     let mut piece = vec![0; 16 * 1024];
     while let Ok(len @ 1..) = from.read(&mut piece).await {
         let Ok(state) = states.wait_for(|state| *state != State::Frozen).await.map(|state| *state) else {
             break;
         };
-        if passes(state) && to.write_all(&piece[..len]).await.is_err() {
+        if passes(state, &piece[..len]) && to.write_all(&piece[..len]).await.is_err() {
             break;
         }
     }

@@ -1,11 +1,12 @@
 //! Settling: how accepted events ended, booked on the quota that they were charged to.
 //!
 //! A lease that is gone gave back what was not processed. Its events that come after that count like those that were
-//! accepted without a lease. They come from a spool that was forgotten, and turned up ([`crate::spool`]).
+//! accepted without a lease. They come from a spool that was forgotten, and turned up ([`crate::spool`]). So do events of
+//! a tenant or a period that the lease is not of.
 
 mod drift;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use schemas::id::{LeaseId, TenantId};
 use schemas::time::Micros;
@@ -30,31 +31,29 @@ impl Settlement {
     /// # Errors
     /// If Postgres fails, or a lease was settled at this very moment; nothing must be committed then.
     pub async fn apply(&self, tx: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let mut leases: BTreeMap<LeaseId, i64> = BTreeMap::new();
-        for (&(lease, ..), counts) in self.0.iter().filter(|((lease, ..), _)| *lease != LeaseId::NONE) {
-            *leases.entry(lease).or_default() += counts.accepted();
-        }
-        if !leases.is_empty() {
-            let there = quota_lease::there(tx, leases.keys()).await?;
-            leases.retain(|lease, _| there.contains(lease));
-        }
-        let periods = self.periods(&leases);
+        let leased = || self.0.keys().filter(|(lease, ..)| *lease != LeaseId::NONE);
+        let there =
+            if leased().next().is_some() { quota_lease::there(tx, leased()).await? } else { HashSet::new() };
+        let periods = self.periods(&there);
         if periods.len() > 0 {
             quota_period::make(tx, &periods).await?;
             quota_period::lock(tx, &periods).await?;
             quota_period::add(tx, &periods).await?;
         }
-        if !leases.is_empty() {
-            quota_lease::process(tx, &leases.into_iter().collect()).await?;
+        if !there.is_empty() {
+            let processed = self.0.iter().filter(|(of, _)| there.contains(of));
+            let processed = processed.map(|((lease, ..), counts)| (*lease, counts.accepted())).collect();
+            quota_lease::process(tx, &processed).await?;
         }
         Ok(())
     }
 
-    /// By how much more or less is granted of each period, where `leases` are there.
-    fn periods(&self, leases: &BTreeMap<LeaseId, i64>) -> Periods {
+    /// By how much more or less is granted of each period.
+    fn periods(&self, there: &HashSet<(LeaseId, TenantId, Micros)>) -> Periods {
         let mut changes: BTreeMap<(TenantId, Micros), i64> = BTreeMap::new();
-        for (&(lease, tenant, start), counts) in &self.0 {
-            *changes.entry((tenant, start)).or_default() += if leases.contains_key(&lease) {
+        for (of, counts) in &self.0 {
+            let &(_, tenant, start) = of;
+            *changes.entry((tenant, start)).or_default() += if there.contains(of) {
                 // The stored ones were counted against the quota when it was leased.
                 -counts.duplicate - counts.dead
             } else {

@@ -77,11 +77,10 @@ impl Copies {
             return Ok(());
         }
         let mut tx = pool.begin().await?;
-        let there = quota_lease::there(&mut tx, self.events.keys().map(|(lease, ..)| lease)).await?;
+        let there = quota_lease::there(&mut tx, self.events.keys()).await?;
         let mut leases: BTreeMap<LeaseId, i64> = BTreeMap::new();
         let mut periods: BTreeMap<(TenantId, Micros), i64> = BTreeMap::new();
-        for (&(lease, tenant, start), events) in self.events.iter().filter(|((of, ..), _)| there.contains(of))
-        {
+        for (&(lease, tenant, start), events) in self.events.iter().filter(|(of, _)| there.contains(of)) {
             *leases.entry(lease).or_default() += events;
             *periods.entry((tenant, start)).or_default() += events;
         }
@@ -109,7 +108,20 @@ pub struct Ended {
 /// # Errors
 /// If Postgres fails.
 pub async fn ended(pool: &PgPool, spool: Uuid) -> Result<Vec<Ended>, StoreError> {
-    let rows = ingest_node::dead_of_spool(pool, spool).await?;
+    ended_of(pool, spool, true).await
+}
+
+/// The nodes of a spool whose process ends: for that process alone, after its last request. Nothing of them comes into
+/// the spool any more, nor of nodes that were there before.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn stopped(pool: &PgPool, spool: Uuid) -> Result<Vec<Ended>, StoreError> {
+    ended_of(pool, spool, false).await
+}
+
+async fn ended_of(pool: &PgPool, spool: Uuid, is_dead: bool) -> Result<Vec<Ended>, StoreError> {
+    let rows = ingest_node::ended_of_spool(pool, spool, is_dead).await?;
     Ok(rows.into_iter().map(|(node, lease_until)| Ended { node, lease_until }).collect())
 }
 

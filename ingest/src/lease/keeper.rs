@@ -1,10 +1,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metering::lease::{self, Grant, LeaseError, Want};
 use parking_lot::Mutex;
 use schemas::id::{LeaseId, TenantId};
+use schemas::time::Micros;
 use service::error::Chain;
 use service::shutdown::Shutdown;
 use service::store::{POSTGRES, StoreError, in_time};
@@ -13,9 +15,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use uuid::Uuid;
 
-use super::{Leases, Node, UNREGISTERED};
+use super::{Leases, Node, UNREGISTERED, is_capped};
 use crate::metrics;
-use crate::tenant::Tenant;
+use crate::tenant::{Sweep, Tenant};
 use crate::timekeeper::Timekeeper;
 
 /// How long Postgres may take over one round.
@@ -60,7 +62,8 @@ pub fn keep(
     let (sender, refills) = mpsc::unbounded_channel();
     let id = Uuid::now_v7();
     let node = Mutex::new(Node { generation: UNREGISTERED, valid_until: Instant::now() });
-    let leases = Arc::new(Leases { node, doubted_at: Mutex::new(None), refills: sender });
+    let (doubted_at, is_silent) = (Mutex::new(None), AtomicBool::new(false));
+    let leases = Arc::new(Leases { node, doubted_at, is_silent, refills: sender });
     let keeper = Keeper {
         leases: Arc::clone(&leases),
         pool,
@@ -157,8 +160,9 @@ impl Keeper {
             let Ok(tenant) = self.refills.try_recv() else { break };
             self.pending.push(tenant);
         }
-        let wants: Vec<Want> = self.pending.iter().map(|tenant| tenant.slice.want(tenant.id)).collect();
         let generation = self.leases.node.lock().generation;
+        let want = |tenant: &Arc<Tenant>| tenant.slice.want(tenant.id, generation, is_capped(tenant));
+        let wants: Vec<Want> = self.pending.iter().map(want).collect();
         if faults::mutant("quota-in-memory") {
             return self.grant_to_oneself(&wants, generation);
         }
@@ -168,6 +172,7 @@ impl Keeper {
             Err(LeaseError::Store(error)) => return self.failed(&error).await,
         };
         ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "ok").increment(1);
+        self.leases.is_silent.store(false, Ordering::Relaxed);
         let grants: HashMap<TenantId, Grant> =
             grants.into_iter().map(|grant| (grant.tenant, grant)).collect();
         for (tenant, want) in self.pending.drain(..).zip(&wants) {
@@ -190,6 +195,7 @@ impl Keeper {
     /// What is pending stays pending.
     async fn failed(&self, error: &StoreError) {
         ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "failed").increment(1);
+        self.leases.is_silent.store(true, Ordering::Relaxed);
         tracing::warn!(error = %Chain(error), tenants = self.pending.len(), "quota could not be leased, trying again");
         tokio::time::sleep(PAUSE).await;
     }
@@ -242,24 +248,39 @@ impl Keeper {
         self.held.clear();
     }
 
-    /// Gives back what is not spent.
+    /// Gives back what is not spent. What Postgres does not confirm is named again by the next sweep.
     async fn sweep(&mut self, all: bool) {
         let generation = self.leases.node.lock().generation;
-        let mut unspent: HashMap<LeaseId, i64> = HashMap::new();
-        self.held.retain(|_, tenant| {
-            let (given, holds) = tenant.slice.sweep(generation, all);
-            for (lease, events) in given {
-                *unspent.entry(lease).or_default() += events;
-            }
+        let by = Sweep { generation, now: self.timekeeper.now(), all };
+        let mut wants = Vec::new();
+        self.held.retain(|id, tenant| {
+            let (given, holds) = tenant.slice.sweep(*id, by, is_capped(tenant));
+            wants.extend(given);
             holds
         });
-        if unspent.is_empty() {
+        if wants.is_empty() {
             return;
         }
-        let unspent: Vec<(LeaseId, i64)> = unspent.into_iter().collect();
-        let given = lease::give_back(&self.pool, self.id, &unspent);
-        if let Err(error) = in_time(POSTGRES, ROUND_DEADLINE, given).await {
-            tracing::warn!(error = %Chain(&error), "unspent quota comes back only when this node ends");
+        match in_round(lease::grant(&self.pool, self.id, &wants)).await {
+            Ok(grants) => self.given_back(&wants, grants, generation),
+            Err(LeaseError::NodeGone) if all => {}
+            Err(LeaseError::NodeGone) => self.register_again(SILENT).await,
+            Err(LeaseError::Store(error)) => {
+                tracing::warn!(error = %Chain(&error), "unspent quota was not given back, trying again");
+            }
+        }
+    }
+
+    fn given_back(&mut self, wants: &[Want], grants: Vec<Grant>, generation: u64) {
+        let grants: HashMap<(TenantId, Micros), Grant> =
+            grants.into_iter().map(|grant| ((grant.tenant, grant.period_start), grant)).collect();
+        for want in wants {
+            match (self.held.get(&want.tenant), grants.get(&(want.tenant, want.period_start))) {
+                (Some(tenant), Some(grant)) => tenant.slice.hears(want, generation, grant),
+                // Postgres does not know the tenant any more.
+                (_, None) => drop(self.held.remove(&want.tenant)),
+                (None, Some(_)) => {}
+            }
         }
     }
 }

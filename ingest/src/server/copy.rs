@@ -1,5 +1,6 @@
 //! A copy for the spool, of events that the log did not confirm.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventlog::AppendError;
@@ -29,34 +30,29 @@ impl Node {
     ) -> Result<(), String> {
         let spool = self.log.spool().ok_or("there is no spool")?;
         let until = deadline.min(Instant::now() + QUOTA_PATIENCE);
-        let again = self.leases.spend(&sender.tenant, envelope.received_at, spent.events);
+        let again = self.leases.charge(&sender.tenant, envelope.received_at, spent.events);
         let again =
             timeout_at(until, again).await.map_err(|_| "the quota for a copy can't be had in time")?;
-        let again = again.map_err(|problem| problem.detail.into_owned())?;
-        let refuse = |why: &str| {
-            self.leases.refund(&sender.tenant, &again);
-            Err(why.to_owned())
-        };
+        let charge = again.map_err(|problem| problem.detail.into_owned())?;
+        let again = charge.spent;
         if again.events < spent.events {
-            return refuse("the quota does not cover a copy");
+            return Err("the quota does not cover a copy".to_owned());
         }
         // The copy is counted in the period that its frame says.
         if again.lease != LeaseId::NONE && again.period != spent.period {
-            return refuse("the period has ended meanwhile");
+            return Err("the period has ended meanwhile".to_owned());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return refuse("there is no time for a copy");
+            return Err("there is no time for a copy".to_owned());
         }
         let envelope = Envelope { lease: again.lease, ..*envelope };
-        let records = match traced_frames(&envelope, trace, events, self.log.partitions()) {
-            Ok(records) => records,
-            Err(why) => return refuse(&why.to_string()),
-        };
-        match spool.append(records, left).await {
-            Ok(()) => Ok(()),
-            Err(AppendError::Refused(why) | AppendError::Rejected(why)) => refuse(&why),
-            Err(AppendError::Unknown(why)) => Err(why),
-        }
+        let records = traced_frames(&envelope, trace, events, self.log.partitions());
+        let records = records.map_err(|why| why.to_string())?;
+        let spool = Arc::clone(spool);
+        let copied = charge.append(async move { spool.append(records, left).await }).await;
+        copied.map_err(|error| match error {
+            AppendError::Refused(why) | AppendError::Rejected(why) | AppendError::Unknown(why) => why,
+        })
     }
 }

@@ -25,10 +25,11 @@ use super::reading::{BodyWork, By};
 use super::upload::Upload;
 use crate::admission::Work;
 use crate::append::traced_frames;
+use crate::lease::Charge;
 use crate::outcomes::Attempt;
 use crate::reply::{self, Receipt, Refusal, Reply};
 use crate::routes::Dialect;
-use crate::tenant::{Sender, Spent, Tenant};
+use crate::tenant::{Sender, Tenant};
 use crate::validate::{Known, identify};
 use crate::{admission, auth};
 
@@ -204,7 +205,8 @@ impl Node {
             return Err(every_event_bad(&rejected).into());
         }
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let spent = self.leases.spend(&sender.tenant, received_at, count).await?;
+        let charge = self.leases.charge(&sender.tenant, received_at, count).await?;
+        let spent = charge.spent;
         if spent.events == 0 {
             return Err(self.used_up(&spent.period).into());
         }
@@ -220,7 +222,7 @@ impl Node {
         rejected.sort_by_key(|rejection| rejection.index);
         // Of the period that it is counted in, also where another request reached that period a moment ago.
         let received_at = received_at.max(spent.period.start);
-        self.append(sender, &events, received_at, &spent, origin, deadline).await?;
+        self.append(sender, &events, received_at, charge, origin, deadline).await?;
         Ok((Receipt { received_at, accepted: spent.events, duplicate_of_request, rejected }, events))
     }
 
@@ -229,10 +231,11 @@ impl Node {
         sender: &Sender,
         events: &[Known<'_>],
         received_at: Micros,
-        spent: &Spent,
+        charge: Charge,
         origin: &Origin<'_>,
         deadline: Instant,
     ) -> Result<(), Refusal> {
+        let spent = charge.spent;
         let user_agent = origin.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
         let envelope = Envelope {
             tenant: sender.tenant.id,
@@ -254,28 +257,23 @@ impl Node {
         });
         let write = || traced_frames(&envelope, trace.as_ref(), events, self.log.partitions());
         let records = self.turns.run(&origin.work, write).await;
-        let records = records.map_err(|why| {
-            self.leases.refund(&sender.tenant, spent);
-            Problem::new(Code::EventTooLarge, format!("nothing was stored: {why}"))
-        })?;
+        let too_large = |why| Problem::new(Code::EventTooLarge, format!("nothing was stored: {why}"));
+        let records = records.map_err(too_large)?;
         let left = deadline.saturating_duration_since(Instant::now());
-        if let Err(late) = self.check_late(&sender.tenant, left) {
-            self.leases.refund(&sender.tenant, spent);
-            return Err(late.into());
-        }
+        self.check_late(&sender.tenant, left)?;
+        let log = Arc::clone(&self.log);
+        let append = charge.append(async move { log.append(records, left).await });
         faults::point("ingest.before_append");
         if faults::mutant("reply-before-durable") {
-            let log = Arc::clone(&self.log);
-            tokio::spawn(async move { log.append(records, left).await });
+            tokio::spawn(append);
             return Ok(());
         }
-        match self.log.append(records, left).await {
+        match append.await {
             Ok(()) => {
                 faults::point("ingest.after_append");
                 Ok(())
             }
             Err(AppendError::Refused(why) | AppendError::Rejected(why)) => {
-                self.leases.refund(&sender.tenant, spent);
                 span.fail(|| "refused by the log");
                 tracing::warn!(request_id = %origin.request_id, why, "the log refused a request");
                 let detail =
@@ -283,9 +281,8 @@ impl Node {
                 Err(Problem::new(Code::Overloaded, detail).into())
             }
             Err(AppendError::Unknown(why)) => {
-                self.leases.doubt();
                 let copied =
-                    self.append_copy(sender, events, &envelope, trace.as_ref(), spent, deadline).await;
+                    self.append_copy(sender, events, &envelope, trace.as_ref(), &spent, deadline).await;
                 let Err(no_copy) = copied else { return Ok(()) };
                 span.fail(|| "not confirmed by the log");
                 let why = format!("{why}; {no_copy}");

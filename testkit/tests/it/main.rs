@@ -22,6 +22,7 @@ mod reconcile;
 mod rate_share;
 mod cold_start;
 mod keys;
+mod leases;
 mod outcomes;
 mod clock;
 mod gray;

@@ -60,6 +60,10 @@ impl Place {
         let live = forget(&self.river.stores.pool, spool.id()).await;
         assert!(matches!(live, Err(ForgetError::Live(_))), "{live:?}");
         node.stop().await;
+        // So long ago that no append of it can still land.
+        let ended =
+            "UPDATE ingest_node SET lease_until = now() - interval '11 seconds' WHERE spool IS NOT NULL";
+        sqlx::query(ended).execute(&self.river.stores.pool).await.unwrap();
         spool.id()
     }
 
@@ -89,7 +93,7 @@ async fn a_dead_node_is_settled_when_its_spool_is_drained_and_not_before() {
     }
     assert_eq!(place.nodes().await, before + 1, "it is left alone");
     let granted = "SELECT granted FROM quota_lease l JOIN ingest_node n ON n.id = l.node_id
-        WHERE n.lease_until = '-infinity'";
+        WHERE n.lease_until < now()";
     assert_eq!(place.number(granted).await, 100);
     let [waiting] = &list(&place.river.stores.pool).await.unwrap()[..] else { panic!("one spool") };
     assert_eq!((waiting.ended, waiting.live, waiting.held), (1, false, 100));
@@ -98,7 +102,7 @@ async fn a_dead_node_is_settled_when_its_spool_is_drained_and_not_before() {
     let node = place.start(&spool).await;
     metered(&place.river, &customer, 100).await;
     eventually("it is settled", Duration::from_secs(20), async || place.nodes().await == before + 1).await;
-    assert_eq!(place.number("SELECT count(*) FROM ingest_node WHERE lease_until = '-infinity'").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM ingest_node WHERE lease_until < now()").await, 0);
     node.stop().await;
     eventually(
         "its successor is settled at once, with an empty spool",

@@ -52,16 +52,17 @@ pub(crate) async fn prolong(
     .await
 }
 
-/// Ends the node's lease. A node that was settled meanwhile has no row any more.
+/// Ends the node's lease at this moment: what it has handed to the log may still land in the usual time
+/// ([`APPENDS_END_AFTER_SECONDS`]). A node that was settled meanwhile has no row any more.
 pub(crate) async fn end(executor: impl PgExecutor<'_>, node: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE ingest_node SET lease_until = '-infinity' WHERE id = $1")
+    sqlx::query("UPDATE ingest_node SET lease_until = least(lease_until, now()) WHERE id = $1")
         .bind(node)
         .execute(executor)
         .await?;
     Ok(())
 }
 
-/// Ends every node's lease.
+/// Ends every node's lease, long ago: nothing of theirs can land any more.
 pub(crate) async fn end_all(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE ingest_node SET lease_until = '-infinity'").execute(executor).await?;
     Ok(())
@@ -132,17 +133,19 @@ pub(crate) async fn delete(tx: &mut PgConnection, node: Uuid) -> Result<(), sqlx
     Ok(())
 }
 
-/// The nodes of a spool that are dead, each with its `lease_until` as text, since that may be `-infinity`.
-pub(crate) async fn dead_of_spool(
+/// The nodes of a spool whose lease has run out, and that are dead if `appends_end_by_themselves`, each with its
+/// `lease_until` as text, since that may be `-infinity`.
+pub(crate) async fn ended_of_spool(
     executor: impl PgExecutor<'_>,
     spool: Uuid,
+    appends_end_by_themselves: bool,
 ) -> Result<Vec<(Uuid, String)>, sqlx::Error> {
     sqlx::query_as(
         "SELECT id, lease_until::text FROM ingest_node
-         WHERE spool = $1 AND lease_until < now() - $2 * interval '1 second'",
+         WHERE spool = $1 AND lease_until <= now() - $2 * interval '1 second'",
     )
     .bind(spool)
-    .bind(APPENDS_END_AFTER_SECONDS)
+    .bind(if appends_end_by_themselves { APPENDS_END_AFTER_SECONDS } else { 0 })
     .fetch_all(executor)
     .await
 }

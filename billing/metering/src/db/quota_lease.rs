@@ -1,7 +1,7 @@
 //! `quota_lease`: what an ingest node holds of a period's quota, and how much of it was processed. Rows are locked by
 //! id, after those of `quota_period`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use schemas::id::{LeaseId, TenantId};
@@ -26,69 +26,112 @@ impl FromIterator<(LeaseId, i64)> for Leases {
     }
 }
 
-/// The lease of a tenant and period.
+/// A lease's totals ([`crate::lease`]). The default is a lease that has not been made yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Granted {
-    pub(crate) id: i64,
-    pub(crate) tenant_id: i64,
-    pub(crate) period_start: DateTime<Utc>,
+pub(crate) struct Lease {
+    pub(crate) id: LeaseId,
+    pub(crate) granted: i64,
+    pub(crate) taken: i64,
+    pub(crate) returned: i64,
 }
 
-service::from_row!(Granted { id, tenant_id, period_start });
+impl Default for Lease {
+    fn default() -> Self {
+        Self { id: LeaseId::NONE, granted: 0, taken: 0, returned: 0 }
+    }
+}
 
-/// Adds events to the node's leases of these periods, or makes them: a node has one lease of a period.
-pub(crate) async fn grant(
+/// Tenant and start of the period.
+type Row = (i64, DateTime<Utc>);
+
+/// The node's leases of these periods, whose rows must be locked, by tenant and period; they are locked, too.
+pub(crate) async fn lock_of_node(
     tx: &mut PgConnection,
     node: Uuid,
-    slices: &Periods,
-) -> Result<Vec<Granted>, sqlx::Error> {
-    sqlx::query_as(
-        "INSERT INTO quota_lease AS l (node_id, tenant_id, period_start, granted)
-         SELECT $4, * FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[]) AS s (tenant_id, period_start, events)
-         ON CONFLICT (node_id, tenant_id, period_start) DO UPDATE SET granted = l.granted + excluded.granted
-         RETURNING id, tenant_id, period_start",
+    periods: &Periods,
+) -> Result<HashMap<Row, Lease>, sqlx::Error> {
+    let rows: Vec<(i64, DateTime<Utc>, i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT tenant_id, period_start, l.id, l.granted, l.taken, l.returned
+         FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
+         JOIN quota_lease l USING (tenant_id, period_start) WHERE l.node_id = $3 ORDER BY l.id FOR UPDATE OF l",
     )
-    .bind(&slices.tenants)
-    .bind(&slices.starts)
-    .bind(&slices.events)
+    .bind(&periods.tenants)
+    .bind(&periods.starts)
     .bind(node)
     .fetch_all(tx)
-    .await
+    .await?;
+    let lease = |(tenant, start, id, granted, taken, returned)| {
+        ((tenant, start), Lease { id: LeaseId(id), granted, taken, returned })
+    };
+    Ok(rows.into_iter().map(lease).collect())
 }
 
-/// Takes unspent events from the node's leases, and from what is granted of their periods, whose rows must be locked. A
-/// lease that is gone was settled with the node: it gives nothing.
-pub(crate) async fn give_back(
+/// Totals of leases as columns, each tenant and period at most once.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    periods: Periods,
+    taken: Vec<i64>,
+    returned: Vec<i64>,
+}
+
+impl FromIterator<(TenantId, Micros, Lease)> for Totals {
+    fn from_iter<I: IntoIterator<Item = (TenantId, Micros, Lease)>>(rows: I) -> Self {
+        let (mut taken, mut returned) = (Vec::new(), Vec::new());
+        let periods = rows.into_iter().map(|(tenant, start, lease)| {
+            taken.push(lease.taken);
+            returned.push(lease.returned);
+            (tenant, start, lease.granted)
+        });
+        let periods = periods.collect();
+        Self { periods, taken, returned }
+    }
+}
+
+/// Writes totals of the node's leases, which are locked or not there: a node has one lease of a period. Their ids.
+pub(crate) async fn put(
     tx: &mut PgConnection,
     node: Uuid,
-    unspent: &Leases,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "WITH back AS (
-             UPDATE quota_lease l SET granted = l.granted - u.events
-             FROM unnest($1::bigint[], $2::bigint[]) AS u (id, events)
-             WHERE l.id = u.id AND l.node_id = $3
-             RETURNING l.tenant_id, l.period_start, u.events)
-         UPDATE quota_period q SET granted = q.granted - back.events
-         FROM back WHERE (q.tenant_id, q.period_start) = (back.tenant_id, back.period_start)",
+    totals: &Totals,
+) -> Result<HashMap<Row, LeaseId>, sqlx::Error> {
+    if totals.taken.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(i64, DateTime<Utc>, i64)> = sqlx::query_as(
+        "INSERT INTO quota_lease (node_id, tenant_id, period_start, granted, taken, returned)
+         SELECT $6, * FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[])
+         ON CONFLICT (node_id, tenant_id, period_start) DO UPDATE
+         SET granted = excluded.granted, taken = excluded.taken, returned = excluded.returned
+         RETURNING tenant_id, period_start, id",
     )
-    .bind(&unspent.ids)
-    .bind(&unspent.events)
+    .bind(&totals.periods.tenants)
+    .bind(&totals.periods.starts)
+    .bind(&totals.periods.events)
+    .bind(&totals.taken)
+    .bind(&totals.returned)
     .bind(node)
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(())
+    Ok(rows.into_iter().map(|(tenant, start, id)| ((tenant, start), LeaseId(id))).collect())
 }
 
-/// Which of these leases are there, without a lock. One that is gone never comes back: ids are given once.
+/// Which of these leases are there, without a lock: of that tenant and period, not just by that id, so that no event
+/// is settled under a lease that it was not charged to. One that is gone never comes back: ids are random.
 pub(crate) async fn there(
     tx: &mut PgConnection,
-    leases: impl IntoIterator<Item = &LeaseId>,
-) -> Result<HashSet<LeaseId>, sqlx::Error> {
-    let ids: Vec<i64> = leases.into_iter().map(|lease| lease.0).collect();
-    let there: Vec<i64> =
-        sqlx::query_scalar("SELECT id FROM quota_lease WHERE id = ANY($1)").bind(ids).fetch_all(tx).await?;
-    Ok(there.into_iter().map(LeaseId).collect())
+    leases: impl IntoIterator<Item = &(LeaseId, TenantId, Micros)>,
+) -> Result<HashSet<(LeaseId, TenantId, Micros)>, sqlx::Error> {
+    let leases: Vec<_> = leases.into_iter().copied().collect();
+    let ids: Vec<i64> = leases.iter().map(|(lease, ..)| lease.0).collect();
+    let found: Vec<(i64, i64, DateTime<Utc>)> =
+        sqlx::query_as("SELECT id, tenant_id, period_start FROM quota_lease WHERE id = ANY($1)")
+            .bind(ids)
+            .fetch_all(tx)
+            .await?;
+    let found: HashSet<_> = found.into_iter().collect();
+    let is_there = |(lease, tenant, start): &(LeaseId, TenantId, Micros)| {
+        found.contains(&(lease.0, tenant.0, timestamp(*start)))
+    };
+    Ok(leases.into_iter().filter(is_there).collect())
 }
 
 /// Locks leases that are [`there`].

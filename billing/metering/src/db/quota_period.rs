@@ -2,7 +2,7 @@
 //! any row of `quota_lease`.
 
 use chrono::{DateTime, Utc};
-use schemas::id::{LeaseId, TenantId};
+use schemas::id::TenantId;
 use schemas::outcome::METER_EVENTS;
 use schemas::time::Micros;
 use service::store::changed;
@@ -31,22 +31,24 @@ pub(crate) async fn make(tx: &mut PgConnection, periods: &Periods) -> Result<(),
 pub(crate) struct Quota {
     pub(crate) tenant_id: i64,
     pub(crate) period_start: DateTime<Utc>,
-    /// Not less than nothing, whatever the books say.
+    /// Less than nothing only where the books are wrong.
     pub(crate) granted: i64,
     /// The tenant's own, or its plan's.
-    pub(crate) cap: i64,
+    pub(crate) cap: Option<i64>,
 }
 
 service::from_row!(Quota { tenant_id, period_start, granted, cap });
 
-/// Locks the rows of periods and returns them with their caps. Tenants without a cap, and unknown ones, are left out.
-pub(crate) async fn lock_capped(tx: &mut PgConnection, periods: &Periods) -> Result<Vec<Quota>, sqlx::Error> {
+/// Locks the rows of periods and returns them with their caps. Unknown tenants are left out.
+pub(crate) async fn lock_with_cap(
+    tx: &mut PgConnection,
+    periods: &Periods,
+) -> Result<Vec<Quota>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT q.tenant_id, q.period_start, greatest(0, q.granted) AS granted, coalesce(t.quota, p.quota) AS cap
+        "SELECT q.tenant_id, q.period_start, q.granted, coalesce(t.quota, p.quota) AS cap
          FROM unnest($1::bigint[], $2::timestamptz[]) AS w (tenant_id, period_start)
          JOIN quota_period q USING (tenant_id, period_start)
          JOIN tenant t ON t.id = q.tenant_id JOIN plan p ON p.id = t.plan_id
-         WHERE coalesce(t.quota, p.quota) IS NOT NULL
          ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q",
     )
     .bind(&periods.tenants)
@@ -69,24 +71,6 @@ pub(crate) async fn lock(tx: &mut PgConnection, periods: &Periods) -> Result<(),
     changed(&locked, periods.len())
 }
 
-/// Locks the rows of the periods of which the node has these leases.
-pub(crate) async fn lock_of_leases(
-    tx: &mut PgConnection,
-    node: Uuid,
-    leases: &[LeaseId],
-) -> Result<(), sqlx::Error> {
-    let leases: Vec<i64> = leases.iter().map(|lease| lease.0).collect();
-    sqlx::query(
-        "SELECT FROM quota_period q JOIN quota_lease l USING (tenant_id, period_start)
-         WHERE l.id = ANY($1) AND l.node_id = $2 ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q",
-    )
-    .bind(leases)
-    .bind(node)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
 /// Locks the rows of all periods of which the node has leases.
 pub(crate) async fn lock_of_node(tx: &mut PgConnection, node: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -100,7 +84,7 @@ pub(crate) async fn lock_of_node(tx: &mut PgConnection, node: Uuid) -> Result<()
 }
 
 /// Adds events to what is granted; their rows must be locked. What is given back for a second time makes it less than
-/// nothing: the proof finds that, and no node gets more for it ([`Quota`]).
+/// nothing: the proof finds that, and no node gets more for it ([`crate::lease`]).
 pub(crate) async fn add(tx: &mut PgConnection, periods: &Periods) -> Result<(), sqlx::Error> {
     let added = sqlx::query(
         "UPDATE quota_period q SET granted = q.granted + c.events

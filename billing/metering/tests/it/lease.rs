@@ -1,17 +1,27 @@
+use std::time::Duration;
+
 use metering::lease::{self, Grant, LeaseError, Want};
 use schemas::id::TenantId;
 use schemas::time::Micros;
+use service::config::Secret;
+use service::postgres::{self, Role};
+use sqlx::PgPool;
+use testkit::{Proxy, eventually};
 use uuid::Uuid;
 
 use crate::{LEASE, NOVEMBER, Place};
 
 pub(crate) fn want(tenant: TenantId, need: i64) -> Want {
-    Want { tenant, period_start: NOVEMBER, need, like: need }
+    Want { tenant, period_start: NOVEMBER, taken: 0, returned: 0, need, like: need }
 }
 
-/// What the node gets for that tenant.
+/// What the node gets for that tenant, which it has not asked for before.
 pub(crate) async fn granted(place: &Place, node: Uuid, tenant: TenantId, need: i64) -> Grant {
-    let grants = lease::grant(&place.ingest, node, &[want(tenant, need)]).await.unwrap();
+    exchange(&place.ingest, node, want(tenant, need)).await
+}
+
+async fn exchange(pool: &PgPool, node: Uuid, want: Want) -> Grant {
+    let grants = lease::grant(pool, node, &[want]).await.unwrap();
     let [grant] = grants[..] else { panic!("{grants:?}") };
     grant
 }
@@ -25,9 +35,13 @@ async fn slices_end_at_the_cap_and_what_one_node_gives_back_is_there_for_the_oth
     assert_eq!((first.granted, first.left), (7, 3));
     let second = granted(&place, other, tenant, 7).await;
     assert_eq!((second.granted, second.left), (3, 0));
-    assert_eq!(granted(&place, one, tenant, 1).await.granted, 0);
-    lease::give_back(&place.ingest, one, &[(first.lease, 2)]).await.unwrap();
-    let third = granted(&place, other, tenant, 7).await;
+    let knows = Want { taken: 7, ..want(tenant, 1) };
+    assert_eq!(exchange(&place.ingest, one, knows).await.granted, 0);
+    let back = Want { taken: 7, returned: 2, ..want(tenant, 0) };
+    for _ in 0..2 {
+        assert_eq!(exchange(&place.ingest, one, back).await.left, 2, "however often it is given back");
+    }
+    let third = exchange(&place.ingest, other, Want { taken: 3, ..want(tenant, 7) }).await;
     assert_eq!(
         (third.lease, third.granted, third.left),
         (second.lease, 2, 0),
@@ -47,8 +61,7 @@ async fn many_nodes_that_ask_at_once_are_never_granted_more_than_the_cap() {
         asking.spawn(async move {
             let mut sum = 0;
             for _ in 0..10 {
-                let grants = lease::grant(&pool, node, &[want(tenant, 3)]).await.unwrap();
-                sum += grants.iter().map(|grant| grant.granted).sum::<i64>();
+                sum += exchange(&pool, node, Want { taken: sum, ..want(tenant, 3) }).await.granted;
             }
             sum
         });
@@ -58,7 +71,29 @@ async fn many_nodes_that_ask_at_once_are_never_granted_more_than_the_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_without_a_cap_and_one_that_nobody_knows_get_no_slice() {
+async fn a_grant_whose_commit_was_not_heard_of_is_granted_once() {
+    let place = Place::new().await;
+    let tenant = place.tenant(10).await;
+    let node = place.node(None).await;
+    let (proxy, url) = Proxy::to_postgres(&place.stores.database_url).await;
+    let pool = postgres::pool(&Secret::from(url.as_str()), 2, Some(Role::Ingest)).unwrap();
+    proxy.mute_at("COMMIT");
+    let wanted = [want(tenant, 6)];
+    let unheard = tokio::time::timeout(Duration::from_secs(1), lease::grant(&pool, node, &wanted)).await;
+    assert!(unheard.is_err() && proxy.is_mute(), "{unheard:?}");
+    eventually("it is committed", Duration::from_secs(5), async || {
+        place.number("SELECT coalesce(sum(granted), 0)::bigint FROM quota_period").await == 6
+    })
+    .await;
+    let heard = granted(&place, node, tenant, 4).await;
+    assert_eq!((heard.granted, heard.left), (6, 4), "what was granted then, and nothing for it now");
+    let more = exchange(&place.ingest, node, Want { taken: 6, ..want(tenant, 7) }).await;
+    assert_eq!((more.lease, more.granted, more.left), (heard.lease, 4, 0));
+    assert_eq!(place.granted().await, (10, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_without_a_cap_is_leased_what_it_likes_and_one_that_nobody_knows_gets_no_slice() {
     let place = Place::new().await;
     let tenant = place.tenant(10).await;
     sqlx::query(
@@ -68,8 +103,15 @@ async fn a_tenant_without_a_cap_and_one_that_nobody_knows_get_no_slice() {
     .await
     .unwrap();
     let node = place.node(None).await;
-    let grants = lease::grant(&place.ingest, node, &[want(tenant, 5)]).await.unwrap();
-    assert!(grants.is_empty(), "{grants:?}");
+    let wants = [want(tenant, 5_000_000_000), want(TenantId(tenant.0 + 1), 5)];
+    let unknown = lease::grant(&place.ingest, node, &wants).await;
+    let [grant] = unknown.unwrap()[..] else { panic!("one tenant is known") };
+    assert_eq!((grant.tenant, grant.granted, grant.left), (tenant, 5_000_000_000, i64::MAX));
+    // A cap that is set later finds what is held.
+    sqlx::query("UPDATE tenant SET quota = 7").execute(&place.stores.pool).await.unwrap();
+    let spent = Want { taken: grant.granted, returned: grant.granted - 3, ..want(tenant, 9) };
+    let rest = exchange(&place.ingest, node, spent).await;
+    assert_eq!((rest.granted, rest.left), (4, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,9 +136,11 @@ async fn a_process_that_holds_the_logs_lock_ends_all_nodes_and_each_node_ends_it
     let living = "SELECT count(*) FROM ingest_node WHERE lease_until > now()";
     lease::end(&place.ingest, node).await.unwrap();
     assert_eq!(place.number(living).await, 1);
+    let in_grace = "SELECT count(*) FROM ingest_node WHERE lease_until > now() - interval '10 seconds'";
+    assert_eq!(place.number(in_grace).await, 2, "what it handed to the log may still land");
     lease::end(&place.ingest, Uuid::nil()).await.unwrap();
     lease::end_all(&place.ingest).await.unwrap();
-    assert_eq!(place.number(living).await, 0);
+    assert_eq!((place.number(living).await, place.number(in_grace).await), (0, 0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use metering::lease::{self, heartbeat};
 use metering::ledger::{Account, Counts, Usage};
 use metering::settle::{Drift, Settlement, mend_drift};
-use metering::spool::{Copies, ForgetError, ended, forget, list, release};
+use metering::spool::{Copies, ForgetError, ended, forget, list, release, stopped};
 use schemas::frame::Envelope;
 use schemas::id::{LeaseId, ProjectId, TenantId};
 use schemas::time::Micros;
@@ -27,6 +27,10 @@ async fn a_node_that_comes_back_is_not_released_and_one_that_was_names_its_spool
     place.is_dead(silent).await;
     place.is_dead(of_another).await;
     lease::end(pool, dead).await.unwrap();
+    let found = ended(pool, SPOOL).await.unwrap();
+    assert_eq!(found.len(), 1, "an append of the one that ended now may still land");
+    assert_eq!(stopped(pool, SPOOL).await.unwrap().len(), 2, "its own process knows that none does");
+    place.is_dead(dead).await;
     let found = ended(pool, SPOOL).await.unwrap();
     let mut nodes: Vec<Uuid> = found.iter().map(|ended| ended.node).collect();
     nodes.sort();
@@ -142,4 +146,24 @@ async fn drift_is_mended_under_leases_that_live_and_what_agrees_is_left_alone() 
     assert_eq!(mend_drift(&place.processor).await.unwrap(), [mended]);
     assert_eq!(mend_drift(&place.processor).await.unwrap(), []);
     assert_eq!(place.number("SELECT sum(granted)::bigint FROM quota_period").await, 8 + 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_settled_by_events_of_its_own_tenant_and_period_only() {
+    let place = Place::new().await;
+    let (tenant, other) = (place.tenant(100).await, place.tenant(100).await);
+    let node = place.node(Some(SPOOL)).await;
+    let lease = granted(&place, node, tenant, 10).await.lease;
+    let counts = Counts { stored: 3, duplicate: 2, dead: 1 };
+    process(&place, other, lease, counts).await;
+    let of_other = frame(other, lease);
+    Copies::of([&of_other[..]]).charge(&place.ingest).await.unwrap();
+    let of = async |tenant: TenantId| -> Option<(i64, Option<i64>)> {
+        let query = "SELECT q.granted, l.processed FROM quota_period q
+                     LEFT JOIN quota_lease l USING (tenant_id, period_start) WHERE q.tenant_id = $1";
+        sqlx::query_as(query).bind(tenant.0).fetch_optional(&place.stores.pool).await.unwrap()
+    };
+    assert_eq!(of(tenant).await, Some((10, Some(0))), "nothing of it was processed");
+    assert_eq!(of(other).await, Some((3, None)), "what was stored counts");
+    assert_eq!(mend_drift(&place.processor).await.unwrap(), []);
 }
