@@ -1,8 +1,8 @@
 //! Settling: how accepted events ended, booked on the quota that they were charged to.
 //!
 //! A lease that is gone gave back what was not processed. Its events that come after that count like those that were
-//! accepted without a lease. They come from a spool that was forgotten, and turned up ([`crate::spool`]). So do events of
-//! a tenant or a period that the lease is not of.
+//! accepted without a lease. They come from a spool that was forgotten, and turned up ([`crate::spool`]). So do
+//! events of a tenant or a period that the lease is not of.
 
 mod drift;
 

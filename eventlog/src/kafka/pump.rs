@@ -235,7 +235,7 @@ impl Thread {
     }
 
     /// Takes every report that has come: `poll` takes one thing a call. After an outage tens of thousands of errors and
-    /// lines for the log may stand before the first report, so that those are taken with it; but for no longer than
+    /// lines for the log may stand before the first report, so that those are taken with it. That ends after
     /// [`HEARING_MAX`], since records wait to be handed over.
     fn hear(&self) {
         let deliveries = self.current.deliveries();
