@@ -1,8 +1,8 @@
 //! What a period costs, and nothing else: no store, no network, no clock, no float.
 //!
 //! # From usage to an invoice's lines
-//! A [`Plan`] is read from JSON with [`Plan::from_json`], which names all that is wrong with it at once. [`rate`] takes
-//! a plan and the [`Usage`] of a period, and gives [`Rated`] lines and their sum. An [`Anchor`] says when each
+//! A [`Plan`] is read from JSON with [`Plan::from_json`], which names all that is wrong with it at once. [`rate()`]
+//! takes a plan and the [`Usage`] of a period, and gives [`Rated`] lines and their sum. An [`Anchor`] says when each
 //! [`Period`] begins and ends. [`prorate`](mod@prorate) cuts a fee where a plan changes inside of a period.
 //! [`affordable`] turns a spending limit into a number of events. [`credit`] applies what a tenant has in advance.
 //! [`lifecycle`] has the tables by which subscriptions and invoices change.

@@ -31,7 +31,7 @@ use crate::money::Money;
 use crate::quantity::Quantity;
 
 pub use model::{Model, Tier};
-pub use problem::{InvalidPlan, Problem};
+pub use problem::{InvalidPlan, PROBLEMS_MAX, Problem};
 pub use read::limit;
 pub use version::PlanHash;
 
@@ -173,12 +173,6 @@ impl Charge {
     #[must_use]
     pub fn price(&self) -> &Model {
         &self.price
-    }
-}
-
-impl Serialize for Currency {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.code())
     }
 }
 

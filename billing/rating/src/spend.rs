@@ -49,7 +49,7 @@ impl Affordable {
 
 /// How many units of `meter` a limit pays for, while all other meters stand where `others` says.
 ///
-/// It asks [`rate`] itself, some 50 times for a charge and some 50 more where prices are by tier, so it cannot differ
+/// It asks [`rate()`] itself, some 50 times for a charge and some 50 more where prices are by tier, so it cannot differ
 /// from an invoice.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ pub struct Problem {
 /// A text is no valid plan: each problem is named, in the order of the form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct InvalidPlan {
-    /// At least one.
+    /// At least one, and the first [`PROBLEMS_MAX`].
     pub problems: Vec<Problem>,
 }
 
@@ -37,13 +37,18 @@ impl fmt::Display for InvalidPlan {
     }
 }
 
+/// How many problems of a plan are named: a long text can have one at each member.
+pub const PROBLEMS_MAX: usize = 100;
+
 /// Problems as they are found.
 #[derive(Debug, Default)]
 pub(super) struct Problems(pub(super) Vec<Problem>);
 
 impl Problems {
     pub(super) fn add(&mut self, pointer: &str, detail: impl fmt::Display) {
-        self.0.push(Problem { pointer: pointer.to_owned(), detail: detail.to_string() });
+        if self.0.len() < PROBLEMS_MAX {
+            self.0.push(Problem { pointer: pointer.to_owned(), detail: detail.to_string() });
+        }
     }
 }
 

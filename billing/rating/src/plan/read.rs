@@ -83,16 +83,17 @@ fn read_plan(value: &Value, problems: &mut Problems) -> Option<Plan> {
     let rate = plan.required("rate", or_null(|value| number(value, limit::RATE)), problems);
     let kept = or_null(|value| number(value, limit::RETENTION_DAYS));
     let retention_days = plan.required("retention_days", kept, problems);
-    let features = plan.optional("features", BTreeMap::new(), features, problems);
+    let features = plan.optional("features", None, |value| Ok::<_, &str>(Some(value)), problems);
+    let features = features.flatten().map_or_else(BTreeMap::new, |value| read_features(value, problems));
     let charges = plan.list("charges", limit::CHARGES_MAX, problems);
     let mut read = Vec::new();
     let mut meters = BTreeSet::new();
     for (pointer, value) in charges.into_iter().flatten() {
-        let Some(charge) = read_charge(value, &pointer, nothing.currency(), problems) else { continue };
-        if !meters.insert(charge.meter.clone()) {
+        let meter = value.get("meter").and_then(Value::as_str);
+        if meter.is_some_and(|meter| !meters.insert(meter)) {
             problems.add(&inside(&pointer, "meter"), "has another charge already");
         }
-        read.push(charge);
+        read.extend(read_charge(value, &pointer, nothing.currency(), problems));
     }
     Some(Plan {
         name: name?,
@@ -103,9 +104,30 @@ fn read_plan(value: &Value, problems: &mut Problems) -> Option<Plan> {
         minimum: minimum?,
         rate: rate?,
         retention_days: retention_days?,
-        features: features?,
+        features,
         charges: read,
     })
+}
+
+fn read_features(value: &Value, problems: &mut Problems) -> BTreeMap<String, bool> {
+    let pointer = "/features";
+    let Some(features) = value.as_object() else {
+        problems.add(pointer, "is an object of true and false");
+        return BTreeMap::new();
+    };
+    if features.len() > limit::FEATURES_MAX {
+        problems.add(pointer, format_args!("has at most {} features", limit::FEATURES_MAX));
+        return BTreeMap::new();
+    }
+    let mut read = BTreeMap::new();
+    for (name, value) in features {
+        match (word(name), value.as_bool()) {
+            (Ok(name), Some(is_on)) => drop(read.insert(name, is_on)),
+            (Err(rule), _) => problems.add(&inside(pointer, name), format_args!("has a name that {rule}")),
+            (Ok(_), None) => problems.add(&inside(pointer, name), "is true or false"),
+        }
+    }
+    read
 }
 
 fn read_charge(value: &Value, pointer: &str, currency: Currency, problems: &mut Problems) -> Option<Charge> {
@@ -226,19 +248,6 @@ fn interval(value: &Value) -> Result<Interval, &'static str> {
         Some("year") => Ok(Interval::Year),
         _ => Err("is month or year"),
     }
-}
-
-fn features(value: &Value) -> Result<BTreeMap<String, bool>, String> {
-    let features = value.as_object().ok_or("is an object of true and false")?;
-    if features.len() > limit::FEATURES_MAX {
-        return Err(format!("has at most {} features", limit::FEATURES_MAX));
-    }
-    let read = |(name, value): (&String, &Value)| {
-        let is_on = value.as_bool().ok_or_else(|| format!("says true or false of {name:?}"))?;
-        let word = word(name).map_err(|rule| format!("names {name:?}, but a name {rule}"))?;
-        Ok((word, is_on))
-    };
-    features.iter().map(read).collect()
 }
 
 fn number(value: &Value, range: std::ops::RangeInclusive<u32>) -> Result<u32, String> {

@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use super::problem::{Problems, inside};
 
-/// The value that a text says. A member that is there twice is a problem of its own; the last one goes on.
+/// The value that a text says. A member that is there twice is a problem, and the last one is read on.
 pub(super) fn parse(text: &[u8], problems: &mut Problems) -> Option<Value> {
     let found = RefCell::new(Problems::default());
     let mut from = serde_json::Deserializer::from_slice(text);
     let place = Place { pointer: String::new(), found: &found };
     let value = place.deserialize(&mut from).and_then(|value| from.end().map(|()| value));
-    problems.0.append(&mut found.borrow_mut().0);
+    *problems = found.take();
     value.map_err(|error| problems.add("", format_args!("is no JSON: {error}"))).ok()
 }
 

@@ -72,7 +72,7 @@ fn nothing_that_is_said_twice_or_not_known_is_passed_over() {
 fn every_problem_is_named_at_once() {
     let plan = json!({
         "name": " ", "currency": "EURO", "interval": "week", "fee": 49, "trial_days": -1, "minimum": "-1",
-        "rate": 0, "features": {"SSO": true}, "more": 1,
+        "rate": 0, "features": {"SSO": true, "sso": 1, "audit": true}, "more": 1,
         "charges": [
             {"meter": "Events", "included": "1e3", "cap": "x", "price": {"model": "tiered"}},
             {"meter": "events", "included": "10", "cap": "9", "price": {"model": "flat"}},
@@ -95,19 +95,29 @@ fn every_problem_is_named_at_once() {
             "/minimum",
             "/rate",
             "/retention_days",
-            "/features",
+            "/features/SSO",
+            "/features/sso",
             "/charges/0/meter",
             "/charges/0/included",
             "/charges/0/cap",
             "/charges/0/price/model",
             "/charges/1/price/unit",
             "/charges/1/cap",
+            "/charges/2/meter",
             "/charges/2/price/tiers/0/up_to",
             "/charges/2/price/tiers/1/up_to",
             "/charges/2/price/tiers/1/unit",
             "/charges/3",
         ]
     );
+}
+
+#[test]
+fn only_so_many_problems_are_named() {
+    let members: serde_json::Map<_, _> = (0..1_000).map(|n| (format!("m{n}"), json!(1))).collect();
+    assert_eq!(read(&Value::Object(members)).unwrap_err().problems.len(), PROBLEMS_MAX);
+    let twice = format!("{{{}}}", vec!["\"name\":1"; 1_000].join(","));
+    assert_eq!(Plan::from_json(twice.as_bytes()).unwrap_err().problems.len(), PROBLEMS_MAX);
 }
 
 #[test]
