@@ -182,6 +182,14 @@ impl EventLog for KafkaLog {
         }))
     }
 
+    fn bounds_of(&self, partition: u32) -> BoxFuture<'_, Result<Bounds, LogError>> {
+        let (appender, config) = (Arc::clone(&self.appender), Arc::clone(&self.config));
+        Box::pin(blocking(move || {
+            let producer = appender.producer();
+            topic::bounds(producer.client(), &config.topic, partition, config.reach_timeout)
+        }))
+    }
+
     /// Kafka retains by itself, by the topic's settings.
     fn trim(&self, _partition: u32, _before: u64) -> BoxFuture<'_, Result<(), LogError>> {
         Box::pin(async { Ok(()) })

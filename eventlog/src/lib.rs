@@ -161,6 +161,15 @@ pub trait EventLog: Send + Sync {
     /// The bounds of every partition, by its number. The end is taken when the call is made or later.
     fn bounds(&self) -> BoxFuture<'_, Result<Vec<Bounds>, LogError>>;
 
+    /// The bounds of one partition, whatever the others are like.
+    fn bounds_of(&self, partition: u32) -> BoxFuture<'_, Result<Bounds, LogError>> {
+        Box::pin(async move {
+            let bounds = self.bounds().await?;
+            let found = usize::try_from(partition).ok().and_then(|number| bounds.get(number));
+            found.copied().ok_or_else(|| LogError::Config(format!("there is no partition {partition}")))
+        })
+    }
+
     /// Lets the log drop records before `before` of `partition` that are older than its retention. Never drops
     /// others. A backend that retains by itself does nothing.
     fn trim(&self, partition: u32, before: u64) -> BoxFuture<'_, Result<(), LogError>>;

@@ -44,18 +44,19 @@ pub enum Resumed {
 /// # Errors
 /// If Postgres fails.
 pub async fn list(pool: &PgPool, log: Option<&dyn EventLog>) -> Result<Vec<Standing>, StoreError> {
-    let bounds = match log {
-        Some(log) => log.bounds().await.unwrap_or_default(),
-        None => Vec::new(),
-    };
-    let standing = |(place, stand): (usize, Stand)| {
+    let mut all = Vec::new();
+    for stand in partition_cursor::all(pool).await? {
         let Stand { partition, next_offset, epoch, owner, halted_reason, halted_at } = stand;
-        let next_offset = u64::try_from(next_offset).unwrap_or_default();
-        let lag = bounds.get(place).map(|bounds| bounds.end.saturating_sub(next_offset));
-        let partition = u32::try_from(partition).unwrap_or_default();
-        Standing { partition, owner, next_offset, lag, epoch, halted_reason, halted_at }
-    };
-    Ok(partition_cursor::all(pool).await?.into_iter().enumerate().map(standing).collect())
+        let (partition, next_offset) = (partition.unsigned_abs(), next_offset.unsigned_abs());
+        // One that can't be reached hides no other.
+        let bounds = match log {
+            Some(log) => log.bounds_of(partition).await.ok(),
+            None => None,
+        };
+        let lag = bounds.map(|bounds| bounds.end.saturating_sub(next_offset));
+        all.push(Standing { partition, owner, next_offset, lag, epoch, halted_reason, halted_at });
+    }
+    Ok(all)
 }
 
 /// Lets processors take a partition again that was halted.

@@ -76,6 +76,13 @@ impl EventLog for SpooledLog {
         }
     }
 
+    fn bounds_of(&self, partition: u32) -> BoxFuture<'_, Result<Bounds, LogError>> {
+        match self.log() {
+            Ok(log) => log.bounds_of(partition),
+            Err(error) => async { Err(error) }.boxed(),
+        }
+    }
+
     fn trim(&self, partition: u32, before: u64) -> BoxFuture<'_, Result<(), LogError>> {
         match self.log() {
             Ok(log) => log.trim(partition, before),

@@ -1,8 +1,8 @@
 //! What the ledgers say, for those that compare.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use metering::ledger::Counts;
 use processor::batch::Letters;
 use processor::commit::{Contents, RangeSum};
 use schemas::id::{Position, ProjectId, TenantId};
@@ -10,15 +10,15 @@ use schemas::time::Micros;
 
 use crate::round::Round;
 
-/// Usage is compared by these.
+/// Usage is compared by these, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct HourOf {
+    /// Start of the UTC hour of receipt.
+    pub(crate) hour: Micros,
     /// Who pays.
     pub(crate) tenant: TenantId,
     /// For which stream.
     pub(crate) project: ProjectId,
-    /// Start of the UTC hour of receipt.
-    pub(crate) hour: Micros,
 }
 
 /// Usage is billed by these.
@@ -33,14 +33,14 @@ pub(crate) struct BilledHour {
 /// A period that rows do not say.
 pub(crate) const UNKNOWN: Micros = Micros(0);
 
-/// What the ledgers say, as of one snapshot.
+/// What the ledgers say, as of one snapshot. What they say of hours is on disk ([`crate::runs`]): there is a row for
+/// each tenant that did anything in it. A range takes 150 bytes, and is of some thousands of events.
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     /// By partition: the cursor.
     pub(crate) cursors: BTreeMap<u32, u64>,
-    /// By partition and first offset: the end, and the sums.
-    pub(crate) ranges: BTreeMap<(u32, u64), (u64, RangeSum)>,
-    pub(crate) usage: BTreeMap<BilledHour, Counts>,
+    /// By partition, in order.
+    pub(crate) ranges: BTreeMap<u32, Arc<Vec<LedgerRange>>>,
     /// Where dead letters stand, whatever has become of them: a newer weir may read what this ledger counts as dead.
     pub(crate) letters: Letters,
     /// As what each was counted: accepted events, `None` under no tenant.
@@ -51,46 +51,34 @@ pub(crate) struct Books {
     pub(crate) erased: Erasures,
     /// Rows of usage of other meters than events.
     pub(crate) other_meters: i64,
-    /// Tenants' hours that are not sealed while later ones are.
-    pub(crate) passed_over: i64,
-    /// What more is sealed of than usage has.
-    pub(crate) oversealed: Vec<Oversealed>,
+    /// By tenant: its last hour that is sealed.
+    pub(crate) sealed_to: HashMap<TenantId, Micros>,
     /// How many periods have a quota, and those of which more or less is granted than is settled and leased.
     pub(crate) quotas: (i64, Vec<Quota>),
 }
 
 impl Books {
-    /// What was counted of each hour, in whatever period.
-    pub(crate) fn by_hour(&self) -> BTreeMap<HourOf, Counts> {
-        let mut hours: BTreeMap<HourOf, Counts> = BTreeMap::new();
-        for (hour, counts) in &self.usage {
-            *hours.entry(hour.of).or_default() += *counts;
-        }
-        hours
-    }
-
-    /// The key of the ledger's range that has this offset; of none, the offset itself.
-    pub(crate) fn range_at(&self, partition: u32, offset: u64) -> (u32, u64) {
-        let at = (partition, offset);
-        self.ranges.range(..=at).next_back().map_or(at, |(key, _)| *key)
-    }
-
-    /// How many events of a tenant's hour and period were taken out of the rows.
-    pub(crate) fn erased_of(&self, tenant: TenantId, hour: Micros, period: Micros) -> u64 {
-        let is_of = |of: &BilledHour| (of.of.tenant, of.of.hour, of.period) == (tenant, hour, period);
-        let from = HourOf { tenant, project: ProjectId(i64::MIN), hour: Micros(i64::MIN) };
-        let hours = self.erased.hours.range(BilledHour { of: from, period: Micros(i64::MIN) }..);
-        let hours = hours.take_while(|(of, _)| of.of.tenant == tenant).filter(|(of, _)| is_of(of));
-        hours.map(|(_, rows)| rows.unsigned_abs()).sum()
-    }
-
     /// The ledger's ranges of a partition, in order.
-    pub(crate) fn ranges_of(&self, partition: u32) -> Vec<LedgerRange> {
-        let ranges = self.ranges.range((partition, 0)..=(partition, u64::MAX));
-        let range =
-            |(&(_, lo), &(hi, sum))| LedgerRange { lo, hi, sum, erased: self.erased.of(partition, lo) };
-        ranges.map(range).collect()
+    pub(crate) fn ranges_of(&self, partition: u32) -> &[LedgerRange] {
+        self.ranges.get(&partition).map_or(&[], |ranges| ranges.as_slice())
     }
+
+    /// The range that begins there.
+    pub(crate) fn range(&self, partition: u32, lo: u64) -> Option<&LedgerRange> {
+        let ranges = self.ranges_of(partition);
+        ranges.get(ranges.binary_search_by_key(&lo, |range| range.lo).ok()?)
+    }
+
+    /// One past the last offset of each partition that is compared, by its number.
+    pub(crate) fn ends(&self) -> Vec<u64> {
+        let partitions = self.cursors.keys().next_back().map_or(0, |last| last + 1);
+        (0..partitions).map(|partition| self.cursors.get(&partition).copied().unwrap_or(0)).collect()
+    }
+}
+
+/// Which of the ranges, that are in order, has this offset.
+pub(crate) fn range_at(ranges: &[LedgerRange], offset: u64) -> Option<usize> {
+    ranges.partition_point(|range| range.lo <= offset).checked_sub(1)
 }
 
 /// A period's quota, and what it must be made of.
@@ -115,32 +103,15 @@ pub(crate) struct Span {
     pub(crate) period: Micros,
 }
 
-/// A span of which more is sealed than usage has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Oversealed {
-    pub(crate) span: Span,
-    pub(crate) sealed: i64,
-    pub(crate) stored: i64,
-}
-
-/// What was taken out of the rows on purpose, as of the same snapshot.
+/// What was taken out of the rows on purpose, as of the same snapshot: the sums stand with the ranges and hours.
 #[derive(Debug, Default)]
 pub(crate) struct Erasures {
-    /// By partition and first offset.
-    pub(crate) ranges: BTreeMap<(u32, u64), RangeSum>,
-    /// By hour.
-    pub(crate) hours: BTreeMap<BilledHour, i64>,
+    /// Whose rows.
+    pub(crate) tenants: BTreeSet<TenantId>,
     /// Counted, but perhaps still there: these rows are not looked at.
     pub(crate) deleting: Option<Round>,
     /// The newest round that is counted.
     pub(crate) newest: i64,
-}
-
-impl Erasures {
-    /// What was taken out of the range that begins at `lo`.
-    pub(crate) fn of(&self, partition: u32, lo: u64) -> RangeSum {
-        self.ranges.get(&(partition, lo)).copied().unwrap_or_default()
-    }
 }
 
 /// A range of the log with what the ledger says of it.
@@ -174,6 +145,8 @@ pub(crate) struct Found {
     pub(crate) positions: i64,
     pub(crate) xor_hash: i64,
     pub(crate) contents: Contents,
+    /// Rows that are not what their hash was made of, if that was looked at.
+    pub(crate) altered: i64,
 }
 
 impl Found {

@@ -14,10 +14,11 @@ use service::task::{Pace, every};
 use service::trace::Span;
 use sqlx::PgPool;
 
-use crate::books::{Erasures, Found, LedgerRange};
-use crate::db::{batch_ledger, mismatched_range, reconciled_partition, reconciliation};
+use crate::books::{Found, LedgerRange};
+use crate::db::{batch_ledger, erasure, mismatched_range, reconciled_partition, reconciliation};
 use crate::metrics;
-use crate::verify::ledger::read_erased;
+use crate::round::Round;
+use crate::verify::ledger;
 use crate::verify::rows::found;
 use processor::below;
 
@@ -119,8 +120,8 @@ async fn compare(
     all: &[LedgerRange],
 ) -> Result<usize, StoreError> {
     let number = u32::try_from(partition).unwrap_or_default();
-    let (all, erasures) = less_erased(pool, number, all).await?;
-    let compared = found(clickhouse, number, &all, &erasures).await?;
+    let (all, deleting) = less_erased(pool, number, all).await?;
+    let compared = found(clickhouse, number, &all, deleting.as_ref()).await?;
     let suspect: BTreeSet<u64> =
         compared.iter().filter(|(range, found)| !found.agrees(range)).map(|(range, _)| range.lo).collect();
     let mut wrong: BTreeMap<u64, (LedgerRange, Found)> = BTreeMap::new();
@@ -129,8 +130,8 @@ async fn compare(
         let held = below::change(pool, number).await?;
         for start in suspect {
             let now = batch_ledger::at(pool, partition, start).await?;
-            let (now, erasures) = less_erased(pool, number, now.as_slice()).await?;
-            let again = found(clickhouse, number, &now, &erasures).await?;
+            let (now, deleting) = less_erased(pool, number, now.as_slice()).await?;
+            let again = found(clickhouse, number, &now, deleting.as_ref()).await?;
             wrong.extend(
                 again.into_iter().filter(|(range, found)| !found.agrees(range)).map(|one| (one.0.lo, one)),
             );
@@ -142,17 +143,18 @@ async fn compare(
     Ok(all.len())
 }
 
-/// The ranges with what was erased of them, and whose rows must not be looked at.
+/// The ranges, which are in order, with what was erased of them, and whose rows must not be looked at.
 async fn less_erased(
     pool: &PgPool,
     partition: u32,
     ranges: &[LedgerRange],
-) -> Result<(Vec<LedgerRange>, Erasures), sqlx::Error> {
+) -> Result<(Vec<LedgerRange>, Option<Round>), sqlx::Error> {
     let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-    let erasures = read_erased(&mut tx).await?;
+    let mut ranges = ranges.to_vec();
+    ledger::less_erased(&mut tx, partition, &mut ranges).await?;
+    let deleting = erasure::counted(&mut *tx).await?;
     tx.commit().await?;
-    let less = |range: &LedgerRange| LedgerRange { erased: erasures.of(partition, range.lo), ..*range };
-    Ok((ranges.iter().map(less).collect(), erasures))
+    Ok((ranges, deleting))
 }
 
 async fn write_down(

@@ -7,14 +7,15 @@ use schemas::time::Micros;
 use serde::Serialize;
 use service::store::StoreError;
 
+use crate::books::LedgerRange;
 use crate::db::events::{self, HOURS_MAX, RANGES_MAX};
 use crate::db::mismatched_range;
 use crate::replay::range::Mender;
 use crate::replay::task::Report;
 use crate::stores::Stores;
 use crate::verdict::Verdict;
-use crate::verify::rows::{altered, found, hours};
-use crate::verify::{ledger, verify};
+use crate::verify::hours::Known;
+use crate::verify::{hours, ledger, rows, verify};
 use processor::below;
 
 /// What was mended, and what is so then.
@@ -39,9 +40,12 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, StoreError> {
         let mut held = below::change(stores.pool, partition).await?;
         let erased = held.erased().await?;
         // As they are now that nobody changes them.
-        let books = ledger::read(stores.pool).await?;
-        let ranges = books.ranges_of(partition).into_iter().filter(|range| starts.contains(&range.lo));
-        let mut mender = Mender::new(stores, partition, &books, erased, None);
+        let (first, last) = (starts.first().copied(), starts.last().copied());
+        let offsets = (first.unwrap_or_default(), last.unwrap_or_default() + 1);
+        let part = ledger::read_part(stores.pool, partition, offsets).await?;
+        let ranges: Vec<LedgerRange> =
+            part.ranges.iter().filter(|range| starts.contains(&range.lo)).copied().collect();
+        let mut mender = Mender::new(stores, partition, &part.letters, erased, None);
         mender.mend_all(ranges, &mut report).await?;
         held.release().await;
     }
@@ -63,25 +67,19 @@ pub async fn repair(stores: &Stores<'_>) -> Result<Repair, StoreError> {
 /// tenant's rows do not.
 async fn damaged(stores: &Stores<'_>) -> Result<BTreeMap<u32, BTreeSet<u64>>, StoreError> {
     let _held = below::read_all(stores.pool).await?;
-    let books = ledger::read(stores.pool).await?;
+    let (books, said) = ledger::read(stores.pool, stores.scratch).await?;
     let client = stores.clickhouse;
     let mut damaged: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
-    for &partition in books.cursors.keys() {
-        let compared = found(client, partition, &books.ranges_of(partition), &books.erased).await?;
-        let starts = compared.iter().filter(|(range, found)| !found.agrees(range));
-        let damaged = damaged.entry(partition).or_default();
-        damaged.extend(starts.map(|(range, _)| range.lo));
-        let altered = altered(client, partition, &books.ranges_of(partition), &books.erased).await?;
-        damaged.extend(altered.iter().map(|(range, _)| range.lo));
+    let all_found = rows::all(&books, client).await?;
+    for (&partition, ranges) in &books.ranges {
+        let found = |range: &LedgerRange| all_found.get(&(partition, range.lo)).copied().unwrap_or_default();
+        let is_wrong = |range: &&LedgerRange| !found(range).agrees(range) || found(range).altered > 0;
+        let starts = ranges.iter().filter(is_wrong).map(|range| range.lo);
+        damaged.entry(partition).or_default().extend(starts);
     }
-    let wrong_hours: BTreeSet<Micros> = hours(&books, client)
-        .await?
-        .into_iter()
-        .filter(|(_, rows, billed)| rows != billed)
-        .map(|(hour, _, _)| hour.of.hour)
-        .collect();
-    let wrong_hours: Vec<i64> = wrong_hours.into_iter().map(Micros::seconds).collect();
-    for hours in wrong_hours.chunks(HOURS_MAX) {
+    let known = Known { said, rows: hours::read_rows(&books, client, stores.scratch).await? };
+    let wrong: Vec<i64> = hours::wrong(known).await?.into_iter().map(Micros::seconds).collect();
+    for hours in wrong.chunks(HOURS_MAX) {
         for (&partition, damaged) in &mut damaged {
             for ranges in books.ranges_of(partition).chunks(RANGES_MAX) {
                 let Some(last) = ranges.last() else { continue };

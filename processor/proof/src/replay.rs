@@ -32,14 +32,16 @@ pub async fn replay(stores: &Stores<'_>, selection: Selection) -> Result<Report,
         }
         let mut held = below::change(stores.pool, partition).await?;
         let erased = held.erased().await?;
-        let books = ledger::read(stores.pool).await?;
-        let mut ranges = books.ranges_of(partition);
-        ranges.retain(|range| selection.may_be_in(partition, range));
-        let compared = found(stores.clickhouse, partition, &ranges, &books.erased).await?;
+        let offsets = match selection {
+            Selection::Offsets { from, to, .. } => (from, to),
+            Selection::Period { .. } | Selection::All => (0, u64::MAX),
+        };
+        let part = ledger::read_part(stores.pool, partition, offsets).await?;
+        let compared = found(stores.clickhouse, partition, &part.ranges, part.deleting.as_ref()).await?;
         report.ranges += compared.len();
         let damaged = compared.into_iter().filter(|(range, found)| !found.agrees(range));
         let damaged = damaged.map(|(range, _)| range);
-        let mut mender = Mender::new(stores, partition, &books, erased, Some(selection));
+        let mut mender = Mender::new(stores, partition, &part.letters, erased, Some(selection));
         mender.mend_all(damaged, &mut report).await?;
         held.release().await;
     }

@@ -45,6 +45,8 @@ pub struct Verdict {
     /// Tenants' hours that are not sealed while later ones of the same tenant are: their rows were erased before, came
     /// late just now, or do not agree with usage.
     pub unsealed: i64,
+    /// Partitions of the log that can't be read: nothing is proved of their events.
+    pub unread: Vec<Unread>,
     /// Of each partition: what its ledger comes to, to be kept.
     pub heads: Vec<Head>,
     /// What does not agree, the first few.
@@ -53,11 +55,22 @@ pub struct Verdict {
     pub mismatch_count: usize,
 }
 
+/// A partition that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// Its number.
+    pub partition: u32,
+    /// How many events its ledger has.
+    pub events: i64,
+    /// What the log says.
+    pub why: String,
+}
+
 impl Verdict {
-    /// Whether everything agrees.
+    /// Whether everything could be read and agrees.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.mismatch_count == 0
+        self.mismatch_count == 0 && self.unread.is_empty()
     }
 
     pub(crate) fn expect<T: PartialEq + std::fmt::Debug>(

@@ -1,10 +1,9 @@
 //! `batch_ledger`, which `processor` writes.
 
-use std::collections::BTreeMap;
-
+use futures_util::TryStreamExt;
 use metering::ledger::Counts;
 use processor::commit::{Contents, RangeSum};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::{as_number, offset, partition};
 use crate::books::LedgerRange;
@@ -20,20 +19,39 @@ fn range((lo, hi, stored, duplicate, dead, xor_hash, hashed, xor): Row) -> Ledge
     LedgerRange { lo: offset(lo), hi: offset(hi), sum, erased: RangeSum::default() }
 }
 
-/// By partition and first offset: the end, and the sums.
-pub(crate) async fn all(
-    executor: impl PgExecutor<'_>,
-) -> Result<BTreeMap<(u32, u64), (u64, RangeSum)>, sqlx::Error> {
-    let rows: Vec<PlacedRow> = sqlx::query_as(
-        "SELECT partition, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents FROM batch_ledger",
+/// Hands out all ranges, in the order of partition and offset, as they come.
+pub(crate) async fn each(
+    tx: &mut PgConnection,
+    mut take: impl FnMut(u32, LedgerRange),
+) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query_as(
+        "SELECT partition, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents FROM batch_ledger
+         ORDER BY partition, lo",
     )
+    .fetch(tx);
+    while let Some(row) = rows.try_next().await? {
+        let (number, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor): PlacedRow = row;
+        take(partition(number), range((lo, hi, stored, duplicate, dead, xor_hash, hashed, xor)));
+    }
+    Ok(())
+}
+
+/// The partition's ranges that have any of the offsets `[from, to)`, in order.
+pub(crate) async fn overlapping(
+    executor: impl PgExecutor<'_>,
+    partition: u32,
+    (from, to): (u64, u64),
+) -> Result<Vec<LedgerRange>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents FROM batch_ledger
+         WHERE partition = $1 AND hi > $2 AND lo < $3 ORDER BY lo",
+    )
+    .bind(i32::try_from(partition).unwrap_or(i32::MAX))
+    .bind(as_number(from))
+    .bind(as_number(to))
     .fetch_all(executor)
     .await?;
-    let by_start = |(number, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor)| {
-        let LedgerRange { lo, hi, sum, .. } = range((lo, hi, stored, duplicate, dead, xor_hash, hashed, xor));
-        ((partition(number), lo), (hi, sum))
-    };
-    Ok(rows.into_iter().map(by_start).collect())
+    Ok(rows.into_iter().map(range).collect())
 }
 
 /// How many ranges the partition has.

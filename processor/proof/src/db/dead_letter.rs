@@ -19,31 +19,53 @@ pub(crate) struct Letter {
     pub(crate) is_stored_there: bool,
 }
 
-/// All letters, whatever has become of them.
-pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Letter>, sqlx::Error> {
-    type Row = (i32, String, i32, i64, Option<i64>, Option<i64>, Option<i64>, bool);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT partition, position::text, events_before, events, tenant_id, project_id,
-                (extract(epoch FROM date_trunc('hour', received_at, 'UTC')) * 1000000)::bigint,
-                state = 'replayed' AND copies = 0
-         FROM dead_letter",
-    )
-    .fetch_all(executor)
-    .await?;
-    let letter = |(partition, position, events_before, events, tenant, project, hour, there): Row| Letter {
+/// What a letter is made of.
+type Row = (i32, String, i32, i64, Option<i64>, Option<i64>, Option<i64>, bool);
+
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT partition, position::text, events_before, events, tenant_id, project_id,
+                    (extract(epoch FROM date_trunc('hour', received_at, 'UTC')) * 1000000)::bigint,
+                    state = 'replayed' AND copies = 0
+             FROM dead_letter",
+            $condition
+        )
+    };
+}
+
+fn letter((partition, position, events_before, events, tenant, project, hour, there): Row) -> Letter {
+    Letter {
         at: (
             u32::try_from(partition).unwrap_or_default(),
             Position::from_number(position.parse().unwrap_or_default()),
         ),
         events_before: u16::try_from(events_before).unwrap_or_default(),
         hour: tenant.zip(project).zip(hour).map(|((tenant, project), hour)| HourOf {
+            hour: Micros(hour),
             tenant: TenantId(tenant),
             project: ProjectId(project),
-            hour: Micros(hour),
         }),
         events,
         is_stored_there: there,
-    };
+    }
+}
+
+/// All letters, whatever has become of them.
+pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Letter>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(select!("")).fetch_all(executor).await?;
+    Ok(rows.into_iter().map(letter).collect())
+}
+
+/// Those of a partition.
+pub(crate) async fn of_partition(
+    executor: impl PgExecutor<'_>,
+    partition: u32,
+) -> Result<Vec<Letter>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(select!(" WHERE partition = $1"))
+        .bind(i32::try_from(partition).unwrap_or(i32::MAX))
+        .fetch_all(executor)
+        .await?;
     Ok(rows.into_iter().map(letter).collect())
 }
 

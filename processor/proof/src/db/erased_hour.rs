@@ -1,29 +1,33 @@
 //! `erased_hour`: what was taken out of the rows, by hour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::id::{ProjectId, TenantId};
-use schemas::time::Micros;
+use schemas::id::TenantId;
 use sqlx::PgExecutor;
 use sqlx::types::chrono::{DateTime, Utc};
 
 use super::timestamp;
-use crate::books::{BilledHour, HourOf};
+use crate::books::{BilledHour, Span};
 
-/// Rows of each hour.
-pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<BTreeMap<BilledHour, i64>, sqlx::Error> {
-    let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT tenant_id, project_id, (extract(epoch FROM hour) * 1000000)::bigint,
-                (extract(epoch FROM period_start) * 1000000)::bigint, sum(rows)::bigint
-         FROM erased_hour GROUP BY 1, 2, 3, 4",
+/// Whose rows were taken out.
+pub(crate) async fn tenants(executor: impl PgExecutor<'_>) -> Result<BTreeSet<TenantId>, sqlx::Error> {
+    let tenants: Vec<i64> =
+        sqlx::query_scalar("SELECT DISTINCT tenant_id FROM erased_hour").fetch_all(executor).await?;
+    Ok(tenants.into_iter().map(TenantId).collect())
+}
+
+/// How many rows of a tenant's hour and period were taken out.
+pub(crate) async fn of(executor: impl PgExecutor<'_>, span: Span) -> Result<u64, sqlx::Error> {
+    let rows: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(rows), 0)::bigint FROM erased_hour
+         WHERE tenant_id = $1 AND hour = $2 AND period_start = $3",
     )
-    .fetch_all(executor)
+    .bind(span.tenant.0)
+    .bind(timestamp(span.hour))
+    .bind(timestamp(span.period))
+    .fetch_one(executor)
     .await?;
-    let hour = |(tenant, project, hour, period, rows)| {
-        let of = HourOf { tenant: TenantId(tenant), project: ProjectId(project), hour: Micros(hour) };
-        (BilledHour { of, period: Micros(period) }, rows)
-    };
-    Ok(rows.into_iter().map(hour).collect())
+    Ok(rows.unsigned_abs())
 }
 
 /// Writes what a round takes out.

@@ -2,28 +2,37 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::TryStreamExt;
 use metering::ledger::Counts;
 use processor::commit::{Contents, RangeSum};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::{as_number, offset, partition};
 
-/// By partition and first offset.
-pub(crate) async fn all(
-    executor: impl PgExecutor<'_>,
-) -> Result<BTreeMap<(u32, u64), RangeSum>, sqlx::Error> {
-    let rows: Vec<(i32, i64, i64, i64, i64, i64)> = sqlx::query_as(
+/// Hands out what was taken out of each range, by partition and first offset: of all, or of a partition's ranges that
+/// begin at `[first, last]`.
+pub(crate) async fn each(
+    tx: &mut PgConnection,
+    part: Option<(u32, u64, u64)>,
+    mut take: impl FnMut(u32, u64, RangeSum),
+) -> Result<(), sqlx::Error> {
+    let (of, first, last) = part.unwrap_or((0, 0, u64::MAX));
+    let mut rows = sqlx::query_as(
         "SELECT partition, lo, sum(rows)::bigint, bit_xor(xor_hash), sum(hashed)::bigint, bit_xor(xor_contents)
-         FROM erased_range GROUP BY 1, 2",
+         FROM erased_range WHERE $1 OR (partition = $2 AND lo BETWEEN $3 AND $4) GROUP BY 1, 2",
     )
-    .fetch_all(executor)
-    .await?;
-    let sum = |(number, lo, stored, xor_hash, hashed, xor)| {
+    .bind(part.is_none())
+    .bind(i32::try_from(of).unwrap_or(i32::MAX))
+    .bind(as_number(first))
+    .bind(as_number(last))
+    .fetch(tx);
+    while let Some(row) = rows.try_next().await? {
+        let (number, lo, stored, xor_hash, hashed, xor): (i32, i64, i64, i64, i64, i64) = row;
         let counts = Counts { stored, ..Counts::default() };
         let sum = RangeSum { counts, xor_hash, contents: Contents { hashed, xor } };
-        ((partition(number), offset(lo)), sum)
-    };
-    Ok(rows.into_iter().map(sum).collect())
+        take(partition(number), offset(lo), sum);
+    }
+    Ok(())
 }
 
 /// Writes what a round takes out, by partition and first offset.

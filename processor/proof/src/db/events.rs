@@ -3,19 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use clickhouse::Client;
 use clickhouse::error::Error;
-use clickhouse::{Client, Row};
+use clickhouse::query::{Query, RowCursor};
 use processor::commit::Contents;
 use processor::rows::content_hash_in_sql;
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
-use serde::Deserialize;
 
 use crate::books::{BilledHour, Found, HourOf};
 use crate::round::{Erasure, Round, What};
 
-/// Ranges that one query names: ClickHouse takes queries of 256 KiB.
-pub(crate) const RANGES_MAX: usize = 2_000;
+/// Ranges of a partition that one query names.
+pub(crate) const RANGES_MAX: usize = 50_000;
+/// Memory of ClickHouse that a query over all rows takes before it goes to disk, of each kind.
+const MEMORY_BYTES: &str = "536870912";
+/// Bytes of a query's text: a range takes up to 21.
+const QUERY_BYTES_MAX: &str = "268435456";
+/// In place of an offset: the partition goes on.
+pub(crate) const NO_END: u64 = 1 << 47;
 /// Hours that one query names.
 pub(crate) const HOURS_MAX: usize = 5_000;
 
@@ -94,102 +100,136 @@ fn of_round(round: &Round) -> String {
     format!("({})", each.collect::<Vec<String>>().join(" OR "))
 }
 
-/// Rows by ranges of a partition: `starts` are their first offsets, in order, and the last one ends before `end`.
-/// Ranges without rows are left out.
+/// Ranges of the log: which, and how far they go.
+#[derive(Debug)]
+pub(crate) struct Starts {
+    /// Partition and first offset of each, in order.
+    starts: Vec<(u32, u64)>,
+    /// Which rows are theirs, as a condition.
+    within: String,
+}
+
+impl Starts {
+    /// Of all partitions; their last ones end at an offset of their partition: one for each partition, in order.
+    pub(crate) fn before(starts: Vec<(u32, u64)>, ends: Vec<u64>) -> Self {
+        let within = format!("log_partition < {} AND {}", ends.len(), stands_before(&ends));
+        Self { starts, within: if ends.is_empty() { "false".to_owned() } else { within } }
+    }
+
+    /// Of one partition; the last one ends before `end`.
+    pub(crate) fn of(partition: u32, starts: Vec<u64>, end: u64) -> Self {
+        let position = |offset| Position::first_of(offset).number();
+        let first = position(starts.first().copied().unwrap_or(0));
+        let within =
+            format!("log_partition = {partition} AND position >= {first} AND position < {}", position(end));
+        Self { starts: starts.into_iter().map(|lo| (partition, lo)).collect(), within }
+    }
+
+    /// Of all rows.
+    pub(crate) fn all(starts: Vec<(u32, u64)>) -> Self {
+        Self { starts, within: "true".to_owned() }
+    }
+}
+
+/// Partition and offset in one number each.
+fn numbers(starts: &[(u32, u64)]) -> Vec<u64> {
+    starts.iter().map(|(partition, lo)| (u64::from(*partition) << OFFSET_BITS) | lo).collect()
+}
+
+/// Bits of an offset.
+const OFFSET_BITS: u32 = 48;
+
+/// Rows by ranges, by partition and first offset. Ranges without rows are left out. If `looks_at_contents`, the hash of
+/// every row is computed.
+///
+/// One scan, whatever the ranges are: rows lie in the order of tenants, so that there is no cheaper way to many of them.
 pub(crate) async fn by_range(
     client: &Client,
     rows: &Rows,
-    partition: u32,
-    starts: &[u64],
-    end: Option<u64>,
-) -> Result<BTreeMap<u64, Found>, Error> {
-    #[derive(Row, Deserialize)]
-    struct RangeRow {
-        lo: u64,
-        rows: u64,
-        positions: u64,
-        xor_hash: u64,
-        hashed: u64,
-        xor_contents: u64,
+    Starts { starts, within }: &Starts,
+    looks_at_contents: bool,
+) -> Result<BTreeMap<(u32, u64), Found>, Error> {
+    let mut found = BTreeMap::new();
+    if starts.is_empty() {
+        return Ok(found);
     }
-    let Some(first) = starts.first() else { return Ok(BTreeMap::new()) };
-    let found: Vec<RangeRow> = client
-        .query(&format!(
-            "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows, uniqExact(position) AS positions,
-                    groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash,
-                    countIf(content_hash != 0) AS hashed,
-                    groupBitXor(toUInt64(bitAnd(content_hash, toUInt128(18446744073709551615)))) AS xor_contents
-             FROM {rows} AND log_partition = ? AND position >= ? AND position < ? GROUP BY lo"
-        ))
-        .bind(starts)
-        .bind(partition)
-        .bind(Position::first_of(*first).number())
-        .bind(end.map_or(u64::MAX, |end| Position::first_of(end).number()))
-        .fetch_all()
-        .await?;
-    let sums = |row: RangeRow| {
-        let (rows, positions) = (as_count(row.rows), as_count(row.positions));
-        let contents = Contents { hashed: as_count(row.hashed), xor: row.xor_contents.cast_signed() };
-        (row.lo, Found { rows, positions, xor_hash: row.xor_hash.cast_signed(), contents })
+    let altered = if looks_at_contents {
+        format!("countIf(content_hash != 0 AND content_hash != {})", content_hash_in_sql())
+    } else {
+        "toUInt64(0)".to_owned()
     };
-    Ok(found.into_iter().map(sums).collect())
+    type RangeRow = (u64, u64, u64, u64, u64, u64, u64);
+    let query = format!(
+        "SELECT roundDown(bitOr(bitShiftLeft(toUInt64(log_partition), {OFFSET_BITS}), bitShiftRight(position, 16)), ?) AS lo,
+                count() AS rows, uniqExact(position) AS positions,
+                groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash,
+                countIf(content_hash != 0) AS hashed,
+                groupBitXor(toUInt64(bitAnd(content_hash, toUInt128(18446744073709551615)))) AS xor_contents,
+                {altered} AS altered
+         FROM {rows} AND {within} GROUP BY lo"
+    );
+    let mut cursor = heavy(client, &query).bind(numbers(starts)).fetch::<RangeRow>()?;
+    while let Some((lo, rows, positions, xor_hash, hashed, xor, altered)) = cursor.next().await? {
+        let contents = Contents { hashed: as_count(hashed), xor: xor.cast_signed() };
+        let key = (u32::try_from(lo >> OFFSET_BITS).unwrap_or(u32::MAX), lo & ((1 << OFFSET_BITS) - 1));
+        let found_there = Found {
+            rows: as_count(rows),
+            positions: as_count(positions),
+            xor_hash: xor_hash.cast_signed(),
+            contents,
+            altered: as_count(altered),
+        };
+        found.insert(key, found_there);
+    }
+    Ok(found)
 }
 
-/// Of the ranges of a partition that begin at `starts`, in order, and end before `end`: those with rows of which the
-/// contents are not what their hash was made of, and how many these are. Computes the hash of every row.
-pub(crate) async fn altered(
-    client: &Client,
-    rows: &Rows,
-    partition: u32,
-    starts: &[u64],
-    end: u64,
-) -> Result<Vec<(u64, u64)>, Error> {
-    let Some(first) = starts.first() else { return Ok(Vec::new()) };
+/// A query over many rows: what does not fit into so much memory of ClickHouse goes to its disk, and its text may name
+/// very many ranges.
+fn heavy(client: &Client, query: &str) -> Query {
     client
-        .query(&format!(
-            "SELECT roundDown(bitShiftRight(position, 16), ?) AS lo, count() AS rows
-             FROM {rows} AND log_partition = ? AND position >= ? AND position < ?
-               AND content_hash != 0 AND content_hash != {} GROUP BY lo",
-            content_hash_in_sql()
-        ))
-        .bind(starts)
-        .bind(partition)
-        .bind(Position::first_of(*first).number())
-        .bind(Position::first_of(end).number())
-        .fetch_all()
-        .await
+        .query(query)
+        .with_setting("max_bytes_before_external_group_by", MEMORY_BYTES)
+        .with_setting("max_bytes_before_external_sort", MEMORY_BYTES)
+        .with_setting("max_query_size", QUERY_BYTES_MAX)
 }
 
-/// Rows by tenant, project, hour and period; of those that stand before `ends`, an offset for each partition, if there
-/// are any.
-pub(crate) async fn by_hour(
-    client: &Client,
-    rows: &Rows,
-    ends: Option<&[u64]>,
-) -> Result<BTreeMap<BilledHour, i64>, Error> {
-    #[derive(Row, Deserialize)]
-    struct HourRow {
-        tenant_id: i64,
-        project_id: i64,
-        hour: i64,
-        period: i64,
-        rows: u64,
+/// Rows by hour and period, as they come: in the order of the hours.
+pub(crate) struct Hours(RowCursor<(i64, i64, i64, i64, u64)>);
+
+/// Of the rows that stand before `ends`, an offset for each partition.
+pub(crate) fn hours(client: &Client, rows: &Rows, ends: &[u64]) -> Result<Hours, Error> {
+    of_hours(client, &format!("{rows} AND {}", stands_before(ends)))
+}
+
+fn of_hours(client: &Client, rows: &str) -> Result<Hours, Error> {
+    let query = format!(
+        "SELECT toInt64(toUnixTimestamp(toStartOfHour(received_at))) * 1000000 AS hour, tenant_id, project_id,
+                toUnixTimestamp64Second(period_start) * 1000000 AS period, count() AS rows
+         FROM {rows} GROUP BY hour, tenant_id, project_id, period ORDER BY hour, tenant_id, project_id, period"
+    );
+    Ok(Hours(heavy(client, &query).fetch()?))
+}
+
+impl Hours {
+    /// The next one, and how many rows it has; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<(BilledHour, i64)>, Error> {
+        let row = self.0.next().await?;
+        Ok(row.map(|(hour, tenant, project, period, rows)| {
+            let (tenant, project) = (TenantId(tenant), ProjectId(project));
+            let of = HourOf { hour: Micros(hour), tenant, project };
+            (BilledHour { of, period: Micros(period) }, as_count(rows))
+        }))
     }
-    let before = ends.map(|ends| format!(" AND {}", stands_before(ends))).unwrap_or_default();
-    let found: Vec<HourRow> = client
-        .query(&format!(
-            "SELECT tenant_id, project_id, toInt64(toUnixTimestamp(toStartOfHour(received_at))) * 1000000 AS hour,
-                    toUnixTimestamp64Second(period_start) * 1000000 AS period, count() AS rows
-             FROM {rows}{before} GROUP BY tenant_id, project_id, hour, period"
-        ))
-        .fetch_all()
-        .await?;
-    let hour = |row: HourRow| {
-        let (tenant, project) = (TenantId(row.tenant_id), ProjectId(row.project_id));
-        let of = HourOf { tenant, project, hour: Micros(row.hour) };
-        (BilledHour { of, period: Micros(row.period) }, as_count(row.rows))
-    };
-    Ok(found.into_iter().map(hour).collect())
+}
+
+/// Rows by tenant, project, hour and period.
+pub(crate) async fn by_hour(client: &Client, rows: &Rows) -> Result<BTreeMap<BilledHour, i64>, Error> {
+    let (mut hours, mut all) = (of_hours(client, &rows.to_string())?, BTreeMap::new());
+    while let Some((hour, rows)) = hours.next().await? {
+        all.insert(hour, rows);
+    }
+    Ok(all)
 }
 
 /// Rows of partitions that the log does not have.
@@ -237,12 +277,10 @@ pub(crate) async fn ranges_with_rows_in(
     hours: &[i64],
 ) -> Result<Vec<u64>, Error> {
     let Some(first) = starts.first() else { return Ok(Vec::new()) };
-    client
-        .query(
-            "SELECT DISTINCT roundDown(bitShiftRight(position, 16), ?) AS lo FROM events
-             WHERE log_partition = ? AND position >= ? AND position < ?
-               AND toInt64(toUnixTimestamp(toStartOfHour(received_at))) IN ?",
-        )
+    let query = "SELECT DISTINCT roundDown(bitShiftRight(position, 16), ?) AS lo FROM events
+                 WHERE log_partition = ? AND position >= ? AND position < ?
+                   AND toInt64(toUnixTimestamp(toStartOfHour(received_at))) IN ?";
+    heavy(client, query)
         .bind(starts)
         .bind(partition)
         .bind(Position::first_of(*first).number())

@@ -1,6 +1,6 @@
 //! `hour_seal`: what was stored of each tenant's closed hours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use evidence::{Hash, KeyId, Root, Seal, Signature, Signed};
 use schemas::id::TenantId;
@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
 
 use super::timestamp;
-use crate::books::{Oversealed, Span};
+use crate::books::Span;
 
 /// Events that usage has and no seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,45 +213,14 @@ pub(crate) async fn by_hour(
     rows.iter().map(kept).collect()
 }
 
-/// How many tenants' hours are not sealed, in whole or in part, while a later one of the same tenant is.
-pub(crate) async fn passed_over(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH sealed AS (
-             SELECT hour, tenant_id, period_start, sum(events)::bigint AS events FROM hour_seal
-             GROUP BY hour, tenant_id, period_start),
-         last AS (SELECT tenant_id, max(hour) AS hour FROM hour_seal GROUP BY tenant_id),
-         used AS (
-             SELECT u.hour, u.tenant_id, u.period_start, sum(u.stored)::bigint AS stored
-             FROM usage_hour u JOIN last l ON l.tenant_id = u.tenant_id AND u.hour < l.hour
-             WHERE u.meter = $1 GROUP BY u.hour, u.tenant_id, u.period_start)
-         SELECT count(*) FROM used u LEFT JOIN sealed s USING (hour, tenant_id, period_start)
-         WHERE u.stored > coalesce(s.events, 0)",
+/// By tenant: the last hour that is sealed.
+pub(crate) async fn last(executor: impl PgExecutor<'_>) -> Result<HashMap<TenantId, Micros>, sqlx::Error> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT tenant_id, (extract(epoch FROM max(hour)) * 1000000)::bigint FROM hour_seal GROUP BY tenant_id",
     )
-    .bind(METER_EVENTS)
-    .fetch_one(executor)
-    .await
-}
-
-/// The spans of which more is sealed than usage has.
-pub(crate) async fn oversealed(executor: impl PgExecutor<'_>) -> Result<Vec<Oversealed>, sqlx::Error> {
-    let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT (extract(epoch FROM s.hour) * 1000000)::bigint, s.tenant_id,
-                (extract(epoch FROM s.period_start) * 1000000)::bigint, s.events, coalesce(u.stored, 0)
-         FROM (SELECT hour, tenant_id, period_start, sum(events)::bigint AS events FROM hour_seal
-               GROUP BY hour, tenant_id, period_start) AS s
-         LEFT JOIN (SELECT hour, tenant_id, period_start, sum(stored)::bigint AS stored FROM usage_hour
-                    WHERE meter = $1 GROUP BY hour, tenant_id, period_start) AS u USING (hour, tenant_id, period_start)
-         WHERE s.events > coalesce(u.stored, 0) ORDER BY 1, 2, 3",
-    )
-    .bind(METER_EVENTS)
     .fetch_all(executor)
     .await?;
-    let of = |(hour, tenant, period, sealed, stored): (i64, i64, i64, i64, i64)| Oversealed {
-        span: Span { hour: Micros(hour), tenant: TenantId(tenant), period: Micros(period) },
-        sealed,
-        stored,
-    };
-    Ok(rows.into_iter().map(of).collect())
+    Ok(rows.into_iter().map(|(tenant, hour)| (TenantId(tenant), Micros(hour))).collect())
 }
 
 /// The first and the last number of a tenant's seals of the hours `[from, to)`.

@@ -1,30 +1,42 @@
 //! `usage_hour`, which `metering` writes.
 
-use std::collections::BTreeMap;
-
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use metering::ledger::Counts;
 use schemas::id::{ProjectId, TenantId};
 use schemas::outcome::METER_EVENTS;
 use schemas::time::Micros;
-use sqlx::PgExecutor;
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::books::{BilledHour, HourOf};
+use crate::runs::{Line, Sums};
+use crate::verify::ledger::ALL_PROJECTS;
 
-/// What is counted of the events of each hour and period.
-pub(crate) async fn all(executor: impl PgExecutor<'_>) -> Result<BTreeMap<BilledHour, Counts>, sqlx::Error> {
-    let rows: Vec<(i64, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT tenant_id, project_id, (extract(epoch FROM hour) * 1000000)::bigint,
-                (extract(epoch FROM period_start) * 1000000)::bigint, stored, duplicate, dead
-         FROM usage_hour WHERE meter = $1",
+/// What is said of hours, in their order: what is counted of their events, what was taken out of the rows, and what is
+/// sealed, under [`ALL_PROJECTS`]. An hour may have several lines.
+pub(crate) fn lines(tx: &mut PgConnection) -> BoxStream<'_, Result<Line, sqlx::Error>> {
+    type Row = (DateTime<Utc>, i64, i64, DateTime<Utc>, i64, i64, i64, i64, i64);
+    let rows = sqlx::query_as(
+        "SELECT hour, tenant_id, project_id, period_start, stored, duplicate, dead, 0::bigint, 0::bigint
+         FROM usage_hour WHERE meter = $1
+         UNION ALL
+         SELECT hour, tenant_id, project_id, period_start, 0, 0, 0, rows, 0 FROM erased_hour
+         UNION ALL
+         SELECT hour, tenant_id, $2, period_start, 0, 0, 0, 0, events FROM hour_seal
+         ORDER BY 1, 2, 3, 4",
     )
     .bind(METER_EVENTS)
-    .fetch_all(executor)
-    .await?;
-    let counts = |(tenant, project, hour, period, stored, duplicate, dead)| {
-        let of = HourOf { tenant: TenantId(tenant), project: ProjectId(project), hour: Micros(hour) };
-        (BilledHour { of, period: Micros(period) }, Counts { stored, duplicate, dead })
+    .bind(ALL_PROJECTS.0)
+    .fetch(tx);
+    let line = |(hour, tenant, project, period, stored, duplicate, dead, erased, sealed): Row| {
+        let (tenant, project) = (TenantId(tenant), ProjectId(project));
+        let of = HourOf { hour: Micros(hour.timestamp_micros()), tenant, project };
+        let counted = Counts { stored, duplicate, dead };
+        let sums = Sums { counted, erased, sealed, ..Sums::default() };
+        Line { hour: BilledHour { of, period: Micros(period.timestamp_micros()) }, sums }
     };
-    Ok(rows.into_iter().map(counts).collect())
+    rows.map_ok(line).boxed()
 }
 
 /// How many rows are of other meters, which nothing counts yet.

@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use crate::books::BilledHour;
 use crate::db::batch_ledger;
-use crate::db::events::{self, RANGES_MAX, Rows};
+use crate::db::events::{self, Rows, Starts};
 use crate::error::EraseError;
 use crate::round::Round;
 
@@ -31,19 +31,18 @@ pub(super) struct Taken {
 pub(super) async fn count(pool: &PgPool, client: &Client, round: &Round) -> Result<Taken, EraseError> {
     let rows = Rows::of(round);
     let mut taken = Taken::default();
+    let mut starts = Vec::new();
     for (partition, first, last) in events::spans(client, &rows).await? {
-        let starts = batch_ledger::starts(pool, partition, first, last).await?;
-        let mut chunks = starts.chunks(RANGES_MAX).peekable();
-        while let Some(chunk) = chunks.next() {
-            let end = chunks.peek().and_then(|next| next.first()).copied();
-            for (lo, found) in events::by_range(client, &rows, partition, chunk, end).await? {
-                let counts = Counts { stored: found.rows, ..Counts::default() };
-                let sum = RangeSum { counts, xor_hash: found.xor_hash, contents: found.contents };
-                taken.ranges.insert((partition, lo), sum);
-            }
-        }
+        let of = batch_ledger::starts(pool, partition, first, last).await?;
+        starts.extend(of.into_iter().map(|lo| (partition, lo)));
     }
-    taken.hours = events::by_hour(client, &rows, None).await?;
+    starts.sort_unstable();
+    for (range, found) in events::by_range(client, &rows, &Starts::all(starts), false).await? {
+        let counts = Counts { stored: found.rows, ..Counts::default() };
+        let sum = RangeSum { counts, xor_hash: found.xor_hash, contents: found.contents };
+        taken.ranges.insert(range, sum);
+    }
+    taken.hours = events::by_hour(client, &rows).await?;
     for (whose, rows) in events::by_whose(client, &rows).await? {
         if let Some(erasure) = round.erasure(whose) {
             taken.events.insert(erasure, rows);

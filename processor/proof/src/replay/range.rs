@@ -9,7 +9,7 @@ use service::store::StoreError;
 
 use super::first::Firsts;
 use super::task::{Report, Selection};
-use crate::books::{Books, LedgerRange};
+use crate::books::LedgerRange;
 use crate::db::partition_cursor;
 use crate::records::Records;
 use crate::stores::Stores;
@@ -74,15 +74,15 @@ impl From<clickhouse::error::Error> for MendError {
 type There = BTreeMap<Position, Vec<Stored>>;
 
 impl<'a> Mender<'a> {
-    /// The partition must be held ([`processor::below::change`]) since before `books` were read.
+    /// The partition must be held ([`processor::below::change`]) since before `letters` were read.
     pub(crate) fn new(
         stores: &'a Stores<'a>,
         partition: u32,
-        books: &'a Books,
+        letters: &'a Letters,
         erased: Erased,
         selection: Option<Selection>,
     ) -> Self {
-        Self { stores, partition, letters: &books.letters, firsts: Firsts::default(), erased, selection }
+        Self { stores, partition, letters, firsts: Firsts::default(), erased, selection }
     }
 
     /// Mends ranges, in order, and notes in the report what it did. Processors read the ids again that rows have

@@ -4,8 +4,6 @@ use processor::batch::Placed;
 use schemas::time::Micros;
 use serde::Serialize;
 
-use crate::books::LedgerRange;
-
 /// Which rows are to be brought back, if they are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
@@ -30,15 +28,6 @@ pub enum Selection {
 }
 
 impl Selection {
-    pub(crate) fn may_be_in(&self, partition: u32, range: &LedgerRange) -> bool {
-        match self {
-            Self::Offsets { partition: of, from, to } => {
-                *of == partition && range.lo < *to && *from < range.hi
-            }
-            Self::Period { .. } | Self::All => true,
-        }
-    }
-
     pub(crate) fn has(&self, placed: &Placed<'_>) -> bool {
         match self {
             Self::Offsets { from, to, .. } => (*from..*to).contains(&placed.position.offset()),

@@ -1,16 +1,13 @@
 //! What is in the rows of a range, by the log: where rows were enriched by other rules or with another geo database
 //! than today's, the ledger's sum is made of theirs.
 
-use std::collections::BTreeSet;
-
 use processor::batch::{Range, decode_as_judged};
 use processor::block::Block;
 use processor::commit::RangeSum;
 use processor::repair;
-use schemas::id::TenantId;
 use service::store::StoreError;
 
-use crate::books::Books;
+use crate::books::{Books, LedgerRange};
 use crate::records::Records;
 use crate::stores::Stores;
 use crate::verdict::Verdict;
@@ -22,8 +19,9 @@ pub(super) async fn check(
     (partition, lo): (u32, u64),
     verdict: &mut Verdict,
 ) -> Result<(), StoreError> {
-    let Some(&(hi, ledger)) = books.ranges.get(&(partition, lo)) else { return Ok(()) };
-    let erased = books.erased.of(partition, lo);
+    let Some(&LedgerRange { hi, sum: ledger, erased, .. }) = books.range(partition, lo) else {
+        return Ok(());
+    };
     if erased.counts.stored > 0 && books.erased.deleting.is_some() {
         // They may be there or not.
         return Ok(());
@@ -62,8 +60,8 @@ pub(super) async fn is_of_erased_firsts(
     (partition, lo): (u32, u64),
     judged: &RangeSum,
 ) -> Result<bool, StoreError> {
-    let Some(&(hi, ledger)) = books.ranges.get(&(partition, lo)) else { return Ok(false) };
-    let erased: BTreeSet<TenantId> = books.erased.hours.keys().map(|hour| hour.of.tenant).collect();
+    let Some(&LedgerRange { hi, sum: ledger, .. }) = books.range(partition, lo) else { return Ok(false) };
+    let erased = &books.erased.tenants;
     let present = repair::present(stores.clickhouse, &[Range { partition, lo, hi, epoch: 0 }]).await?;
     let mut without_row = 0;
     let mut records = Records::open(stores.log, partition, (lo, hi)).await?;

@@ -1,25 +1,61 @@
-use metering::ledger::Counts;
-use sqlx::{PgConnection, PgPool};
+//! The ledgers in Postgres, read in one snapshot, and whether each agrees with itself.
 
-use crate::books::{Books, Erasures, Quota};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use schemas::id::ProjectId;
+use service::store::StoreError;
+use sqlx::{Connection, PgConnection, PgPool};
+
+use super::hours::{LINES_AT_ONCE, written};
+use crate::books::{Books, Erasures, LedgerRange, Quota};
 use crate::db::{
     batch_ledger, dead_letter, erased_hour, erased_range, erasure, hour_seal, partition_cursor, quota_period,
     usage_hour,
 };
 use crate::head::Head;
+use crate::round::Round;
+use crate::runs::Runs;
+use crate::scratch::disk_failed;
+use crate::turn::connection;
 use crate::verdict::Verdict;
+use processor::batch::Letters;
 
-/// Reads cursors and ledgers in one snapshot.
-pub(crate) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
-    let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+/// In place of a project, for what is said of all projects of a tenant.
+pub(crate) const ALL_PROJECTS: ProjectId = ProjectId(i64::MIN);
+
+/// A snapshot for reading, whose statements may take long: each of them goes over a whole table.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+const PATIENCE: &str = "SET LOCAL statement_timeout = '1h'";
+
+/// Reads cursors and ledgers in one snapshot; what they say of hours goes to disk.
+pub(crate) async fn read(pool: &PgPool, scratch: &Path) -> Result<(Books, Runs), StoreError> {
+    let mut connection = connection(pool).await?;
+    let mut tx = connection.begin_with(SNAPSHOT).await?;
+    sqlx::query(PATIENCE).execute(&mut *tx).await?;
+    let cursors = partition_cursor::all(&mut *tx).await?;
+    let mut ranges: BTreeMap<u32, Vec<LedgerRange>> = BTreeMap::new();
+    batch_ledger::each(&mut tx, |partition, range| ranges.entry(partition).or_default().push(range)).await?;
+    erased_range::each(&mut tx, None, |partition, lo, sum| {
+        let ranges = ranges.get_mut(&partition).map_or(&mut [][..], Vec::as_mut_slice);
+        if let Ok(place) = ranges.binary_search_by_key(&lo, |range| range.lo) {
+            ranges.get_mut(place).into_iter().for_each(|range| range.erased = sum);
+        }
+    })
+    .await?;
+    let erased = Erasures {
+        tenants: erased_hour::tenants(&mut *tx).await?,
+        deleting: erasure::counted(&mut *tx).await?,
+        newest: erasure::newest_counted(&mut *tx).await?,
+    };
     let mut books = Books {
-        cursors: partition_cursor::all(&mut *tx).await?,
-        ranges: batch_ledger::all(&mut *tx).await?,
-        usage: usage_hour::all(&mut *tx).await?,
-        erased: read_erased(&mut tx).await?,
+        cursors,
+        ranges: ranges.into_iter().map(|(partition, ranges)| (partition, Arc::new(ranges))).collect(),
+        erased,
         other_meters: usage_hour::of_other_meters(&mut *tx).await?,
-        passed_over: hour_seal::passed_over(&mut *tx).await?,
-        oversealed: hour_seal::oversealed(&mut *tx).await?,
+        sealed_to: hour_seal::last(&mut *tx).await?,
         quotas: (quota_period::count(&mut *tx).await?, quota_period::drifted(&mut *tx).await?),
         ..Books::default()
     };
@@ -30,26 +66,74 @@ pub(crate) async fn read(pool: &PgPool) -> Result<Books, sqlx::Error> {
             books.stored_letters.insert(letter.at);
         }
     }
+    let said = read_hours(&mut tx, scratch).await?;
     tx.commit().await?;
-    Ok(books)
+    Ok((books, said))
 }
 
-pub(crate) async fn read_erased(tx: &mut PgConnection) -> Result<Erasures, sqlx::Error> {
-    Ok(Erasures {
-        ranges: erased_range::all(&mut *tx).await?,
-        hours: erased_hour::all(&mut *tx).await?,
-        deleting: erasure::counted(&mut *tx).await?,
-        newest: erasure::newest_counted(tx).await?,
+/// What is said of hours: usage, erasures, seals.
+async fn read_hours(tx: &mut PgConnection, scratch: &Path) -> Result<Runs, StoreError> {
+    let mut runs = Runs::begin(scratch).map_err(disk_failed)?;
+    let mut writer = runs.writer().map_err(disk_failed)?;
+    let mut lines = Vec::with_capacity(LINES_AT_ONCE);
+    let mut hours = usage_hour::lines(tx);
+    while let Some(line) = hours.try_next().await? {
+        lines.push(line);
+        if lines.len() == LINES_AT_ONCE {
+            (writer, lines) = written(writer, lines).await?;
+        }
+    }
+    (writer, _) = written(writer, lines).await?;
+    runs.end(writer).map_err(disk_failed)?;
+    Ok(runs)
+}
+
+/// What repairs know of a partition.
+pub(crate) struct Part {
+    /// In order.
+    pub(crate) ranges: Vec<LedgerRange>,
+    pub(crate) letters: Letters,
+    /// As in [`Erasures`].
+    pub(crate) deleting: Option<Round>,
+}
+
+/// Reads the ledger of a partition: its ranges that have any of the offsets `[from, to)`.
+pub(crate) async fn read_part(
+    pool: &PgPool,
+    partition: u32,
+    offsets: (u64, u64),
+) -> Result<Part, sqlx::Error> {
+    let mut connection = connection(pool).await?;
+    let mut tx = connection.begin_with(SNAPSHOT).await?;
+    sqlx::query(PATIENCE).execute(&mut *tx).await?;
+    let mut ranges = batch_ledger::overlapping(&mut *tx, partition, offsets).await?;
+    less_erased(&mut tx, partition, &mut ranges).await?;
+    let letters = dead_letter::of_partition(&mut *tx, partition).await?;
+    let deleting = erasure::counted(&mut *tx).await?;
+    tx.commit().await?;
+    let letters = letters.into_iter().map(|letter| (letter.at, letter.events_before)).collect();
+    Ok(Part { ranges, letters, deleting })
+}
+
+/// Notes in ranges of a partition, which are in order, what was erased of them.
+pub(crate) async fn less_erased(
+    tx: &mut PgConnection,
+    partition: u32,
+    ranges: &mut [LedgerRange],
+) -> Result<(), sqlx::Error> {
+    let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Ok(()) };
+    let part = Some((partition, first.lo, last.lo));
+    erased_range::each(tx, part, |_, lo, sum| {
+        if let Ok(place) = ranges.binary_search_by_key(&lo, |range| range.lo) {
+            ranges.get_mut(place).into_iter().for_each(|range| range.erased = sum);
+        }
     })
+    .await
 }
 
-/// Usage is what the ledger's ranges come to, and quotas are what is used of them.
-pub(super) fn check_sums(books: &Books, verdict: &mut Verdict) {
-    let mut usage = Counts::default();
-    books.usage.values().for_each(|counts| usage += *counts);
+/// Quotas are what is used of them, and nothing is metered that nothing counts.
+pub(super) fn check_quotas(books: &Books, verdict: &mut Verdict) {
     let what = || "usage of all tenants".to_owned();
-    verdict.expect(what, ("stored", &usage.stored), ("by the ledger", &verdict.stored.clone()));
-    verdict.expect(what, ("duplicate", &usage.duplicate), ("by the ledger", &verdict.duplicate.clone()));
     verdict.expect(what, ("rows of meters that nothing counts", &books.other_meters), ("expected", &0));
     let (periods, drifted) = &books.quotas;
     verdict.quotas = *periods;
@@ -67,8 +151,7 @@ pub(super) fn check_sums(books: &Books, verdict: &mut Verdict) {
 pub(super) fn check_tiles(books: &Books, heads: &[Head], verdict: &mut Verdict) {
     for (&partition, &cursor) in &books.cursors {
         let mut end = 0;
-        let ranges = books.ranges.range((partition, 0)..=(partition, u64::MAX));
-        for (&(_, lo), &(hi, sum)) in ranges {
+        for &LedgerRange { lo, hi, sum, .. } in books.ranges_of(partition) {
             verdict.expect(
                 || format!("partition {partition}, ledger range at {lo}"),
                 ("begins at", &lo),
@@ -93,18 +176,15 @@ fn check_heads(books: &Books, partition: u32, heads: &[Head], verdict: &mut Verd
     let is_sought = |head: &&Head| head.partition == partition && head.offset > 0;
     let mut sought: Vec<&Head> = heads.iter().filter(is_sought).collect();
     let mut head = Head::none(partition);
-    let mut ranges = books.ranges.range((partition, 0)..=(partition, u64::MAX)).peekable();
-    while let Some((&(_, lo), &(hi, sum))) = ranges.next() {
-        if ranges.peek().is_none() {
-            break;
-        }
-        head = head.then((lo, hi), &sum);
+    let full = books.ranges_of(partition).split_last().map_or(&[][..], |(_, full)| full);
+    for LedgerRange { lo, hi, sum, .. } in full {
+        head = head.then((*lo, *hi), sum);
         sought.retain(|sought| {
-            if sought.offset == hi {
+            if sought.offset == *hi {
                 let what = || format!("partition {partition}, ledger up to {hi}");
                 verdict.expect(what, ("its head", &head.hash), ("the head that was kept", &sought.hash));
             }
-            sought.offset != hi
+            sought.offset != *hi
         });
     }
     for sought in sought {

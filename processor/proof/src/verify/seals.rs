@@ -11,7 +11,7 @@ use sqlx::PgPool;
 
 use crate::books::{Books, Span};
 use crate::db::hour_seal::{self, Kept};
-use crate::db::{evidence_key, leaves};
+use crate::db::{erased_hour, evidence_key, leaves};
 use crate::verdict::Verdict;
 
 /// Tenants, and seals, that are read at once.
@@ -24,14 +24,6 @@ pub(super) async fn check(
     clickhouse: &Client,
     verdict: &mut Verdict,
 ) -> Result<(), StoreError> {
-    verdict.unsealed = books.passed_over;
-    for oversealed in &books.oversealed {
-        verdict.expect(
-            || format!("{:?}", oversealed.span),
-            ("sealed", &oversealed.sealed),
-            ("in usage", &oversealed.stored),
-        );
-    }
     let mut keys = evidence_key::all(pool).await?;
     let mut after = TenantId(i64::MIN);
     loop {
@@ -54,7 +46,7 @@ pub(super) async fn check(
             return Ok(());
         }
         for of_hour in kept.chunk_by(|a, b| a.signed.seal.hour == b.signed.seal.hour) {
-            check_rows(books, clickhouse, (before.as_ref(), of_hour), verdict).await?;
+            check_rows(pool, clickhouse, (before.as_ref(), of_hour), verdict).await?;
         }
         before = kept.into_iter().next_back();
     }
@@ -110,7 +102,7 @@ struct Found<'a> {
 /// The rows of one hour make the roots that were sealed. `before` is the seal before, which may be of the same span as
 /// the first ones here: its rows are not theirs.
 async fn check_rows(
-    books: &Books,
+    pool: &PgPool,
     clickhouse: &Client,
     (before, kept): (Option<&Kept>, &[Kept]),
     verdict: &mut Verdict,
@@ -152,7 +144,7 @@ async fn check_rows(
             let root = tree.finish();
             let missing = seal.root.events.saturating_sub(root.map_or(0, |root| root.events));
             // Age takes whole hours, and leaves nothing of them.
-            if missing > 0 && live == 0 && missing <= books.erased_of(span.tenant, span.hour, span.period) {
+            if missing > 0 && live == 0 && missing <= erased_hour::of(pool, span).await? {
                 verdict.seals_without_rows += 1;
                 continue;
             }
