@@ -25,6 +25,8 @@ pub struct Processing {
     config: ProcessorConfig,
     pool: PgPool,
     clickhouse: Client,
+    /// For what is done below the cursors: its queries may take long.
+    proving: Client,
     log: Arc<dyn EventLog>,
     clock: Clock,
     seals_with: Option<Arc<SigningKey>>,
@@ -40,7 +42,13 @@ impl Processing {
         log: Arc<dyn EventLog>,
         clock: Clock,
     ) -> Self {
-        Self { config, pool, clickhouse, log, clock, seals_with: None }
+        Self { config, pool, proving: clickhouse.clone(), clickhouse, log, clock, seals_with: None }
+    }
+
+    /// The same, with a client for what is done below the cursors.
+    #[must_use]
+    pub fn proving(self, client: Client) -> Self {
+        Self { proving: client, ..self }
     }
 
     /// The same, which seals closed hours with `key`.
@@ -55,27 +63,27 @@ impl Processing {
     /// # Errors
     /// [`TaskError`]: the processor gave up ([`processor::run::Fatal`]), or a task ended by itself.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), TaskError> {
-        let Self { config, pool, clickhouse, log, clock, seals_with } = self;
+        let Self { config, pool, clickhouse, proving, log, clock, seals_with } = self;
         let mut tasks = Tasks::default();
         if config.erases {
-            let (pool, clickhouse, log) = (pool.clone(), clickhouse.clone(), Arc::clone(&log));
+            let (pool, clickhouse, log) = (pool.clone(), proving.clone(), Arc::clone(&log));
             let eraser = Eraser::new(pool, clickhouse, log, clock.clone(), &config);
             tasks.spawn("erasure", eraser.run(tasks.shutdown()));
         }
         if config.rolls_up {
-            let roller = Roller::new(pool.clone(), clickhouse.clone(), clock.clone());
+            let roller = Roller::new(pool.clone(), proving.clone(), clock.clone());
             tasks.spawn("roll-up", roller.run(tasks.shutdown()));
         }
         if !config.reconcile_every.is_zero() {
-            let (pool, clickhouse, period) = (pool.clone(), clickhouse.clone(), config.reconcile_every);
+            let (pool, clickhouse, period) = (pool.clone(), proving.clone(), config.reconcile_every);
             tasks.spawn("reconciliation", reconcile::run(pool, clickhouse, period, tasks.shutdown()));
         }
         if let Some(key) = seals_with {
-            let (pool, clickhouse, log) = (pool.clone(), clickhouse.clone(), Arc::clone(&log));
+            let (pool, clickhouse, log) = (pool.clone(), proving.clone(), Arc::clone(&log));
             let sealer = Sealer::new(pool, clickhouse, log, clock.clone(), key);
             tasks.spawn("sealing", sealer.run(tasks.shutdown()));
         }
-        let stores = (pool.clone(), clickhouse.clone(), Arc::clone(&log));
+        let stores = (pool.clone(), proving.clone(), Arc::clone(&log));
         let verifier = Verifier::new(stores.0, stores.1, stores.2, config.clone());
         tasks.spawn("verification", verifier.run(tasks.shutdown()));
         let replayer = Replayer::new(pool.clone(), Arc::clone(&log), clock.clone(), config.dedup_window);

@@ -174,7 +174,7 @@ async fn insert_all<T: Table, B: Books>(
             workshop.commit(&batch.prepared, &shutdown).await?;
         }
         let begun = stage.begun();
-        workshop.store(&batch.prepared).await?;
+        workshop.store(&batch.prepared, &shutdown).await?;
         stage.ends("insert");
         batch.prepared.journey.passed("insert", Kind::Client, begun);
         if to.send(batch).await.is_err() {
@@ -204,8 +204,8 @@ async fn commit_all<T: Table, B: Books>(
 }
 
 impl<T: Table, B: Books> Workshop<T, B> {
-    /// Brings every fresh event into the table, whatever it takes.
-    async fn store(&self, prepared: &Prepared) -> Result<(), Interrupted> {
+    /// Brings every fresh event into the table, whatever it takes, except that who is ordered to stop does not try again.
+    async fn store(&self, prepared: &Prepared, shutdown: &Shutdown) -> Result<(), Interrupted> {
         let mut block = prepared.block.without(&prepared.present);
         let mut pause = PAUSE_FIRST;
         while !block.is_empty() {
@@ -221,8 +221,11 @@ impl<T: Table, B: Books> Workshop<T, B> {
                 error = %Chain(&error), rows = block.len(), ranges,
                 "an insert was not confirmed, reading back"
             );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_LAST);
+            // Whoever takes the partition ends the insert, and reads back.
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_LAST),
+                () = shutdown.ordered() => return Err(Interrupted::Stopping),
+            }
             self.table.end_insert(&query_id).await?;
             let present = self.table.present(&prepared.commit.ranges).await?;
             block = block.without(&present);

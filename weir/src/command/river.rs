@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use metering::river::{self, Books, Disk, IngestNode, Partition, Questions, River};
 use metering::spool::Spool;
+use service::clickhouse::{self, Patience};
 use service::postgres::Role;
 use service::store::{POSTGRES, StoreError};
 
@@ -14,7 +15,7 @@ use crate::life::stores;
 /// `weir river`.
 pub(crate) async fn river(json: bool) -> anyhow::Result<ExitCode> {
     let (config, pool) = (config::stores()?, pool(Role::Api)?);
-    let clickhouse = service::clickhouse::client(&config.clickhouse);
+    let clickhouse = clickhouse::client_with(&config.clickhouse, Patience::SERVING);
     let log = stores::open_log_to_look(&config).await;
     if let Err(error) = &log {
         eprintln!("weir: the log can't be opened: {error:#}");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use proof::repair::{self, Repair};
-use proof::{Head, Stores, Verdict, verify};
+use proof::{Head, Stores, Unread, Verdict, verify};
 use service::postgres::Role;
 use service::store::StoreError;
 
@@ -36,7 +36,16 @@ pub(crate) async fn verify(
     };
     let Some(verdict) = or_unproved(proved.await) else { return Ok(ExitCode::from(EXIT_UNPROVED)) };
     print(json, &verdict, verdict_text)?;
-    Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(exit_code(&verdict))
+}
+
+/// What could not be read is neither proved nor disproved; what does not agree is disproved.
+fn exit_code(verdict: &Verdict) -> ExitCode {
+    match verdict {
+        verdict if verdict.holds() => ExitCode::SUCCESS,
+        verdict if verdict.mismatch_count == 0 => ExitCode::from(EXIT_UNPROVED),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 /// `weir verify --repair`.
@@ -51,7 +60,7 @@ pub(crate) async fn repair(json: bool) -> anyhow::Result<ExitCode> {
         say(&replay::text(&done))?;
         print(false, &verdict, verdict_text)?;
     }
-    Ok(if verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(exit_code(&verdict))
 }
 
 async fn with_stores<T>(work: impl AsyncFnOnce(&Stores<'_>) -> Result<T, StoreError>) -> anyhow::Result<T> {
@@ -95,7 +104,11 @@ fn verdict_text(verdict: &Verdict) -> String {
     for mismatch in &verdict.mismatches {
         text += &format!("MISMATCH {mismatch}\n");
     }
+    for Unread { partition, events, why } in &verdict.unread {
+        text += &format!("UNREAD partition {partition}, {events} events by its ledger: {why}\n");
+    }
     text + &match verdict.mismatch_count {
+        0 if !verdict.unread.is_empty() => "everything agrees that could be read".to_owned(),
         0 => "everything agrees".to_owned(),
         count => format!("{count} figures do not agree"),
     }

@@ -12,13 +12,14 @@ use ingest::Ingest;
 use metering::Billing;
 use processor::ProcessorConfig;
 use proof::Processing;
+use service::clickhouse::{self, Patience};
 use service::clock::Clock;
 use service::error::Chain;
 use service::ops::{Readiness, serve_ops};
 use service::shutdown::{Shutdown, signalled};
 use service::task::Tasks;
 use service::trace::Exporting;
-use service::{clickhouse, telemetry, trace};
+use service::{telemetry, trace};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use worker::Working;
@@ -152,9 +153,10 @@ impl<'a> Serving<'a> {
 
     async fn start_the_rest(&mut self) -> anyhow::Result<()> {
         let (config, pools, log, clock) = (self.config, self.pools, self.log, Clock::system());
-        let clickhouse = clickhouse::client(&config.stores.clickhouse);
+        let clickhouse = |patience| clickhouse::client_with(&config.stores.clickhouse, patience);
         if let Some(admin) = &config.admin {
-            let (pools, clickhouse, log) = (pools.of_listeners(), clickhouse.clone(), Arc::clone(log));
+            let (pools, clickhouse, log) =
+                (pools.of_listeners(), clickhouse(Patience::SERVING), Arc::clone(log));
             let admin = Admin::build(admin.clone(), pools, clickhouse, log, clock.clone()).await?;
             let (tenants, operators) =
                 (admin.local_addr(Listener::Tenants), admin.local_addr(Listener::Operators));
@@ -168,7 +170,9 @@ impl<'a> Serving<'a> {
         if let Some(settings) = &config.processor {
             let log = Arc::clone(log);
             let settings = ProcessorConfig { readiness: self.readiness.clone(), ..settings.clone() };
-            let processor = Processing::build(settings, pools.processor.clone(), clickhouse, log, clock)
+            let table = clickhouse(Patience::PROCESSING);
+            let processor = Processing::build(settings, pools.processor.clone(), table, log, clock)
+                .proving(clickhouse(Patience::PROVING))
                 .sealing(config.evidence_key.clone());
             self.back.try_spawn("the processor", processor.run(self.back.shutdown()));
         }

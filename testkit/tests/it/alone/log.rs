@@ -121,6 +121,36 @@ async fn of_eight_partitions_one_is_damaged_and_the_lag_of_the_others_stays_belo
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proof_names_the_partition_that_is_damaged_and_proves_the_others() {
+    let river = River::start_with(of_partitions(4)).await;
+    let customer = river.customer("acme", None).await;
+    assert_eq!(river.client(&customer.key).post_ids(0..200).await.status, 202);
+    metered(&river, &customer, 200).await;
+    let all = river.verdict().await;
+    assert!(all.holds() && all.accepted == 200, "{all:?}");
+    // A byte of a record that has long been processed.
+    let byte = LastByte::within(river.stores.folder.path().join(format!("log/p{DAMAGED:03}")));
+    byte.flip();
+    let some = river.verdict().await;
+    let unread: Vec<u32> = some.unread.iter().map(|unread| unread.partition).collect();
+    assert!(!some.holds() && some.mismatch_count == 0 && unread == [DAMAGED], "{some:?}");
+    assert!(some.unread[0].why.contains("partition 3 is damaged"), "{some:?}");
+    assert_eq!(
+        (some.accepted + some.unread[0].events, some.rows),
+        (200, 200),
+        "all else is proved: {some:?}"
+    );
+    // What is wrong elsewhere is still found.
+    sqlx::query("UPDATE batch_ledger SET xor_hash = xor_hash + 1 WHERE partition = 1 AND lo = 0")
+        .execute(&river.stores.pool)
+        .await
+        .unwrap();
+    let wrong = river.verdict().await;
+    assert!(wrong.mismatch_count > 0 && wrong.unread.len() == 1, "{wrong:?}");
+    drop(river);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_record_in_kafka_halts_its_partition_and_no_other() {
     let Some(broker) = Broker::start().await else { return };
     let config = KafkaConfig::new(&broker.address);
