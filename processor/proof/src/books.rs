@@ -30,6 +30,8 @@ pub(crate) struct BilledHour {
     pub(crate) period: Micros,
 }
 
+/// In place of a project, for what is said of all projects of a tenant.
+pub(crate) const ALL_PROJECTS: ProjectId = ProjectId(i64::MIN);
 /// A period that rows do not say.
 pub(crate) const UNKNOWN: Micros = Micros(0);
 

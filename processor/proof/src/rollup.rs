@@ -78,14 +78,15 @@ impl Roller {
             let oldest = usage_hour::oldest(&self.pool).await?;
             from = oldest.map_or(from, |oldest| oldest.0.min(from));
         }
-        let mut computed = 0;
-        while from < open.0 {
-            let to = from.saturating_add(WINDOW).min(open.0);
-            for hour in self.stale(Micros(from), Micros(to)).await? {
+        // The newest first: these are looked at most.
+        let (mut computed, mut to) = (0, open.0);
+        while from < to {
+            let begin = to.saturating_sub(WINDOW).max(from);
+            for hour in self.stale(Micros(begin), Micros(to)).await? {
                 self.compute(hour).await?;
                 computed += 1;
             }
-            from = to;
+            to = begin;
         }
         turn.end().await?;
         Ok(computed)

@@ -13,26 +13,34 @@ use crate::letter::DeadLetter;
 
 /// Writes letters, in the commit of their batch.
 pub(crate) async fn insert(tx: &mut PgConnection, dead: &[DeadLetter]) -> Result<(), sqlx::Error> {
-    for letter in dead {
-        sqlx::query(
-            "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw,
-                                      events_before, appended_at)
-             VALUES ($1, $2::text::numeric, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(i64::from(letter.partition))
-        .bind(letter.position.number().to_string())
-        .bind(letter.owner.map(|(tenant, _)| tenant.0))
-        .bind(letter.owner.map(|(_, project)| project.0))
-        .bind(letter.received_at.and_then(|at| DateTime::from_timestamp_micros(at.0)))
-        .bind(i64::from(letter.events))
-        .bind(&letter.reason)
-        .bind(&letter.raw)
-        .bind(i32::from(letter.events_before))
-        .bind(letter.appended_at())
-        .execute(&mut *tx)
-        .await?;
+    if dead.is_empty() {
+        return Ok(());
     }
+    sqlx::query(
+        "INSERT INTO dead_letter (partition, position, tenant_id, project_id, received_at, events, reason, raw,
+                                  events_before, appended_at)
+         SELECT partition, position::numeric, tenant, project, received, events, reason, raw, before, appended
+         FROM unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bigint[], $7::text[],
+                     $8::bytea[], $9::int[], $10::timestamptz[])
+              AS letter (partition, position, tenant, project, received, events, reason, raw, before, appended)",
+    )
+    .bind(column(dead, |letter| i32::try_from(letter.partition).unwrap_or(i32::MAX)))
+    .bind(column(dead, |letter| letter.position.number().to_string()))
+    .bind(column(dead, |letter| letter.owner.map(|(tenant, _)| tenant.0)))
+    .bind(column(dead, |letter| letter.owner.map(|(_, project)| project.0)))
+    .bind(column(dead, |letter| letter.received_at.and_then(|at| DateTime::from_timestamp_micros(at.0))))
+    .bind(column(dead, |letter| i64::from(letter.events)))
+    .bind(column(dead, |letter| letter.reason.to_string()))
+    .bind(dead.iter().map(|letter| letter.raw.as_ref()).collect::<Vec<&[u8]>>())
+    .bind(column(dead, |letter| i32::from(letter.events_before)))
+    .bind(column(dead, DeadLetter::appended_at))
+    .execute(&mut *tx)
+    .await?;
     Ok(())
+}
+
+fn column<T>(dead: &[DeadLetter], of: impl Fn(&DeadLetter) -> T) -> Vec<T> {
+    dead.iter().map(of).collect()
 }
 
 /// Dead events of a partition that nobody has decided on, at or after the position `from`, of records appended later

@@ -57,6 +57,24 @@ async fn a_lost_row_a_doubled_row_and_a_changed_hash_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_very_many_ranges_is_held_against_the_rows_at_once() {
+    let river = river_with_events().await;
+    sqlx::query(
+        "INSERT INTO batch_ledger (partition, lo, hi, stored, duplicate, dead, xor_hash)
+         SELECT 0, 1000000 + n, 1000001 + n, 0, 0, 0, 0 FROM generate_series(0, 199999) AS n",
+    )
+    .execute(&river.stores.pool)
+    .await
+    .unwrap();
+    let verdict = river.verdict().await;
+    let mismatches = verdict.mismatches.join("\n");
+    assert!(mismatches.contains("ledger range at 1000000"), "the ledger has a gap: {verdict:?}");
+    assert!(mismatches.contains("the ledger ends at 1200000"), "and an end too far: {verdict:?}");
+    assert_eq!((verdict.mismatch_count, verdict.rows, verdict.accepted), (2, 100, 120), "{verdict:?}");
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_books_are_found() {
     for forgery in [
         "UPDATE usage_hour SET stored = stored + 1",

@@ -9,9 +9,8 @@ use schemas::time::Micros;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::books::{BilledHour, HourOf};
+use crate::books::{ALL_PROJECTS, BilledHour, HourOf};
 use crate::runs::{Line, Sums};
-use crate::verify::ledger::ALL_PROJECTS;
 
 /// What is said of hours, in their order: what is counted of their events, what was taken out of the rows, and what is
 /// sealed, under [`ALL_PROJECTS`]. An hour may have several lines.

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use schemas::id::ProjectId;
 use service::store::StoreError;
 use sqlx::{Connection, PgConnection, PgPool};
 
@@ -22,9 +21,6 @@ use crate::scratch::disk_failed;
 use crate::turn::connection;
 use crate::verdict::Verdict;
 use processor::batch::Letters;
-
-/// In place of a project, for what is said of all projects of a tenant.
-pub(crate) const ALL_PROJECTS: ProjectId = ProjectId(i64::MIN);
 
 /// A snapshot for reading, whose statements may take long: each of them goes over a whole table.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
