@@ -1,10 +1,10 @@
-//! What `weir verify` costs: seconds, CPU and memory of a process that proves, by events and tenants. Run against stores
-//! of the tests:
+//! What `weir verify` costs: seconds, CPU and memory of a process that proves, by events and tenants. Run against
+//! stores of the tests:
 //!
 //! `python3 dev/river.py test -- cargo bench -p testkit --bench proof -- EVENTS TENANTS [REQUEST_EVENTS]`
 //!
-//! Frames are appended as ingest makes them, and a processor stores and meters them. Each proof is a process of its own,
-//! so that its memory is no other's.
+//! Frames are appended as ingest makes them, and a processor stores and meters them. Each proof is a process of its
+//! own, so that its memory is no other's.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +42,10 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// In the arguments of the process that proves.
 const PROVE: &str = "prove";
 /// About what an event has.
-const PROPERTIES: &str = r#"{"order":"a-5d1c3e","amount":1249,"currency":"EUR","items":3,"coupon":"","referrer":"https://shop.example.com/sale?utm_source=mail&utm_campaign=autumn","plan":"team"}"#;
+const PROPERTIES: &str = concat!(
+    r#"{"order":"a-5d1c3e","amount":1249,"currency":"EUR","items":3,"coupon":"","#,
+    r#""referrer":"https://shop.example.com/sale?utm_source=mail&utm_campaign=autumn","plan":"team"}"#
+);
 const NAMES: [&str; 4] = ["order_completed", "page_viewed", "signed_up", "item_added"];
 
 #[tokio::main]

@@ -1,6 +1,7 @@
 //! The SQL of each table: first Postgres's, then ClickHouse's.
 
 pub(crate) mod lock;
+pub(crate) mod snapshot;
 pub(crate) mod partition_cursor;
 pub(crate) mod batch_ledger;
 pub(crate) mod usage_hour;

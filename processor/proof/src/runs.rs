@@ -21,7 +21,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Runs that are merged at once; more are merged to one first.
 const RUNS_MAX: usize = 64;
 
-/// What is said of an hour, by whoever says something.
+/// What usage, erasures, seals, rows and log say of an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Sums {
     /// In usage.

@@ -212,7 +212,7 @@ async fn commit_all<T: Table, B: Books>(
 }
 
 impl<T: Table, B: Books> Workshop<T, B> {
-    /// Brings every fresh event into the table, whatever it takes, except that who is ordered to stop does not try again.
+    /// Brings every fresh event into the table, whatever it takes. After the order to stop it does not try again.
     async fn store(&self, prepared: &Prepared, shutdown: &Shutdown) -> Result<(), Interrupted> {
         let mut block = prepared.block.without(&prepared.present);
         let mut pause = PAUSE_FIRST;
@@ -229,7 +229,7 @@ impl<T: Table, B: Books> Workshop<T, B> {
                 error = %Chain(&error), rows = block.len(), ranges,
                 "an insert was not confirmed, reading back"
             );
-            // Whoever takes the partition ends the insert, and reads back.
+            // The partition's next owner ends the insert, and reads back.
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_LAST),
                 () = shutdown.ordered() => return Err(Interrupted::Stopping),

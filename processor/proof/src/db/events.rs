@@ -142,7 +142,8 @@ const OFFSET_BITS: u32 = 48;
 /// Rows by ranges, by partition and first offset. Ranges without rows are left out. If `looks_at_contents`, the hash of
 /// every row is computed.
 ///
-/// One scan, whatever the ranges are: rows lie in the order of tenants, so that there is no cheaper way to many of them.
+/// One scan, whatever the ranges are: rows lie in the order of tenants, so that there is no cheaper way to many of
+/// them.
 pub(crate) async fn by_range(
     client: &Client,
     rows: &Rows,
@@ -160,7 +161,8 @@ pub(crate) async fn by_range(
     };
     type RangeRow = (u64, u64, u64, u64, u64, u64, u64);
     let query = format!(
-        "SELECT roundDown(bitOr(bitShiftLeft(toUInt64(log_partition), {OFFSET_BITS}), bitShiftRight(position, 16)), ?) AS lo,
+        "SELECT roundDown(bitOr(bitShiftLeft(toUInt64(log_partition), {OFFSET_BITS}), bitShiftRight(position, 16)),
+                          ?) AS lo,
                 count() AS rows, uniqExact(position) AS positions,
                 groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash,
                 countIf(content_hash != 0) AS hashed,

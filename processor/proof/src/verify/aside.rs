@@ -1,5 +1,5 @@
-//! Events of a partition of the log, set aside on disk by their ids: however many there are, all of one id come together again, and
-//! no more than one part of them is in memory.
+//! Events of a partition of the log, set aside on disk by their ids: however many there are, all of one id come
+//! together again, and no more than one part of them is in memory.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
@@ -27,7 +27,8 @@ pub(super) struct Entry {
     pub(super) hash: EventHash,
     /// The place of the ledger's range in its partition.
     pub(super) range: u32,
-    /// The place of who pays, in which period; [`Entry::KNOWN`]: it stands before the log's first record, and is stored.
+    /// The place of who pays, in which period; [`Entry::KNOWN`]: it stands before the log's first record, and is
+    /// stored.
     pub(super) account: u32,
     pub(super) position: Position,
     pub(super) received_at: Micros,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use service::store::StoreError;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 use super::hours::{LINES_AT_ONCE, written};
 use crate::books::{Books, Erasures, LedgerRange, Quota};
 use crate::db::{
     batch_ledger, dead_letter, erased_hour, erased_range, erasure, hour_seal, partition_cursor, quota_period,
-    usage_hour,
+    snapshot, usage_hour,
 };
 use crate::head::Head;
 use crate::round::Round;
@@ -22,15 +22,10 @@ use crate::turn::connection;
 use crate::verdict::Verdict;
 use processor::batch::Letters;
 
-/// A snapshot for reading, whose statements may take long: each of them goes over a whole table.
-const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-const PATIENCE: &str = "SET LOCAL statement_timeout = '1h'";
-
 /// Reads cursors and ledgers in one snapshot; what they say of hours goes to disk.
 pub(crate) async fn read(pool: &PgPool, scratch: &Path) -> Result<(Books, Runs), StoreError> {
     let mut connection = connection(pool).await?;
-    let mut tx = connection.begin_with(SNAPSHOT).await?;
-    sqlx::query(PATIENCE).execute(&mut *tx).await?;
+    let mut tx = snapshot::begin(&mut connection).await?;
     let cursors = partition_cursor::all(&mut *tx).await?;
     let mut ranges: BTreeMap<u32, Vec<LedgerRange>> = BTreeMap::new();
     batch_ledger::each(&mut tx, |partition, range| ranges.entry(partition).or_default().push(range)).await?;
@@ -100,8 +95,7 @@ pub(crate) async fn read_part(
     offsets: (u64, u64),
 ) -> Result<Part, sqlx::Error> {
     let mut connection = connection(pool).await?;
-    let mut tx = connection.begin_with(SNAPSHOT).await?;
-    sqlx::query(PATIENCE).execute(&mut *tx).await?;
+    let mut tx = snapshot::begin(&mut connection).await?;
     let mut ranges = batch_ledger::overlapping(&mut *tx, partition, offsets).await?;
     less_erased(&mut tx, partition, &mut ranges).await?;
     let letters = dead_letter::of_partition(&mut *tx, partition).await?;

@@ -55,8 +55,8 @@ pub(super) async fn check_ends(
     Ok(())
 }
 
-/// What ClickHouse has in all ranges, by partition and first offset; none of those without rows. All columns of all rows
-/// are read, once: where the events of a range lie is scattered over the table.
+/// What ClickHouse has in all ranges, by partition and first offset; none of those without rows. All columns of all
+/// rows are read, once: where the events of a range lie is scattered over the table.
 pub(crate) async fn all(books: &Books, client: &Client) -> Result<BTreeMap<(u32, u64), Found>, Error> {
     let starts: Vec<(u32, u64)> = books
         .ranges
