@@ -103,6 +103,62 @@ pub(crate) fn write_header(out: &mut Vec<u8>) {
 /// which is the last.
 pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>, enriched: &Enriched<'_>) -> ContentHash {
     let start = out.len();
+    write_event(out, placed);
+    out.extend_from_slice(&enriched.enrichment().to_le_bytes());
+    write_agent(out, enriched);
+    write_place(out, enriched);
+    write_campaign(out, enriched);
+    out.extend_from_slice(&placed.envelope.period_start.to_le_bytes());
+    let hash = ContentHash::of(&out[start..]);
+    out.extend_from_slice(&hash.0.to_le_bytes());
+    hash
+}
+
+/// What a row says that was enriched by other rules or with another geo database: columns as they stand in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrichedThen {
+    /// The version of the rules.
+    pub enrichment: u16,
+    /// The columns from `browser` to `device_type`.
+    pub agent: Vec<u8>,
+    /// From `geo_country` to `geo_built`.
+    pub place: Vec<u8>,
+    /// From `utm_source` to `utm_content`.
+    pub campaign: Vec<u8>,
+}
+
+/// The hash of the contents of the event's row as it was enriched then. All other columns are those of the log, and
+/// with the rules of today what they give, too: nothing but the place depends on the geo database.
+pub(crate) fn content_hash_then(
+    placed: &Placed<'_>,
+    enriched: &Enriched<'_>,
+    then: &EnrichedThen,
+) -> ContentHash {
+    let mut row = Vec::with_capacity(bytes_about(placed));
+    write_event(&mut row, placed);
+    row.extend_from_slice(&then.enrichment.to_le_bytes());
+    if then.enrichment == enriched.enrichment() {
+        write_agent(&mut row, enriched);
+        row.extend_from_slice(&then.place);
+        write_campaign(&mut row, enriched);
+    } else {
+        [&then.agent, &then.place, &then.campaign].iter().for_each(|said| row.extend_from_slice(said));
+    }
+    row.extend_from_slice(&placed.envelope.period_start.to_le_bytes());
+    ContentHash::of(&row)
+}
+
+/// Of the columns those that [`EnrichedThen`] has, as ClickHouse makes it of a row: agent, place, campaign.
+pub(crate) fn enriched_in_sql() -> [String; 3] {
+    let columns = columns();
+    let place = |name| columns.iter().position(|column| *column == name).unwrap_or_default();
+    let bounds = ["browser", "geo_country", "utm_source", "period_start"].map(place);
+    [0, 1, 2]
+        .map(|part| format!("formatRow('RowBinary', {})", columns[bounds[part]..bounds[part + 1]].join(", ")))
+}
+
+/// The columns up to `position`: the event, as the log has it.
+fn write_event(out: &mut Vec<u8>, placed: &Placed<'_>) {
     let (envelope, event) = (&placed.envelope, &placed.event);
     out.extend_from_slice(&envelope.tenant.0.to_le_bytes());
     out.extend_from_slice(&envelope.project.0.to_le_bytes());
@@ -129,19 +185,23 @@ pub(crate) fn write(out: &mut Vec<u8>, placed: &Placed<'_>, enriched: &Enriched<
     out.push(event.flags.0);
     out.extend_from_slice(&placed.partition.to_le_bytes());
     out.extend_from_slice(&placed.position.number().to_le_bytes());
-    out.extend_from_slice(&enriched.enrichment().to_le_bytes());
+}
+
+fn write_agent(out: &mut Vec<u8>, enriched: &Enriched<'_>) {
     text(out, enriched.browser());
     out.extend_from_slice(&enriched.browser_version().to_le_bytes());
-    let agent = [enriched.os(), enriched.os_version(), enriched.device_type()];
+    [enriched.os(), enriched.os_version(), enriched.device_type()].iter().for_each(|said| text(out, said));
+}
+
+fn write_place(out: &mut Vec<u8>, enriched: &Enriched<'_>) {
     let region = [enriched.geo_country(), enriched.geo_region(), enriched.geo_city()];
     let rest = [enriched.geo_continent(), enriched.geo_time_zone()];
-    agent.iter().chain(&region).chain(&rest).for_each(|said| text(out, said));
+    region.iter().chain(&rest).for_each(|said| text(out, said));
     out.extend_from_slice(&enriched.geo_built().to_le_bytes());
+}
+
+fn write_campaign(out: &mut Vec<u8>, enriched: &Enriched<'_>) {
     enriched.utm().iter().for_each(|said| text(out, said));
-    out.extend_from_slice(&envelope.period_start.to_le_bytes());
-    let hash = ContentHash::of(&out[start..]);
-    out.extend_from_slice(&hash.0.to_le_bytes());
-    hash
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {

@@ -13,9 +13,9 @@ use crate::batch::{Placed, Range};
 use crate::block::Block;
 use crate::db::events;
 use crate::enrich::Enricher;
-use crate::{insert, metrics, repair};
+use crate::{insert, metrics, repair, row};
 
-pub use crate::row::{content_hash_in_sql, hashed_bytes_in_sql};
+pub use crate::row::{EnrichedThen, content_hash_in_sql, hashed_bytes_in_sql};
 
 /// Positions that one query names: ClickHouse takes queries of 256 KiB.
 pub const POSITIONS_MAX: usize = 10_000;
@@ -79,6 +79,47 @@ pub async fn there(
         there.entry(Position::from_number(row.position)).or_default().push(stored);
     }
     Ok(there)
+}
+
+/// How the rows of `partition` at these positions were enriched: as they say themselves.
+///
+/// # Errors
+/// If ClickHouse fails.
+pub async fn enriched_then(
+    client: &Client,
+    partition: u32,
+    positions: &[u64],
+) -> Result<BTreeMap<Position, EnrichedThen>, clickhouse::error::Error> {
+    let mut all = BTreeMap::new();
+    for positions in positions.chunks(POSITIONS_MAX) {
+        let rows = events::enriched(client, partition, positions, &row::enriched_in_sql()).await?;
+        all.extend(rows.into_iter().map(|row| {
+            let then = EnrichedThen {
+                enrichment: row.enrichment,
+                agent: row.agent,
+                place: row.place,
+                campaign: row.campaign,
+            };
+            (Position::from_number(row.position), then)
+        }));
+    }
+    Ok(all)
+}
+
+/// The hash of the contents of each event's row, if it was enriched as `then` says; events of which it says nothing
+/// are left out.
+pub fn content_hashes_then<'a>(
+    events: &'a [Placed<'a>],
+    enricher: &Enricher,
+    then: &BTreeMap<Position, EnrichedThen>,
+) -> Vec<(Position, ContentHash)> {
+    let mut cache = enricher.begin_batch();
+    let hash = |placed: &'a Placed<'a>| {
+        let then = then.get(&placed.position)?;
+        let hash = row::content_hash_then(placed, &enricher.enrich(placed, &mut cache), then);
+        Some((placed.position, hash))
+    };
+    events.iter().filter_map(hash).collect()
 }
 
 /// Removes every row of `partition` at these positions, and returns when they are gone.

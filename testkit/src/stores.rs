@@ -96,7 +96,16 @@ impl Stores {
 
     /// The same, which holds the ledgers against heads that were kept.
     pub async fn verdict_since(&self, log: &dyn EventLog, heads: &[Head]) -> Verdict {
-        let mut settings = Settings::new([]);
+        self.verdict_with(log, heads, Settings::new([])).await
+    }
+
+    /// What a proof of them comes to, by these settings of a processor.
+    pub async fn verdict_by(&self, log: &dyn EventLog, settings: Vec<(&'static str, String)>) -> Verdict {
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
+        self.verdict_with(log, &[], Settings::new(settings)).await
+    }
+
+    async fn verdict_with(&self, log: &dyn EventLog, heads: &[Head], mut settings: Settings) -> Verdict {
         let config = ProcessorConfig::read(&mut settings, self.folder.path());
         let clickhouse = self.clickhouse();
         proof::verify::verify_since(&proof::Stores::new(&self.processor, &clickhouse, log, &config), heads)

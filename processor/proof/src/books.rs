@@ -108,8 +108,8 @@ pub(crate) struct Span {
 /// What was taken out of the rows on purpose, as of the same snapshot: the sums stand with the ranges and hours.
 #[derive(Debug, Default)]
 pub(crate) struct Erasures {
-    /// Whose rows.
-    pub(crate) tenants: BTreeSet<TenantId>,
+    /// Whose rows, and the last hour that any of them was received in.
+    pub(crate) tenants: BTreeMap<TenantId, Micros>,
     /// Counted, but perhaps still there: these rows are not looked at.
     pub(crate) deleting: Option<Round>,
     /// The newest round that is counted.

@@ -29,8 +29,8 @@ pub struct Verdict {
     /// Accepted events of ranges of which only that number is proved: the first ones of some ids may have been erased
     /// for their age before the log's beginning.
     pub undecided: i64,
-    /// Rows that were enriched by other rules or with another geo database than today's: the log can't say what had to
-    /// be in them.
+    /// Rows that were enriched by other rules or with another geo database than today's: the log can't say what these
+    /// put into them.
     pub enriched_otherwise: i64,
     /// Rows that were stored and erased: at somebody's request, or for their age.
     pub erased: i64,

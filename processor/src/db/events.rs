@@ -146,6 +146,38 @@ pub(crate) fn identities(
         .fetch()
 }
 
+/// How a row was enriched.
+#[derive(Row, Deserialize)]
+pub(crate) struct EnrichedRow {
+    pub(crate) position: u64,
+    pub(crate) enrichment: u16,
+    #[serde(with = "serde_bytes")]
+    pub(crate) agent: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    pub(crate) place: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    pub(crate) campaign: Vec<u8>,
+}
+
+/// Of the rows of a partition at these positions, in no order, what their columns of enrichment say. `parts` are
+/// expressions of the bytes of agent, place and campaign.
+pub(crate) async fn enriched(
+    client: &Client,
+    partition: u32,
+    positions: &[u64],
+    [agent, place, campaign]: &[String; 3],
+) -> Result<Vec<EnrichedRow>, clickhouse::error::Error> {
+    client
+        .query(&format!(
+            "SELECT position, enrichment, {agent} AS agent, {place} AS place, {campaign} AS campaign
+             FROM events WHERE log_partition = ? AND position IN ?"
+        ))
+        .bind(partition)
+        .bind(positions)
+        .fetch_all()
+        .await
+}
+
 /// Removes every row of a partition at these positions, and returns when they are gone.
 pub(crate) async fn remove(
     client: &Client,

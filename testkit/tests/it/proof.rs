@@ -142,16 +142,19 @@ impl Forger<'_> {
         self.0.stores.clickhouse().query(statement).execute().await.unwrap();
     }
 
-    /// The low bits of the hashes of a row's id and contents, `IS` being the condition that finds it.
-    async fn hashes(&self, is: &str) -> (i64, i64) {
-        let low = |column: &str| format!("toUInt64(bitAnd({column}, toUInt128(18446744073709551615)))");
+    /// Exclusive or over the low bits of the hashes of rows' ids and of their contents, `is` being the condition that
+    /// finds them.
+    pub(crate) async fn sums(&self, is: &str) -> (i64, i64) {
+        let low = |column: &str| {
+            format!("groupBitXor(toUInt64(bitAnd({column}, toUInt128(18446744073709551615))))")
+        };
         let select = format!("SELECT {}, {} FROM events WHERE {is}", low("event_hash"), low("content_hash"));
         let (id, contents): (u64, u64) = self.0.stores.clickhouse().query(&select).fetch_one().await.unwrap();
         (id.cast_signed(), contents.cast_signed())
     }
 
     /// The ledger's range of an offset of partition 0 has a row more or less, usage and quota an event.
-    async fn books(&self, offset: u64, more: i64, (id, contents): (i64, i64)) {
+    pub(crate) async fn books(&self, offset: u64, more: i64, (id, contents): (i64, i64)) {
         let ledger =
             "UPDATE batch_ledger SET stored = stored + $1, duplicate = duplicate - $1, hashed = hashed + $1,
                           xor_hash = xor_hash # $2, xor_contents = xor_contents # $3
@@ -183,7 +186,7 @@ const FIRST: &str =
 async fn an_event_that_was_judged_a_duplicate_and_was_none_is_found() {
     let river = river_with_events().await;
     let forger = Forger(&river);
-    let hashes = forger.hashes(FIRST).await;
+    let hashes = forger.sums(FIRST).await;
     forger.rows(&format!("ALTER TABLE events DELETE WHERE {FIRST} {SYNC}")).await;
     forger.books(0, -1, hashes).await;
     let verdict = river.verdict().await;
@@ -213,7 +216,7 @@ async fn an_id_that_is_stored_at_two_positions_is_found() {
             content_hash_in_sql()
         ))
         .await;
-    forger.books(at.offset(), 1, forger.hashes(&twice).await).await;
+    forger.books(at.offset(), 1, forger.sums(&twice).await).await;
     let verdict = river.verdict().await;
     assert!(verdict.rows == 101, "{verdict:?}");
     assert!(verdict.mismatches.iter().any(|what| what.contains("stored by the log")), "{verdict:?}");
@@ -222,24 +225,37 @@ async fn an_id_that_is_stored_at_two_positions_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn contents_that_rows_and_ledger_agree_on_and_the_log_does_not_are_found() {
-    for forgery in
-        ["user_id = 'forged'", "event = 'forged'", "timestamp = timestamp + 1", "properties = '{}'"]
-    {
+    // The last ones say that another geo database was in use, or other rules, under which a row may have other places
+    // and agents: no other user.
+    for forgery in [
+        "user_id = 'forged'",
+        "event = 'forged'",
+        "timestamp = timestamp + 1",
+        "properties = '{}'",
+        "user_id = 'forged', geo_built = 77",
+        "browser = 'forged', geo_built = 77",
+        "period_start = toDateTime64(0,0), geo_built = 77",
+        "user_id = 'forged', enrichment = 1",
+    ] {
         let river = river_with_events().await;
         let forger = Forger(&river);
-        let (_, before) = forger.hashes(FIRST).await;
+        let (_, before) = forger.sums(FIRST).await;
+        let (forgery, then) = forgery.split_once(", ").unwrap_or((forgery, "flags = 0"));
         // The event's name is in the sort key, which no update may change: the row is written again.
         let (column, value) = forgery.split_once(" = ").unwrap();
         let new = format!("SELECT * REPLACE ({value} AS {column}, 1 AS flags) FROM events WHERE {FIRST}");
         forger.rows(&format!("INSERT INTO events {new}")).await;
         forger.rows(&format!("ALTER TABLE events DELETE WHERE {FIRST} AND flags != 1 {SYNC}")).await;
+        for update in ["flags = 0", then] {
+            forger.rows(&format!("ALTER TABLE events UPDATE {update} WHERE {FIRST} {SYNC}")).await;
+        }
         forger
             .rows(&format!(
                 "ALTER TABLE events UPDATE content_hash = {} WHERE {FIRST} {SYNC}",
                 content_hash_in_sql()
             ))
             .await;
-        let (_, after) = forger.hashes(FIRST).await;
+        let (_, after) = forger.sums(FIRST).await;
         assert_ne!(before, after);
         sqlx::query(
             "UPDATE batch_ledger SET xor_contents = xor_contents # $1 WHERE partition = 0 AND lo = 0",
@@ -250,7 +266,12 @@ async fn contents_that_rows_and_ledger_agree_on_and_the_log_does_not_are_found()
         .unwrap();
         let verdict = river.verdict().await;
         assert_eq!(verdict.mismatch_count, 1, "{forgery}: {verdict:?}");
-        assert!(verdict.mismatches[0].contains("contents by the log"), "{forgery}: {verdict:?}");
+        let (what, says) = match then {
+            "flags = 0" => (0, "contents by the log"),
+            _ => (1, "not as the log"),
+        };
+        assert_eq!(verdict.enriched_otherwise, what, "{forgery}: {verdict:?}");
+        assert!(verdict.mismatches[0].contains(says), "{forgery}: {verdict:?}");
         river.stop().await;
     }
 }

@@ -1,19 +1,25 @@
 //! `erased_hour`: what was taken out of the rows, by hour.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemas::id::TenantId;
+use schemas::time::Micros;
 use sqlx::PgExecutor;
 use sqlx::types::chrono::{DateTime, Utc};
 
 use super::timestamp;
 use crate::books::{BilledHour, Span};
 
-/// Whose rows were taken out.
-pub(crate) async fn tenants(executor: impl PgExecutor<'_>) -> Result<BTreeSet<TenantId>, sqlx::Error> {
-    let tenants: Vec<i64> =
-        sqlx::query_scalar("SELECT DISTINCT tenant_id FROM erased_hour").fetch_all(executor).await?;
-    Ok(tenants.into_iter().map(TenantId).collect())
+/// Whose rows were taken out, and the last hour that any of them was received in.
+pub(crate) async fn tenants(
+    executor: impl PgExecutor<'_>,
+) -> Result<BTreeMap<TenantId, Micros>, sqlx::Error> {
+    let tenants: Vec<(i64, DateTime<Utc>)> =
+        sqlx::query_as("SELECT tenant_id, max(hour) FROM erased_hour GROUP BY tenant_id")
+            .fetch_all(executor)
+            .await?;
+    let last = |(tenant, hour): (i64, DateTime<Utc>)| (TenantId(tenant), Micros(hour.timestamp_micros()));
+    Ok(tenants.into_iter().map(last).collect())
 }
 
 /// How many rows of a tenant's hour and period were taken out.

@@ -24,7 +24,7 @@ struct LeafRow {
     position: u64,
     is_altered: bool,
     is_erased: bool,
-    #[serde(with = "serde_bytes_of")]
+    #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
 }
 
@@ -116,32 +116,6 @@ impl Leaves {
                 is_erased: row.is_erased,
                 bytes: row.bytes,
             }));
-        }
-    }
-}
-
-/// Bytes that need not be text.
-mod serde_bytes_of {
-    use std::fmt;
-
-    use serde::Deserializer;
-    use serde::de::{Error, Visitor};
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        deserializer.deserialize_bytes(Bytes)
-    }
-
-    struct Bytes;
-
-    impl Visitor<'_> for Bytes {
-        type Value = Vec<u8>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("bytes")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-            Ok(bytes.to_vec())
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Events that a plan keeps no longer are removed, and no other.
 
+use eventlog::local::{LocalConfig, LocalLog};
 use serde_json::json;
 use service::clock::Clock;
 use testkit::River;
 use testkit::river::RiverConfig;
 
 use super::{done, eraser, proved, rows_of, send};
+use crate::proof::{Forger, SYNC};
 use crate::river::metered;
 
 const DAY: i64 = 86_400_000_000;
@@ -20,6 +22,19 @@ async fn after_forty_days() -> (River, [testkit::river::Customer; 2]) {
         send(&river, &customer.key, "ada", 0..10).await;
     }
     stored(&river, 20).await;
+    brief_plan(&river).await;
+    let (stores, log) = river.stop().await;
+    let config = RiverConfig { erases: false, ..RiverConfig::default() };
+    let river = River::start_on(stores, log, config).await;
+    for customer in &customers {
+        send(&river, &customer.key, "ada", 10..15).await;
+    }
+    stored(&river, 30).await;
+    (river, customers)
+}
+
+/// Gives the tenant `short` a plan that keeps events for 30 days.
+async fn brief_plan(river: &River) {
     let plan = json!({"quota": null, "rate": null, "retention_days": 30});
     let reply = river
         .operator()
@@ -34,14 +49,6 @@ async fn after_forty_days() -> (River, [testkit::river::Customer; 2]) {
     let change = json!({"plan": "brief"}).to_string();
     let headers = [("content-type", "application/json")];
     river.operator().send(hyper::Method::PATCH, "/v1/operator/tenants/short", &headers, change).await;
-    let (stores, log) = river.stop().await;
-    let config = RiverConfig { erases: false, ..RiverConfig::default() };
-    let river = River::start_on(stores, log, config).await;
-    for customer in &customers {
-        send(&river, &customer.key, "ada", 10..15).await;
-    }
-    stored(&river, 30).await;
-    (river, customers)
 }
 
 async fn stored(river: &River, events: i64) {
@@ -74,6 +81,66 @@ async fn what_a_plan_keeps_no_longer_is_removed_and_every_total_stays_proved() {
     assert_eq!(done(&river, "short", &id).await["events"], 5);
     assert_eq!(proved(&river).await.rows, 15);
     metered(&river, &long, 5).await;
+    river.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_repetition_whose_first_event_is_erased_and_no_longer_in_the_log_nothing_else_is_excused() {
+    let now = Clock::system().now_micros();
+    let days = || vec![("WEIR_DEDUP_DAYS", "60".to_owned())];
+    let config = |at| RiverConfig {
+        clock: at,
+        erases: false,
+        partitions: 1,
+        settings: days(),
+        ..RiverConfig::default()
+    };
+    let stores = testkit::Stores::fresh().await;
+    let mut local = LocalConfig::new(stores.folder.path().join("log"), 1);
+    // A segment of its own for each record, so that each can be trimmed.
+    (local.segment_bytes_max, local.retention) = (1, std::time::Duration::ZERO);
+    let log = std::sync::Arc::new(LocalLog::open(local).unwrap());
+    let river = River::start_on(stores, log, config(Clock::at(now - 40 * DAY))).await;
+    let [short, long] = [river.customer("short", None).await, river.customer("long", None).await];
+    for customer in [&short, &long] {
+        send(&river, &customer.key, "ada", 0..10).await;
+    }
+    stored(&river, 20).await;
+    let (stores, log) = river.stop().await;
+    let river = River::start_on(stores, log, config(Clock::system())).await;
+    for customer in [&short, &long] {
+        send(&river, &customer.key, "ada", 0..15).await;
+    }
+    stored(&river, 30).await;
+    brief_plan(&river).await;
+    let eraser = eraser(&river, Clock::system());
+    eraser.tidy().await.unwrap();
+    eraser.turn().await.unwrap();
+    assert_eq!((rows_of(&river, &short, "ada").await, rows_of(&river, &long, "ada").await), (5, 15));
+    // As if the first day's range had been full.
+    let forger = Forger(&river);
+    let (id, contents) = forger.sums("bitShiftRight(position, 16) >= 2").await;
+    for split in [
+        "UPDATE batch_ledger SET hi = 2, stored = 20, duplicate = 0, hashed = 20, xor_hash = xor_hash # $1,
+             xor_contents = xor_contents # $2",
+        "INSERT INTO batch_ledger (partition, lo, hi, stored, duplicate, dead, xor_hash, hashed, xor_contents)
+         VALUES (0, 2, 4, 10, 20, 0, $1, 10, $2)",
+    ] {
+        sqlx::query(split).bind(id).bind(contents).execute(&river.stores.pool).await.unwrap();
+    }
+    proved(&river).await;
+    // Ten more are judged stored now: nothing knows their ids any more.
+    river.log.trim(0, 2).await.unwrap();
+    let verdict = river.stores.verdict_by(&*river.log, days()).await;
+    assert!(verdict.holds() && verdict.undecided > 0, "{verdict:?}");
+    // An event of a tenant of whom nothing was erased was no repetition.
+    let last = format!("tenant_id = {} AND event_id = 'ada-14'", long.tenant);
+    let hashes = forger.sums(&last).await;
+    let offset = river.log.bounds().await.unwrap()[0].end - 1;
+    forger.rows(&format!("ALTER TABLE events DELETE WHERE {last} {SYNC}")).await;
+    forger.books(offset, -1, hashes).await;
+    let forged = river.stores.verdict_by(&*river.log, days()).await;
+    assert!(forged.mismatches.iter().any(|what| what.contains("stored by the log")), "{forged:?}");
     river.stop().await;
 }
 
