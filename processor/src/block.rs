@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use metering::ledger::Account;
 use schemas::content::ContentHash;
 use schemas::id::Position;
 
@@ -20,6 +21,8 @@ pub struct Block {
     /// Where the first row begins.
     start: usize,
     rows: Arc<Vec<Row>>,
+    /// Those of the rows, in their order: one stands there again where it comes again.
+    accounts: Arc<Vec<Account>>,
     enriched_by: (u16, u32),
 }
 
@@ -30,6 +33,8 @@ struct Row {
     position: Position,
     /// One past its last byte.
     end: usize,
+    /// Its place in the block's accounts.
+    account: u32,
     contents: ContentHash,
 }
 
@@ -49,14 +54,21 @@ impl Block {
         row::write_header(&mut bytes);
         let start = bytes.len();
         let mut rows = Vec::with_capacity(events.len());
+        let mut accounts = Vec::new();
         let mut cache = enricher.begin_batch();
         for placed in events {
+            let account = Account::of(&placed.envelope);
+            if accounts.last() != Some(&account) {
+                accounts.push(account);
+            }
+            let account = u32::try_from(accounts.len() - 1).unwrap_or(u32::MAX);
             let contents = row::write(&mut bytes, placed, &enricher.enrich(placed, &mut cache));
             let (partition, position) = (placed.partition, placed.position);
-            rows.push(Row { partition, position, end: bytes.len(), contents });
+            rows.push(Row { partition, position, end: bytes.len(), account, contents });
         }
         let enriched_by = cache.names();
-        Self { bytes: Arc::new(bytes), start, rows: Arc::new(rows), enriched_by }
+        let (rows, accounts) = (Arc::new(rows), Arc::new(accounts));
+        Self { bytes: Arc::new(bytes), start, rows, accounts, enriched_by }
     }
 
     /// The rows that are not `present`.
@@ -75,7 +87,8 @@ impl Block {
                 rows.push(Row { end: bytes.len(), ..row });
             }
         }
-        Self { bytes: Arc::new(bytes), start, rows: Arc::new(rows), enriched_by: self.enriched_by }
+        let (rows, accounts) = (Arc::new(rows), Arc::clone(&self.accounts));
+        Self { bytes: Arc::new(bytes), start, rows, accounts, enriched_by: self.enriched_by }
     }
 
     /// Partition, position and bytes of each row.
@@ -92,6 +105,17 @@ impl Block {
     /// Partition, position and hash of the contents of each row.
     pub fn contents(&self) -> impl Iterator<Item = (u32, Position, ContentHash)> {
         self.rows.iter().map(|row| (row.partition, row.position, row.contents))
+    }
+
+    /// What the rows count for; one stands there again where it comes again.
+    #[must_use]
+    pub(crate) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// Of each row, its place in [`Block::accounts`].
+    pub(crate) fn account_of_each(&self) -> impl Iterator<Item = usize> {
+        self.rows.iter().map(|row| usize::try_from(row.account).unwrap_or(usize::MAX))
     }
 
     fn encoded(&self) -> impl Iterator<Item = (Row, &[u8])> {

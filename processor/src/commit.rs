@@ -2,7 +2,8 @@
 
 use std::io;
 
-use metering::ledger::{Counts, Usage};
+pub use metering::ledger::{Contents, Sum as RangeSum};
+use metering::ledger::{Counts, Sum, Usage};
 use metering::settle::Settlement;
 use schemas::content::ContentHash;
 use service::store::StoreError;
@@ -35,36 +36,6 @@ pub struct Commit {
     pub dead: Vec<DeadLetter>,
 }
 
-/// What became of a range's events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RangeSum {
-    /// Counts by outcome.
-    pub counts: Counts,
-    /// Exclusive or over the low 64 bits of the stored events' hashes.
-    pub xor_hash: i64,
-    /// The contents of their rows.
-    pub contents: Contents,
-}
-
-/// What is in rows, added up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Contents {
-    /// Rows that have a hash of their contents: all but those that a version before wrote.
-    pub hashed: i64,
-    /// Exclusive or over the low 64 bits of these hashes.
-    pub xor: i64,
-}
-
-impl Contents {
-    /// Adds a row.
-    pub fn add(&mut self, row: ContentHash) {
-        if row != ContentHash::NONE {
-            self.hashed += 1;
-            self.xor ^= row.low_bits();
-        }
-    }
-}
-
 impl Commit {
     /// Adds what is in the block's rows, one for each stored event.
     ///
@@ -76,7 +47,8 @@ impl Commit {
     pub(crate) fn add_contents(&mut self, block: &Block, present: &Present) -> Result<(), Failed> {
         // Records of a partition come together, more than once.
         let mut place = 0;
-        for (partition, position, written) in block.contents() {
+        let mut of_accounts = vec![Contents::default(); block.accounts().len()];
+        for ((partition, position, written), account) in block.contents().zip(block.account_of_each()) {
             if self.ranges.get(place).is_none_or(|range| range.partition != partition) {
                 let found = self.ranges.iter().position(|range| range.partition == partition);
                 place = found.unwrap_or(usize::MAX);
@@ -87,7 +59,14 @@ impl Commit {
                 there.contents == ContentHash::NONE || there.enriched_by != block.enriched_by()
             };
             let there = present.get(&(partition, position)).filter(stays);
-            sum.contents.add(there.map_or(written, |there| there.contents));
+            let contents = there.map_or(written, |there| there.contents);
+            sum.contents.add(contents);
+            if let Some(sum) = of_accounts.get_mut(account) {
+                sum.add(contents);
+            }
+        }
+        for (account, contents) in block.accounts().iter().zip(of_accounts) {
+            self.usage.add(*account, Sum { contents, ..Sum::default() });
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use metering::ledger::{Account, Counts};
+use metering::ledger::{Account, Counts, Sum};
 use schemas::frame::Envelope;
 use schemas::id::LeaseId;
 use schemas::outcome::Outcome;
@@ -123,12 +123,7 @@ impl Tally {
 
     /// The run that an event belongs to.
     fn run(&mut self, partition: u32, envelope: Option<&Envelope<'_>>) -> &mut Run {
-        let account = envelope.map(|envelope| {
-            let period_start = Micros(envelope.period_start.saturating_mul(Micros::SECOND));
-            let (tenant, project) = (envelope.tenant, envelope.project);
-            let account = Account { tenant, project, period_start, hour: envelope.received_at.hour() };
-            (account, envelope.lease)
-        });
+        let account = envelope.map(|envelope| (Account::of(envelope), envelope.lease));
         self.newest = self.newest.max(envelope.map(|envelope| envelope.received_at));
         let target = Target { partition, account };
         if self.run.as_ref().is_some_and(|run| run.target != target) {
@@ -145,7 +140,7 @@ impl Tally {
             sum.counts += counts;
         }
         let Some((account, lease)) = target.account else { return };
-        self.commit.usage.add(account, counts);
+        self.commit.usage.add(account, Sum { counts, xor_hash, ..Sum::default() });
         self.commit.settlement.add(account.tenant, account.period_start, lease, counts);
     }
 }

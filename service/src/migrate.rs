@@ -55,6 +55,7 @@ const POSTGRES: &[(i64, &str, &str)] = files! {
     20261130210001 "index_addresses",
     20261130210002 "show_quota_drift",
     20261130210003 "seal_hours",
+    20261130210004 "hash_usage",
     20261130220001 "name_totals_of_leases",
 };
 

@@ -2,8 +2,10 @@
 //! moves the processor's cursor.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
+use schemas::content::ContentHash;
+use schemas::frame::Envelope;
 use schemas::id::{ProjectId, TenantId};
 use schemas::outcome::Outcome;
 use schemas::time::Micros;
@@ -68,18 +70,69 @@ impl AddAssign for Counts {
     }
 }
 
+/// What is in rows, added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// Rows that have a hash of their contents: all but those that a version before wrote.
+    pub hashed: i64,
+    /// Exclusive or over the low 64 bits of these hashes.
+    pub xor: i64,
+}
+
+impl Contents {
+    /// Adds a row.
+    pub fn add(&mut self, row: ContentHash) {
+        if row != ContentHash::NONE {
+            *self += Self { hashed: 1, xor: row.low_bits() };
+        }
+    }
+}
+
+impl AddAssign for Contents {
+    fn add_assign(&mut self, other: Self) {
+        self.hashed += other.hashed;
+        self.xor ^= other.xor;
+    }
+}
+
+impl SubAssign for Contents {
+    fn sub_assign(&mut self, other: Self) {
+        self.hashed -= other.hashed;
+        self.xor ^= other.xor;
+    }
+}
+
+/// What became of events, and which they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sum {
+    /// Counts by outcome.
+    pub counts: Counts,
+    /// Exclusive or over the low 64 bits of the stored events' hashes.
+    pub xor_hash: i64,
+    /// The contents of their rows.
+    pub contents: Contents,
+}
+
+impl AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.counts += other.counts;
+        self.xor_hash ^= other.xor_hash;
+        self.contents += other.contents;
+    }
+}
+
 /// What a batch adds to usage.
 #[derive(Debug, Default)]
-pub struct Usage(BTreeMap<Account, Counts>);
+pub struct Usage(BTreeMap<Account, Sum>);
 
 impl Usage {
     /// Adds events of an account.
-    pub fn add(&mut self, account: Account, counts: Counts) {
-        *self.0.entry(account).or_default() += counts;
+    pub fn add(&mut self, account: Account, sum: Sum) {
+        *self.0.entry(account).or_default() += sum;
     }
 
     /// What is added to each account.
-    pub fn iter(&self) -> impl Iterator<Item = (&Account, &Counts)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Account, &Sum)> {
         self.0.iter()
     }
 
@@ -91,15 +144,22 @@ impl Usage {
         if self.0.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Row> = self.0.iter().map(|(account, counts)| account.row(*counts)).collect();
+        let rows: Vec<Row> = self.0.iter().map(|(account, sum)| account.row(*sum)).collect();
         usage_hour::add(tx, &rows).await
     }
 }
 
 impl Account {
-    fn row(&self, counts: Counts) -> Row {
+    /// That of the events of a request.
+    #[must_use]
+    pub fn of(envelope: &Envelope<'_>) -> Self {
+        let period_start = Micros(envelope.period_start.saturating_mul(Micros::SECOND));
+        let (tenant, project, hour) = (envelope.tenant, envelope.project, envelope.received_at.hour());
+        Self { tenant, project, period_start, hour }
+    }
+
+    fn row(&self, sum: Sum) -> Row {
         let Self { tenant, project, period_start, hour } = *self;
-        let Counts { stored, duplicate, dead } = counts;
-        Row { tenant: tenant.0, project: project.0, period_start, hour, stored, duplicate, dead }
+        Row { tenant: tenant.0, project: project.0, period_start, hour, sum }
     }
 }

@@ -5,7 +5,8 @@
 //! brings back what is missing, [`repair`] also removes what should not be there; operators get both where they have
 //! [`asked`]. [`erase`] takes rows out of
 //! ClickHouse that somebody has a right to see gone, or that a plan keeps no longer ([`retain`]). [`rollup`] counts
-//! hours for dashboards. [`seal`] signs what tenants' closed hours hold, and [`export`] hands it to them.
+//! hours for dashboards. [`seal`] signs what tenants' closed hours hold, and [`export`] hands it to them;
+//! [`evidence`](line::evidence) says what a figure of usage stands on.
 //!
 //! # What holds
 //! * *Nobody is served by a guess.* What can't be read is an error, and no verdict.
@@ -34,6 +35,7 @@ pub mod asked;
 mod retain;
 pub mod seal;
 pub mod export;
+pub mod line;
 pub mod erase;
 pub mod rollup;
 mod role;
@@ -41,6 +43,7 @@ mod role;
 pub use erase::Eraser;
 pub use error::EraseError;
 pub use head::Head;
+pub use line::evidence;
 pub use role::Processing;
 pub use round::Round;
 pub use stores::Stores;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use metering::ledger::Counts;
+use metering::ledger::{Counts, Sum};
 use schemas::id::{ProjectId, TenantId};
 use schemas::time::Micros;
 
@@ -14,7 +14,7 @@ use crate::books::{BilledHour, HourOf};
 use crate::scratch::{Folder, has_room};
 
 /// Numbers of a line.
-const NUMBERS: usize = 13;
+const NUMBERS: usize = 16;
 const LINE_BYTES: usize = NUMBERS * 8;
 /// Bytes of each run that are in memory.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -34,6 +34,33 @@ pub(crate) struct Sums {
     pub(crate) rows: i64,
     /// By the log.
     pub(crate) judged: Counts,
+    /// Of usage, of what was taken out, and of rows.
+    pub(crate) hashes: Hashes,
+}
+
+/// Sums of hashes, of all who say something together: as each event is in usage, and in one of the others, they come
+/// to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Hashes {
+    /// Exclusive or over event hashes.
+    pub(crate) xor_hash: i64,
+    /// Events of which no hash is known: with any, the sums prove nothing.
+    pub(crate) unhashed: i64,
+    /// Exclusive or over content hashes.
+    pub(crate) xor_contents: i64,
+}
+
+impl Hashes {
+    pub(crate) fn of(sum: &Sum) -> Self {
+        let Sum { counts, xor_hash, contents } = *sum;
+        Self { xor_hash, unhashed: counts.stored - contents.hashed, xor_contents: contents.xor }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.xor_hash ^= other.xor_hash;
+        self.unhashed += other.unhashed;
+        self.xor_contents ^= other.xor_contents;
+    }
 }
 
 impl Sums {
@@ -43,6 +70,7 @@ impl Sums {
         self.sealed += other.sealed;
         self.rows += other.rows;
         self.judged += other.judged;
+        self.hashes.add(&other.hashes);
     }
 }
 
@@ -56,7 +84,7 @@ pub(crate) struct Line {
 impl Line {
     fn numbers(&self) -> [i64; NUMBERS] {
         let BilledHour { of: HourOf { hour, tenant, project }, period } = self.hour;
-        let Sums { counted, erased, sealed, rows, judged } = self.sums;
+        let Sums { counted, erased, sealed, rows, judged, hashes } = self.sums;
         [
             hour.0,
             tenant.0,
@@ -71,16 +99,20 @@ impl Line {
             judged.stored,
             judged.duplicate,
             judged.dead,
+            hashes.xor_hash,
+            hashes.unhashed,
+            hashes.xor_contents,
         ]
     }
 
     fn of(numbers: [i64; NUMBERS]) -> Self {
         let [hour, tenant, project, period, stored, duplicate, dead, erased, sealed, rows, ..] = numbers;
-        let [.., by_log, by_log_duplicate, by_log_dead] = numbers;
+        let [.., by_log, by_log_duplicate, by_log_dead, xor_hash, unhashed, xor_contents] = numbers;
         let of = HourOf { hour: Micros(hour), tenant: TenantId(tenant), project: ProjectId(project) };
         let judged = Counts { stored: by_log, duplicate: by_log_duplicate, dead: by_log_dead };
         let counted = Counts { stored, duplicate, dead };
-        let sums = Sums { counted, erased, sealed, rows, judged };
+        let hashes = Hashes { xor_hash, unhashed, xor_contents };
+        let sums = Sums { counted, erased, sealed, rows, judged, hashes };
         Self { hour: BilledHour { of, period: Micros(period) }, sums }
     }
 

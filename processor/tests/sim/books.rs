@@ -53,7 +53,7 @@ impl From<&Commit> for Batch {
             ranges: commit.ranges.clone(),
             marks: commit.marks.clone(),
             sums: commit.sums.clone(),
-            usage: commit.usage.iter().map(|(account, counts)| (*account, *counts)).collect(),
+            usage: commit.usage.iter().map(|(account, sum)| (*account, sum.counts)).collect(),
             dead: commit
                 .dead
                 .iter()

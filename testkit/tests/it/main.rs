@@ -23,6 +23,7 @@ mod rate_share;
 mod cold_start;
 mod keys;
 mod leases;
+mod line;
 mod outcomes;
 mod clock;
 mod gray;

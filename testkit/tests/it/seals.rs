@@ -37,7 +37,7 @@ fn sealer(river: &River) -> Sealer {
 }
 
 /// Seals all hours up to now. How many seals are made.
-async fn seal(river: &River) -> usize {
+pub(crate) async fn seal(river: &River) -> usize {
     let (sealer, mut made) = (sealer(river), 0);
     // Another process may be comparing rows and ledger at the moment.
     testkit::eventually("it is this one's turn", std::time::Duration::from_secs(10), async || {

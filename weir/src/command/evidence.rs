@@ -1,5 +1,7 @@
 //! `weir evidence`: sealed hours, handed out, and proved without any store.
 
+mod line;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
@@ -39,6 +41,9 @@ pub(crate) enum EvidenceCommand {
     /// Print the proof that an event is in a pack, one JSON document for each seal that has it; or else that it is not,
     /// one for each seal of the pack
     Prove(EvidenceProve),
+    /// Show what a tenant's usage of a period stands on: positions in the log, sums, hashes, sealed roots; exit code 1
+    /// if usage says otherwise
+    Line(line::EvidenceLine),
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +123,7 @@ impl EvidenceCommand {
         let done = match self {
             Self::Export(asked) => return asked.carry_out(json).await,
             Self::Keys => return keys(json).await,
+            Self::Line(asked) => return asked.carry_out(json).await,
             Self::Verify(asked) => asked.carry_out(json),
             Self::Receipt(asked) => return asked.carry_out(),
             Self::Prove(asked) => asked.carry_out(),

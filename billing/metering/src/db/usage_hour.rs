@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::timestamp;
+use crate::ledger::Sum;
 
 /// A counter, and what is added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +19,7 @@ pub(crate) struct Row {
     pub(crate) project: i64,
     pub(crate) period_start: Micros,
     pub(crate) hour: Micros,
-    pub(crate) stored: i64,
-    pub(crate) duplicate: i64,
-    pub(crate) dead: i64,
+    pub(crate) sum: Sum,
 }
 
 /// Adds to counters, each of which stands there once. In their order, so that processors that share tenants lock rows
@@ -30,21 +29,26 @@ pub(crate) async fn add(tx: &mut PgConnection, rows: &[Row]) -> Result<(), sqlx:
     let instants =
         |of: fn(&Row) -> Micros| rows.iter().map(|row| timestamp(of(row))).collect::<Vec<DateTime<Utc>>>();
     let added = sqlx::query(
-        "INSERT INTO usage_hour AS u (meter, tenant_id, project_id, period_start, hour, stored, duplicate, dead)
+        "INSERT INTO usage_hour AS u (meter, tenant_id, project_id, period_start, hour, stored, duplicate, dead,
+                                      xor_hash, hashed, xor_contents)
          SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::timestamptz[],
-                                  $6::bigint[], $7::bigint[], $8::bigint[])
+                                  $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
          ON CONFLICT (tenant_id, project_id, meter, period_start, hour) DO UPDATE
          SET stored = u.stored + excluded.stored, duplicate = u.duplicate + excluded.duplicate,
-             dead = u.dead + excluded.dead",
+             dead = u.dead + excluded.dead, xor_hash = u.xor_hash # excluded.xor_hash,
+             hashed = u.hashed + excluded.hashed, xor_contents = u.xor_contents # excluded.xor_contents",
     )
     .bind(METER_EVENTS)
     .bind(numbers(|row| row.tenant))
     .bind(numbers(|row| row.project))
     .bind(instants(|row| row.period_start))
     .bind(instants(|row| row.hour))
-    .bind(numbers(|row| row.stored))
-    .bind(numbers(|row| row.duplicate))
-    .bind(numbers(|row| row.dead))
+    .bind(numbers(|row| row.sum.counts.stored))
+    .bind(numbers(|row| row.sum.counts.duplicate))
+    .bind(numbers(|row| row.sum.counts.dead))
+    .bind(numbers(|row| row.sum.xor_hash))
+    .bind(numbers(|row| row.sum.contents.hashed))
+    .bind(numbers(|row| row.sum.contents.xor))
     .execute(tx)
     .await?;
     changed(&added, rows.len())

@@ -1,5 +1,5 @@
 use metering::lease::{self, heartbeat};
-use metering::ledger::{Account, Counts, Usage};
+use metering::ledger::{Account, Counts, Sum, Usage};
 use metering::settle::{Drift, Settlement, mend_drift};
 use metering::spool::{Copies, ForgetError, ended, forget, list, release, stopped};
 use schemas::frame::Envelope;
@@ -95,7 +95,7 @@ async fn a_spool_is_forgotten_for_all_of_its_nodes_and_not_while_one_lives() {
 async fn process(place: &Place, tenant: TenantId, lease: LeaseId, counts: Counts) {
     let account = Account { tenant, project: ProjectId(1), period_start: NOVEMBER, hour: NOVEMBER };
     let (mut usage, mut settlement) = (Usage::default(), Settlement::default());
-    usage.add(account, counts);
+    usage.add(account, Sum { counts, ..Sum::default() });
     settlement.add(tenant, NOVEMBER, lease, counts);
     let mut tx = place.processor.begin().await.unwrap();
     usage.apply(&mut tx).await.unwrap();

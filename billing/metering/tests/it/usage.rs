@@ -1,5 +1,5 @@
 use chrono_tz::Tz;
-use metering::ledger::{Account, Counts, Usage};
+use metering::ledger::{Account, Counts, Sum, Usage};
 use metering::settle::Settlement;
 use metering::usage::of_tenant;
 use metering::usage::series::{Group, Series, SeriesError, SeriesQuery, Step, of_tenant as series_of};
@@ -14,13 +14,17 @@ fn account(tenant: TenantId, project: i64) -> Account {
     Account { tenant, project: ProjectId(project), period_start: NOVEMBER, hour: NOVEMBER }
 }
 
+fn sum(counts: Counts) -> Sum {
+    Sum { counts, ..Sum::default() }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_batches_add_is_summed() {
     let place = Place::new().await;
     let tenant = place.tenant(10).await;
     let mut usage = Usage::default();
-    usage.add(account(tenant, 1), Counts { stored: 5, duplicate: 2, dead: 1 });
-    usage.add(account(tenant, 2), Counts::of(Outcome::Stored, 4));
+    usage.add(account(tenant, 1), sum(Counts { stored: 5, duplicate: 2, dead: 1 }));
+    usage.add(account(tenant, 2), sum(Counts::of(Outcome::Stored, 4)));
     let mut tx = place.processor.begin().await.unwrap();
     usage.apply(&mut tx).await.unwrap();
     usage.apply(&mut tx).await.unwrap();
@@ -64,7 +68,7 @@ async fn counted(place: &Place) -> TenantId {
     {
         let period_start = if hours < 30 * 24 { NOVEMBER } else { hour(30 * 24) };
         let account = Account { tenant, project: ProjectId(project), period_start, hour: hour(hours) };
-        usage.add(account, Counts { stored, duplicate: 1, dead: 0 });
+        usage.add(account, sum(Counts { stored, duplicate: 1, dead: 0 }));
     }
     let mut tx = place.processor.begin().await.unwrap();
     usage.apply(&mut tx).await.unwrap();

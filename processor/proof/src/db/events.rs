@@ -6,7 +6,7 @@ use std::fmt;
 use clickhouse::Client;
 use clickhouse::error::Error;
 use clickhouse::query::{Query, RowCursor};
-use processor::commit::Contents;
+use metering::ledger::{Contents, Counts, Sum};
 use processor::rows::content_hash_in_sql;
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
@@ -163,15 +163,11 @@ pub(crate) async fn by_range(
     let query = format!(
         "SELECT roundDown(bitOr(bitShiftLeft(toUInt64(log_partition), {OFFSET_BITS}), bitShiftRight(position, 16)),
                           ?) AS lo,
-                count() AS rows, uniqExact(position) AS positions,
-                groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash,
-                countIf(content_hash != 0) AS hashed,
-                groupBitXor(toUInt64(bitAnd(content_hash, toUInt128(18446744073709551615)))) AS xor_contents,
-                {altered} AS altered
+                {SUMS_IN_SQL}, uniqExact(position) AS positions, {altered} AS altered
          FROM {rows} AND {within} GROUP BY lo"
     );
     let mut cursor = heavy(client, &query).bind(numbers(starts)).fetch::<RangeRow>()?;
-    while let Some((lo, rows, positions, xor_hash, hashed, xor, altered)) = cursor.next().await? {
+    while let Some((lo, rows, xor_hash, hashed, xor, positions, altered)) = cursor.next().await? {
         let contents = Contents { hashed: as_count(hashed), xor: xor.cast_signed() };
         let key = (u32::try_from(lo >> OFFSET_BITS).unwrap_or(u32::MAX), lo & ((1 << OFFSET_BITS) - 1));
         let found_there = Found {
@@ -197,7 +193,10 @@ fn heavy(client: &Client, query: &str) -> Query {
 }
 
 /// Rows by hour and period, as they come: in the order of the hours.
-pub(crate) struct Hours(RowCursor<(i64, i64, i64, i64, u64)>);
+pub(crate) struct Hours(RowCursor<HourRow>);
+
+/// Hour, tenant, project, period, and the columns of [`SUMS_IN_SQL`].
+type HourRow = (i64, i64, i64, i64, u64, u64, u64, u64);
 
 /// Of the rows that stand before `ends`, an offset for each partition.
 pub(crate) fn hours(client: &Client, rows: &Rows, ends: &[u64]) -> Result<Hours, Error> {
@@ -207,31 +206,89 @@ pub(crate) fn hours(client: &Client, rows: &Rows, ends: &[u64]) -> Result<Hours,
 fn of_hours(client: &Client, rows: &str) -> Result<Hours, Error> {
     let query = format!(
         "SELECT toInt64(toUnixTimestamp(toStartOfHour(received_at))) * 1000000 AS hour, tenant_id, project_id,
-                toUnixTimestamp64Second(period_start) * 1000000 AS period, count() AS rows
+                toUnixTimestamp64Second(period_start) * 1000000 AS period, {SUMS_IN_SQL}
          FROM {rows} GROUP BY hour, tenant_id, project_id, period ORDER BY hour, tenant_id, project_id, period"
     );
     Ok(Hours(heavy(client, &query).fetch()?))
 }
 
 impl Hours {
-    /// The next one, and how many rows it has; `None` after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<(BilledHour, i64)>, Error> {
+    /// The next one, and what its rows come to, each of them stored; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<(BilledHour, Sum)>, Error> {
         let row = self.0.next().await?;
-        Ok(row.map(|(hour, tenant, project, period, rows)| {
+        Ok(row.map(|(hour, tenant, project, period, rows, xor_hash, hashed, xor_contents)| {
             let (tenant, project) = (TenantId(tenant), ProjectId(project));
             let of = HourOf { hour: Micros(hour), tenant, project };
-            (BilledHour { of, period: Micros(period) }, as_count(rows))
+            (BilledHour { of, period: Micros(period) }, sum(rows, xor_hash, hashed, xor_contents))
         }))
     }
 }
 
-/// Rows by tenant, project, hour and period.
-pub(crate) async fn by_hour(client: &Client, rows: &Rows) -> Result<BTreeMap<BilledHour, i64>, Error> {
+/// What rows come to by tenant, project, hour and period.
+pub(crate) async fn by_hour(client: &Client, rows: &Rows) -> Result<BTreeMap<BilledHour, Sum>, Error> {
     let (mut hours, mut all) = (of_hours(client, &rows.to_string())?, BTreeMap::new());
-    while let Some((hour, rows)) = hours.next().await? {
-        all.insert(hour, rows);
+    while let Some((hour, sum)) = hours.next().await? {
+        all.insert(hour, sum);
     }
     Ok(all)
+}
+
+/// What rows come to, as columns: the arguments of [`sum`].
+const SUMS_IN_SQL: &str = "count() AS rows,
+    groupBitXor(toUInt64(bitAnd(event_hash, toUInt128(18446744073709551615)))) AS xor_hash,
+    countIf(content_hash != 0) AS hashed,
+    groupBitXor(toUInt64(bitAnd(content_hash, toUInt128(18446744073709551615)))) AS xor_contents";
+
+fn sum(rows: u64, xor_hash: u64, hashed: u64, xor_contents: u64) -> Sum {
+    let counts = Counts { stored: as_count(rows), ..Counts::default() };
+    let contents = Contents { hashed: as_count(hashed), xor: xor_contents.cast_signed() };
+    Sum { counts, xor_hash: xor_hash.cast_signed(), contents }
+}
+
+/// What stands in a partition of a tenant's period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PartitionSum {
+    pub(crate) partition: u32,
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+    pub(crate) sum: Sum,
+}
+
+/// What the tenant's events of a period come to that stand before `ends`, an offset for each partition, by partition:
+/// those that are stored, and of those that somebody had erased what `erased_ids` keeps. Each position once.
+pub(crate) async fn sums_of_period(
+    client: &Client,
+    rows: &Rows,
+    (tenant, period): (TenantId, Micros),
+    ends: &[u64],
+) -> Result<Vec<PartitionSum>, Error> {
+    type SumRow = (u32, u64, u64, u64, u64, u64, u64);
+    if ends.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_of = format!(
+        "tenant_id = {tenant} AND toUnixTimestamp64Second(period_start) = {} AND {}",
+        period.seconds(),
+        stands_before(ends)
+    );
+    let columns = "log_partition, position, event_hash, content_hash";
+    // An erased event may still have its row; a row may be there twice until a merge.
+    let query = format!(
+        "SELECT log_partition, min(position) AS first, max(position) AS last, {SUMS_IN_SQL}
+         FROM (SELECT log_partition, position, any(event_hash) AS event_hash, any(content_hash) AS content_hash
+               FROM (SELECT {columns} FROM {rows} AND {is_of}
+                     UNION ALL SELECT {columns} FROM erased_ids WHERE {is_of})
+               GROUP BY log_partition, position)
+         GROUP BY log_partition ORDER BY log_partition"
+    );
+    let found: Vec<SumRow> = heavy(client, &query).fetch_all().await?;
+    let sums = |(partition, first, last, rows, xor_hash, hashed, xor_contents): SumRow| PartitionSum {
+        partition,
+        first: Position::from_number(first),
+        last: Position::from_number(last),
+        sum: sum(rows, xor_hash, hashed, xor_contents),
+    };
+    Ok(found.into_iter().map(sums).collect())
 }
 
 /// Rows of partitions that the log does not have.

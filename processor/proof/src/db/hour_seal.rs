@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgExecutor, Row};
 
 use super::timestamp;
 use crate::books::Span;
+use crate::line::Sealed;
 
 /// Events that usage has and no seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +239,29 @@ pub(crate) async fn numbers(
     .fetch_one(executor)
     .await?;
     Ok(numbers.0.zip(numbers.1).map(|(first, last)| (first.unsigned_abs(), last.unsigned_abs())))
+}
+
+/// The seals of a tenant's period, in order.
+pub(crate) async fn of_period(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    period: Micros,
+) -> Result<Vec<Sealed>, sqlx::Error> {
+    let rows: Vec<(i64, i64, i64, [u8; 32])> = sqlx::query_as(
+        "SELECT number, extract(epoch FROM hour)::bigint, events, root FROM hour_seal
+         WHERE tenant_id = $1 AND period_start = $2 ORDER BY number",
+    )
+    .bind(tenant.0)
+    .bind(timestamp(period))
+    .fetch_all(executor)
+    .await?;
+    let sealed = |(number, hour, events, root): (i64, i64, i64, _)| Sealed {
+        number: number.unsigned_abs(),
+        hour,
+        events: events.unsigned_abs(),
+        root: Hash(root),
+    };
+    Ok(rows.into_iter().map(sealed).collect())
 }
 
 /// The tenants that have seals, behind `after`, `most` at most.

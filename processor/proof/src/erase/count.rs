@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clickhouse::Client;
-use metering::ledger::Counts;
+use metering::ledger::{Counts, Sum};
 use processor::commit::RangeSum;
 use sqlx::PgPool;
 
@@ -18,7 +18,7 @@ use crate::round::Round;
 pub(super) struct Taken {
     /// By partition and first offset of a range of the batch ledger: `counts.stored` and hash.
     pub(super) ranges: BTreeMap<(u32, u64), RangeSum>,
-    pub(super) hours: BTreeMap<BilledHour, i64>,
+    pub(super) hours: BTreeMap<BilledHour, Sum>,
     /// By erasure.
     pub(super) events: BTreeMap<i64, i64>,
 }
@@ -49,7 +49,7 @@ pub(super) async fn count(pool: &PgPool, client: &Client, round: &Round) -> Resu
         }
     }
     let by_range: i64 = taken.ranges.values().map(|sum| sum.counts.stored).sum();
-    let by_hour: i64 = taken.hours.values().sum();
+    let by_hour: i64 = taken.hours.values().map(|sum| sum.counts.stored).sum();
     let by_erasure: i64 = taken.events.values().sum();
     // Rows of retention are counted where others may be inserted: by a repair. They wait for the next round.
     if by_range != by_hour || by_hour != by_erasure {

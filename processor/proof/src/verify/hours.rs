@@ -13,7 +13,7 @@ use service::store::StoreError;
 use super::by_log::ByLog;
 use crate::books::{BilledHour, Books, HourOf, Span, UNKNOWN};
 use crate::db::events::{self, Rows};
-use crate::runs::{Line, Runs, Sums, Writer, merge};
+use crate::runs::{Hashes, Line, Runs, Sums, Writer, merge};
 use crate::scratch::{blocking, disk_failed};
 use crate::verdict::Verdict;
 
@@ -41,8 +41,9 @@ pub(crate) async fn read_rows(
     let mut writer = runs.writer().map_err(disk_failed)?;
     let mut hours = events::hours(client, &Rows::without(books.erased.deleting.as_ref()), &ends)?;
     let mut lines = Vec::with_capacity(LINES_AT_ONCE);
-    while let Some((hour, rows)) = hours.next().await? {
-        lines.push(Line { hour, sums: Sums { rows, ..Sums::default() } });
+    while let Some((hour, sum)) = hours.next().await? {
+        let (rows, hashes) = (sum.counts.stored, Hashes::of(&sum));
+        lines.push(Line { hour, sums: Sums { rows, hashes, ..Sums::default() } });
         if lines.len() == LINES_AT_ONCE {
             (writer, lines) = written(writer, lines).await?;
         }
@@ -102,7 +103,7 @@ pub(crate) async fn wrong(known: Known) -> Result<BTreeSet<Micros>, StoreError> 
     blocking(move || {
         let mut wrong = BTreeSet::new();
         each_tenant_hour(&[&known.said, &known.rows], |lines| {
-            let is_wrong = compared(lines).iter().any(|(_, rows, kept)| rows != kept);
+            let is_wrong = compared(lines).iter().any(|of| of.rows != of.kept);
             wrong.extend(lines.first().filter(|_| is_wrong).map(|line| line.hour.of.hour));
         })?;
         Ok(wrong)
@@ -126,23 +127,33 @@ fn each_tenant_hour(all: &[&Runs], mut each: impl FnMut(&[Line])) -> io::Result<
     Ok(())
 }
 
-/// The rows of each hour, and what is billed, less what was erased. Where rows do not say their period, an hour's
-/// periods are compared together.
-fn compared(lines: &[Line]) -> Vec<(BilledHour, i64, i64)> {
-    let mut compared: Vec<(BilledHour, i64, i64)> = Vec::with_capacity(lines.len());
+/// What rows and ledgers say of an hour.
+struct Compared {
+    hour: BilledHour,
+    rows: i64,
+    /// What is billed, less what was erased.
+    kept: i64,
+    hashes: Hashes,
+}
+
+/// The hours of a tenant. Where rows do not say their period, an hour's periods are compared together.
+fn compared(lines: &[Line]) -> Vec<Compared> {
+    let mut compared: Vec<Compared> = Vec::with_capacity(lines.len());
     for lines in lines.chunk_by(|a, b| a.hour.of == b.hour.of) {
         let is_of_none =
             |line: &Line| line.hour.period == UNKNOWN && (line.sums.rows, line.sums.erased) != (0, 0);
         let are_together = lines.iter().any(is_of_none);
         for Line { hour, sums } in lines {
-            let (rows, kept) = (sums.rows, sums.counted.stored - sums.erased);
+            let (rows, kept, hashes) = (sums.rows, sums.counted.stored - sums.erased, sums.hashes);
             match compared.last_mut() {
-                Some(last) if are_together && last.0.of == hour.of => {
-                    *last = (last.0, last.1 + rows, last.2 + kept)
+                Some(last) if are_together && last.hour.of == hour.of => {
+                    last.rows += rows;
+                    last.kept += kept;
+                    last.hashes.add(&hashes);
                 }
                 _ => {
                     let period = if are_together { UNKNOWN } else { hour.period };
-                    compared.push((BilledHour { period, ..*hour }, rows, kept));
+                    compared.push(Compared { hour: BilledHour { period, ..*hour }, rows, kept, hashes });
                 }
             }
         }
@@ -151,8 +162,14 @@ fn compared(lines: &[Line]) -> Vec<(BilledHour, i64, i64)> {
 }
 
 fn check_rows(lines: &[Line], verdict: &mut Verdict) {
-    for (hour, rows, kept) in compared(lines) {
-        verdict.expect(|| format!("{hour:?}"), ("rows", &rows), ("billed, less what was erased", &kept));
+    for Compared { hour, rows, kept, hashes } in compared(lines) {
+        let what = || format!("{hour:?}");
+        verdict.expect(what, ("rows", &rows), ("billed, less what was erased", &kept));
+        if hashes.unhashed == 0 {
+            let (ids, contents) = (hashes.xor_hash, hashes.xor_contents);
+            verdict.expect(what, ("hashes of rows and usage together", &ids), ("expected", &0));
+            verdict.expect(what, ("hashes of contents and usage together", &contents), ("expected", &0));
+        }
     }
 }
 
