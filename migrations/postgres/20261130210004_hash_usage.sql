@@ -1,4 +1,4 @@
--- Usage says which events it counts, not only how many: a line of an invoice names these sums, and whoever has the rows
+-- Usage says which events it counts, not only how many: a line of an invoice names these sums, and who has the rows
 -- can compute them.
 
 SET LOCAL ROLE weir_owner;

@@ -160,6 +160,9 @@ impl Account {
 
     fn row(&self, sum: Sum) -> Row {
         let Self { tenant, project, period_start, hour } = *self;
-        Row { tenant: tenant.0, project: project.0, period_start, hour, sum }
+        let Sum { counts: Counts { stored, duplicate, dead }, xor_hash, contents } = sum;
+        let Contents { hashed, xor: xor_contents } = contents;
+        let (tenant, project) = (tenant.0, project.0);
+        Row { tenant, project, period_start, hour, stored, duplicate, dead, xor_hash, hashed, xor_contents }
     }
 }

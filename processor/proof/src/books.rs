@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use evidence::Hash;
 use processor::batch::Letters;
 use processor::commit::{Contents, RangeSum};
 use schemas::id::{Position, ProjectId, TenantId};
 use schemas::time::Micros;
+use serde::Serialize;
 
 use crate::round::Round;
 
@@ -103,6 +105,19 @@ pub(crate) struct Span {
     pub(crate) tenant: TenantId,
     /// Start of the billing period.
     pub(crate) period: Micros,
+}
+
+/// A sealed part of the period: a tenant's hour, or what came late of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Sealed {
+    /// Number of the seal in the tenant's chain.
+    pub number: u64,
+    /// Start of the hour, in unix seconds.
+    pub hour: i64,
+    /// How many events it has.
+    pub events: u64,
+    /// Root of its tree.
+    pub root: Hash,
 }
 
 /// What was taken out of the rows on purpose, as of the same snapshot: the sums stand with the ranges and hours.

@@ -1,8 +1,7 @@
-//! What a line of an invoice stands on: a tenant's events of a period, named by sums that whoever has the rows can
-//! compute again.
+//! What a line of an invoice stands on: a tenant's events of a period, named by sums that can be
+//! computed again from the rows.
 
 use clickhouse::Client;
-use evidence::Hash;
 use metering::ledger::Sum;
 use schemas::id::TenantId;
 use schemas::outcome::METER_EVENTS;
@@ -10,6 +9,8 @@ use schemas::time::Micros;
 use serde::{Serialize, Serializer};
 use service::store::StoreError;
 use sqlx::PgPool;
+
+pub use crate::books::Sealed;
 
 use crate::db::events::{self, PartitionSum, Rows};
 use crate::db::{erased_hour, erasure, hour_seal, partition_cursor, snapshot, usage_hour};
@@ -75,19 +76,6 @@ pub struct Stretch {
     /// What stands from one to the other of this tenant and period.
     #[serde(flatten)]
     pub total: Total,
-}
-
-/// A sealed part of the period: a tenant's hour, or what came late of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Sealed {
-    /// Number of the seal in the tenant's chain.
-    pub number: u64,
-    /// Start of the hour, in unix seconds.
-    pub hour: i64,
-    /// How many events it has.
-    pub events: u64,
-    /// Root of its tree.
-    pub root: Hash,
 }
 
 /// What a figure stands on.

@@ -24,7 +24,7 @@ async fn evidence(stores: &Stores, customer: &Customer, period: Micros, below: O
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_figure_stands_on_the_same_events_whatever_comes_later_and_whoever_is_erased() {
+async fn a_figure_stands_on_the_same_events_whatever_comes_later_and_is_erased() {
     let river = River::start().await;
     let (acme, other) = (river.customer("acme", None).await, river.customer("other", None).await);
     send(&river, &acme.key, "ada", 0..60).await;

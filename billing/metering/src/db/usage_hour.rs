@@ -10,7 +10,6 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::timestamp;
-use crate::ledger::Sum;
 
 /// A counter, and what is added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +18,12 @@ pub(crate) struct Row {
     pub(crate) project: i64,
     pub(crate) period_start: Micros,
     pub(crate) hour: Micros,
-    pub(crate) sum: Sum,
+    pub(crate) stored: i64,
+    pub(crate) duplicate: i64,
+    pub(crate) dead: i64,
+    pub(crate) xor_hash: i64,
+    pub(crate) hashed: i64,
+    pub(crate) xor_contents: i64,
 }
 
 /// Adds to counters, each of which stands there once. In their order, so that processors that share tenants lock rows
@@ -43,12 +47,12 @@ pub(crate) async fn add(tx: &mut PgConnection, rows: &[Row]) -> Result<(), sqlx:
     .bind(numbers(|row| row.project))
     .bind(instants(|row| row.period_start))
     .bind(instants(|row| row.hour))
-    .bind(numbers(|row| row.sum.counts.stored))
-    .bind(numbers(|row| row.sum.counts.duplicate))
-    .bind(numbers(|row| row.sum.counts.dead))
-    .bind(numbers(|row| row.sum.xor_hash))
-    .bind(numbers(|row| row.sum.contents.hashed))
-    .bind(numbers(|row| row.sum.contents.xor))
+    .bind(numbers(|row| row.stored))
+    .bind(numbers(|row| row.duplicate))
+    .bind(numbers(|row| row.dead))
+    .bind(numbers(|row| row.xor_hash))
+    .bind(numbers(|row| row.hashed))
+    .bind(numbers(|row| row.xor_contents))
     .execute(tx)
     .await?;
     changed(&added, rows.len())

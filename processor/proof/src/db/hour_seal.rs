@@ -10,8 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
 
 use super::timestamp;
-use crate::books::Span;
-use crate::line::Sealed;
+use crate::books::{Sealed, Span};
 
 /// Events that usage has and no seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
