@@ -14,9 +14,12 @@ use service::store::StoreError;
 use service::task::{Pace, every};
 use service::trace::Span;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::db::{ingest_node, quota_lease, quota_period};
 
+/// Leases that are settled in one transaction: a node has one for each tenant and month.
+const LEASES_MAX: i64 = 2_000;
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -42,14 +45,27 @@ pub async fn round(pool: &PgPool, log: &dyn EventLog) -> Result<(), StoreError> 
     }
     span.set("weir.nodes", || passed.len());
     for node in passed {
-        let mut tx = pool.begin().await?;
-        quota_period::lock_of_node(&mut tx, node).await?;
-        let events = quota_lease::settle(&mut tx, node).await?;
-        ingest_node::delete(&mut tx, node).await?;
-        tx.commit().await?;
+        let events = settle(pool, node).await?;
         tracing::info!(%node, events, "reclaimed the leases of an ended ingest node");
     }
     Ok(())
+}
+
+/// Settles all leases of a node, some at a time: each has its own sum, which nothing changes any more. How many events
+/// go back.
+async fn settle(pool: &PgPool, node: Uuid) -> Result<i64, sqlx::Error> {
+    let mut events = 0;
+    loop {
+        let mut tx = pool.begin().await?;
+        let leases = quota_period::lock_of_node(&mut tx, node, LEASES_MAX).await?;
+        if leases.is_empty() {
+            ingest_node::delete(&mut tx, node).await?;
+            tx.commit().await?;
+            return Ok(events);
+        }
+        events += quota_lease::settle(&mut tx, &leases).await?;
+        tx.commit().await?;
+    }
 }
 
 async fn note_ends(pool: &PgPool, log: &dyn EventLog) -> Result<(), StoreError> {

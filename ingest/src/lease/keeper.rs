@@ -34,6 +34,10 @@ const FORMER_MAX: usize = 16;
 const SILENT: &str = "this node had been silent for too long";
 /// Tenants refilled in one round.
 const ROUND_TENANTS_MAX: usize = 10_000;
+/// To which a round that fails again and again comes down.
+const ROUND_TENANTS_MIN: usize = 100;
+/// What is given back in one transaction.
+const SWEEP_WANTS_MAX: usize = 2_000;
 
 /// Keeps the node registered and its slices filled; what it holds is given back at the end.
 pub struct Keeper {
@@ -48,6 +52,8 @@ pub struct Keeper {
     spool: Option<Uuid>,
     refills: mpsc::UnboundedReceiver<Arc<Tenant>>,
     pending: Vec<Arc<Tenant>>,
+    /// How many of them the next round asks for.
+    round_tenants: usize,
     held: HashMap<TenantId, Arc<Tenant>>,
 }
 
@@ -74,6 +80,7 @@ pub fn keep(
         spool,
         refills,
         pending: Vec::new(),
+        round_tenants: ROUND_TENANTS_MAX,
         held: HashMap::new(),
     };
     (leases, keeper)
@@ -162,7 +169,7 @@ impl Keeper {
         }
         let generation = self.leases.node.lock().generation;
         let want = |tenant: &Arc<Tenant>| tenant.slice.want(tenant.id, generation, is_capped(tenant));
-        let wants: Vec<Want> = self.pending.iter().map(want).collect();
+        let wants: Vec<Want> = self.pending.iter().take(self.round_tenants).map(want).collect();
         if faults::mutant("quota-in-memory") {
             return self.grant_to_oneself(&wants, generation);
         }
@@ -175,7 +182,8 @@ impl Keeper {
         self.leases.is_silent.store(false, Ordering::Relaxed);
         let grants: HashMap<TenantId, Grant> =
             grants.into_iter().map(|grant| (grant.tenant, grant)).collect();
-        for (tenant, want) in self.pending.drain(..).zip(&wants) {
+        self.round_tenants = (self.round_tenants * 2).min(ROUND_TENANTS_MAX);
+        for (tenant, want) in self.pending.drain(..wants.len()).zip(&wants) {
             tenant.slice.refill(want, generation, grants.get(&tenant.id).copied());
             self.held.insert(tenant.id, tenant);
         }
@@ -183,7 +191,7 @@ impl Keeper {
 
     /// What a node must not do, whatever Postgres has granted to others or to itself before a crash.
     fn grant_to_oneself(&mut self, wants: &[Want], generation: u64) {
-        for (tenant, want) in self.pending.drain(..).zip(wants) {
+        for (tenant, want) in self.pending.drain(..wants.len()).zip(wants) {
             let Some(cap) = tenant.terms.read().quota else { continue };
             let granted = faults::granted_from_memory(tenant.id.0, want.need.max(want.like), cap);
             let (lease, period_start, left) = (LeaseId::NONE, want.period_start, cap);
@@ -192,8 +200,9 @@ impl Keeper {
         }
     }
 
-    /// What is pending stays pending.
-    async fn failed(&self, error: &StoreError) {
+    /// What is pending stays pending; the next round is half as large, since this one may have been too long.
+    async fn failed(&mut self, error: &StoreError) {
+        self.round_tenants = (self.round_tenants / 2).max(ROUND_TENANTS_MIN);
         ::metrics::counter!(metrics::LEASE_ROUNDS, "result" => "failed").increment(1);
         self.leases.is_silent.store(true, Ordering::Relaxed);
         tracing::warn!(error = %Chain(error), tenants = self.pending.len(), "quota could not be leased, trying again");
@@ -258,15 +267,20 @@ impl Keeper {
             wants.extend(given);
             holds
         });
-        if wants.is_empty() {
-            return;
-        }
-        match in_round(lease::grant(&self.pool, self.id, &wants)).await {
-            Ok(grants) => self.given_back(&wants, grants, generation),
-            Err(LeaseError::NodeGone) if all => {}
-            Err(LeaseError::NodeGone) => self.register_again(SILENT).await,
-            Err(LeaseError::Store(error)) => {
-                tracing::warn!(error = %Chain(&error), "unspent quota was not given back, trying again");
+        // At a month's end, all tenants give back at once. What is confirmed is not named again, so each sweep comes
+        // further; who waits for quota does not wait for all of them.
+        for wants in wants.chunks(SWEEP_WANTS_MAX) {
+            match in_round(lease::grant(&self.pool, self.id, wants)).await {
+                Ok(grants) => self.given_back(wants, grants, generation),
+                Err(LeaseError::NodeGone) if all => return,
+                Err(LeaseError::NodeGone) => return self.register_again(SILENT).await,
+                Err(LeaseError::Store(error)) => {
+                    tracing::warn!(error = %Chain(&error), "unspent quota was not given back, trying again");
+                    return;
+                }
+            }
+            if !all && !self.refills.is_empty() {
+                return;
             }
         }
     }

@@ -220,7 +220,9 @@ impl Slice {
         let mut state = self.state.lock();
         state.roll(at, zone);
         let Some(generation) = generation else { return (Spend::Short, false) };
-        state.renew(generation);
+        if !state.renew(generation) {
+            return (Spend::Short, false);
+        }
         let wanted = i64::from(events);
         let exhausted = state.exhausted_until.is_some_and(|until| Instant::now() < until);
         if state.left < wanted && !exhausted {
@@ -359,15 +361,18 @@ impl State {
         is_void
     }
 
-    /// Drops what an earlier registration of the node was granted: it has been reclaimed.
-    fn renew(&mut self, generation: u64) {
-        if self.generation != generation {
+    /// Drops what an earlier registration of the node was granted: it has been reclaimed. `false`: this one is the
+    /// earlier one. Who has read it before the node began again must neither spend under it nor forget what the new
+    /// one was granted, or the same quota would be granted to it twice.
+    fn renew(&mut self, generation: u64) -> bool {
+        if self.generation < generation {
             self.generation = generation;
             self.earlier.clear();
             self.account = Account::new(self.period.start);
             (self.left, self.recalled) = (0, false);
             (self.beyond, self.exhausted_until) = (None, None);
         }
+        self.generation == generation
     }
 }
 

@@ -191,12 +191,12 @@ pub(crate) async fn charge(tx: &mut PgConnection, copies: &Leases) -> Result<(),
     changed(&charged, copies.ids.len())
 }
 
-/// Deletes all leases of the node and takes what was granted and not processed from their periods, whose rows must be
+/// Deletes these leases and takes what was granted and not processed from their periods, whose rows must be
 /// locked. How many events that were.
-pub(crate) async fn settle(tx: &mut PgConnection, node: Uuid) -> Result<i64, sqlx::Error> {
+pub(crate) async fn settle(tx: &mut PgConnection, leases: &[i64]) -> Result<i64, sqlx::Error> {
     let given_back: Option<i64> = sqlx::query_scalar(
         "WITH ended AS (
-             DELETE FROM quota_lease WHERE node_id = $1
+             DELETE FROM quota_lease WHERE id = ANY($1)
              RETURNING tenant_id, period_start, granted - processed AS events),
          back AS (
              UPDATE quota_period q SET granted = q.granted - ended.events
@@ -204,7 +204,7 @@ pub(crate) async fn settle(tx: &mut PgConnection, node: Uuid) -> Result<i64, sql
              RETURNING ended.events)
          SELECT sum(events)::bigint FROM back",
     )
-    .bind(node)
+    .bind(leases)
     .fetch_one(tx)
     .await?;
     Ok(given_back.unwrap_or(0))

@@ -71,16 +71,20 @@ pub(crate) async fn lock(tx: &mut PgConnection, periods: &Periods) -> Result<(),
     changed(&locked, periods.len())
 }
 
-/// Locks the rows of all periods of which the node has leases.
-pub(crate) async fn lock_of_node(tx: &mut PgConnection, node: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "SELECT FROM quota_period q JOIN quota_lease l USING (tenant_id, period_start)
-         WHERE l.node_id = $1 ORDER BY q.tenant_id, q.period_start FOR UPDATE OF q",
+/// Locks the rows of periods of which the node has leases, and returns these leases: the first ones, `most` at most.
+pub(crate) async fn lock_of_node(
+    tx: &mut PgConnection,
+    node: Uuid,
+    most: i64,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT l.id FROM quota_period q JOIN quota_lease l USING (tenant_id, period_start)
+         WHERE l.node_id = $1 ORDER BY q.tenant_id, q.period_start LIMIT $2 FOR UPDATE OF q",
     )
     .bind(node)
-    .execute(tx)
-    .await?;
-    Ok(())
+    .bind(most)
+    .fetch_all(tx)
+    .await
 }
 
 /// Adds events to what is granted; their rows must be locked. What is given back for a second time makes it less than

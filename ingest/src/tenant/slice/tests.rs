@@ -50,6 +50,23 @@ fn a_slice_is_spent_to_its_last_event_and_no_further() {
 }
 
 #[test]
+fn who_has_read_an_earlier_registration_spends_nothing_and_forgets_nothing_of_the_new_one() {
+    let slice = Slice::default();
+    let attempt = |generation| match slice.attempt(NOW, Tz::UTC, 40, Some(generation)).0 {
+        Spend::Took(spent) => Some(spent.events),
+        Spend::Short => None,
+    };
+    assert_eq!(attempt(2), None);
+    let want = slice.want(TenantId(1), 2, true);
+    slice.refill(&want, 2, Some(grant(&want, 100)));
+    assert_eq!(attempt(2), Some(40));
+    assert_eq!(attempt(1), None);
+    assert_eq!(attempt(2), Some(40));
+    let named = slice.want(TenantId(1), 2, true);
+    assert_eq!(named.taken, 100, "or Postgres would grant it again, and charge nothing");
+}
+
+#[test]
 fn a_batch_that_straddles_the_cap_takes_what_is_left() {
     let slice = Slice::default();
     assert_eq!(spend(&slice, 8), None);
