@@ -257,13 +257,12 @@ async fn contents_that_rows_and_ledger_agree_on_and_the_log_does_not_are_found()
             .await;
         let (_, after) = forger.sums(FIRST).await;
         assert_ne!(before, after);
-        sqlx::query(
+        for ledger in [
             "UPDATE batch_ledger SET xor_contents = xor_contents # $1 WHERE partition = 0 AND lo = 0",
-        )
-        .bind(before ^ after)
-        .execute(&river.stores.pool)
-        .await
-        .unwrap();
+            "UPDATE usage_hour SET xor_contents = xor_contents # $1",
+        ] {
+            sqlx::query(ledger).bind(before ^ after).execute(&river.stores.pool).await.unwrap();
+        }
         let verdict = river.verdict().await;
         assert_eq!(verdict.mismatch_count, 1, "{forgery}: {verdict:?}");
         let (what, says) = match then {

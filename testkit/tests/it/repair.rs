@@ -188,11 +188,10 @@ async fn a_row_that_would_not_be_what_it_was_is_left_and_one_that_is_missing_com
     }
     let xor =
         "SELECT groupBitXor(toUInt64(bitAnd(content_hash, toUInt128(18446744073709551615)))) FROM events";
-    sqlx::query("UPDATE batch_ledger SET xor_contents = $1")
-        .bind(river.stores.clickhouse_number(xor).await.cast_signed())
-        .execute(&river.stores.pool)
-        .await
-        .unwrap();
+    let xor = river.stores.clickhouse_number(xor).await.cast_signed();
+    for ledger in ["UPDATE batch_ledger SET xor_contents = $1", "UPDATE usage_hour SET xor_contents = $1"] {
+        sqlx::query(ledger).bind(xor).execute(&river.stores.pool).await.unwrap();
+    }
     assert_proved(&river, "written by other rules").await;
     run(&river, &[format!("INSERT INTO events SELECT * FROM events WHERE {ONE}")]).await;
     let doubled = every_byte(&river).await;

@@ -145,7 +145,8 @@ async fn rows_that_were_sealed_and_changed_since_are_found_whatever_ledger_and_l
     let (river, [acme, _]) = sealed_river().await;
     let forger = Forger(&river);
     let is = format!(
-        "(log_partition, position) IN (SELECT log_partition, position FROM events WHERE tenant_id = {} LIMIT 1)",
+        "(log_partition, position) IN (SELECT log_partition, position FROM events WHERE tenant_id = {}
+                                        ORDER BY log_partition, position LIMIT 1)",
         acme.tenant
     );
     let altered = format!("ALTER TABLE events UPDATE user_id = 'forged' WHERE {is} {SYNC}");
